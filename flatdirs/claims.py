@@ -1,0 +1,124 @@
+"""Who works on which trial: claims in the study's own storage, so that nothing is held in memory.
+
+A sampler claims what it proposes the moment a trial is created, in the trial's system attributes, together with the
+process that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for,
+briefly), so that two workers asking at once never get the same point. A claim whose process is gone holds nothing.
+
+Processes on this machine are looked up; those elsewhere are believed alive until they have been silent for a while.
+Tried and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+CLAIM = "flatdirs:claim"
+ALIVE = "flatdirs:alive"
+PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it is passed over
+STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent before it counts as gone
+
+
+@lru_cache(maxsize=1)
+def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
+    boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return {"host": socket.gethostname(), "place": f"{boot} {space}", "pid": pid, "started": _started(pid)}
+
+
+def this_worker() -> dict[str, Any]:
+    """This process: host name, boot and process namespace, process id and its start time."""
+    return _place(os.getpid())
+
+
+def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = STALE_SECONDS) -> bool:
+    """Whether a worker has ended: by its process id on this machine, by its silence (unix time) elsewhere."""
+    here = this_worker()
+    if worker.get("place") == here["place"]:
+        return _started(int(worker["pid"])) != worker.get("started")
+    return time.time() - last_seen > stale_seconds
+
+
+def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
+    """Claim `what` for a trial, in this process's name."""
+    claim = {**what, "worker": this_worker(), "time": time.time()}
+    study._storage.set_trial_system_attr(trial._trial_id, CLAIM, claim)
+
+
+def read(trial: FrozenTrial) -> dict[str, Any] | None:
+    """A trial's claim, or None."""
+    return trial.system_attrs.get(CLAIM)
+
+
+def latest(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> dict[str, Any] | None:
+    """A trial's claim as stored now, for trials that were read before it was made."""
+    return study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM)
+
+
+def beat(study: optuna.Study, trial: optuna.Trial) -> None:
+    """Say that the worker of this trial still lives."""
+    study._storage.set_trial_system_attr(trial._trial_id, ALIVE, time.time())
+
+
+def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
+    """Whether an unfinished trial was claimed by a worker that is gone."""
+    claim = read(trial)
+    if claim is None or "worker" not in claim or trial.state.is_finished():
+        return False
+    return is_gone(claim["worker"], float(trial.system_attrs.get(ALIVE, claim["time"])), stale_seconds)
+
+
+def wait_for_earlier(trial: FrozenTrial, read_trials: Callable[[], list[FrozenTrial]]) -> list[FrozenTrial]:
+    """All trials, read once every running trial with a lower number has claimed something (or had its time)."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        trials = read_trials()
+        if time.monotonic() > deadline or not any(_about_to_claim(other, trial) for other in trials):
+            return trials
+        time.sleep(0.002)
+
+
+def _about_to_claim(other: FrozenTrial, trial: FrozenTrial) -> bool:
+    if other.state.name != "RUNNING" or other.number >= trial.number or read(other) is not None:
+        return False
+    if other.params or other.system_attrs.get("fixed_params") or other.datetime_start is None:
+        return False
+    age = datetime.datetime.now() - other.datetime_start
+    return abs(age.total_seconds()) < PATIENCE_SECONDS
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks since boot; empty if there is none (or only a zombie)."""
+    text = _read(f"/proc/{pid}/stat")
+    if text:
+        fields = text.rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    if Path("/proc/self/stat").exists():
+        return ""
+    try:  # no /proc: macOS and others can only say whether the id is in use
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except OSError:
+        pass
+    return "running"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,236 @@
+"""The frame around every entry point: help, overrides, and the sentence that a wrong one gets.
+
+Hydra composes conf/ and the overrides; this module adds what Hydra leaves out. `--help` is read from the comments of
+conf/*.yaml, without importing Hydra. `start=FILE.yaml` and `--config-file FILE.yaml` become ordinary overrides. What
+a user can mend ends as one sentence on stderr and exit code 2; only a bug shows a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.paths import conf_folder
+
+Settings = dict[str, Any]
+OUT_OF_REACH = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+GROUP_FIRST = re.compile(r"^[a-z_]+=[^=]*$")
+
+
+def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str] | None = None) -> NoReturn:
+    """Compose conf/<name>.yaml with the command line, call `entry` with plain mappings, and exit.
+
+    Exit codes: 0, 2 for what a user can mend, 130 for Ctrl-C; anything else is a bug and shows its traceback.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"--help", "-h"} & set(arguments):
+        sys.stdout.write(help_text(name, arguments))
+        sys.exit(0)
+    try:
+        sys.exit(_compose_and_run(name, entry, _expand(arguments)) or 0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except FlatdirsError as error:
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno not in OUT_OF_REACH:
+            raise
+        _refuse(_out_of_reach(error))
+
+
+def _compose_and_run(name: str, entry: Callable[[Settings], int | None], arguments: list[str]) -> int | None:
+    """Let Hydra do its part; its own complaints become ConfigErrors."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    codes: list[int | None] = []
+    failures: list[Exception] = []
+
+    def job(config: DictConfig) -> None:
+        try:
+            settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            codes.append(entry(settings))  # type: ignore[arg-type]
+        except OmegaConfBaseException as error:
+            failures.append(ConfigError(_sentence(name, error)))
+        except Exception as error:  # kept from Hydra, which would print it its own way
+            failures.append(error)
+
+    debugging = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [f"flatdirs-{name}", *arguments]
+    try:
+        hydra.main(config_path=str(conf_folder()), config_name=name, version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if debugging:
+            raise
+        raise ConfigError(_sentence(name, error)) from error
+    if failures:
+        raise failures[0]
+    return next((code for code in codes if code), 0)
+
+
+def _sentence(name: str, error: Exception) -> str:
+    """Hydra's and OmegaConf's complaint as one sentence that names the key."""
+    text = str(error)
+    if found := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        group, choice = found.groups()
+        return f"{group}={choice} is unknown; choose one of {', '.join(_choices(group))}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        key = found.group(1)
+        known = [line.split(":")[0] for line in _keys(name, [])] + _groups(name)
+        near = difflib.get_close_matches(key, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "see --help for the keys"
+        return f"there is no key {key}; {hint}"
+    if found := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{found.group(1)} is missing; set {found.group(1)}=…"
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return f"{first.rstrip('.')}; see --help for the keys"
+
+
+def _out_of_reach(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    return (
+        f"cannot write{where} ({error.strerror}); free space or change output, then give the same command again: "
+        f"everything up to the last finished run is kept"
+    )
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n")
+    sys.exit(2)
+
+
+def _expand(arguments: list[str]) -> list[str]:
+    """Turn `start=FILE.yaml` and `--config-file FILE.yaml` into overrides, before those that follow them."""
+    expanded: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--config-file" or argument.startswith("--config-file="):
+            path = argument.partition("=")[2] or next(rest, "")
+            expanded += _file_overrides(path, "--config-file")
+        elif argument.startswith("start=") and (argument.endswith((".yaml", ".yml")) or os.sep in argument):
+            values = _read_yaml(argument.removeprefix("start="), "start")
+            numbers = {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+            expanded += [f"start.{key}={value!r}" for key, value in numbers.items() if key in STARTS]
+        else:
+            expanded.append(argument)
+    return expanded
+
+
+STARTS = ("learning_rate", "momentum", "weight_decay", "batch_size", "beta1")
+
+
+def _file_overrides(path: str, key: str) -> list[str]:
+    """A YAML file as overrides: the task's group first, then every leaf."""
+    values = _read_yaml(path, key)
+    task = values.get("task")
+    overrides = [f"task={task['name']}"] if isinstance(task, Mapping) and "name" in task else []
+    return overrides + [f"{name}={_quoted(value)}" for name, value in _leaves(values)]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _quoted(value: Any) -> str:
+    """A value as Hydra's override grammar reads it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, list):
+        return "[" + ",".join(_quoted(item) for item in value) + "]"
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _read_yaml(path: str, key: str) -> Mapping[str, Any]:
+    """A YAML mapping from a file. Raises ConfigError naming the option that gave the path."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{key}={path} cannot be read ({error.strerror}); change {key}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{key}={path} is not readable YAML{where}; mend the file or change {key}") from error
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{key}={path} holds no keys; it must be a mapping such as best.yaml")
+    return values
+
+
+def help_text(name: str, arguments: list[str]) -> str:
+    """Groups and keys with a line each, from the comments in conf/."""
+    chosen = dict(argument.split("=", 1) for argument in arguments if GROUP_FIRST.match(argument))
+    title = _text(conf_folder() / f"{name}.yaml").splitlines()[0].lstrip("# ")
+    lines = [title, "", f"usage: python -m flatdirs.{name} [group=choice …] [key=value …]", ""]
+    if name == "train":
+        lines[2] += " [--config-file FILE.yaml]"
+    for group in _groups(name):
+        lines.append(f"{group}=")
+        for choice in _choices(group):
+            lines.append(f"  {choice:<16} {_text(_option(group, choice)).splitlines()[0].lstrip('# ')}")
+    lines += ["", "keys (with their defaults):"]
+    lines += [f"  {line}" for line in _keys(name, [f"{k}={v}" for k, v in chosen.items()])]
+    if name == "tune":
+        lines.append("  start=FILE.yaml takes the hyperparameters of an earlier search's best.yaml")
+    lines += ["", "Also understood: Hydra's own options, such as --cfg job (show the whole configuration).", ""]
+    return "\n".join(lines)
+
+
+def _groups(name: str) -> list[str]:
+    """The groups that a configuration chooses from, in its order."""
+    return re.findall(r"^  - (\w+): \w+", _text(conf_folder() / f"{name}.yaml"), re.MULTILINE)
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def _option(group: str, choice: str) -> Path:
+    return conf_folder() / group / f"{choice}.yaml"
+
+
+def _keys(name: str, chosen: list[str]) -> list[str]:
+    """`key: default  description` for a configuration and the options it (or `chosen`) takes."""
+    own = _text(conf_folder() / f"{name}.yaml")
+    options = dict(re.findall(r"^  - (\w+): (\w+)", own, re.MULTILINE))
+    options.update(dict(argument.split("=", 1) for argument in chosen))
+    lines = _documented(own.partition("\n\n")[2].partition("\nhydra:")[0], "")
+    for group, choice in options.items():
+        if group in _groups(name) and choice in _choices(group):
+            lines += _documented(_text(_option(group, choice)), f"{group}.")
+    return lines
+
+
+def _documented(text: str, prefix: str) -> list[str]:
+    """The commented keys of a YAML file, one line each."""
+    lines, parent = [], ""
+    for line in text.splitlines():
+        found = re.match(r"^(\s*)([a-z_0-9]+):\s*(.*?)(?:\s+# (.*))?$", line)
+        if not found:
+            continue
+        indent, key, value, doc = found.groups()
+        if not indent:
+            parent = "" if value else f"{key}."
+        if doc and value:
+            full = f"{prefix}{parent if indent else ''}{key}: {value}"
+            lines.append(f"{full:<44} {doc}")
+    return lines
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

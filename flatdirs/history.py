@@ -1,0 +1,60 @@
+"""Reading runs back from a study: which trials count, and what each says.
+
+What our own objective wrote (`outcome`, objective.py) is the truth, whatever state the trial was left in; one of ours
+without it was interrupted and says nothing. Other people's objectives write nothing, so their trial states speak:
+a finished value, a pruned run, and a failure that was swallowed (NaN, or an exception that `catch` let pass), which
+counts as worst. No optuna import here: trials are read, not made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flatdirs import claims
+from flatdirs.search import Outcome
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+SETTING = "setting"  # written by our objective when a run begins
+OUTCOME = "outcome"  # written by our objective when a run has ended
+
+
+def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) -> Outcome | None:
+    """What a trial tells a search, or None while it runs, waits, or after it was interrupted.
+
+    Scores are higher-is-better whichever way the study optimises. `failure_counts`: see `swallowed`.
+    """
+    written = trial.user_attrs.get(OUTCOME)
+    if written is not None:
+        value = written.get("value")
+        score = -math.inf if value is None else (value if maximize else -value)
+        return Outcome(written["state"], score, written.get("loss"), written.get("at_chance"))
+    if SETTING in trial.user_attrs:
+        return None
+    state = trial.state.name
+    if state == "COMPLETE" and trial.value is not None and math.isfinite(trial.value):
+        return Outcome("finished", trial.value if maximize else -trial.value)
+    if state == "PRUNED":
+        value = trial.value if trial.value is not None else math.nan
+        return Outcome("pruned", value if maximize else -value)
+    if state == "COMPLETE" or (state == "FAIL" and failure_counts):
+        return Outcome("diverged")
+    return None
+
+
+def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a failed trial's process went on after it: then the failure was an answer, not an interruption."""
+    if trial.state.name != "FAIL":
+        return True
+    claim = claims.read(trial)
+    if claim is None or "worker" not in claim:
+        return True
+    if not claims.is_gone(claim["worker"], claim["time"], math.inf):
+        return True
+    return any(
+        other.number > trial.number and (claims.read(other) or {}).get("worker") == claim["worker"]
+        for other in trials
+    )

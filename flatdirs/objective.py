@@ -1,0 +1,280 @@
+"""One point → one measurement: seeds, failures, intermediate reports. No search, no storage, no Hydra.
+
+Two objectives stand side by side: our own trainer on an image task, and a user's function. A run that diverges is a
+result like any other (`Measurement.state`); an exception of the user's function is a bug and goes through, unless
+`task.catch` says that it counts as diverged. With `repeats` a point is trained once a seed and the mean counts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flatdirs.errors import ConfigError, FlatdirsError, ObjectiveError
+from flatdirs.search.outcome import State
+from flatdirs.training.task import DataConfig, ImageTask
+
+if TYPE_CHECKING:
+    from flatdirs.training.loop import TrainConfig, TrainResult
+
+Progress = Callable[[int, int | None, float], None]  # epochs (or reports) done, of how many, value
+
+
+@dataclass(frozen=True)
+class CallableTask:
+    """A user's function as the task: `train(learning_rate, momentum, weight_decay, seed, report) → number`."""
+
+    name: str
+    function: str
+    unit: str = ""
+    catch: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one point gave. `value` is in the study's own unit (percent for accuracies), None where there is none."""
+
+    state: State
+    value: float | None
+    loss: float | None = None
+    at_chance: bool | None = None
+    seconds: float = 0.0
+    curve: tuple[Mapping[str, float], ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """What a tuner needs to know of a task."""
+
+    unit: str
+    total: int | None
+
+    def measure(
+        self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
+    ) -> Measurement:
+        """Train once a seed. `final`: judge on the test part where the task has one."""
+
+    def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
+        """What one training run is expected to take here, or None where only a run can tell."""
+
+
+@dataclass(frozen=True)
+class ImageObjective:
+    """Our own trainer on an image task. Accuracy in percent; higher is better."""
+
+    task: ImageTask
+    data: DataConfig
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    unit: str = "%"
+
+    @property
+    def total(self) -> int | None:
+        """Epochs of one run."""
+        return self.task.epochs
+
+    def config(self, hyperparameters: Mapping[str, float], seed: int, final: bool = False) -> TrainConfig:
+        """The trainer's configuration of one run. Raises ConfigError for hyperparameters SGD does not have."""
+        from flatdirs.training.loop import TrainConfig
+
+        known = {"learning_rate", "momentum", "weight_decay", "batch_size"}
+        if unknown := set(hyperparameters) - known:
+            raise ConfigError(
+                f"the trainer of task {self.task.name} has no {', '.join(sorted(unknown))}; change chart to sgd, "
+                f"sgd_batch or sgd_plain"
+            )
+        data = replace(self.data, evaluate="final") if final and self.data.evaluate == "validation" else self.data
+        batch_size = hyperparameters.get("batch_size")
+        return TrainConfig(
+            task=self.task,
+            data=data,
+            learning_rate=hyperparameters["learning_rate"],
+            momentum=hyperparameters["momentum"],
+            weight_decay=hyperparameters["weight_decay"],
+            batch_size=None if batch_size is None else int(batch_size),
+            seed=seed,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+        )
+
+    def measure(
+        self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
+    ) -> Measurement:
+        """Train once a seed; the mean over the seeds is the value, one diverged run makes the point diverged."""
+        from flatdirs.training.loop import train
+
+        results = []
+        for number, seed in enumerate(seeds):
+            config = self.config(hyperparameters, seed, final)
+            done = number * self.task.epochs
+
+            def on_epoch(epoch: Any, done: int = done) -> None:
+                progress(done + epoch.number, len(seeds) * self.task.epochs, epoch.accuracy)
+
+            results.append(train(config, on_epoch=on_epoch))
+        return _combine(results, seeds)
+
+    def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
+        """Times a few real steps and one evaluation on the loaded data."""
+        from flatdirs.training.loop import expected_seconds
+
+        return expected_seconds(self.config(hyperparameters, 0))
+
+
+@dataclass(frozen=True)
+class CallableObjective:
+    """A user's own function. NaN, infinity and (with `task.catch`) exceptions count as diverged."""
+
+    task: CallableTask
+    total: int | None = None
+
+    @property
+    def unit(self) -> str:
+        """What stands behind the value in tables."""
+        return self.task.unit
+
+    def measure(
+        self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
+    ) -> Measurement:
+        """Call the function once a seed. Raises ObjectiveError where it returns no number."""
+        function = find_function(self.task.function)
+        began, values, curve = time.perf_counter(), [], []
+        for seed in seeds:
+
+            def report(step: int, value: float) -> None:
+                curve.append({"step": float(step), "value": float(value)})
+                progress(len(curve), None, float(value))
+
+            offered = {**hyperparameters, "seed": seed, "report": report}
+            values.append(self._call(function, {k: v for k, v in offered.items() if k in _accepted(function, offered)}))
+        value = statistics.fmean(values)
+        finite = math.isfinite(value)
+        return Measurement(
+            "finished" if finite else "diverged",
+            value if finite else None,
+            seconds=time.perf_counter() - began,
+            curve=tuple(curve),
+            provenance={"values": values if finite else [repr(v) for v in values], "seeds": list(seeds)},
+        )
+
+    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:
+        try:
+            value = function(**arguments)
+        except FlatdirsError:
+            raise
+        except Exception:
+            if self.task.catch:
+                return math.nan
+            raise
+        if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
+            raise ObjectiveError(
+                f"{self.task.function} returned {value!r} ({type(value).__name__}); it must return a number, "
+                f"change task.function"
+            )
+        return float(value)
+
+    def check(self, searched: Sequence[str]) -> None:
+        """Raise unless the function can be imported and takes every searched hyperparameter."""
+        function = find_function(self.task.function)
+        accepted = _accepted(function, {*searched, "seed", "report"})
+        if missing := [name for name in searched if name not in accepted]:
+            raise ObjectiveError(
+                f"{self.task.function} takes no {' and no '.join(missing)}; add it, or set fixed={missing}"
+            ).with_traceback(None)
+        required = {
+            parameter.name
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.default is parameter.empty
+            and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        }
+        if strange := required - accepted:
+            raise ObjectiveError(
+                f"{self.task.function} needs {', '.join(sorted(strange))}, which flatdirs does not know; give it a "
+                f"default, or change chart"
+            )
+
+    def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
+        """Only a run can tell."""
+        return None
+
+
+@lru_cache
+def find_function(path: str) -> Callable[..., Any]:
+    """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError."""
+    module_name, colon, name = path.partition(":")
+    if not (colon and module_name and name):
+        raise ObjectiveError(f"task.function={path} must look like my_package.my_module:train; change task.function")
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ObjectiveError(f"task.function={path} cannot be imported ({error}); change task.function") from error
+    except SyntaxError as error:
+        raise ObjectiveError(
+            f"task.function={path} cannot be imported ({error.msg}, {error.filename}:{error.lineno}); "
+            f"change task.function"
+        ) from error
+    if not callable(found):
+        raise ObjectiveError(f"task.function={path} is a {type(found).__name__}, not a function; change task.function")
+    return found
+
+
+def _accepted(function: Callable[..., Any], offered: Mapping[str, Any] | set[str]) -> set[str]:
+    """Which of the offered keywords a function takes."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return set(offered)
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named & set(offered)
+
+
+def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measurement:
+    """The mean of one point's runs; all that a later reader may ask for goes along."""
+    from flatdirs.training.loop import environment
+
+    diverged = any(result.diverged for result in results)
+    losses = [result.loss for result in results]
+    loss = statistics.fmean(losses)
+    curve = tuple(
+        {key: _plain(getattr(epoch, key)) for key in ("number", "train_loss", "loss", "accuracy", "seconds")}
+        | {"seed": seed}
+        for result, seed in zip(results, seeds, strict=True)
+        for epoch in result.epochs
+    )
+    last = results[-1]
+    return Measurement(
+        "diverged" if diverged else "finished",
+        statistics.fmean(result.accuracy for result in results),
+        loss if math.isfinite(loss) else None,
+        all(result.at_chance for result in results),
+        sum(result.seconds for result in results),
+        curve,
+        {
+            "accuracies": [result.accuracy for result in results],
+            "seeds": list(seeds),
+            "steps": last.steps,
+            "device": last.device,
+            "precision": last.precision,
+            "threads": last.threads,
+            **environment(),
+        },
+    )
+
+
+def _plain(value: float) -> float | None:
+    """JSON has no NaN; None stands for it."""
+    return value if math.isfinite(value) else None

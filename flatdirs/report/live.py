@@ -1,0 +1,159 @@
+"""What a person sees while a search runs: a live table in a terminal, one plain line a run without one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from flatdirs.chart import symbol
+from flatdirs.report.rows import axis_lines, rows, winner
+from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
+
+if TYPE_CHECKING:
+    from flatdirs.config import TuneConfig
+    from flatdirs.study import Study
+    from flatdirs.tuning import Result
+
+CHROME = 12  # lines of a terminal that are not rows: progress, borders, prompt
+
+
+class Report:
+    """Prints a search as it goes. In a terminal (or with `live=True`) the table is redrawn in place."""
+
+    def __init__(self, live: bool | None = None, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.live = self.console.is_terminal if live is None else live
+        self._printed = 0
+        self._display: Live | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+            console=self.console,
+        )  # fmt: skip
+        self._bar = self._progress.add_task("", total=None, note="")
+        self._left = Text("")
+
+    def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
+        """Say what runs, where it is kept, and what one run should cost."""
+        start = ", ".join(f"{symbol(name)}={number(value)}" for name, value in config.plan.lattice.start.items())
+        done = len(study.runs())
+        self._say(f"study {study.name} in {_place(config)}: search {config.plan.name} from {start}")
+        if done:
+            self._say(f"continuing after {done} runs")
+        cost = "not known before the first" if expected_seconds is None else f"about {duration(expected_seconds)}"
+        self._say(f"one training run is expected to cost {cost} here; at most {config.limits.budget} runs")
+        self.config, self.study = config, study
+        if self.live:
+            self._display = Live(self._picture(), console=self.console, refresh_per_second=4, transient=True)
+            self._display.start()
+        else:
+            self._print_new_rows()
+
+    def run_started(self, run: int, why: str, hyperparameters: Mapping[str, float], left: str) -> None:
+        """Reset the bar for a new run."""
+        self._left = Text(f"run {run}: {why}; {left}")
+        self._start_bar(f"run {run}")
+
+    def progress(self, done: int, total: int | None, value: float) -> None:
+        """Move the bar."""
+        note = value_text(value, self.config.objective.unit)
+        self._progress.update(self._bar, completed=done, total=total, note=note)
+
+    def run_ended(self, study: Study) -> None:
+        """Show the new row."""
+        if self._display is None:
+            self._print_new_rows()
+        else:
+            self._display.update(self._picture())
+
+    def confirming(self, what: str, number: int, of: int) -> None:
+        """Say which confirming run begins."""
+        self._left = Text(f"confirming the {what} with fresh seeds: {number} of {of}")
+        self._start_bar(f"{what} {number}/{of}")
+        if self._display is None:
+            self._say(str(self._left))
+
+    def end(self, config: TuneConfig, study: Study, result: Result) -> None:
+        """The closing tables and the ready override line."""
+        was_live = self._display is not None
+        self.close()
+        if was_live:
+            self.console.print(runs_table(config.plan.lattice.chart, rows(study), config.objective.unit))
+        print_summary(self.console, study, config.objective.unit)
+        self._say(f"stopped: {result.reason}")
+        print_result(self.console, config, result)
+
+    def close(self) -> None:
+        """Take the live display down, whatever happened."""
+        if self._display is not None:
+            self._display.stop()
+            self._display = None
+
+    def _start_bar(self, description: str) -> None:
+        self._progress.reset(self._bar, description=description, total=self.config.objective.total, note="")
+        if self._display is not None:
+            self._display.update(self._picture())
+
+    def _picture(self) -> RenderableType:
+        most = max(3, self.console.size.height - CHROME)
+        table = runs_table(self.config.plan.lattice.chart, rows(self.study), self.config.objective.unit, most)
+        return Group(self._progress, self._left, table)
+
+    def _print_new_rows(self) -> None:
+        all_rows = rows(self.study)
+        for row in all_rows[self._printed :]:
+            self._say(plain_line(self.config.plan.lattice.chart, row, self.config.objective.unit))
+        self._printed = len(all_rows)
+
+    def _say(self, text: str) -> None:
+        self.console.print(escape(text), soft_wrap=True)
+
+
+def print_summary(console: Console, study: Study, unit: str) -> None:
+    """The source's table and the best run."""
+    lines = axis_lines(study)
+    if lines:
+        console.print(axes_table(study.plan.lattice.chart, lines, unit))
+    best = winner(study)
+    if best is None:
+        console.print("no run has finished yet")
+        return
+    console.print(
+        escape(f"best: run {best.run} of {len(study.runs())}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"),
+        soft_wrap=True,
+    )
+
+
+def print_result(console: Console, config: TuneConfig, result: Result) -> None:
+    """Confirmed values, and what to type next."""
+    unit = config.objective.unit
+    for what, values in result.confirmed.items():
+        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+        part = "test images" if unit == "%" and hasattr(config.task, "test_images") else "fresh seeds"
+        mean = value_text(statistics.fmean(values), unit)
+        console.print(escape(f"confirmed on {part}, {len(values)} seeds: {what} {mean}{spread}"), soft_wrap=True)
+    if result.winner is None or result.best_file is None:
+        return
+    if hasattr(config.task, "function"):
+        console.print(escape(f"start from it: python -m flatdirs.tune start={result.best_file}"), soft_wrap=True)
+    else:
+        train = f"python -m flatdirs.train --config-file {result.best_file}"
+        console.print(escape(f"train with it: {train}"), soft_wrap=True)
+        console.print(
+            escape(f"or: python -m flatdirs.train task={config.task.name} {overrides(result.winner.hyperparameters)}"),
+            soft_wrap=True,
+        )
+    console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
+
+
+def _place(config: TuneConfig) -> str:
+    kind = config.storage.kind
+    if kind == "url":
+        return str(config.storage.url).rpartition("@")[2]
+    return "memory" if kind == "memory" else str(config.output / config.study)

@@ -1,0 +1,30 @@
+"""The searches that are flatdirs' own: generators of questions over a lattice. Pure: no storage, no training.
+
+`make` turns a name into a search to replay. Searches by Optuna's samplers (random, tpe …) are in study.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flatdirs.chart import Chart, Lattice
+from flatdirs.errors import ConfigError
+from flatdirs.search.descent import VERSION, Descent, Question, Verdict, descend
+from flatdirs.search.outcome import Outcome, Rules, judge
+
+__all__ = ["SEARCHES", "VERSION", "Descent", "Outcome", "Question", "Rules", "Verdict", "chart_of", "judge", "make"]
+
+SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"myrtle": descend, "raw": descend}
+
+
+def chart_of(search: str, chart: Chart) -> Chart:
+    """The chart a search walks on: `raw` takes one axis a hyperparameter, the others the chart as it is."""
+    if search not in SEARCHES:
+        raise ConfigError(f"search={search} is unknown here; choose one of {', '.join(SEARCHES)}")
+    return chart.raw() if search == "raw" else chart
+
+
+def make(search: str, lattice: Lattice, rules: Rules) -> Callable[[], Descent]:
+    """A search, ready to be started as often as replay needs."""
+    descent = SEARCHES[search]
+    return lambda: descent(lattice, rules)

@@ -1,0 +1,169 @@
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
+
+Optuna stores; this module opens, and mends what a killed process can leave in a journal. `JournalLock` holds the
+kernel's lock on the journal itself while it holds Optuna's lock file, so a process that owns neither can tell that
+a lock file it finds was left by a dead one. Whoever gets the lock first cuts a last line that nobody finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from flatdirs.errors import StudyError
+
+FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
+JOURNAL_START = b'{"op_code":'
+
+
+class JournalLock(JournalFileSymlinkLock):
+    """Optuna's lock file, which dies with its owner.
+
+    Shares the lock file with Optuna's own processes (a dashboard, say). A left-over lock file is cleared as soon as
+    no flatdirs process holds the kernel's lock and it has stayed for FOREIGN_LOCK_SECONDS.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = path
+        self._held: dict[int, int] = {}  # thread → descriptor
+
+    def acquire(self) -> bool:
+        """Take both locks, then cut an unfinished last line. Blocks; raises OSError where the file is out of reach."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._take_lock_file()
+            _cut_unfinished_line(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._held[_thread()] = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give both locks back."""
+        descriptor = self._held.pop(_thread())
+        try:
+            super().release()
+        finally:
+            os.close(descriptor)
+
+    def _take_lock_file(self) -> None:
+        seen, since = None, time.monotonic()
+        while True:
+            try:
+                os.symlink(self._lock_target_file, self._lock_file)
+                return
+            except FileExistsError:
+                mark = _identity(self._lock_file)
+                if mark != seen:
+                    seen, since = mark, time.monotonic()
+                elif time.monotonic() - since > FOREIGN_LOCK_SECONDS:
+                    Path(self._lock_file).unlink(missing_ok=True)
+                time.sleep(0.005)
+
+
+def _thread() -> int:
+    import threading
+
+    return threading.get_ident()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _cut_unfinished_line(descriptor: int) -> None:
+    """Truncate a journal to its last newline. Safe under the lock: whoever wrote the rest is gone."""
+    size = end = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - 65536)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
+
+
+def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage:
+    """Open a storage: "journal" or "sqlite" in `folder`, "memory", or "url".
+
+    Raises StudyError, naming the key to change, where the folder cannot be written or the file is no study.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if kind == "memory":
+        return InMemoryStorage()
+    if kind == "url":
+        return _open_url(url)
+    make_folder(folder)
+    return _open_journal(folder / "journal.log") if kind == "journal" else _open_sqlite(folder / "study.db")
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and try to write in it. Raises StudyError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output") from error
+
+
+def _open_journal(path: Path) -> BaseStorage:
+    try:
+        _refuse_other_files(path)
+        lock = JournalLock(str(path))
+        lock.acquire()
+        lock.release()
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    except OSError as error:
+        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudyError(f"{path} is not a journal of a study ({error}); move it away or change study") from error
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Raise ValueError for a file that is no journal, before anything mends it."""
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(len(JOURNAL_START))
+        if not JOURNAL_START.startswith(start):
+            raise ValueError("its first line is not one of Optuna's")
+
+
+def _open_sqlite(path: Path) -> BaseStorage:
+    return _open_rdb(f"sqlite:///{path}", f"{path} is not a study", "move it away or change study", {"timeout": 60})
+
+
+def _open_url(url: str | None) -> BaseStorage:
+    if not url:
+        raise StudyError("storage=url needs an address; set storage.url=postgresql+psycopg2://user:password@host/name")
+    return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
+
+
+def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -> BaseStorage:
+    import sqlalchemy.exc
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        engine = {"connect_args": connect_args} if connect_args else {"pool_pre_ping": True}
+        return RDBStorage(url, engine_kwargs=engine)
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise StudyError(f"{claim} ({reason}); {remedy}") from error

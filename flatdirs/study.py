@@ -1,0 +1,321 @@
+"""Studies: open one, make sure it is the one asked for, ask it for trials and tell it what they gave.
+
+Everything a later process needs lies in the storage: the study's identity (what must not change between two calls),
+every trial's setting, outcome, curve and provenance, and the confirmations of the winner. `Study` is a thin layer
+over Optuna's; optuna is imported here, in storages.py and in sampler.py only.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from flatdirs import claims
+from flatdirs.chart import Chart, Lattice, Point
+from flatdirs.errors import StudyError
+from flatdirs.history import OUTCOME, SETTING, outcome_of
+from flatdirs.objective import Measurement
+from flatdirs.replay import Trace, trace
+from flatdirs.sampler import FlatDirectionsSampler
+from flatdirs.search import SEARCHES, VERSION, Outcome, Rules, make
+from flatdirs.sequence import SequenceSampler
+
+IDENTITY = "flatdirs:identity"
+CONFIRMATION = "flatdirs:confirmation:"
+CURVE = "curve"
+PROVENANCE = "provenance"
+BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
+ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Which search runs, where it starts, and what it may move."""
+
+    name: str
+    lattice: Lattice
+    rules: Rules
+    seed: int
+    box: Mapping[str, tuple[float, float]]  # of one_minus_… where the chart says so; baselines only
+
+    @property
+    def descends(self) -> bool:
+        """Whether this is one of flatdirs' own searches over the lattice."""
+        return self.name in SEARCHES
+
+
+class Study:
+    """An opened study with its search. Made by `open_study`."""
+
+    def __init__(self, study: optuna.Study, plan: SearchPlan, maximize: bool, stale_seconds: float) -> None:
+        self.optuna = study
+        self.plan = plan
+        self.maximize = maximize
+        self.stale_seconds = stale_seconds
+
+    @property
+    def name(self) -> str:
+        """The study's name in its storage."""
+        return self.optuna.study_name
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, oldest first, as stored now."""
+        return self.optuna._storage.get_all_trials(self.optuna._study_id, deepcopy=False)
+
+    def runs(self) -> list[tuple[FrozenTrial, Outcome]]:
+        """The runs that count, oldest first."""
+        pairs = ((trial, outcome_of(trial, self.maximize, failure_counts=False)) for trial in self.trials())
+        return [(trial, outcome) for trial, outcome in pairs if outcome is not None]
+
+    def trace(self) -> Trace | None:
+        """The descent as far as the runs carry it; None for Optuna's own searches."""
+        if not self.plan.descends:
+            return None
+        answers: dict[Point, Outcome] = {}
+        for trial, outcome in self.runs():
+            point = point_of(trial)
+            if point is not None:
+                answers.setdefault(point, outcome)
+        return trace(make(self.plan.name, self.plan.lattice, self.plan.rules), answers)
+
+    def live(self) -> list[FrozenTrial]:
+        """Trials that some worker is running now."""
+        return [
+            trial
+            for trial in self.trials()
+            if trial.state == TrialState.RUNNING
+            and OUTCOME not in trial.user_attrs
+            and not claims.abandoned(trial, self.stale_seconds)
+        ]
+
+    def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
+        """A new trial and its hyperparameters."""
+        trial = self.optuna.ask()
+        if claims.latest(self.optuna, trial) is None:
+            claims.write(self.optuna, trial, {})
+        plan = self.plan
+        spaces = _spaces(plan.lattice.chart) if plan.descends else _box(plan.lattice.chart, plan.box)
+        hyperparameters = dict(plan.lattice.start)
+        for name, space in spaces.items():
+            if isinstance(space, IntDistribution):
+                value: float = trial.suggest_int(name, space.low, space.high, log=space.log)
+            else:
+                value = trial.suggest_float(name, space.low, space.high, log=space.log)
+            own = name.removeprefix("one_minus_")
+            hyperparameters[own] = 1.0 - value if own != name else value
+        return trial, hyperparameters
+
+    def begin(self, trial: optuna.Trial, hyperparameters: Mapping[str, float], seeds: Sequence[int]) -> None:
+        """Write what this run is about to try."""
+        coordinates = self.plan.lattice.chart.coordinates(hyperparameters)
+        setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
+        trial.set_user_attr(SETTING, setting)
+
+    def report(self, trial: optuna.Trial, step: int, value: float) -> None:
+        """Keep one intermediate value, and say that this worker lives."""
+        if math.isfinite(value):
+            trial.report(value, step)
+        claims.beat(self.optuna, trial)
+
+    def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
+        """Write the outcome, then let Optuna know; from the first of these writes on nothing can be lost."""
+        trial.set_user_attr(CURVE, list(measurement.curve))
+        trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
+        outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance")}
+        trial.set_user_attr(OUTCOME, outcome)
+        self._close(trial._trial_id, measurement.value)
+
+    def interrupt(self, trial: optuna.Trial) -> None:
+        """Give a run up; its point will be run again."""
+        self._close(trial._trial_id, None)
+
+    def tidy(self) -> int:
+        """Close what dead processes left running. Returns how many runs were interrupted."""
+        interrupted = 0
+        for trial in self.trials():
+            if not claims.abandoned(trial, self.stale_seconds):
+                continue
+            written = trial.user_attrs.get(OUTCOME)
+            interrupted += written is None
+            self._close(trial._trial_id, written and written.get("value"))
+        return interrupted
+
+    def _close(self, trial_id: int, value: float | None) -> None:
+        state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])
+        try:
+            self.optuna._storage.set_trial_state_values(trial_id, state, values)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # somebody else closed it; the outcome stands in its attributes either way
+
+    def confirmations(self) -> dict[str, dict[str, Any]]:
+        """Runs with fresh seeds on the test part, by their key."""
+        attributes = self.optuna.user_attrs
+        return {k.removeprefix(CONFIRMATION): v for k, v in attributes.items() if k.startswith(CONFIRMATION)}
+
+    def confirm(self, key: str, measurement: Measurement) -> None:
+        """Store one confirming run."""
+        record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
+        self.optuna.set_user_attr(CONFIRMATION + key, record)
+
+
+def point_of(trial: FrozenTrial) -> Point | None:
+    """The lattice point that one of our own trials claimed."""
+    point = (claims.read(trial) or {}).get("point")
+    return None if point is None else tuple(point)
+
+
+def open_study(
+    storage: BaseStorage,
+    name: str,
+    plan: SearchPlan,
+    identity: Mapping[str, Any],
+    maximize: bool = True,
+    stale_seconds: float = claims.STALE_SECONDS,
+) -> Study:
+    """Create a study or continue it. Raises StudyError where the stored one is another search."""
+    direction = "maximize" if maximize else "minimize"
+    known = name in {summary.study_name for summary in _summaries(storage)}
+    if known:
+        stored = optuna.load_study(study_name=name, storage=storage)
+        _refuse_difference(stored, name, identity)
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+    if IDENTITY not in study.user_attrs:
+        study.set_user_attr(IDENTITY, {"version": VERSION, **identity})
+    _refuse_difference(study, name, identity)
+    study.sampler = make_sampler(plan, len(study.get_trials(deepcopy=False)), stale_seconds)
+    return Study(study, plan, maximize, stale_seconds)
+
+
+def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str, Any]]:
+    """A stored study and its identity, for reading. Raises StudyError where there is none of flatdirs' making."""
+    names = sorted(summary.study_name for summary in _summaries(storage))
+    if name not in names:
+        raise StudyError(f"there is no study {name} here ({', '.join(names) or 'none at all'}); change study or output")
+    study = optuna.load_study(study_name=name, storage=storage)
+    if IDENTITY not in study.user_attrs:
+        raise StudyError(f"study {name} was not made by flatdirs; change study")
+    return study, dict(study.user_attrs[IDENTITY])
+
+
+def _summaries(storage: BaseStorage) -> list[Any]:
+    return list(optuna.get_all_study_summaries(storage, include_best_trial=False))
+
+
+def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, Any]) -> None:
+    """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
+    stored = study.user_attrs.get(IDENTITY)
+    if stored is None:
+        if study.get_trials(deepcopy=False):
+            raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
+        return
+    before, now = flatten(stored), flatten({"version": VERSION, **identity})
+    for key in [*before, *(key for key in now if key not in before)]:
+        if before.get(key) != now.get(key):
+            raise StudyError(
+                f"study {name} was made with {key}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
+                f"continue it with the old value, or change study to another name"
+            )
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    if not isinstance(tree, Mapping):
+        return {prefix: list(tree) if isinstance(tree, (tuple, frozenset)) else tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def make_sampler(plan: SearchPlan, trials: int, stale_seconds: float) -> BaseSampler:
+    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded anew by the number of stored trials."""
+    seed = int(np.random.SeedSequence([plan.seed, trials]).generate_state(1)[0])
+    if plan.descends:
+        return FlatDirectionsSampler(
+            chart=plan.lattice.chart,
+            start=dict(plan.lattice.start),
+            search=plan.name,
+            seed=plan.seed,
+            rules=plan.rules,
+            stale_seconds=stale_seconds,
+        )
+    if plan.name in ("random", "qmc"):
+        spaces = _box(plan.lattice.chart, plan.box)
+        return SequenceSampler(plan.name, spaces, plan.seed, stale_seconds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if plan.name == "tpe":
+            return optuna.samplers.TPESampler(
+                n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=seed
+            )
+        try:
+            if plan.name == "gp":
+                return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
+            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+        except ImportError as error:
+            raise StudyError(f"search={plan.name} needs one more package; run pip install 'flatdirs[samplers]'") from error
+
+
+def _spaces(chart: Chart) -> dict[str, BaseDistribution]:
+    """As good as no range at all: the search decides, the chart's walls bound it."""
+    spaces: dict[str, BaseDistribution] = {}
+    for name in chart.free:
+        if name in chart.whole:
+            spaces[name] = IntDistribution(1, 2**62)
+        elif name in chart.one_minus:
+            spaces[name] = FloatDistribution(0.0, 1.0)
+        else:
+            spaces[name] = FloatDistribution(*ANYWHERE, log=True)
+    return spaces
+
+
+def _box(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str, BaseDistribution]:
+    """The log-uniform ranges of the baselines. Raises StudyError where a hyperparameter has none."""
+    spaces: dict[str, BaseDistribution] = {}
+    for name in chart.free:
+        key = f"one_minus_{name}" if name in chart.one_minus else name
+        if key not in box:
+            raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]")
+        low, high = box[key]
+        if name in chart.whole:
+            spaces[key] = IntDistribution(int(low), int(high), log=True)
+        else:
+            spaces[key] = FloatDistribution(low, high, log=True)
+    return spaces
+
+
+def study_folder(output: Path, name: str) -> Path:
+    """Where a study's files lie."""
+    return output / name
+
+
+def plan_identity(plan: SearchPlan) -> dict[str, Any]:
+    """The part of a study's identity that the search makes up."""
+    chart = plan.lattice.chart
+    described = {
+        "name": chart.name,
+        "axes": [f"{axis.name} {dict(axis.exponents)} {axis.first}" for axis in chart.axes],
+        "step": chart.step,
+        "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
+        "fixed": sorted(chart.fixed),
+    }
+    settings = {"name": plan.name, **asdict(plan.rules)} if plan.descends else {"name": plan.name}
+    identity = {"search": settings, "chart": described, "start": dict(plan.lattice.start), "seed": plan.seed}
+    if not plan.descends:
+        identity["box"] = {name: list(pair) for name, pair in plan.box.items() if name in _box(chart, plan.box)}
+    return identity

@@ -1,0 +1,37 @@
+"""`python -m flatdirs.tune`: find good settings. Keys and groups: conf/tune.yaml, or --help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flatdirs import command_line
+
+
+def run(settings: dict[str, Any]) -> int:
+    """One search from settings to its closing table."""
+    from flatdirs.config import read_tune
+    from flatdirs.report.live import Report
+    from flatdirs.tuning import tune
+
+    config = read_tune(settings)
+    report = Report(config.live)
+    try:
+        tune(config, report)
+    except KeyboardInterrupt:
+        report.close()
+        report.console.print(
+            f"interrupted; the same command continues study {config.study} with the run that was in progress"
+        )
+        raise
+    finally:
+        report.close()
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    command_line.main("tune", run)
+
+
+if __name__ == "__main__":
+    main()

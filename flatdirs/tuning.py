@@ -1,0 +1,185 @@
+"""The loop: ask the study for a point, measure it, tell the study; then confirm the winner. No Hydra, no printing.
+
+    while nothing says stop: study.ask → objective.measure → study.end → listener
+
+A killed process loses at most the run in progress: its trial has no outcome, so the next process closes it and the
+search asks for the same point again.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from flatdirs import claims
+from flatdirs.config import TuneConfig
+from flatdirs.errors import ConfigError
+from flatdirs.objective import CallableObjective
+from flatdirs.report.rows import Winner, winner
+from flatdirs.report.winner import write_winner
+from flatdirs.storages import make_folder, open_storage
+from flatdirs.study import Study, open_study, study_folder
+
+FRESH = 1000  # confirming runs use seeds from here on, beyond those of the search
+
+
+class Listener(Protocol):
+    """Who watches a search."""
+
+    def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
+        """The study is open; one run is expected to take so long (None: not known)."""
+
+    def run_started(self, run: int, why: str, hyperparameters: Mapping[str, float], left: str) -> None:
+        """A training run begins; `left` is the estimate of what is still to come."""
+
+    def progress(self, done: int, total: int | None, value: float) -> None:
+        """An epoch, or a report of the user's function, is done."""
+
+    def run_ended(self, study: Study) -> None:
+        """A run's outcome is stored."""
+
+    def confirming(self, what: str, number: int, of: int) -> None:
+        """A confirming run begins."""
+
+    def end(self, config: TuneConfig, study: Study, result: Result) -> None:
+        """Nothing more will run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a search ended: why, the best point (None before any finished run), and the confirmed values."""
+
+    reason: str
+    winner: Winner | None
+    best_file: Path | None
+    confirmed: Mapping[str, list[float]] = field(default_factory=dict)  # "winner" and "start"
+
+
+def tune(config: TuneConfig, listener: Listener) -> Result:
+    """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend."""
+    began = time.monotonic()
+    folder = study_folder(config.output, config.study)
+    make_folder(folder)
+    storage = open_storage(config.storage.kind, folder, config.storage.url)
+    stale = 60 * config.storage.stale_minutes
+    study = open_study(storage, config.study, config.plan, config.identity, config.maximize, stale)
+    study.tidy()
+    expected = config.objective.expected_seconds(config.plan.lattice.start)
+    expected = None if expected is None else expected * config.repeats
+    _refuse_too_short(config, study, expected)
+    listener.begin(config, study, expected)
+    while (reason := _stop_reason(config, study, began, expected)) is None:
+        _run_once(config, study, listener, expected)
+    best = winner(study)
+    best_file = None if best is None else _write_best(config, folder, best)
+    confirmed = _confirm(config, study, best, listener)
+    result = Result(reason, best, best_file, confirmed)
+    listener.end(config, study, result)
+    return result
+
+
+def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: float | None) -> None:
+    """One point from question to stored outcome."""
+    count = len(study.runs())
+    trial, hyperparameters = study.ask()
+    seeds = [config.plan.seed + n for n in range(config.repeats)]
+    study.begin(trial, hyperparameters, seeds)
+    why = str(trial.user_attrs.get("reason", config.plan.name))
+    listener.run_started(count + 1, why, hyperparameters, _left(config, study, expected))
+
+    def progress(done: int, total: int | None, value: float) -> None:
+        study.report(trial, done, value)
+        listener.progress(done, total, value)
+
+    try:
+        measurement = config.objective.measure(hyperparameters, seeds, progress)
+        study.end(trial, measurement)
+    except BaseException:
+        study.interrupt(trial)
+        raise
+    listener.run_ended(study)
+
+
+def _stop_reason(config: TuneConfig, study: Study, began: float, expected: float | None) -> str | None:
+    """Why no further run should start, or None."""
+    limits, runs = config.limits, study.runs()
+    if limits.target is not None:
+        sign = 1 if config.maximize else -1
+        if any(outcome.state == "finished" and outcome.score >= sign * limits.target for _, outcome in runs):
+            return f"the target of {limits.target:g}{config.objective.unit} is reached"
+    trace = study.trace()
+    if trace is not None and trace.over:
+        return "the search is over: a full cycle of axes brought no gain"
+    if len(runs) + len(study.live()) >= limits.budget:
+        return f"the budget of {limits.budget} runs is used up"
+    if limits.minutes is not None:
+        seconds = _seconds_per_run(study, expected) or 0.0
+        reserve = seconds * (1 + 2 * limits.confirm / config.repeats)
+        if runs and time.monotonic() - began + reserve > 60 * limits.minutes:
+            return f"another run would not end within minutes={limits.minutes:g}"
+    return None
+
+
+def _refuse_too_short(config: TuneConfig, study: Study, expected: float | None) -> None:
+    minutes = config.limits.minutes
+    if minutes is not None and expected is not None and expected > 60 * minutes and not study.runs():
+        raise ConfigError(f"minutes={minutes:g} is too short: one run takes about {expected:.0f} s here; raise minutes")
+
+
+def _seconds_per_run(study: Study, expected: float | None) -> float | None:
+    """The mean of this study's runs, or the estimate before there is one."""
+    seconds = [t.user_attrs["provenance"]["seconds"] for t, _ in study.runs() if "provenance" in t.user_attrs]
+    return statistics.fmean(seconds) if seconds else expected
+
+
+def _left(config: TuneConfig, study: Study, expected: float | None) -> str:
+    """The estimate of what is still to come: an upper bound, as the search may end before its budget."""
+    from flatdirs.report.tables import duration
+
+    left = max(0, config.limits.budget - len(study.runs()))
+    seconds = _seconds_per_run(study, expected)
+    most = "" if seconds is None else f", {duration(seconds * (left + 2 * config.limits.confirm / config.repeats))}"
+    return f"at most {left} runs{most} left"
+
+
+def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
+    path = folder / "best.yaml"
+    settings = {"seed": config.plan.seed, "task": asdict(config.task)}
+    if not isinstance(config.objective, CallableObjective):
+        settings["data"] = asdict(config.data)
+    write_winner(path, config.study, best, config.objective.unit, settings)
+    return path
+
+
+def _confirm(config: TuneConfig, study: Study, best: Winner | None, listener: Listener) -> dict[str, list[float]]:
+    """Train the winner and the start again with fresh seeds, judged on the test part; runs already stored are kept."""
+    if best is None or not config.limits.confirm or study.live():
+        return {}
+    wanted = {"winner": best.hyperparameters}
+    if dict(best.hyperparameters) != dict(config.plan.lattice.start):
+        wanted["start"] = config.plan.lattice.start
+    confirmed: dict[str, list[float]] = {}
+    for what, hyperparameters in wanted.items():
+        for number in range(config.limits.confirm):
+            seed = config.plan.seed + FRESH + number
+            key = f"{','.join(f'{k}={v!r}' for k, v in hyperparameters.items())};seed={seed}"
+            if key not in study.confirmations():
+                listener.confirming(what, number + 1, config.limits.confirm)
+                study.confirm(key, config.objective.measure(hyperparameters, [seed], listener.progress, final=True))
+            value = study.confirmations()[key]["value"]
+            if value is not None:
+                confirmed.setdefault(what, []).append(value)
+    return confirmed
+
+
+def describe_worker(trial_claim: Mapping[str, object] | None) -> str:
+    """Who runs a trial, in words."""
+    worker = (trial_claim or {}).get("worker")
+    if not isinstance(worker, Mapping):
+        return "an unknown process"
+    here = worker.get("place") == claims.this_worker()["place"]
+    return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
