@@ -264,8 +264,23 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
         one_minus, whole = frozenset(settings.get("one_minus") or ()), frozenset(settings.get("whole") or ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChartError(f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml") from error
-    follows = settings.get("follows", "learning_rate")
-    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step)
+    follows, fixed = settings.get("follows", "learning_rate"), frozenset(settings.get("fixed") or ())
+    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, fixed)
+
+
+def describe_chart(chart: Chart) -> dict[str, Any]:
+    """The plain mapping that `read_chart` reads back, for a study to keep."""
+    return {
+        "name": chart.name,
+        "fixed": sorted(chart.fixed),
+        "step": chart.step,
+        "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
+        "hyperparameters": list(chart.hyperparameters),
+        "one_minus": sorted(chart.one_minus),
+        "whole": sorted(chart.whole),
+        "follows": chart.follows,
+        "axes": [{"name": a.name, "exponents": dict(a.exponents), "first": a.first} for a in chart.axes],
+    }
 
 
 def named_chart(name: str) -> Chart:

@@ -81,6 +81,15 @@ def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
     return is_gone(claim["worker"], float(trial.system_attrs.get(ALIVE, claim["time"])), stale_seconds)
 
 
+def describe_worker(claim: Mapping[str, Any]) -> str:
+    """Who runs a trial, in words."""
+    worker = claim.get("worker")
+    if not isinstance(worker, Mapping):
+        return "an unknown process"
+    here = worker.get("place") == this_worker()["place"]
+    return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
+
+
 def wait_for_earlier(trial: FrozenTrial, read_trials: Callable[[], list[FrozenTrial]]) -> list[FrozenTrial]:
     """All trials, read once every running trial with a lower number has claimed something (or had its time)."""
     deadline = time.monotonic() + PATIENCE_SECONDS

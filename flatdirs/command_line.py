@@ -65,8 +65,8 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
         except Exception as error:  # kept from Hydra, which would print it its own way
             failures.append(error)
 
-    debugging = "HYDRA_FULL_ERROR" in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    debugging = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and leaving with code 1
     sys.argv = [f"flatdirs-{name}", *arguments]
     try:
         hydra.main(config_path=str(conf_folder()), config_name=name, version_base="1.3")(job)()
@@ -74,6 +74,9 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
         if debugging:
             raise
         raise ConfigError(_sentence(name, error)) from error
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        os.environ.update({} if debugging is None else {"HYDRA_FULL_ERROR": debugging})
     if failures:
         raise failures[0]
     return next((code for code in codes if code), 0)
@@ -91,7 +94,7 @@ def _sentence(name: str, error: Exception) -> str:
         near = difflib.get_close_matches(key, known, 1)
         hint = f"did you mean {near[0]}?" if near else "see --help for the keys"
         return f"there is no key {key}; {hint}"
-    if found := re.search(r"Missing mandatory value: (\S+)", text):
+    if found := re.search(r"Missing mandatory value.*?full_key: (\S+)", text, re.DOTALL):
         return f"{found.group(1)} is missing; set {found.group(1)}=…"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     return f"{first.rstrip('.')}; see --help for the keys"
@@ -220,13 +223,14 @@ def _documented(text: str, prefix: str) -> list[str]:
     """The commented keys of a YAML file, one line each."""
     lines, parent = [], ""
     for line in text.splitlines():
-        found = re.match(r"^(\s*)([a-z_0-9]+):\s*(.*?)(?:\s+# (.*))?$", line)
+        setting, _, doc = line.partition("  # ")
+        found = re.match(r"^(\s*)([a-z_0-9]+):\s*(.*)$", setting)
         if not found:
             continue
-        indent, key, value, doc = found.groups()
+        indent, key, value = found.groups()
         if not indent:
             parent = "" if value else f"{key}."
-        if doc and value:
+        if doc:
             full = f"{prefix}{parent if indent else ''}{key}: {value}"
             lines.append(f"{full:<44} {doc}")
     return lines

@@ -108,7 +108,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     seed = _integer(settings, "seed", 0)
     plan = _plan(settings, task, seed)
     if isinstance(objective, CallableObjective):
-        objective.check(plan.lattice.chart.free)
+        objective.check(plan.lattice.chart.hyperparameters, plan.lattice.chart.free)
     elif not maximize:
         raise ConfigError(f"direction=minimize does not suit task={task.name}, whose accuracy is to rise; drop direction")
     name = settings["study"] or f"{task.name}-{plan.name}"

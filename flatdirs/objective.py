@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flatdirs.errors import ConfigError, FlatdirsError, ObjectiveError
+from flatdirs.provenance import provenance
 from flatdirs.search.outcome import State
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -165,7 +166,7 @@ class CallableObjective:
             value if finite else None,
             seconds=time.perf_counter() - began,
             curve=tuple(curve),
-            provenance={"values": values if finite else [repr(v) for v in values], "seeds": list(seeds)},
+            provenance={"values": [v if math.isfinite(v) else repr(v) for v in values], "seeds": list(seeds), **provenance()},
         )
 
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:
@@ -184,14 +185,14 @@ class CallableObjective:
             )
         return float(value)
 
-    def check(self, searched: Sequence[str]) -> None:
+    def check(self, hyperparameters: Sequence[str], searched: Sequence[str]) -> None:
         """Raise unless the function can be imported and takes every searched hyperparameter."""
         function = find_function(self.task.function)
-        accepted = _accepted(function, {*searched, "seed", "report"})
+        accepted = _accepted(function, {*hyperparameters, "seed", "report"})
         if missing := [name for name in searched if name not in accepted]:
             raise ObjectiveError(
-                f"{self.task.function} takes no {' and no '.join(missing)}; add it, or set fixed={missing}"
-            ).with_traceback(None)
+                f"{self.task.function} takes no {' and no '.join(missing)}; add it, or set fixed=[{','.join(missing)}]"
+            )
         required = {
             parameter.name
             for parameter in inspect.signature(function).parameters.values()
@@ -244,8 +245,6 @@ def _accepted(function: Callable[..., Any], offered: Mapping[str, Any] | set[str
 
 def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measurement:
     """The mean of one point's runs; all that a later reader may ask for goes along."""
-    from flatdirs.training.loop import environment
-
     diverged = any(result.diverged for result in results)
     losses = [result.loss for result in results]
     loss = statistics.fmean(losses)
@@ -258,7 +257,7 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
     last = results[-1]
     return Measurement(
         "diverged" if diverged else "finished",
-        statistics.fmean(result.accuracy for result in results),
+        statistics.fmean(result.epochs[-1].accuracy for result in results),  # measured, diverged or not
         loss if math.isfinite(loss) else None,
         all(result.at_chance for result in results),
         sum(result.seconds for result in results),
@@ -270,7 +269,7 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
             "device": last.device,
             "precision": last.precision,
             "threads": last.threads,
-            **environment(),
+            **provenance(),
         },
     )
 

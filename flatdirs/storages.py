@@ -153,7 +153,7 @@ def _open_sqlite(path: Path) -> BaseStorage:
 
 def _open_url(url: str | None) -> BaseStorage:
     if not url:
-        raise StudyError("storage=url needs an address; set storage.url=postgresql+psycopg2://user:password@host/name")
+        raise StudyError("storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name")
     return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
 
 

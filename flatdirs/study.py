@@ -22,7 +22,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
-from flatdirs.chart import Chart, Lattice, Point
+from flatdirs.chart import Chart, Lattice, Point, describe_chart, read_chart
 from flatdirs.errors import StudyError
 from flatdirs.history import OUTCOME, SETTING, outcome_of
 from flatdirs.objective import Measurement
@@ -36,6 +36,7 @@ CONFIRMATION = "flatdirs:confirmation:"
 CURVE = "curve"
 PROVENANCE = "provenance"
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
+KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
 
 
@@ -185,12 +186,11 @@ def open_study(
 ) -> Study:
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
     direction = "maximize" if maximize else "minimize"
-    known = name in {summary.study_name for summary in _summaries(storage)}
-    if known:
-        stored = optuna.load_study(study_name=name, storage=storage)
-        _refuse_difference(stored, name, identity)
     study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
-    if IDENTITY not in study.user_attrs:
+    if not study.get_trials(deepcopy=False):  # nothing was tried yet, so this search may have the name
+        if study.direction.name.lower() != direction:
+            optuna.delete_study(study_name=name, storage=storage)
+            study = optuna.create_study(study_name=name, storage=storage, direction=direction)
         study.set_user_attr(IDENTITY, {"version": VERSION, **identity})
     _refuse_difference(study, name, identity)
     study.sampler = make_sampler(plan, len(study.get_trials(deepcopy=False)), stale_seconds)
@@ -208,6 +208,17 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     return study, dict(study.user_attrs[IDENTITY])
 
 
+def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:
+    """A stored study with the plan it was made with, for looking at. Raises StudyError as `read_study` does."""
+    study, identity = read_study(storage, name)
+    settings = dict(identity["search"])
+    search = settings.pop("name")
+    lattice = Lattice(read_chart(identity["chart"]), identity["start"])
+    box = {key: (low, high) for key, (low, high) in identity.get("box", {}).items()}
+    plan = SearchPlan(search, lattice, Rules(**settings), identity["seed"], box)
+    return Study(study, plan, identity["direction"] == "maximize", stale_seconds)
+
+
 def _summaries(storage: BaseStorage) -> list[Any]:
     return list(optuna.get_all_study_summaries(storage, include_best_trial=False))
 
@@ -216,14 +227,13 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
     """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
     stored = study.user_attrs.get(IDENTITY)
     if stored is None:
-        if study.get_trials(deepcopy=False):
-            raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
-        return
+        raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
     before, now = flatten(stored), flatten({"version": VERSION, **identity})
     for key in [*before, *(key for key in now if key not in before)]:
         if before.get(key) != now.get(key):
+            said = KEYS.get(key, key.removesuffix(".name"))
             raise StudyError(
-                f"study {name} was made with {key}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
+                f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
                 f"continue it with the old value, or change study to another name"
             )
 
@@ -307,15 +317,8 @@ def study_folder(output: Path, name: str) -> Path:
 def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
     chart = plan.lattice.chart
-    described = {
-        "name": chart.name,
-        "axes": [f"{axis.name} {dict(axis.exponents)} {axis.first}" for axis in chart.axes],
-        "step": chart.step,
-        "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
-        "fixed": sorted(chart.fixed),
-    }
     settings = {"name": plan.name, **asdict(plan.rules)} if plan.descends else {"name": plan.name}
-    identity = {"search": settings, "chart": described, "start": dict(plan.lattice.start), "seed": plan.seed}
+    identity = {"search": settings, "chart": describe_chart(chart), "start": dict(plan.lattice.start), "seed": plan.seed}
     if not plan.descends:
         identity["box"] = {name: list(pair) for name, pair in plan.box.items() if name in _box(chart, plan.box)}
     return identity

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from flatdirs import claims
 from flatdirs.config import TuneConfig
 from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective
@@ -174,12 +173,3 @@ def _confirm(config: TuneConfig, study: Study, best: Winner | None, listener: Li
             if value is not None:
                 confirmed.setdefault(what, []).append(value)
     return confirmed
-
-
-def describe_worker(trial_claim: Mapping[str, object] | None) -> str:
-    """Who runs a trial, in words."""
-    worker = (trial_claim or {}).get("worker")
-    if not isinstance(worker, Mapping):
-        return "an unknown process"
-    here = worker.get("place") == claims.this_worker()["place"]
-    return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"

@@ -46,8 +46,9 @@ class Report:
         self._say(f"study {study.name} in {_place(config)}: search {config.plan.name} from {start}")
         if done:
             self._say(f"continuing after {done} runs")
-        cost = "not known before the first" if expected_seconds is None else f"about {duration(expected_seconds)}"
-        self._say(f"one training run is expected to cost {cost} here; at most {config.limits.budget} runs")
+        known = expected_seconds is not None
+        cost = f"should take about {duration(expected_seconds or 0)} here" if known else "takes what the first will tell"
+        self._say(f"one training run {cost}; at most {config.limits.budget} runs")
         self.config, self.study = config, study
         if self.live:
             self._display = Live(self._picture(), console=self.console, refresh_per_second=4, transient=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -16,30 +17,23 @@ COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled":
 def runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None = None) -> Table:
     """A row a training run; with `most`, the last ones only and a word on how many are left out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
-    table = Table(title=None if not left_out else f"({left_out} earlier rows not shown)", title_justify="left")
-    for name in _headings(chart, unit):
-        table.add_column(name, justify="left" if name in ("axis", "move", "verdict") else "right", no_wrap=True)
+    table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
+    letters = [symbol(name) for name in chart.hyperparameters]
+    for name in ("run", "axis, move", *letters, *_first(chart), _value_name(unit), "change", "sec.", "verdict"):
+        table.add_column(name, justify="left" if name in ("axis, move", "verdict") else "right", no_wrap=True)
     for row in rows[left_out:]:
-        cells = _cells(chart, row)
-        table.add_row(*cells[:-1], Text(cells[-1], style=COLOURS.get(cells[-1], "")))
+        table.add_row(*_cells(chart, row), Text(row.verdict, style=COLOURS.get(row.verdict, "")))
     return table
 
 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     """The source's table: a line for each finished axis."""
-    table = Table(title="where each axis ended", title_justify="left")
-    headings = ["train runs", "axis", *(symbol(name) for name in chart.hyperparameters), *_first(chart), _value_name(unit)]
-    for name in headings:
+    table = _table("where each axis ended")
+    letters = [symbol(name) for name in chart.hyperparameters]
+    for name in ("train runs", "axis", *letters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     for line in lines:
-        row = line.row
-        table.add_row(
-            str(line.runs),
-            line.axis,
-            *(number(row.hyperparameters[name]) for name in chart.hyperparameters),
-            *(number(row.coordinates[name]) for name in _first(chart)),
-            value_text(row.value, unit),
-        )
+        table.add_row(str(line.runs), line.axis, *_place(chart, line.row), _value(line.row.value))
     return table
 
 
@@ -47,10 +41,9 @@ def plain_line(chart: Chart, row: Row, unit: str) -> str:
     """One run in one line, for logs."""
     settings = " ".join(f"{symbol(name)}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
     first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
-    where = row.move if row.axis in ("", row.move) else f"{row.move} {row.axis}"
     change = "" if row.change is None else f" ({row.change:+.2f})"
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
-    return f"run {row.run:>3}  {where:<18} {settings} {first}  {value_text(row.value, unit)}{change}{seconds}  {row.verdict}"
+    return f"run {row.run:>3}  {moved(chart, row):<16} {settings} {first}  {value_text(row.value, unit)}{change}{seconds}  {row.verdict}"
 
 
 def number(value: float) -> str:
@@ -77,31 +70,41 @@ def overrides(hyperparameters: Mapping[str, float]) -> str:
     return " ".join(f"{name}={value!r}" for name, value in hyperparameters.items())
 
 
-def _headings(chart: Chart, unit: str) -> list[str]:
-    letters = [symbol(name) for name in chart.hyperparameters]
-    return ["run", "axis", "move", *letters, *_first(chart), _value_name(unit), "change", "seconds", "verdict"]
+def moved(chart: Chart, row: Row) -> str:
+    """The axis and what was done to it, such as 1−ρ ÷2."""
+    if row.axis in ("", row.move):
+        return row.move
+    return f"{row.axis} {'×' if row.move == 'double' else '÷'}{chart.step:.3g}"
+
+
+def _table(title: str | None) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _place(chart: Chart, row: Row) -> list[str]:
+    """Hyperparameters and first coordinate."""
+    settings = [number(row.hyperparameters[name]) for name in chart.hyperparameters]
+    return settings + [number(row.coordinates[name]) for name in _first(chart)]
 
 
 def _cells(chart: Chart, row: Row) -> list[str]:
-    unit = "%" if row.value is None else ""
-    return [
-        str(row.run),
-        row.axis,
-        row.move,
-        *(number(row.hyperparameters[name]) for name in chart.hyperparameters),
-        *(number(row.coordinates[name]) for name in _first(chart)),
-        value_text(row.value, unit) if row.value is None else f"{row.value:.2f}" if abs(row.value) >= 1 else number(row.value),
-        "" if row.change is None else f"{row.change:+.2f}" if abs(row.change) >= 0.01 else f"{row.change:+.2g}",
-        "" if row.seconds is None else f"{row.seconds:.1f}",
-        row.verdict,
-    ]
+    """All of a row but its verdict."""
+    change = "" if row.change is None else f"{row.change:+.2f}" if abs(row.change) >= 0.01 else f"{row.change:+.2g}"
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value), change, seconds]
 
 
-def _first(chart: Chart) -> Iterable[str]:
+def _value(value: float | None) -> str:
+    if value is None:
+        return "—"
+    return f"{value:.2f}" if abs(value) >= 1 else number(value)
+
+
+def _first(chart: Chart) -> list[str]:
     """The coordinate that matters most, where it is no hyperparameter itself."""
     axis = chart.axes[0]
     return [axis.name] if len(axis.exponents) > 1 else []
 
 
 def _value_name(unit: str) -> str:
-    return "accuracy %" if unit == "%" else "value"
+    return "acc. %" if unit == "%" else "value"

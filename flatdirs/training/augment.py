@@ -1,12 +1,13 @@
 """Random shift, mirror and cutout for a whole epoch at once, on the device the images live on.
 
-Nothing is padded and no image is looped over: a shift of the reflect-padded image is a choice of rows and columns of the
-image itself, a mirror reverses the columns, so one gather of pixels does the reordering, the shift and the mirror
+Nothing is padded and no image is looped over: a shift of the reflect-padded image is a choice of rows and columns of
+the image itself, a mirror reverses the columns, so one gather of pixels does the reordering, the shift and the mirror
 together. All random numbers of an epoch are drawn first (`draw`), the images are made from them in pieces (`apply`), so
 the size of a piece bounds memory and never changes a result. Nothing here waits for the device.
 
-Source: reference/004's training set-up (pad 4 reflect, crop, flip, 8 × 8 cutout inside the image, filled with the mean,
-which is 0 after normalisation). Dropped: a padded copy of all images with views cut from it (1.6 × the memory).
+The kinds (reflect pad 4, crop, flip, 8 × 8 cutout inside the image, filled with the mean, which is 0 after
+normalisation) are those of the series reference/004 belongs to; that text itself does not list them. Dropped: a padded
+copy of all images with views cut from it (1.6 × the memory).
 """
 
 from __future__ import annotations

@@ -62,8 +62,12 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 def _fast_bfloat16_on_cpu() -> bool:
     """Whether this CPU has bfloat16 dot products; False where torch cannot say."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return any(_cpu_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def _cpu_capabilities() -> dict[str, object]:
+    """What torch knows of the CPU; nothing before it learnt to say (torch 2.4 cannot)."""
+    return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 @contextmanager
@@ -91,8 +95,7 @@ def device_name(device: torch.device) -> str:
     """What the device calls itself."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return str(capabilities.get("cpu_name") or platform.processor() or platform.machine())
+    return str(_cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine())
 
 
 def environment() -> dict[str, str]:
@@ -105,7 +108,7 @@ def environment() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "cuda": torch.version.cuda or "none",
-        "cudnn": str(torch.backends.cudnn.version() or "none"),
+        "cudnn": str(torch.backends.cudnn.version() or "none"),  # type: ignore[no-untyped-call]
         "device": device_name(resolve_device("auto")),
         "cpu": device_name(torch.device("cpu")),
         "cpu_threads": str(torch.get_num_threads()),

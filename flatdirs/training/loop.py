@@ -2,7 +2,7 @@
 
 The objective calls this for every point and seed. The whole data set lies on the device, an epoch's augmentation is a
 few large kernels, and losses and hits are summed on the device: the host waits once per epoch, for three numbers. A run
-that blows up is a result with `diverged` set, never an exception; it stops at the end of the epoch that blew up, because
+that blows up is a result with `diverged` set, never an exception; it stops at the end of the epoch that blew up, for
 looking earlier would mean waiting for the device at every step.
 
 Source of the set-up: reference/004. Everything random comes from two generators of the run's own (weights; order and
@@ -16,127 +16,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from flatdirs.errors import ConfigError
 from flatdirs.training import augment
 from flatdirs.training.data import Dataset, Split, load
 from flatdirs.training.device import DTYPES, cpu_threads, environment, resolve_device, resolve_precision, synchronize
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, set_learning_rate
+from flatdirs.training.records import Epoch, TrainConfig, TrainResult
 from flatdirs.training.schedule import triangle
-from flatdirs.training.task import DataConfig, ImageTask, require_integer
+from flatdirs.training.task import ImageTask
 
 __all__ = ["Epoch", "TrainConfig", "TrainResult", "environment", "expected_seconds", "train"]
 
 PIECE_VALUES = 1 << 24  # numbers per augmented piece: 64 MB of float32
 EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: what fits a CPU's caches; a GPU takes more
 DIVERGED_LOSS = 2.0  # an epoch's mean loss above this many times ln(classes), after warm-up, is divergence
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """All that a run depends on.
-
-    Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None torch's own choice.
-
-    Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
-    """
-
-    task: ImageTask
-    data: DataConfig
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    seed: int = 0
-    batch_size: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what no run could use; whether the device exists is asked when the run starts."""
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ConfigError(f"learning_rate={self.learning_rate} must be finite and above 0; change learning_rate")
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"momentum={self.momentum} must lie in [0, 1); change momentum")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
-        require_integer("seed", self.seed, 0, 2**62)
-        if self.threads is not None:
-            require_integer("threads", self.threads, 1)
-        key = "task.batch_size" if self.batch_size is None else "batch_size"
-        require_integer(key, self.images_per_step, 1, self.training_images)
-        if self.images_per_step == 1 and self.task.image_size < 16:
-            raise ConfigError(
-                f"{key}=1 leaves batch norm a single value per channel at task.image_size={self.task.image_size}; set "
-                f"{key} to 2 or more"
-            )
-
-    @property
-    def images_per_step(self) -> int:
-        """The batch size in force."""
-        return self.task.batch_size if self.batch_size is None else self.batch_size
-
-    @property
-    def training_images(self) -> int:
-        """How many images are trained on: under data.evaluate=test the validation images too."""
-        held_out = 0 if self.data.evaluate == "validation" else self.task.validation_images
-        return self.task.train_images + held_out
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; what is left over waits for the next epoch's order."""
-        return self.training_images // self.images_per_step
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps of a run that does not diverge."""
-        return self.steps_per_epoch * self.task.epochs
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch: losses are means per image, `accuracy` is percent of the held-out images.
-
-    `learning_rate` is the rate of the epoch's last step, `seconds` its wall time, evaluation included. Losses of a
-    diverged epoch may be nan or infinite.
-    """
-
-    number: int
-    train_loss: float
-    loss: float
-    accuracy: float
-    learning_rate: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run came to.
-
-    `accuracy` (percent) and `loss` are the last epoch's on the held-out images; a diverged run has 0.0 and infinity,
-    never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard deviations above
-    guessing. `seconds` runs from building the network to the last evaluation, without loading data. `steps` counts the
-    optimizer steps taken. `model` is None unless asked for.
-    """
-
-    diverged: bool
-    epochs: tuple[Epoch, ...]
-    accuracy: float
-    loss: float
-    at_chance: bool
-    seconds: float
-    device: str
-    precision: str
-    threads: int
-    steps: int
-    model: nn.Module | None
 
 
 class _Run:
@@ -174,7 +72,7 @@ class _Run:
             stop = min(start + piece, used)
             images = augment.apply(split.images, draws, start, stop, task.cutout)
             labels = split.labels[draws.order[start:stop]]
-            for pair in zip(images.split(batch), labels.split(batch), strict=True):
+            for pair in zip(torch.split(images, batch), torch.split(labels, batch), strict=True):
                 total += self.train_step(*pair)
         return total
 
@@ -187,10 +85,10 @@ class _Run:
         loss = cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad(set_to_none=True)
         if self.scaler is None:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         else:
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
         return loss.detach()
@@ -202,7 +100,7 @@ class _Run:
         batch = EVALUATION_IMAGES.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device)
-        for images, labels in zip(split.images.split(batch), split.labels.split(batch), strict=True):
+        for images, labels in zip(torch.split(split.images, batch), torch.split(split.labels, batch), strict=True):
             with self.autocast():
                 logits = self.model(images)
             loss += cross_entropy(logits.float(), labels, reduction="sum")
@@ -324,16 +222,13 @@ def _seconds_per_step(run: _Run, budget_seconds: float) -> float:
 
         return _timed(run, action)
 
-    begin = time.perf_counter()
     batch = min(full, 16)
-    step_of(batch)
-    probe = step_of(batch)
-    while batch < full and 3 * probe * min(2, full / batch) < budget_seconds:
+    step_of(batch)  # the first step also loads code and is not like the others
+    begin = time.perf_counter()
+    times = [step_of(batch)]
+    while batch < full and time.perf_counter() - begin + 2 * times[-1] < budget_seconds / 2:
         batch = min(full, 2 * batch)
-        probe = step_of(batch)
-        if time.perf_counter() - begin > budget_seconds / 2:
-            break
-    times = [probe]
+        times = [step_of(batch)]
     while len(times) < 20 and time.perf_counter() - begin + times[-1] < budget_seconds:
         times.append(step_of(batch))
     return sorted(times)[len(times) // 2] * full / batch

@@ -6,7 +6,9 @@
     layer3  conv-BN-ReLU 8w, max-pool 2, x + two conv-BN-ReLU
     head    global max-pool, linear without bias, × 0.125
 
-Source: reference/004 (the network of its series). Width w is the only size; any image of at least 8 × 8 pixels passes.
+Source: the network of the series reference/004 belongs to; that text itself gives only its accuracy.
+Width w is the only size; any image of at least 8 × 8 pixels passes.
+
 Weights are drawn from a generator of the run, on the CPU, whatever the device: the same seed gives the same network
 everywhere, and the global random state is never touched (layers are made on the meta device, which draws nothing).
 """
@@ -46,7 +48,8 @@ class Residual(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Add what the two blocks found."""
-        return images + self.second(self.first(images))
+        found: Tensor = self.second(self.first(images))
+        return images + found
 
 
 class ResidualNetwork(nn.Module):
@@ -83,7 +86,7 @@ def build_model(in_channels: int, classes: int, width: int, seed: int, device: t
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
-    """Replace every weight by one on the CPU: uniform in ±1/√fan_in, torch's own default; batch norm as the identity."""
+    """Give every weight a value, on the CPU: uniform in ±1/√fan_in, torch's default; batch norm is the identity."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             size = module.num_features

@@ -3,9 +3,9 @@
 The source's schedule (reference/004): 0 at the start, the maximum after 5 of 24 epochs, 0 at the end. A pure function
 of the step, so a run needs no scheduler object, nothing to save and nothing to resume.
 
-The two lines are read at the middle of a step, (step + ½) / total: neither the first nor the last step is spent at rate
-0, and the multipliers of a run sum to total/2, the area of the triangle, up to the one step that holds the peak. Reading
-them at the beginning of a step (rate 0 for the first) or at its end (rate 0 for the last) each wastes one.
+The two lines are read at the middle of a step, (step + ½) / total: neither the first nor the last step is spent at
+rate 0, and the multipliers of a run sum to total/2, the area of the triangle, up to the one step that holds the peak.
+Reading them at the beginning of a step (rate 0 for the first) or at its end (rate 0 for the last) each wastes one.
 """
 
 from __future__ import annotations

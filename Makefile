@@ -1,0 +1,40 @@
+# One name per action; CI, the README and people use the same ones.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: tune test test-quick check format readme bench-latency clean
+
+tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
+	$(RUN) -m flatdirs.tune $(TUNE)
+
+test: $(STAMP)  ## the whole test suite (TEST="tests/test_chart.py -k name" for a part of it)
+	$(RUN) -m pytest $(TEST)
+
+test-quick: $(STAMP)  ## the tests that take less than a minute together
+	$(RUN) -m pytest -m "not slow" $(TEST)
+
+check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) tests/readme_commands.py
+
+format: $(STAMP)  ## let ruff put things in order
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
+	$(RUN) -m benchmarks.latency
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("flatdirs needs Python 3.10 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "flatdirs needs python3-venv to make $(VENV): sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:  ## remove the environment and everything that was built; studies stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

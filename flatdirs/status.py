@@ -1,0 +1,90 @@
+"""`python -m flatdirs.status`: a running or finished study, read from another shell without touching it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flatdirs import command_line
+from flatdirs.errors import StudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from flatdirs.config import StorageConfig
+    from flatdirs.study import Study
+
+
+def run(settings: dict[str, Any]) -> int:
+    """Print a study: its rows, who is running what, and the best so far."""
+    from rich.console import Console
+
+    from flatdirs.config import StorageConfig, read_dataclass
+    from flatdirs.report.live import print_summary
+    from flatdirs.report.rows import rows
+    from flatdirs.report.tables import runs_table
+    from flatdirs.study import read_study, view_study
+
+    config = read_dataclass(StorageConfig, settings["storage"], "storage.")
+    output = Path(str(settings["output"]))
+    name = settings["study"] or _latest(output, config)
+    storage = _open(config, output, str(name))
+    study = view_study(storage, str(name), 60 * config.stale_minutes)
+    task = read_study(storage, str(name))[1]["task"]
+    unit = task.get("unit", "%")
+    console = Console(highlight=False)
+    console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
+    console.print(runs_table(study.plan.lattice.chart, rows(study), unit))
+    print_summary(console, study, unit)
+    _print_workers(console, study)
+    return 0
+
+
+def _print_workers(console: Console, study: Study) -> None:
+    """What is running now, and who runs it."""
+    from flatdirs import claims
+    from flatdirs.claims import describe_worker
+
+    live = study.live()
+    for trial in live:
+        claim = claims.read(trial) or {}
+        seconds = time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", time.time())))
+        steps = len(trial.intermediate_values)
+        console.print(f"running: {describe_worker(claim)}, {steps} epochs reported, last heard {seconds:.0f} s ago")
+    trace = study.trace()
+    if not live:
+        over = trace is not None and trace.over
+        console.print("nothing is running; the search is over" if over else "nothing is running")
+
+
+def _latest(output: Path, config: StorageConfig) -> str:
+    """The study last written to. Raises StudyError where there is none."""
+    files = [path for name in ("journal.log", "study.db") for path in output.glob(f"*/{name}")]
+    if config.kind == "url" or not files:
+        raise StudyError(f"there is no study in {output}; set study and storage, or change output")
+    return max(files, key=lambda path: path.stat().st_mtime).parent.name
+
+
+def _open(config: StorageConfig, output: Path, name: str) -> Any:
+    """The storage of an existing study; a journal file or SQLite, whichever the study's folder holds."""
+    from flatdirs.storages import open_storage
+    from flatdirs.study import study_folder
+
+    folder = study_folder(output, name)
+    kind = config.kind
+    if kind == "journal" and not (folder / "journal.log").exists() and (folder / "study.db").exists():
+        kind = "sqlite"
+    file = {"journal": "journal.log", "sqlite": "study.db"}.get(kind)
+    if file and not (folder / file).exists():
+        raise StudyError(f"there is no study {name} in {output}; change study or output")
+    return open_storage(kind, folder, config.url)
+
+
+def main() -> None:
+    """The console script."""
+    command_line.main("status", run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What a run is given and what it gives back, as frozen records.
+
+Kept apart from loop.py, which imports them on, so that a configuration can be built and refused without loading torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flatdirs.errors import ConfigError
+from flatdirs.training.task import DataConfig, ImageTask, require_integer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a run depends on.
+
+    Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None torch's own choice.
+
+    Raises:
+        ConfigError: a value that no run could use; the sentence names the key.
+    """
+
+    task: ImageTask
+    data: DataConfig
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    seed: int = 0
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use; whether the device exists is asked when the run starts."""
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ConfigError(f"learning_rate={self.learning_rate} must be finite and above 0; change learning_rate")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum={self.momentum} must lie in [0, 1); change momentum")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
+        require_integer("seed", self.seed, 0, 2**62)
+        if self.threads is not None:
+            require_integer("threads", self.threads, 1)
+        key = "task.batch_size" if self.batch_size is None else "batch_size"
+        require_integer(key, self.images_per_step, 1, self.training_images)
+        if self.images_per_step == 1 and self.task.image_size < 16:
+            raise ConfigError(
+                f"{key}=1 leaves batch norm a single value per channel at task.image_size={self.task.image_size}; set "
+                f"{key} to 2 or more"
+            )
+
+    @property
+    def images_per_step(self) -> int:
+        """The batch size in force."""
+        return self.task.batch_size if self.batch_size is None else self.batch_size
+
+    @property
+    def training_images(self) -> int:
+        """How many images are trained on: under data.evaluate=test the validation images too."""
+        held_out = 0 if self.data.evaluate == "validation" else self.task.validation_images
+        return self.task.train_images + held_out
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch; what is left over waits for the next epoch's order."""
+        return self.training_images // self.images_per_step
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of a run that does not diverge."""
+        return self.steps_per_epoch * self.task.epochs
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch: losses are means per image, `accuracy` is percent of the held-out images.
+
+    `learning_rate` is the rate of the epoch's last step, `seconds` its wall time, evaluation included. Losses of a
+    diverged epoch may be nan or infinite.
+    """
+
+    number: int
+    train_loss: float
+    loss: float
+    accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    `accuracy` (percent) and `loss` are the last epoch's on the held-out images; a diverged run has 0.0 and infinity,
+    never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard deviations above
+    guessing. `seconds` runs from building the network to the last evaluation, without loading data. `steps` counts the
+    optimizer steps taken. `model` is None unless asked for.
+    """
+
+    diverged: bool
+    epochs: tuple[Epoch, ...]
+    accuracy: float
+    loss: float
+    at_chance: bool
+    seconds: float
+    device: str
+    precision: str
+    threads: int
+    steps: int
+    model: nn.Module | None

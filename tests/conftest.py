@@ -1,0 +1,90 @@
+"""Shared pieces of the tests: commands in this process, commands in a process of their own, a cheap objective."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SURFACE = '''
+import math, os, pathlib, time
+
+def train(learning_rate, momentum, weight_decay, seed, report):
+    """A smooth hill with its top at λα/(1−ρ) = 0.00256, ρ = 0.75, α = 0.00125; noted in calls.txt."""
+    with open("calls.txt", "a") as file:
+        file.write(f"{learning_rate!r} {momentum!r} {weight_decay!r} {seed}\\n")
+    c = math.log2(learning_rate * weight_decay / (1 - momentum) / 0.00256)
+    report(1, 50.0)
+    return 94 - c * c - 0.3 * math.log2((1 - momentum) / 0.25) ** 2 - 0.2 * math.log2(weight_decay / 0.00125) ** 2
+'''
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with a user's own module in it, under a name no other test uses."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / f"{module_of(tmp_path)}.py").write_text(SURFACE, encoding="utf-8")
+    return tmp_path
+
+
+def module_of(folder: Path) -> str:
+    """A module name of this folder's own: Python imports a name once a process."""
+    return f"surface_{abs(hash(str(folder)))}"
+
+
+def own_function(folder: Path) -> list[str]:
+    """The overrides that tune the hill of `workplace`."""
+    return ["task=callable", f"task.function={module_of(folder)}:train", "confirm=0", "live=false"]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run an entry point in this process."""
+
+    def run(name: str, *arguments: str) -> Ended:
+        from importlib import import_module
+
+        from flatdirs import command_line
+
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            command_line.main(name, import_module(f"flatdirs.{name}").run, list(arguments))
+        code = end.value.code
+        assert isinstance(code, int)
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+def spawn(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """`python -m …` in a process of its own, with everything it prints in pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "160", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def calls(folder: Path) -> list[str]:
+    """What the user's function was called with, in order."""
+    return (folder / "calls.txt").read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,340 @@
+"""The commands as a user types them: overrides, help, what is printed, and the sentence for every mistake."""
+
+from __future__ import annotations
+
+import errno
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.conftest import Ended, calls, module_of, own_function, spawn
+
+Command = Callable[..., Ended]
+
+
+def test_help_lists_every_group_and_key_without_torch() -> None:
+    probe = (
+        "import sys; sys.argv=['tune','--help']\n"
+        "from flatdirs.tune import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'torch' not in sys.modules and 'optuna' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    for word in ("task=", "cifar10_small", "search=", "myrtle", "storage=", "budget:", "start.learning_rate:", "box."):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("name", ["tune", "train", "status"])
+def test_every_key_in_conf_has_a_line_of_help(name: str, command: Command) -> None:
+    from flatdirs.paths import conf_folder
+
+    text = command(name, "--help").out
+    own = (conf_folder() / f"{name}.yaml").read_text(encoding="utf-8").split("\nhydra:")[0]
+    keys = [key for key in yaml.safe_load(own) if key != "defaults"]
+    assert keys
+    for key in keys:
+        assert re.search(rf"^  {key}[.:].* {{2,}}\S+", text, re.MULTILINE), key
+
+
+def test_help_shows_the_keys_of_the_chosen_option(command: Command) -> None:
+    assert "task.function" in command("tune", "task=callable", "--help").out
+    assert "task.function" not in command("tune", "--help").out
+
+
+def test_a_search_prints_a_line_a_run_and_the_closing_table(workplace: Path, command: Command) -> None:
+    ended = command("tune", *own_function(workplace))
+    assert ended.code == 0
+    lines = [line for line in ended.out.splitlines() if line.startswith("run ")]
+    assert lines[0].split()[:3] == ["run", "1", "start"]
+    assert len([line for line in lines if "recalled" not in line]) == len(calls(workplace))
+    assert "where each axis ended" in ended.out
+    assert "best: run" in ended.out
+    assert "the search is over" in ended.out
+    best = yaml.safe_load((workplace / "studies/callable-myrtle/best.yaml").read_text(encoding="utf-8"))
+    assert best["momentum"] == 0.75
+    assert best["weight_decay"] == 0.00125
+    assert best["learning_rate"] * best["weight_decay"] / 0.25 == pytest.approx(0.00256)
+
+
+def test_a_winner_is_a_start(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace))
+    before = len(calls(workplace))
+    ended = command(
+        "tune", *own_function(workplace), "start=studies/callable-myrtle/best.yaml", "study=again", "budget=60"
+    )
+    assert ended.code == 0
+    assert len(calls(workplace)) - before == 7  # the start and both neighbours on three axes
+    assert "λα/(1−ρ)=0.00256" in ended.out.splitlines()[2]
+
+
+def test_status_reads_a_study_from_elsewhere(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace), "budget=4")
+    ended = command("status")
+    assert ended.code == 0
+    assert "callable-myrtle" in ended.out
+    assert "nothing is running" in ended.out
+    assert ended.out.count("better") == 3
+    assert command("status", "study=nowhere").code == 2
+
+
+def test_minimize_and_maximize_mirror_each_other(workplace: Path, command: Command) -> None:
+    name = f"{module_of(workplace)}_loss"
+    (workplace / f"{name}.py").write_text(
+        f"from {module_of(workplace)} import train as hill\ndef train(**kw): return -hill(**kw)\n", encoding="utf-8"
+    )
+    command("tune", *own_function(workplace))
+    climbed = calls(workplace)
+    (workplace / "calls.txt").unlink()
+    other = ["task=callable", f"task.function={name}:train", "confirm=0", "live=false", "direction=minimize", "study=down"]
+    assert command("tune", *other).code == 0
+    assert calls(workplace) == climbed
+
+
+def test_target_stops_at_the_first_run_that_reaches_it(workplace: Path, command: Command) -> None:
+    ended = command("tune", *own_function(workplace), "target=80")
+    assert "the target of 80 is reached" in ended.out
+    assert len(calls(workplace)) < 10
+
+
+def test_confirm_uses_fresh_seeds_for_winner_and_start_once(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace))
+    before = len(calls(workplace))
+    ended = command("tune", *own_function(workplace), "confirm=2")
+    fresh = calls(workplace)[before:]
+    assert [line.split()[-1] for line in fresh] == ["1000", "1001", "1000", "1001"]
+    assert "confirmed on fresh seeds, 2 seeds: winner" in ended.out
+    assert "start" in ended.out
+    command("tune", *own_function(workplace), "confirm=2")
+    assert len(calls(workplace)) == before + 4
+
+
+def test_a_fixed_hyperparameter_never_moves(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace), "fixed=[momentum]")
+    assert {line.split()[1] for line in calls(workplace)} == {"0.5"}
+    assert len({line.split()[2] for line in calls(workplace)}) > 2
+
+
+def test_raw_walks_the_bare_hyperparameters(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace), "search=raw")
+    rows = [tuple(map(float, line.split()[:3])) for line in calls(workplace)]
+    changed = [sum(a != b for a, b in zip(row, rows[0], strict=True)) for row in rows[1:3]]
+    assert changed == [1, 1]
+    assert any(row[0] == rows[i][0] and row[2] != rows[i][2] for i, row in enumerate(rows[1:]))
+
+
+@pytest.mark.parametrize("search", ["random", "qmc", "tpe", "cmaes", "gp"])
+def test_optunas_searches_run_through_the_same_study(search: str, workplace: Path, command: Command) -> None:
+    budget = 12 if search == "gp" else 14
+    ended = command("tune", *own_function(workplace), f"search={search}", f"budget={budget}")
+    assert ended.code == 0
+    assert len(calls(workplace)) == budget
+    assert len(set(calls(workplace))) == budget
+    rates = [float(line.split()[0]) for line in calls(workplace)]
+    assert all(1e-4 <= rate <= 10 for rate in rates)
+    assert "best: run" in ended.out
+
+
+@pytest.mark.parametrize("search", ["random", "qmc", "myrtle"])
+def test_a_search_cut_in_two_is_the_same_search(search: str, workplace: Path, command: Command) -> None:
+    whole = [*own_function(workplace), f"search={search}", "budget=12"]
+    command("tune", *whole)
+    expected = calls(workplace)
+    (workplace / "calls.txt").unlink()
+    for budget in (3, 4, 12):
+        command("tune", *whole, f"budget={budget}", "study=parts")
+    assert calls(workplace) == expected
+
+
+@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Path, command: Command) -> None:
+    command("tune", "budget=1", "task.epochs=2", "confirm=0", f"storage={storage}", "live=false")
+    from flatdirs.storages import open_storage
+    from flatdirs.study import read_study
+
+    study, identity = read_study(open_storage(storage, workplace / "studies/digits-myrtle"), "digits-myrtle")
+    attributes = study.trials[0].user_attrs
+    assert identity["task"]["epochs"] == 2
+    assert attributes["setting"]["hyperparameters"] == {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+    assert attributes["setting"]["coordinates"]["λα/(1−ρ)"] == pytest.approx(2e-5)
+    assert [epoch["number"] for epoch in attributes["curve"]] == [1, 2]
+    assert {"train_loss", "loss", "accuracy", "seconds"} <= set(attributes["curve"][0])
+    assert {"seconds", "seeds", "device", "torch", "git"} <= set(attributes["provenance"])
+    assert study.trials[0].value == attributes["curve"][-1]["accuracy"]
+
+
+def test_train_prints_its_curve_and_saves(workplace: Path, command: Command) -> None:
+    ended = command("train", "task.epochs=2", "learning_rate=0.1", "save=model.pt")
+    assert ended.code == 0
+    assert "accuracy" in ended.out
+    assert (workplace / "model.pt").stat().st_size > 1000
+
+
+def test_best_yaml_trains_to_the_same_accuracy(workplace: Path, command: Command) -> None:
+    command("tune", "budget=3", "task.epochs=3", "confirm=0", "live=false", "threads=1")
+    found = re.search(r"best: run \d of 3, ([\d.]+)%", command("status").out)
+    ended = command("train", "--config-file", "studies/digits-myrtle/best.yaml", "threads=1")
+    assert found
+    assert f"accuracy {found.group(1)}%" in ended.out
+
+
+WRONG = {
+    "momentum 1.2": (["start.momentum=1.2"], "start.momentum"),
+    "negative rate": (["start.learning_rate=-1"], "start.learning_rate"),
+    "misspelt key": (["start.lerning_rate=1"], "start.learning_rate"),
+    "misspelt group": (["tsak=digits"], "task"),
+    "unknown task": (["task=mnist"], "task=mnist"),
+    "unknown search": (["search=grid"], "search=grid"),
+    "budget 0": (["budget=0"], "budget"),
+    "budget in words": (["budget=many"], "budget"),
+    "target in words": (["target=high"], "target"),
+    "target as a fraction": (["target=0.94"], "target=94"),
+    "target beyond 100": (["target=940"], "target"),
+    "minutes too short": (["minutes=0.0001"], "minutes"),
+    "negative seed": (["seed=-1"], "seed"),
+    "epochs 0": (["task.epochs=0"], "task.epochs"),
+    "fixed unknown": (["fixed=[nesterov]"], "fixed"),
+    "fixed everything": (["fixed=[learning_rate,momentum,weight_decay]"], "fixed"),
+    "step 1": (["chart.step=1"], "chart.step"),
+    "a box upside down": (["search=random", "box.learning_rate=[1,0.1]"], "box.learning_rate"),
+    "no such start file": (["start=nowhere.yaml"], "start"),
+    "broken start file": (["start=broken.yaml"], "start"),
+    "no such data": (["task=cifar10_small", "data.path=nowhere.npz"], "data.path"),
+    "url without address": (["storage=url"], "storage.url"),
+    "url to nowhere": (["storage=url", "storage.url=sqlite:////nowhere/x.db"], "storage.url"),
+    "no such module": (["task=callable", "task.function=nowhere:train"], "task.function"),
+    "no such function": (["task=callable", "task.function=wrong:nothing"], "task.function"),
+    "no function named": (["task=callable"], "task.function"),
+    "a function returning text": (["task=callable", "task.function=wrong:text"], "task.function"),
+    "a function without momentum": (["task=callable", "task.function=wrong:narrow"], "fixed"),
+    "a module that does not parse": (["task=callable", "task.function=unparsed:train"], "task.function"),
+    "minimised accuracy": (["direction=minimize"], "direction"),
+    "no cuda": (["device=cuda:9"], "device"),
+    "chart the trainer has not": (["chart=adamw"], "chart"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Path, command: Command) -> None:
+    (workplace / "wrong.py").write_text(
+        "def text(learning_rate, momentum, weight_decay): return 'good'\ndef narrow(learning_rate, weight_decay): return 1\n"
+    )
+    (workplace / "unparsed.py").write_text("def train(:\n")
+    (workplace / "broken.yaml").write_text("learning_rate: [1\n")
+    sys.modules.pop("wrong", None)
+    arguments, key = WRONG[case]
+    ended = command("tune", *arguments, "live=false")
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert ended.err.startswith("flatdirs: ")
+    assert key in ended.err
+    assert "Traceback" not in ended.err + ended.out
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["start.momentum=0.9"], "start.momentum"),
+        (["seed=1"], "seed"),
+        (["search=raw"], "search"),
+        (["search.min_gain=0.1"], "search.min_gain"),
+        (["chart=sgd_plain"], "chart"),
+        (["fixed=[momentum]"], "fixed"),
+        (["repeats=2"], "repeats"),
+        (["direction=minimize"], "direction"),
+        (["task=digits"], "task"),
+    ],
+)
+def test_another_search_on_the_same_name_is_refused(
+    change: list[str], named: str, workplace: Path, command: Command
+) -> None:
+    command("tune", *own_function(workplace), "study=taken", "budget=2")
+    if change == ["task=digits"]:
+        ended = command("tune", "study=taken", "task=digits", "confirm=0")
+    else:
+        ended = command("tune", *own_function(workplace), "study=taken", *change)
+    assert ended.code == 2
+    assert f"{named}=" in ended.err
+    assert len(calls(workplace)) == 2
+
+
+def test_limits_and_storage_options_may_change(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace), "budget=2")
+    changes = ["budget=4", "minutes=50", "target=99", "storage.stale_minutes=5"]
+    assert command("tune", *own_function(workplace), *changes).code == 0
+    assert len(calls(workplace)) == 4
+
+
+def test_a_file_that_is_no_study_is_left_alone(workplace: Path, command: Command) -> None:
+    for name, storage in (("journal.log", "journal"), ("study.db", "sqlite")):
+        file = workplace / "studies/callable-myrtle" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("my diary, no newline at the end", encoding="utf-8")
+        ended = command("tune", *own_function(workplace), f"storage={storage}")
+        assert ended.code == 2
+        assert str(file.name) in ended.err
+        assert file.read_text(encoding="utf-8") == "my diary, no newline at the end"
+
+
+def test_an_output_folder_that_cannot_be_written(
+    workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "taken").write_text("a file, not a folder")
+    ended = command("tune", *own_function(workplace), "output=taken")
+    assert ended.code == 2
+    assert "change output" in ended.err
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "touch", refuse)  # root may write anywhere, so a read-only disk is played
+    ended = command("tune", *own_function(workplace), "output=fine")
+    assert ended.code == 2
+    assert "Read-only file system" in ended.err
+
+
+def test_broken_npz_files(workplace: Path, command: Command) -> None:
+    images = np.zeros((30, 32, 32, 3), np.uint8)
+    labels = np.arange(30) % 10
+    np.savez("whole.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    Path("cut.npz").write_bytes(Path("whole.npz").read_bytes()[:20_000])
+    np.savez("labels.npz", x_train=images, y_train=labels + 5, x_test=images, y_test=labels)
+    np.savez("shape.npz", x_train=images[..., 0, :], y_train=labels, x_test=images, y_test=labels)
+    for name in ("cut", "labels", "shape", "whole"):
+        ended = command("tune", "task=cifar10_small", f"data.path={name}.npz", "live=false")
+        assert ended.code == 2, name
+        assert "data.path" in ended.err, name
+        assert ended.err.count("\n") == 1
+
+
+def test_a_user_exception_stops_the_search_and_loses_nothing(workplace: Path, command: Command) -> None:
+    name = f"{module_of(workplace)}_bug"
+    (workplace / f"{name}.py").write_text(
+        f"from {module_of(workplace)} import train as hill\nimport os\n"
+        "def train(**kw):\n    value = hill(**kw)\n"
+        "    if kw['learning_rate'] > 0.005 and not os.path.exists('mended'): raise RuntimeError('out of memory')\n"
+        "    return value\n"
+    )
+    arguments = ["task=callable", f"task.function={name}:train", "confirm=0", "live=false", "budget=6"]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        command("tune", *arguments)
+    assert len(calls(workplace)) == 4
+    (workplace / "mended").touch()
+    command("tune", *arguments)
+    assert len(calls(workplace)) == 4 + 3
+    assert calls(workplace)[3] == calls(workplace)[4]
+
+
+def test_it_runs_as_a_module_from_any_folder(tmp_path: Path) -> None:
+    process = spawn("flatdirs.tune", "budget=1", "task.epochs=1", "confirm=0", cwd=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert err == ""
+    assert "run   1  start" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"studies"}

@@ -1,0 +1,178 @@
+"""Whole runs: repeatable to the bit, honest about divergence, and without side effects."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from flatdirs.errors import ConfigError
+from flatdirs.training.loop import Epoch, TrainConfig, TrainResult, environment, expected_seconds, train
+from flatdirs.training.task import DataConfig, ImageTask
+from tests.cifar10_pack import unpacked
+from tests.test_training_parts import image_task
+
+TASKS = Path(__file__).resolve().parents[1] / "conf" / "task"
+
+
+def task_file(name: str, **changes: object) -> ImageTask:
+    """The task of conf/task/`name`.yaml with some keys changed."""
+    return ImageTask(**{**yaml.safe_load((TASKS / f"{name}.yaml").read_text()), **changes})
+
+
+def config(task: ImageTask | None = None, data: DataConfig | None = None, **changes: object) -> TrainConfig:
+    """A short run on digits with some keys changed."""
+    small = image_task(train_images=64, validation_images=100, batch_size=16, width=4, epochs=3, pad=1)
+    keys: dict[str, object] = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.01, "device": "cpu"}
+    return TrainConfig(task=task or small, data=data or DataConfig(), **{**keys, **changes})  # type: ignore[arg-type]
+
+
+def measured(result: TrainResult) -> list[tuple[float, ...]]:
+    """Everything of a run but its clock, nan made comparable."""
+    return [
+        (epoch.number, epoch.accuracy, epoch.learning_rate, *(repr(x) for x in (epoch.train_loss, epoch.loss)))  # type: ignore[misc]
+        for epoch in result.epochs
+    ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_repeats_to_the_bit(precision: str) -> None:
+    first = train(config(precision=precision, threads=1), keep_model=True)
+    torch.manual_seed(99)
+    torch.rand(7)
+    again = train(config(precision=precision, threads=1), keep_model=True)
+    assert measured(first) == measured(again)
+    assert first.model is not None
+    assert again.model is not None
+    for one, other in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    assert measured(train(config(precision=precision, threads=1, seed=1))) != measured(first)
+
+
+def test_a_run_leaves_the_process_as_it_was() -> None:
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist(), torch.get_num_threads())
+    train(config(threads=1))
+    expected_seconds(config(threads=1))
+    assert torch.equal(before[0], torch.get_rng_state())
+    after = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_num_threads())
+    assert before[1:] == after
+
+
+def test_digits_are_learnt() -> None:
+    result = train(config(task_file("digits"), learning_rate=0.256))
+    assert result.accuracy > 90
+    assert not result.at_chance
+    assert not result.diverged
+    assert result.steps == 20 * (300 // 16)
+    assert result.model is None
+    assert result.accuracy == result.epochs[-1].accuracy
+    assert result.loss == result.epochs[-1].loss
+
+
+@pytest.mark.parametrize("learning_rate", [1e4, 1e30])
+def test_a_huge_rate_diverges_without_an_exception(learning_rate: float) -> None:
+    seen: list[Epoch] = []
+    result = train(config(learning_rate=learning_rate, momentum=0.9, weight_decay=0.0), seen.append)
+    assert result.diverged
+    assert (result.accuracy, result.loss) == (0.0, math.inf)
+    assert result.at_chance
+    assert tuple(seen) == result.epochs
+    assert result.steps == 4 * len(seen)
+
+
+def test_what_the_callback_raises_passes_through() -> None:
+    def stop(epoch: Epoch) -> None:
+        raise KeyError(epoch.number)
+
+    threads = torch.get_num_threads()
+    with pytest.raises(KeyError, match="1"):
+        train(config(threads=1), stop)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_hopeless_rate_stays_at_chance() -> None:
+    result = train(config(learning_rate=1e-9))
+    assert result.at_chance
+    assert not result.diverged
+
+
+def test_the_test_protocol_uses_all_training_images() -> None:
+    tuning, final = config(), config(data=DataConfig(evaluate="test"))
+    assert (tuning.training_images, final.training_images) == (64, 164)
+    assert train(final).steps == 3 * (164 // 16)
+    assert train(tuning).steps == 3 * (64 // 16)
+
+
+def test_the_last_partial_batch_is_dropped() -> None:
+    assert train(config(batch_size=60)).steps == 3
+
+
+def test_gradient_scaling_trains_as_well() -> None:
+    result = train(config(precision="fp16"))
+    assert result.precision == "fp16"
+    assert math.isfinite(result.loss)
+
+
+BAD_KEYS = [
+    ({"learning_rate": 0.0}, "learning_rate=0.0 must be finite and above 0"),
+    ({"learning_rate": math.inf}, "learning_rate=inf must be finite and above 0"),
+    ({"learning_rate": math.nan}, "learning_rate=nan must be finite and above 0"),
+    ({"momentum": 1.0}, "momentum=1.0 must lie in [0, 1)"),
+    ({"momentum": math.nan}, "momentum=nan must lie in [0, 1)"),
+    ({"weight_decay": -1e-3}, "weight_decay=-0.001 must be finite and at least 0"),
+    ({"batch_size": 65}, "batch_size=65 must be at most 64; change batch_size"),
+    ({"batch_size": 0}, "batch_size=0 must be at least 1; change batch_size"),
+    ({"batch_size": 1}, "batch_size=1 leaves batch norm a single value per channel"),
+    ({"threads": 0}, "threads=0 must be at least 1; change threads"),
+    ({"seed": -1}, "seed=-1 must be at least 0; change seed"),
+    ({"precision": "fp8"}, "precision=fp8 must be auto, bf16, fp16 or fp32; change precision"),
+    ({"device": "cuda:77"}, "device=cuda:77 is not available here; set device=auto or device=cpu"),
+    ({"device": "toaster"}, "device=toaster is not a device; set device to auto, cpu or cuda"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD_KEYS, ids=[words for _, words in BAD_KEYS])
+def test_a_wrong_key_is_named(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train(config(**changes))
+    assert words in str(caught.value)
+
+
+def test_batches_of_one_work_where_batch_norm_can() -> None:
+    task = image_task(dataset="cifar10", image_size=16, train_images=2, batch_size=1)
+    assert config(task, batch_size=1).images_per_step == 1
+
+
+def test_expected_seconds_are_near_the_truth() -> None:
+    task = dataclasses.replace(task_file("digits"), epochs=4)
+    train(config(task))  # warm
+    begin = time.perf_counter()
+    guess = expected_seconds(config(task))
+    assert time.perf_counter() - begin < 3.0
+    spent = train(config(task)).seconds
+    assert spent / 4 < guess < spent * 4
+
+
+def test_the_environment_is_words() -> None:
+    found = environment()
+    assert found["torch"] == torch.__version__
+    assert all(isinstance(value, str) and value for value in found.values())
+
+
+def test_cifar10_small_end_to_end() -> None:
+    path = unpacked(train=1200, test=200)
+    task = task_file("cifar10_small", train_images=800, validation_images=400, test_images=200, epochs=4)
+    result = train(config(task, DataConfig(path=str(path)), learning_rate=0.2, momentum=0.9, weight_decay=1e-3))
+    assert not result.at_chance
+    assert result.accuracy > 20
+    assert result.steps == 4 * (800 // 32)

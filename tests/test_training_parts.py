@@ -1,0 +1,204 @@
+"""The parts of a run that have a closed form: task, schedule, optimizer, network, augmentation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import pad as pad_images
+
+from flatdirs.errors import ConfigError
+from flatdirs.training import augment
+from flatdirs.training.model import build_model
+from flatdirs.training.optimizer import build_optimizer, set_learning_rate
+from flatdirs.training.schedule import triangle
+from flatdirs.training.task import DataConfig, ImageTask
+
+CPU = torch.device("cpu")
+TASK_FILES = [
+    path
+    for path in sorted((Path(__file__).resolve().parents[1] / "conf" / "task").glob("*.yaml"))
+    if path.stem in {"digits", "cifar10", "cifar10_small", "fashion_mnist"}
+]
+
+
+def image_task(**changes: object) -> ImageTask:
+    """A small task with some keys changed."""
+    keys: dict[str, object] = {
+        "name": "small",
+        "dataset": "digits",
+        "epochs": 2,
+        "batch_size": 4,
+        "width": 2,
+        "image_size": 8,
+        "train_images": 20,
+        "validation_images": 10,
+        "test_images": 10,
+    }
+    return ImageTask(**{**keys, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: path.stem)
+def test_every_task_file_is_a_task_with_documented_keys(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    keys = yaml.safe_load(path.read_text())
+    assert ImageTask(**keys).name == path.stem
+    assert set(keys) == {field.name for field in dataclasses.fields(ImageTask)}
+    assert lines[0].startswith("# ")
+    assert all("  # " in line for line in lines[1:])
+
+
+def test_all_four_tasks_are_there() -> None:
+    assert len(TASK_FILES) == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("epochs", 0, "task.epochs=0 must be at least 1; change task.epochs"),
+        ("epochs", 1.5, "task.epochs=1.5 must be a whole number; change task.epochs"),
+        ("batch_size", 21, "task.batch_size=21 must be at most task.train_images=20; change task.batch_size"),
+        ("dataset", "mnist", "task.dataset=mnist must be digits, cifar10 or fashion_mnist; change task.dataset"),
+        ("image_size", 7, "task.image_size=7 must be at least 8; change task.image_size"),
+        ("pad", 8, "task.pad=8 must be at most 7; change task.pad"),
+        ("cutout", 9, "task.cutout=9 must be at most 8; change task.cutout"),
+        ("flip", 1, "task.flip=1 must be true or false; change task.flip"),
+        ("warmup_fraction", math.nan, "task.warmup_fraction=nan must lie in [0, 1]; change task.warmup_fraction"),
+        ("name", "", "task.name='' must be a word; change task.name"),
+    ],
+)
+def test_a_wrong_task_key_is_named(key: str, value: object, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        image_task(**{key: value})
+    assert str(caught.value) == words
+
+
+def test_a_wrong_data_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.evaluate=foo must be validation or test; change data\.evaluate"):
+        DataConfig(evaluate="foo")
+    with pytest.raises(ConfigError, match=r"data\.download=yes must be true or false"):
+        DataConfig(download="yes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"data\.path='' must be a folder"):
+        DataConfig(path="")
+
+
+@given(total=st.integers(2, 3000), warmup=st.floats(0.0, 1.0))
+def test_the_triangle_stays_positive_and_has_half_the_area(total: int, warmup: float) -> None:
+    values = [triangle(step, total, warmup) for step in range(total)]
+    assert all(0.0 < value <= 1.0 for value in values)
+    assert abs(sum(values) - total / 2) <= 0.5
+    rising = round(warmup * total)
+    assert values[:rising] == sorted(values[:rising])
+    assert values[rising:] == sorted(values[rising:], reverse=True)
+
+
+def test_the_triangle_at_known_steps() -> None:
+    assert triangle(0, 24) == pytest.approx(0.1)  # half a step into five steps of rise
+    assert triangle(4, 24) == pytest.approx(0.9)
+    assert triangle(5, 24) == pytest.approx(18.5 / 19)
+    assert triangle(23, 24) == pytest.approx(0.5 / 19)
+    assert triangle(-1, 24) == triangle(24, 24) == 0.0
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_optimizer_follows_its_equations(momentum: float) -> None:
+    weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
+    optimizer = build_optimizer([weight], 1.0, momentum, 0.1, CPU)
+    expected, velocity = weight.detach().clone(), torch.zeros(2)
+    for step, rate in enumerate([0.5, 0.25, 0.125]):
+        set_learning_rate(optimizer, rate)
+        gradient = torch.tensor([1.0, 2.0]) + step
+        weight.grad = gradient.clone()
+        optimizer.step()
+        decayed = gradient + 0.1 * expected
+        velocity = momentum * velocity + decayed
+        expected = expected - rate * (decayed + momentum * velocity)
+    assert torch.allclose(weight.detach(), expected)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 3), (28, 1), (16, 3), (8, 1)])
+def test_the_network_takes_every_image_size(size: int, channels: int) -> None:
+    model = build_model(channels, 10, 4, 0, CPU)
+    logits = model(torch.randn(3, channels, size, size, generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (3, 10)
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_network_has_the_sources_size() -> None:
+    parameters = sum(parameter.numel() for parameter in build_model(3, 10, 64, 0, CPU).parameters())
+    convolutions = 9 * (3 * 64 + 64 * 128 + 2 * 128**2 + 128 * 256 + 256 * 512 + 2 * 512**2)
+    norms = 2 * (64 + 3 * 128 + 256 + 3 * 512)
+    assert parameters == convolutions + norms + 512 * 10 == 6_573_120
+
+
+def test_weights_come_from_the_seed_alone() -> None:
+    state = torch.get_rng_state()
+    first, again, other = (list(build_model(1, 10, 2, seed, CPU).parameters()) for seed in (3, 3, 4))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def coloured_images(count: int, size: int, channels: int = 3) -> torch.Tensor:
+    """Images without two equal pixels, channels-last."""
+    values = torch.arange(1, count * size * size * channels + 1, dtype=torch.float32)
+    return values.view(count, size, size, channels).permute(0, 3, 1, 2)
+
+
+def test_a_crop_is_a_shift_of_the_reflected_image() -> None:
+    images, pad = coloured_images(40, 8), 3
+    task = image_task(pad=pad)
+    draws = augment.draw(task, 40, torch.Generator().manual_seed(1))
+    assert draws.down is not None
+    assert draws.right is not None
+    assert {int(shift) for shift in draws.down} == set(range(-pad, pad + 1))
+    padded = pad_images(images, (pad,) * 4, mode="reflect")
+    result = augment.apply(images, draws, 0, 40, 0)
+    for position in range(40):
+        down, right = int(draws.down[position]) + pad, int(draws.right[position]) + pad
+        window = padded[draws.order[position], :, down : down + 8, right : right + 8]
+        assert torch.equal(result[position], window)
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    images = coloured_images(400, 8)
+    draws = augment.draw(image_task(flip=True), 400, torch.Generator().manual_seed(1))
+    assert draws.mirror is not None
+    assert 150 < int(draws.mirror.sum()) < 250
+    result = augment.apply(images, draws, 0, 400, 0)
+    for position in range(400):
+        image = images[draws.order[position]]
+        assert torch.equal(result[position], image.flip(2) if draws.mirror[position] else image)
+
+
+def test_cutout_blanks_one_square_inside_the_image() -> None:
+    images = coloured_images(200, 8)
+    draws = augment.draw(image_task(cutout=3), 200, torch.Generator().manual_seed(1))
+    blank = augment.apply(images, draws, 0, 200, 3) == 0
+    assert torch.equal(blank.sum(dim=(1, 2, 3)), torch.full((200,), 3 * 3 * 3))
+    assert torch.equal(blank.any(dim=1).any(dim=2).sum(dim=1), torch.full((200,), 3))
+    assert blank[:, 0].any(dim=0).all()  # every pixel is hit some time
+    assert images.min() > 0  # the originals stay whole
+
+
+def test_pieces_of_an_epoch_add_up_to_the_epoch() -> None:
+    images = coloured_images(20, 8)
+    draws = augment.draw(image_task(pad=2, flip=True, cutout=2), 20, torch.Generator().manual_seed(5))
+    whole = augment.apply(images, draws, 0, 20, 2)
+    pieces = [augment.apply(images, draws, start, min(start + 7, 20), 2) for start in range(0, 20, 7)]
+    assert torch.equal(whole, torch.cat(pieces))
+    assert whole.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_augmentation_an_epoch_is_a_permutation() -> None:
+    images = coloured_images(20, 8, channels=1)
+    draws = augment.draw(image_task(), 20, torch.Generator().manual_seed(5))
+    assert sorted(draws.order.tolist()) == list(range(20))
+    assert torch.equal(augment.apply(images, draws, 0, 20, 0), images[draws.order])
