@@ -16,7 +16,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,9 +71,17 @@ class Chart:
                 raise ChartError(
                     f"axis {axis.name} uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list"
                 )
-        for key, names in {"one_minus": self.one_minus, "whole": self.whole, "bounds": set(self.bounds)}.items():
+        follows = set() if self.follows in (None, "learning_rate") else {str(self.follows)}
+        named = {"one_minus": self.one_minus, "whole": self.whole, "bounds": set(self.bounds), "follows": follows}
+        for key, names in {**named, "fixed": self.fixed}.items():
             if unknown := set(names) - known:
-                raise ChartError(f"{', '.join(sorted(unknown))} is no hyperparameter of the chart; change chart.{key}")
+                raise ChartError(
+                    f"{', '.join(sorted(map(str, unknown)))} is no hyperparameter of the chart; change chart.{key}"
+                )
+        if len(known) != len(self.hyperparameters) or len({axis.name for axis in self.axes}) != len(self.axes):
+            raise ChartError(
+                f"chart {self.name} uses a name twice; change chart.hyperparameters or the names in chart.axes"
+            )
         if len(self.axes) != len(self.free) or not _unimodular(self.matrix):
             raise ChartError(
                 f"chart {self.name}: the exponents of {len(self.axes)} axes over {', '.join(self.free)} must form a "
@@ -186,12 +194,8 @@ class Lattice:
         the learning rate, once, from the unrounded value: moving there and back is the identity.
         """
         chart = self.chart
-        steps = chart.inverse @ np.asarray(point)
         result, drift = dict(self.start), {}
-        for name, count in zip(chart.free, steps.tolist(), strict=True):
-            if count == 0:
-                continue
-            wanted = chart.inner(name, self.start[name]) * _power(chart.step, count)
+        for name, wanted in self._unrounded(point).items():
             value = 1.0 - wanted if name in chart.one_minus else wanted
             if name in chart.whole:
                 value = float(max(1, math.floor(value + 0.5))) if math.isfinite(value) else value
@@ -202,6 +206,14 @@ class Lattice:
                     drift[name] = actual / wanted
         self._follow(result, drift)
         return {name: int(v) if name in chart.whole and math.isfinite(v) else v for name, v in result.items()}
+
+    def _unrounded(self, point: Sequence[float]) -> Hyperparameters:
+        """What each hyperparameter that leaves the start would be, as it enters the products."""
+        chart, moved = self.chart, {}
+        for name, row in zip(chart.free, chart.inverse.tolist(), strict=True):
+            if count := sum(n * steps for n, steps in zip(row, point, strict=True) if n):
+                moved[name] = chart.inner(name, self.start[name]) * _power(chart.step, count)
+        return moved
 
     def _follow(self, result: Hyperparameters, drift: Mapping[str, float]) -> None:
         """Let the learning rate take up what rounding did to the others, in the first axis it enters."""
@@ -219,10 +231,12 @@ class Lattice:
 
     def wall(self, point: Sequence[float]) -> str | None:
         """The bound that keeps a point out, in words, or None inside."""
-        values = self.hyperparameters(point)
+        values, unrounded = self.hyperparameters(point), self._unrounded(point)
         for name in self.chart.free:
             low, high = self.chart.bounds.get(name, (None, None))
             value, inner = values[name], self.chart.inner(name, values[name])
+            if name in self.chart.whole and unrounded.get(name, 1.0) < 1.0 - 1e-9:
+                return f"{name} would fall below 1"
             if low is not None and value < low:
                 return f"{name} would fall below {low:g}"
             if high is not None and value > high:
@@ -239,7 +253,7 @@ class Lattice:
             here, there = chart.inner(name, self.start[name]), chart.inner(name, hyperparameters[name])
             if not (there > 0 and math.isfinite(there)):
                 return None
-            logs.append(math.log(there / here) / math.log(_snapped(chart.step)))
+            logs.append((math.log2(there) - math.log2(here)) * 12.0 / _twelfths(chart.step))
         steps = chart.matrix @ np.array(logs)
         point = tuple(int(n) for n in np.rint(steps))
         back = self.hyperparameters(point)
@@ -253,7 +267,7 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
         axes = tuple(
             Axis(
                 str(axis["name"]),
-                {str(k): int(v) for k, v in axis["exponents"].items()},
+                {str(k): _whole_number(v) for k, v in axis["exponents"].items()},
                 axis.get("first", "double"),
             )
             for axis in settings["axes"]
@@ -312,6 +326,12 @@ def symbol(name: str, one_minus: bool = False) -> str:
     return f"1−{letter}" if one_minus else letter
 
 
+def _whole_number(value: Any) -> int:
+    if int(value) != value:
+        raise ValueError(f"the exponent {value} in axes must be a whole number")
+    return int(value)
+
+
 def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
     """One wall from YAML: a pair of numbers or nulls."""
     try:
@@ -344,31 +364,25 @@ def _check_start(chart: Chart, name: str, value: float) -> None:
 
 
 def _unimodular(matrix: np.ndarray[Any, Any]) -> bool:
-    if matrix.shape[0] != matrix.shape[1] or not matrix.size:
-        return False
-    determinant = np.linalg.det(matrix)
-    if abs(abs(determinant) - 1) > 1e-6:
+    """Whether an integer matrix has an integer inverse; checked in integers, floats only propose it."""
+    if matrix.shape[0] != matrix.shape[1] or not matrix.size or abs(abs(np.linalg.det(matrix)) - 1) > 0.5:
         return False
     inverse = np.rint(np.linalg.inv(matrix)).astype(np.int64)
     return bool((matrix @ inverse == np.eye(len(matrix), dtype=np.int64)).all())
 
 
-def _octaves(step: float) -> float:
-    """log2 of the step, taken as an exact twelfth of an octave where it is meant as one (2, √2, 1.4142)."""
+@lru_cache
+def _twelfths(step: float) -> float:
+    """The step in twelfths of an octave, a whole number where it is meant as one (2, √2, 1.4142)."""
     twelfths = math.log2(step) * 12
-    return round(twelfths) / 12 if abs(twelfths - round(twelfths)) < SNAP and round(twelfths) else twelfths / 12
-
-
-def _snapped(step: float) -> float:
-    return float(2.0 ** _octaves(step))
+    return float(round(twelfths)) if abs(twelfths - round(twelfths)) < SNAP and round(twelfths) else twelfths
 
 
 def _power(step: float, count: float) -> float:
     """step ** count, exact for every whole number of doublings; infinity or zero where floats end."""
-    octaves = _octaves(step) * count
-    whole = math.floor(octaves)
+    octaves, rest = divmod(_twelfths(step) * count, 12.0)
     try:
-        return math.ldexp(2.0 ** (octaves - whole), whole)
+        return math.ldexp(2.0 ** (rest / 12.0), int(octaves))
     except OverflowError:
         return math.inf
 

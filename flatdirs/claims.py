@@ -13,10 +13,13 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 CLAIM = "flatdirs:claim"
 ALIVE = "flatdirs:alive"
+FAILURE = "flatdirs:failure"
+ANSWER, INTERRUPTION = "answer", "interruption"
 PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it is passed over
 STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent before it counts as gone
 
@@ -33,7 +38,7 @@ STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent bef
 def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
     boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
     try:
-        space = os.readlink("/proc/self/ns/pid")
+        space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         space = ""
     return {"host": socket.gethostname(), "place": f"{boot} {space}", "pid": pid, "started": _started(pid)}
@@ -47,6 +52,8 @@ def this_worker() -> dict[str, Any]:
 def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = STALE_SECONDS) -> bool:
     """Whether a worker has ended: by its process id on this machine, by its silence (unix time) elsewhere."""
     here = this_worker()
+    if worker == here:
+        return False
     if worker.get("place") == here["place"]:
         return _started(int(worker["pid"])) != worker.get("started")
     return time.time() - last_seen > stale_seconds
@@ -54,7 +61,7 @@ def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = 
 
 def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
     """Claim `what` for a trial, in this process's name."""
-    claim = {**what, "worker": this_worker(), "time": time.time()}
+    claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
     study._storage.set_trial_system_attr(trial._trial_id, CLAIM, claim)
 
 
@@ -81,6 +88,20 @@ def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
     return is_gone(claim["worker"], float(trial.system_attrs.get(ALIVE, claim["time"])), stale_seconds)
 
 
+def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Write, before a trial is closed as failed, whether that answers its question or only interrupted it.
+
+    A stored trial cannot tell an exception that `catch` swallowed from one that ended `study.optimize`, Ctrl-C among
+    them; Optuna's own frame can. A failure told by hand is an answer.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "_run_trial":
+        frame = frame.f_back
+    seen = {} if frame is None else frame.f_locals
+    raised = seen.get("func_err") is not None and not isinstance(seen["func_err"], seen.get("catch", ()))
+    study._storage.set_trial_system_attr(trial._trial_id, FAILURE, INTERRUPTION if raised else ANSWER)
+
+
 def describe_worker(claim: Mapping[str, Any]) -> str:
     """Who runs a trial, in words."""
     worker = claim.get("worker")
@@ -90,23 +111,43 @@ def describe_worker(claim: Mapping[str, Any]) -> str:
     return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
 
 
-def wait_for_earlier(trial: FrozenTrial, read_trials: Callable[[], list[FrozenTrial]]) -> list[FrozenTrial]:
-    """All trials, read once every running trial with a lower number has claimed something (or had its time)."""
+def wait_for_earlier(
+    trial: FrozenTrial,
+    read_trials: Callable[[], list[FrozenTrial]],
+    parameters: Collection[frozenset[str]] = (),
+) -> list[FrozenTrial]:
+    """All trials, read once every running trial with a lower number has claimed something (or had its time).
+
+    `parameters`: groups of names of which a study suggests one each. Until a first trial has shown the ranges of all of
+    them, or has ended, others wait for it as well: the ranges decide where the search starts.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         trials = read_trials()
-        if time.monotonic() > deadline or not any(_about_to_claim(other, trial) for other in trials):
+        if time.monotonic() > deadline:
+            return trials
+        blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
+        if not any(_about_to_speak(other, trial, blind) for other in trials):
             return trials
         time.sleep(0.002)
 
 
-def _about_to_claim(other: FrozenTrial, trial: FrozenTrial) -> bool:
-    if other.state.name != "RUNNING" or other.number >= trial.number or read(other) is not None:
+def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool:
+    """Whether an earlier trial will claim soon, or (`blind`) show its ranges soon."""
+    if other.number >= trial.number or other.state.is_finished() or other.datetime_start is None:
         return False
-    if other.params or other.system_attrs.get("fixed_params") or other.datetime_start is None:
-        return False
+    claim = read(other)
+    if claim is None:
+        if other.params or other.system_attrs.get("fixed_params"):
+            return False
+    elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
+        return False  # what this very thread has asked for cannot go on while it waits
     age = datetime.datetime.now() - other.datetime_start
     return abs(age.total_seconds()) < PATIENCE_SECONDS
+
+
+def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:
+    return trial.state.is_finished() or all(group & set(trial.distributions) for group in parameters)
 
 
 def _started(pid: int) -> str:

@@ -3,7 +3,7 @@
 What our own objective wrote (`outcome`, objective.py) is the truth, whatever state the trial was left in; one of ours
 without it was interrupted and says nothing. Other people's objectives write nothing, so their trial states speak:
 a finished value, a pruned run, and a failure that was swallowed (NaN, or an exception that `catch` let pass), which
-counts as worst. No optuna import here: trials are read, not made.
+counts as worst. A failure that ended `optimize` was an interruption. No optuna import here: trials are read, not made.
 """
 
 from __future__ import annotations
@@ -46,15 +46,20 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
 
 
 def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a failed trial's process went on after it: then the failure was an answer, not an interruption."""
+    """Whether a failed trial is an answer (NaN, an exception that `catch` let pass), not an interruption.
+
+    The sampler that claimed the trial has written which (claims.note_failure). Where another sampler was told of the
+    failure, it is an answer if the process that ran the trial went on after it.
+    """
     if trial.state.name != "FAIL":
         return True
+    if (noted := trial.system_attrs.get(claims.FAILURE)) is not None:
+        return bool(noted == claims.ANSWER)
     claim = claims.read(trial)
     if claim is None or "worker" not in claim:
         return True
     if not claims.is_gone(claim["worker"], claim["time"], math.inf):
         return True
-    return any(
-        other.number > trial.number and (claims.read(other) or {}).get("worker") == claim["worker"]
-        for other in trials
-    )
+    end = math.inf if trial.datetime_complete is None else trial.datetime_complete.timestamp()
+    later = ((claims.read(other) or {}) for other in trials[trial.number + 1 :])
+    return any(other.get("worker") == claim["worker"] and other["time"] > end for other in later)

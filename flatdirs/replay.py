@@ -45,7 +45,8 @@ class Trace:
 
 def trace(search: Callable[[], Descent], answers: Mapping[Point, Outcome]) -> Trace:
     """Run a search on recorded answers up to the first question that they leave open."""
-    asking, steps, asked = search(), [], set[Point]()
+    asking, asked = search(), set[Point]()
+    steps: list[Step] = []
     reply: Outcome | None = None
     incumbent: Point | None = None
     while True:

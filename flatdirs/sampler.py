@@ -10,20 +10,19 @@ Once the search is over, further trials are drawn at random within one step of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims, replay, search
 from flatdirs.chart import Chart, Lattice, Point, named_chart
 from flatdirs.errors import ChartError
-from flatdirs.history import outcome_of, swallowed
-from flatdirs.search import Outcome, Question, Rules
+from flatdirs.reading import NUMERIC, Reader, View, fit
+from flatdirs.search import Question, Rules
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -35,7 +34,6 @@ SOURCE_START: Mapping[str, float] = {  # reference/004; batch size and β₁: wh
     "batch_size": 512,
     "beta1": 0.9,
 }
-Bounds = dict[str, tuple[float | None, float | None]]
 
 
 class FlatDirectionsSampler(BaseSampler):
@@ -66,13 +64,18 @@ class FlatDirectionsSampler(BaseSampler):
         self._rules = rules or Rules()
         self._start = {name: value for name, value in SOURCE_START.items() if name in given.hyperparameters}
         self._start.update(start or {})
-        self._seed = np.random.SeedSequence().entropy if seed is None else seed
+        self._seed = int(np.random.default_rng().integers(2**63)) if seed is None else int(seed)
         self._names = _study_names(given, names or {})
+        self._groups = [_parameters_of(name, self._names) for name in self._chart.free]
         self._stale_seconds = stale_seconds
-        self._lattice({}, frozenset())  # a start that does not fit is refused now
-        self._memory: tuple[Any, dict[int, tuple[Point | None, Outcome | None]]] = (None, {})
+        Lattice(self._chart, self._start)  # a start that does not fit is refused now
+        self._reader: Reader | None = None
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002
+    ) -> dict[str, BaseDistribution]:
         """Empty: every parameter is answered as it is asked for, from the trial's claim."""
         self._raise_error_if_multi_objective(study)
         return {}
@@ -86,134 +89,79 @@ class FlatDirectionsSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Claim the next point for this trial, and write into it why."""
-        if study._is_multi_objective() or set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
+        if study._is_multi_objective():
+            return
+        if trial.params:  # a retried trial comes with its parameters and a claim; it needs a new worker only
+            claims.write(study, trial, claims.read(trial) or {})
             return
         trials = claims.wait_for_earlier(
-            trial, lambda: study._storage.get_all_trials(study._study_id, deepcopy=False)
+            trial,
+            lambda: study._storage.get_all_trials(study._study_id, deepcopy=False),
+            self._groups,
         )
-        lattice = self._observed_lattice(trials)
-        if lattice is None:
+        view = self._view(study, trials, trial.number)
+        if view.lattice is None:
+            claims.write(study, trial, {})
             return
-        answers, busy = self._answers(study, lattice, [other for other in trials if other.number != trial.number])
-        descent = search.make(self._search, lattice, self._rules)
-        question = next(replay.proposals(descent, answers, busy), None)
+        descent = search.make(self._search, view.lattice, self._rules)
+        run = replay.trace(descent, view.answers)
+        question = run.pending
+        if set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
+            self._claim_rest(study, trial, view.lattice, run.incumbent or view.lattice.origin)
+            return
+        if question is not None and question.point in view.busy:
+            question = next(replay.proposals(descent, view.answers, view.busy), None)
         if question is not None:
-            self._claim(study, trial, lattice, question)
+            self._claim(study, trial, view, question)
         else:
-            self._claim_nearby(study, trial, lattice, replay.trace(descent, answers).incumbent or lattice.origin)
+            self._claim_nearby(study, trial, view.lattice, run.incumbent or view.lattice.origin)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Keep what a failure means: an answer, or an interruption after which the point is run again."""
+        if state == TrialState.FAIL:
+            claims.note_failure(study, trial)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """A parameter's value: from the claimed point where the chart has it, at random otherwise."""
         self._raise_error_if_multi_objective(study)
-        claim = claims.latest(study, trial)
         known = self._names.get(param_name)
-        if known is None or not claim or isinstance(param_distribution, CategoricalDistribution):
-            digest = [*param_name.encode(), trial.number]
-            seed = int(np.random.SeedSequence([int(self._seed or 0), *digest]).generate_state(1)[0])
+        claim = claims.latest(study, trial) if known else None
+        if known is None or not (claim and "hyperparameters" in claim) or not isinstance(param_distribution, NUMERIC):
+            seed = int(np.random.SeedSequence([self._seed, *param_name.encode(), trial.number]).generate_state(1)[0])
             return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
         name, one_minus = known
         wanted = claim["hyperparameters"][name]
         wanted = 1.0 - wanted if one_minus else wanted
-        value = _fit(wanted, param_distribution)
-        if value != wanted and claim.get("point") is not None and any(claim["point"]):
-            claims.write(study, trial, {**claim, "point": None})  # not the point it was meant to be
-        return value
+        inside = param_distribution.low <= wanted <= param_distribution.high
+        if not inside and claim.get("point") is not None and any(claim["point"]):
+            claims.write(study, trial, {**claim, "lattice": "", "point": None})  # not the point it was meant to be
+        return fit(wanted, param_distribution)
 
-    def _lattice(self, walls: Bounds, missing: frozenset[str], clip: Bounds | None = None) -> Lattice:
-        chart = self._chart.fix(missing) if missing else self._chart
-        start = {name: _clip(value, (clip or {}).get(name, (None, None))) for name, value in self._start.items()}
-        return Lattice(chart.within(walls), start)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_reader": None}
 
-    def _observed_lattice(self, trials: list[FrozenTrial]) -> Lattice | None:
-        """The lattice as the study's own parameters bound it, or None where it has none of the chart's.
+    def _view(self, study: Study, trials: list[FrozenTrial], number: int) -> View:
+        reader = self._reader
+        if reader is None or not reader.reads(study, trials):
+            reader = self._reader = Reader(study, self._chart, self._start, self._names)
+        return reader.view(trials, number, self._stale_seconds)
 
-        Walls: the ranges last asked for. Start: clipped into those asked for first. A hyperparameter that no finished
-        trial suggested is held at the start.
-        """
-        first, last = Bounds(), Bounds()
-        for trial in _with_distributions(trials):
-            for name, bounds in self._ranges(trial).items():
-                first.setdefault(name, bounds)
-        for trial in _with_distributions(reversed(trials)):
-            for name, bounds in self._ranges(trial).items():
-                last.setdefault(name, bounds)
-            if len(last) == len(first):
-                break
-        finished = any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
-        missing = frozenset(self._chart.free) - set(last) if finished else frozenset()
-        if missing == frozenset(self._chart.free):
-            return None
-        try:
-            return self._lattice(last, missing, clip=first)
-        except ChartError:  # ranges that moved away from the start: nothing to walk on
-            return None
-
-    def _ranges(self, trial: FrozenTrial) -> Bounds:
-        """The ranges of the chart's hyperparameters in one trial."""
-        found = Bounds()
-        for parameter, space in trial.distributions.items():
-            name, one_minus = self._names.get(parameter, (None, False))
-            if name is not None and isinstance(space, (FloatDistribution, IntDistribution)):
-                low, high = float(space.low), float(space.high)
-                found[name] = (1.0 - high, 1.0 - low) if one_minus else (low, high)
-        return found
-
-    def _answers(
-        self, study: Study, lattice: Lattice, trials: list[FrozenTrial]
-    ) -> tuple[dict[Point, Outcome], set[Point]]:
-        """What is known of each point (its first result), and the points being run now."""
-        key = (id(study._storage), study._study_id, _fingerprint(lattice))
-        if self._memory[0] != key:
-            self._memory = (key, {})  # what a finished trial says never changes; this only saves reading it again
-        memory, mark = self._memory[1], key[2]
-        maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
-        answers: dict[Point, Outcome] = {}
-        busy: set[Point] = set()
-        for trial in trials:
-            known = memory.get(trial._trial_id)
-            if known is None:
-                point = self._point_of(trial, lattice, mark)
-                outcome = None if point is None else outcome_of(trial, maximize, swallowed(trial, trials))
-                known = (point, outcome)
-                if trial.state.is_finished():
-                    memory[trial._trial_id] = known
-            point, outcome = known
-            if point is None:
-                continue
-            if outcome is not None:
-                answers.setdefault(point, outcome)
-            elif not trial.state.is_finished() and not claims.abandoned(trial, self._stale_seconds):
-                busy.add(point)
-        return answers, busy
-
-    def _point_of(self, trial: FrozenTrial, lattice: Lattice, mark: str) -> Point | None:
-        """Where a trial stands on the lattice: as claimed on this very lattice, else from its parameters."""
-        claim = claims.read(trial)
-        if claim and claim.get("lattice") == mark:
-            return None if claim["point"] is None else tuple(claim["point"])
-        parameters = trial.params or trial.system_attrs.get("fixed_params", {})
-        found = {}
-        for parameter, value in parameters.items():
-            name, one_minus = self._names.get(parameter, (None, False))
-            if name is not None and isinstance(value, (int, float)):
-                found[name] = 1.0 - value if one_minus else value
-        if not set(lattice.chart.free) <= set(found):
-            return None
-        return lattice.locate({**lattice.start, **found})
-
-    def _claim(self, study: Study, trial: FrozenTrial, lattice: Lattice, question: Question) -> None:
+    def _claim(self, study: Study, trial: FrozenTrial, view: View, question: Question) -> None:
+        lattice = view.lattice
+        assert lattice is not None
         axis = None if question.axis is None else lattice.chart.axes[question.axis].name
         incumbent = None if question.incumbent is None else lattice.hyperparameters(question.incumbent)
         why = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
-        self._write(study, trial, lattice, lattice.hyperparameters(question.point), why, list(question.point))
+        claim = {"lattice": view.mark, "point": list(question.point)}
+        self._write(study, trial, claim, lattice.hyperparameters(question.point), why)
 
     def _claim_nearby(self, study: Study, trial: FrozenTrial, lattice: Lattice, winner: Point) -> None:
-        random = np.random.default_rng([int(self._seed or 0), trial.number])
+        random = np.random.default_rng([self._seed, trial.number])
         place: tuple[float, ...] = winner
         for _ in range(20):
-            drawn = tuple(n + offset for n, offset in zip(winner, random.uniform(-1, 1, len(winner)), strict=True))
+            drawn = tuple((np.array(winner) + random.uniform(-1, 1, len(winner))).tolist())
             if lattice.wall(drawn) is None:
                 place = drawn
                 break
@@ -223,21 +171,31 @@ class FlatDirectionsSampler(BaseSampler):
             "incumbent": lattice.hyperparameters(winner),
             "reason": "the search is over, or waits for runs in progress: at random within one step of the best",
         }
-        self._write(study, trial, lattice, lattice.hyperparameters(place), why, None)
+        self._write(study, trial, {"lattice": "", "point": None}, lattice.hyperparameters(place), why)
+
+    def _claim_rest(self, study: Study, trial: FrozenTrial, lattice: Lattice, best: Point) -> None:
+        """For an enqueued trial: what it leaves open comes from the best point so far."""
+        incumbent = lattice.hyperparameters(best)
+        why = {
+            "axis": None,
+            "move": "enqueued",
+            "incumbent": incumbent,
+            "reason": "enqueued; what it leaves open is taken from the best so far",
+        }
+        self._write(study, trial, {"lattice": "", "point": None}, incumbent, why)
 
     def _write(
         self,
         study: Study,
         trial: FrozenTrial,
-        lattice: Lattice,
+        claim: Mapping[str, Any],
         hyperparameters: Mapping[str, float],
         why: Mapping[str, Any],
-        point: list[int] | None,
     ) -> None:
-        claim = {"lattice": _fingerprint(lattice), "point": point, "hyperparameters": dict(hyperparameters)}
-        claims.write(study, trial, claim)
+        claims.write(study, trial, {**claim, "hyperparameters": dict(hyperparameters)})
         for key, value in why.items():
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
+            trial.user_attrs[key] = value  # for the objective, which sees the trial as it was before these writes
 
 
 def _walked(chart: Chart, name: str, fixed: Iterable[str]) -> Chart:
@@ -252,39 +210,17 @@ def _study_names(chart: Chart, names: Mapping[str, str]) -> dict[str, tuple[str,
         raise ChartError(
             f"names has {', '.join(sorted(unknown))}, but chart {chart.name} knows {', '.join(chart.hyperparameters)}"
         )
-    result = {}
+    result: dict[str, tuple[str, bool]] = {}
     for name in chart.hyperparameters:
         parameter = names.get(name, name)
+        if parameter in result:
+            raise ChartError(f"names gives {parameter} to both {result[parameter][0]} and {name}; change names")
         result[parameter] = (name, parameter.startswith("one_minus_"))
         if name not in names and name in chart.one_minus:
             result[f"one_minus_{name}"] = (name, True)
     return result
 
 
-def _with_distributions(trials: Iterable[FrozenTrial]) -> Iterable[FrozenTrial]:
-    return (trial for trial in trials if trial.distributions)
-
-
-def _fingerprint(lattice: Lattice) -> str:
-    """Short enough to store with every trial: axes, step and start, without the walls, which may move."""
-    chart = lattice.chart
-    axes = "|".join(axis.name for axis in chart.axes)
-    start = ",".join(f"{name}={value!r}" for name, value in sorted(lattice.start.items()))
-    return f"{axes};{chart.step!r};{start}"
-
-
-def _clip(value: float, bounds: tuple[float | None, float | None]) -> float:
-    low, high = bounds
-    value = value if low is None else max(value, low)
-    return value if high is None else min(value, high)
-
-
-def _fit(value: float, space: BaseDistribution) -> float | int:
-    """The value nearest to `value` that a distribution holds."""
-    if not isinstance(space, (FloatDistribution, IntDistribution)):
-        raise TypeError(f"cannot fit a number into {space}")
-    value = _clip(float(value), (float(space.low), float(space.high)))
-    if space.step is not None and not space.log:
-        value = space.low + round((value - space.low) / space.step) * space.step
-        value = _clip(value, (float(space.low), float(space.high)))
-    return round(value) if isinstance(space, IntDistribution) else value
+def _parameters_of(hyperparameter: str, names: Mapping[str, tuple[str, bool]]) -> frozenset[str]:
+    """The study parameters that stand for one hyperparameter."""
+    return frozenset(parameter for parameter, (own, _) in names.items() if own == hyperparameter)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
 from flatdirs.history import outcome_of, swallowed
@@ -45,9 +45,7 @@ class SequenceSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Claim the first index that is free."""
-        trials = claims.wait_for_earlier(
-            trial, lambda: study._storage.get_all_trials(study._study_id, deepcopy=False)
-        )
+        trials = claims.wait_for_earlier(trial, lambda: study._storage.get_all_trials(study._study_id, deepcopy=False))
         held = set()
         for other in trials:
             claim = claims.read(other)
@@ -72,6 +70,11 @@ class SequenceSampler(BaseSampler):
         """Parameters outside the box: uniform, seeded by the trial's number."""
         seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
         return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Keep what a failure means."""
+        if state == TrialState.FAIL:
+            claims.note_failure(study, trial)
 
     def unit_point(self, index: int) -> list[float]:
         """The `index`-th point of the sequence in the unit cube, one number for each parameter of the box."""

@@ -24,20 +24,24 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.report.live import print_summary
     from flatdirs.report.rows import rows
     from flatdirs.report.tables import runs_table
+    from flatdirs.storages import close_storage
     from flatdirs.study import read_study, view_study
 
     config = read_dataclass(StorageConfig, settings["storage"], "storage.")
     output = Path(str(settings["output"]))
     name = settings["study"] or _latest(output, config)
     storage = _open(config, output, str(name))
-    study = view_study(storage, str(name), 60 * config.stale_minutes)
-    task = read_study(storage, str(name))[1]["task"]
-    unit = task.get("unit", "%")
-    console = Console(highlight=False)
-    console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
-    console.print(runs_table(study.plan.lattice.chart, rows(study), unit))
-    print_summary(console, study, unit)
-    _print_workers(console, study)
+    try:
+        study = view_study(storage, str(name), 60 * config.stale_minutes)
+        task = read_study(storage, str(name))[1]["task"]
+        unit = task.get("unit", "%")
+        console = Console(highlight=False)
+        console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
+        console.print(runs_table(study.plan.lattice.chart, rows(study), unit))
+        print_summary(console, study, unit)
+        _print_workers(console, study)
+    finally:
+        close_storage(storage)
     return 0
 
 

@@ -114,6 +114,13 @@ def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage
     return _open_journal(folder / "journal.log") if kind == "journal" else _open_sqlite(folder / "study.db")
 
 
+def close_storage(storage: BaseStorage) -> None:
+    """Give a database's connections back."""
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder and try to write in it. Raises StudyError where that fails."""
     try:

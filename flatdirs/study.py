@@ -97,7 +97,7 @@ class Study:
             for trial in self.trials()
             if trial.state == TrialState.RUNNING
             and OUTCOME not in trial.user_attrs
-            and not claims.abandoned(trial, self.stale_seconds)
+            and not self._dead(trial)
         ]
 
     def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
@@ -145,12 +145,18 @@ class Study:
         """Close what dead processes left running. Returns how many runs were interrupted."""
         interrupted = 0
         for trial in self.trials():
-            if not claims.abandoned(trial, self.stale_seconds):
+            if trial.state != TrialState.RUNNING or not self._dead(trial):
                 continue
             written = trial.user_attrs.get(OUTCOME)
             interrupted += written is None
             self._close(trial._trial_id, written and written.get("value"))
         return interrupted
+
+    def _dead(self, trial: FrozenTrial) -> bool:
+        """Whether nobody works on a running trial: its process is gone, or went before it could claim anything."""
+        if claims.read(trial) is None:
+            return not claims.about_to_claim(trial)
+        return claims.abandoned(trial, self.stale_seconds)
 
     def _close(self, trial_id: int, value: float | None) -> None:
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])

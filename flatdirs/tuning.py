@@ -20,7 +20,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective
 from flatdirs.report.rows import Winner, winner
 from flatdirs.report.winner import write_winner
-from flatdirs.storages import make_folder, open_storage
+from flatdirs.storages import close_storage, make_folder, open_storage
 from flatdirs.study import Study, open_study, study_folder
 
 FRESH = 1000  # confirming runs use seeds from here on, beyond those of the search
@@ -60,13 +60,21 @@ class Result:
 
 def tune(config: TuneConfig, listener: Listener) -> Result:
     """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend."""
-    began = time.monotonic()
     folder = study_folder(config.output, config.study)
     make_folder(folder)
     storage = open_storage(config.storage.kind, folder, config.storage.url)
-    stale = 60 * config.storage.stale_minutes
-    study = open_study(storage, config.study, config.plan, config.identity, config.maximize, stale)
-    study.tidy()
+    try:
+        stale = 60 * config.storage.stale_minutes
+        study = open_study(storage, config.study, config.plan, config.identity, config.maximize, stale)
+        study.tidy()
+        return _search(config, study, folder, listener)
+    finally:
+        close_storage(storage)
+
+
+def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener) -> Result:
+    """Runs until something says stop, then the confirmation."""
+    began = time.monotonic()
     expected = config.objective.expected_seconds(config.plan.lattice.start)
     expected = None if expected is None else expected * config.repeats
     _refuse_too_short(config, study, expected)

@@ -110,7 +110,9 @@ def _walk(
             state.incumbent, state.best = here, outcome
             state.gains += 1
             gained, level = True, 0
-        elif judgement == "tie" and level + 1 < rules.plateau_limit and _plateau(lattice, rules, state, axis, direction):
+        elif (
+            judgement == "tie" and level + 1 < rules.plateau_limit and _plateau(lattice, rules, state, axis, direction)
+        ):
             level += 1
         else:
             level = -1
@@ -128,7 +130,7 @@ def _plateau(lattice: Lattice, rules: Rules, state: _State, axis: int, direction
     if state.best.guess is not None:
         return False
     if rules.score(state.best) == -math.inf:
-        return SIGN[direction] * lattice.chart.response(axis).get("learning_rate", 0) < 0
+        return SIGN[direction] * lattice.chart.response(axis).get(lattice.chart.follows or "learning_rate", 0) < 0
     return guessing(state.best, rules) or (state.best.at_chance is None and state.gains == 0)
 
 

@@ -10,7 +10,7 @@ happened to load them. An image larger than the task's is averaged over blocks o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,8 +48,8 @@ class Dataset:
 
     @property
     def held_out(self) -> Split:
-        """The images that judge a run: `validation`, or `test` under data.evaluate=test."""
-        return self.test if self.evaluate == "test" else self.validation
+        """The images that judge a run: `validation`, or `test` under data.evaluate=test and final."""
+        return self.validation if self.evaluate == "validation" else self.test
 
 
 def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
@@ -64,7 +64,8 @@ def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
         while len(_cache) >= KEPT:
             del _cache[next(iter(_cache))]
         _cache[key] = dataset
-    return _cache[key]
+    found = _cache[key]
+    return found if found.evaluate == data.evaluate else replace(found, evaluate=data.evaluate)
 
 
 def _cache_key(task: ImageTask, data: DataConfig, device: torch.device) -> tuple[object, ...]:
@@ -75,7 +76,7 @@ def _cache_key(task: ImageTask, data: DataConfig, device: torch.device) -> tuple
         path = data_path(data).absolute()
         state = path.stat() if path.is_file() else None
         where = (str(path), state and state.st_mtime_ns, state and state.st_size)
-    return (task.dataset, *sizes, data.evaluate, *where, str(device))
+    return (task.dataset, *sizes, data.evaluate == "test", *where, str(device))
 
 
 def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) -> Dataset:

@@ -96,20 +96,3 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(_cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine())
-
-
-def environment() -> dict[str, str]:
-    """Versions and hardware, as words, for the record of a run."""
-    import numpy as np
-
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "cuda": torch.version.cuda or "none",
-        "cudnn": str(torch.backends.cudnn.version() or "none"),  # type: ignore[no-untyped-call]
-        "device": device_name(resolve_device("auto")),
-        "cpu": device_name(torch.device("cpu")),
-        "cpu_threads": str(torch.get_num_threads()),
-    }

@@ -23,14 +23,14 @@ from torch.nn.functional import cross_entropy
 
 from flatdirs.training import augment
 from flatdirs.training.data import Dataset, Split, load
-from flatdirs.training.device import DTYPES, cpu_threads, environment, resolve_device, resolve_precision, synchronize
+from flatdirs.training.device import DTYPES, cpu_threads, device_name, resolve_device, resolve_precision, synchronize
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, set_learning_rate
 from flatdirs.training.records import Epoch, TrainConfig, TrainResult
 from flatdirs.training.schedule import triangle
 from flatdirs.training.task import ImageTask
 
-__all__ = ["Epoch", "TrainConfig", "TrainResult", "environment", "expected_seconds", "train"]
+__all__ = ["Epoch", "TrainConfig", "TrainResult", "expected_seconds", "train"]
 
 PIECE_VALUES = 1 << 24  # numbers per augmented piece: 64 MB of float32
 EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: what fits a CPU's caches; a GPU takes more
@@ -159,7 +159,7 @@ def train(
         loss=math.inf if diverged else epochs[-1].loss,
         at_chance=accuracy <= chance_ceiling(dataset.classes, len(dataset.held_out)),
         seconds=seconds,
-        device=str(device),
+        device=f"{device} ({device_name(device)})",
         precision=precision,
         threads=threads,
         steps=run.step,

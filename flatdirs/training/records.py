@@ -64,7 +64,7 @@ class TrainConfig:
     @property
     def training_images(self) -> int:
         """How many images are trained on: under data.evaluate=test the validation images too."""
-        held_out = 0 if self.data.evaluate == "validation" else self.task.validation_images
+        held_out = self.task.validation_images if self.data.evaluate == "test" else 0
         return self.task.train_images + held_out
 
     @property

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from flatdirs.errors import ConfigError
 
 DATASETS = ("digits", "cifar10", "fashion_mnist")
-EVALUATIONS = ("validation", "test")
+EVALUATIONS = ("validation", "test", "final")
 SMALLEST_IMAGE = 8  # three poolings by two leave one pixel of eight
 CLASSES = 10  # every data set here has ten
 
@@ -76,7 +76,8 @@ class DataConfig:
 
     `path` is torchvision's folder or a .npz file (None: the folder "data" in the working directory). `evaluate`
     "validation" holds a part of the training images out, which is what tuning must see; "test" is the source's own
-    protocol (reference/004): train on all training images, judge on the test images.
+    protocol (reference/004): train on all training images, judge on the test images; "final" trains on what tuning
+    trained on and judges on the test images, which is how a winner is confirmed.
 
     Raises:
         ConfigError: an unknown value; the sentence names the key.
