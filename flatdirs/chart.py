@@ -231,15 +231,16 @@ class Lattice:
 
     def wall(self, point: Sequence[float]) -> str | None:
         """The bound that keeps a point out, in words, or None inside."""
-        values, unrounded = self.hyperparameters(point), self._unrounded(point)
+        values = self.hyperparameters(point)
+        unrounded = self._unrounded(point) if self.chart.whole else {}
         for name in self.chart.free:
             low, high = self.chart.bounds.get(name, (None, None))
             value, inner = values[name], self.chart.inner(name, values[name])
             if name in self.chart.whole and unrounded.get(name, 1.0) < 1.0 - 1e-9:
                 return f"{name} would fall below 1"
-            if low is not None and value < low:
+            if low is not None and value < low and not _close(value, low):
                 return f"{name} would fall below {low:g}"
-            if high is not None and value > high:
+            if high is not None and value > high and not _close(value, high):
                 return f"{name} would rise above {high:g}"
             if not (math.isfinite(inner) and inner > 0):
                 return f"{name} would leave what floats can hold"

@@ -127,14 +127,15 @@ def wait_for_earlier(
         if time.monotonic() > deadline:
             return trials
         blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
-        if not any(_about_to_speak(other, trial, blind) for other in trials):
+        unfinished = [other for other in trials if other.datetime_complete is None]
+        if not any(_about_to_speak(other, trial, blind) for other in unfinished):
             return trials
         time.sleep(0.002)
 
 
 def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool:
     """Whether an earlier trial will claim soon, or (`blind`) show its ranges soon."""
-    if other.number >= trial.number or other.state.is_finished() or other.datetime_start is None:
+    if other.number >= trial.number or other.state.name != "RUNNING" or other.datetime_start is None:
         return False
     claim = read(other)
     if claim is None:

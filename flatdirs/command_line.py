@@ -178,14 +178,13 @@ def _read_yaml(path: str, key: str) -> Mapping[str, Any]:
 def help_text(name: str, arguments: list[str]) -> str:
     """Groups and keys with a line each, from the comments in conf/."""
     chosen = dict(argument.split("=", 1) for argument in arguments if GROUP_FIRST.match(argument))
-    title = _text(conf_folder() / f"{name}.yaml").splitlines()[0].lstrip("# ")
+    title = _first_line(conf_folder() / f"{name}.yaml")
     lines = [title, "", f"usage: python -m flatdirs.{name} [group=choice …] [key=value …]", ""]
     if name == "train":
         lines[2] += " [--config-file FILE.yaml]"
     for group in _groups(name):
         lines.append(f"{group}=")
-        for choice in _choices(group):
-            lines.append(f"  {choice:<16} {_text(_option(group, choice)).splitlines()[0].lstrip('# ')}")
+        lines += [f"  {choice:<16} {_first_line(_option(group, choice))}" for choice in _choices(group)]
     lines += ["", "keys (with their defaults):"]
     lines += [f"  {line}" for line in _keys(name, [f"{k}={v}" for k, v in chosen.items()])]
     if name == "tune":
@@ -234,6 +233,10 @@ def _documented(text: str, prefix: str) -> list[str]:
             full = f"{prefix}{parent if indent else ''}{key}: {value}"
             lines.append(f"{full:<44} {doc}")
     return lines
+
+
+def _first_line(path: Path) -> str:
+    return _text(path).splitlines()[0].lstrip("# ")
 
 
 def _text(path: Path) -> str:

@@ -110,7 +110,9 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     if isinstance(objective, CallableObjective):
         objective.check(plan.lattice.chart.hyperparameters, plan.lattice.chart.free)
     elif not maximize:
-        raise ConfigError(f"direction=minimize does not suit task={task.name}, whose accuracy is to rise; drop direction")
+        raise ConfigError(
+            f"direction=minimize does not suit task={task.name}, whose accuracy is to rise; drop direction"
+        )
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = _integer(settings, "repeats", 1)
     return TuneConfig(
@@ -131,8 +133,9 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
 
 def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
     """The task group: an image task, or a user's function where there is a key `function`."""
-    kind = CallableTask if "function" in settings else ImageTask
-    return read_dataclass(kind, settings, "task.")
+    if "function" in settings:
+        return read_dataclass(CallableTask, settings, "task.")
+    return read_dataclass(ImageTask, settings, "task.")
 
 
 def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
@@ -172,7 +175,9 @@ def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | Call
             value = task.batch_size
         if value is None:
             raise ConfigError(f"the start has no {name}, which chart {chart.name} needs; set start.{name}=…")
-        start[name] = int(value) if name in chart.whole and value == int(value) else read_value(float, value, f"start.{name}")
+        start[name] = (
+            int(value) if name in chart.whole and value == int(value) else read_value(float, value, f"start.{name}")
+        )
     return start
 
 
@@ -192,7 +197,9 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     target = read_value(float | None, settings["target"], "target")
     if target is not None and unit == "%":
         if 0 < target <= 1:
-            raise ConfigError(f"target={target:g} is a fraction; accuracies are percent, did you mean target={100 * target:g}?")
+            raise ConfigError(
+                f"target={target:g} is a fraction; accuracies are percent, did you mean target={100 * target:g}?"
+            )
         if not 0 <= target <= 100:
             raise ConfigError(f"target={target:g} must lie between 0 and 100 percent; change target")
     minutes = read_value(float | None, settings["minutes"], "minutes")

@@ -49,15 +49,20 @@ class Measurement:
     loss: float | None = None
     at_chance: bool | None = None
     seconds: float = 0.0
-    curve: tuple[Mapping[str, float], ...] = ()
+    curve: tuple[Mapping[str, float | None], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Objective(Protocol):
     """What a tuner needs to know of a task."""
 
-    unit: str
-    total: int | None
+    @property
+    def unit(self) -> str:
+        """What stands behind a value: % for accuracies."""
+
+    @property
+    def total(self) -> int | None:
+        """Epochs of one run, None where nobody knows."""
 
     def measure(
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
@@ -166,7 +171,11 @@ class CallableObjective:
             value if finite else None,
             seconds=time.perf_counter() - began,
             curve=tuple(curve),
-            provenance={"values": [v if math.isfinite(v) else repr(v) for v in values], "seeds": list(seeds), **provenance()},
+            provenance={
+                "values": [v if math.isfinite(v) else repr(v) for v in values],
+                "seeds": list(seeds),
+                **provenance(),
+            },
         )
 
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:

@@ -10,6 +10,7 @@ Once the search is over, further trials are drawn at random within one step of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,10 @@ class FlatDirectionsSampler(BaseSampler):
         self._search = search
         self._rules = rules or Rules()
         self._start = {name: value for name, value in SOURCE_START.items() if name in given.hyperparameters}
+        if unknown := set(start or {}) - set(given.hyperparameters):
+            raise ChartError(
+                f"start has {', '.join(sorted(unknown))}, which chart {given.name} does not know; change start"
+            )
         self._start.update(start or {})
         self._seed = int(np.random.default_rng().integers(2**63)) if seed is None else int(seed)
         self._names = _study_names(given, names or {})
@@ -71,11 +76,7 @@ class FlatDirectionsSampler(BaseSampler):
         Lattice(self._chart, self._start)  # a start that does not fit is refused now
         self._reader: Reader | None = None
 
-    def infer_relative_search_space(
-        self,
-        study: Study,
-        trial: FrozenTrial,  # noqa: ARG002
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: every parameter is answered as it is asked for, from the trial's claim."""
         self._raise_error_if_multi_objective(study)
         return {}
@@ -134,8 +135,8 @@ class FlatDirectionsSampler(BaseSampler):
         name, one_minus = known
         wanted = claim["hyperparameters"][name]
         wanted = 1.0 - wanted if one_minus else wanted
-        inside = param_distribution.low <= wanted <= param_distribution.high
-        if not inside and claim.get("point") is not None and any(claim["point"]):
+        clipped = min(max(wanted, param_distribution.low), param_distribution.high)
+        if not math.isclose(clipped, wanted, rel_tol=1e-9, abs_tol=1e-12) and any(claim["point"] or ()):
             claims.write(study, trial, {**claim, "lattice": "", "point": None})  # not the point it was meant to be
         return fit(wanted, param_distribution)
 

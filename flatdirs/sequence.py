@@ -57,7 +57,10 @@ class SequenceSampler(BaseSampler):
         claims.write(study, trial, {"index": next(n for n in range(len(held) + 1) if n not in held)})
 
     def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
         """The claimed point, scaled to the box."""
         claim = claims.latest(study, trial) or {}

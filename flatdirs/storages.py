@@ -61,7 +61,7 @@ class JournalLock(JournalFileSymlinkLock):
         seen, since = None, time.monotonic()
         while True:
             try:
-                os.symlink(self._lock_target_file, self._lock_file)
+                Path(self._lock_file).symlink_to(self._lock_target_file)
                 return
             except FileExistsError:
                 mark = _identity(self._lock_file)

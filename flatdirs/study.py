@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
@@ -31,6 +34,7 @@ from flatdirs.sampler import FlatDirectionsSampler
 from flatdirs.search import SEARCHES, VERSION, Outcome, Rules, make
 from flatdirs.sequence import SequenceSampler
 
+Space = FloatDistribution | IntDistribution
 IDENTITY = "flatdirs:identity"
 CONFIRMATION = "flatdirs:confirmation:"
 CURVE = "curve"
@@ -95,9 +99,7 @@ class Study:
         return [
             trial
             for trial in self.trials()
-            if trial.state == TrialState.RUNNING
-            and OUTCOME not in trial.user_attrs
-            and not self._dead(trial)
+            if trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs and not self._dead(trial)
         ]
 
     def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
@@ -155,15 +157,14 @@ class Study:
     def _dead(self, trial: FrozenTrial) -> bool:
         """Whether nobody works on a running trial: its process is gone, or went before it could claim anything."""
         if claims.read(trial) is None:
-            return not claims.about_to_claim(trial)
+            began = trial.datetime_start
+            return began is not None and (datetime.now() - began).total_seconds() > claims.PATIENCE_SECONDS
         return claims.abandoned(trial, self.stale_seconds)
 
     def _close(self, trial_id: int, value: float | None) -> None:
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])
-        try:
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
             self.optuna._storage.set_trial_state_values(trial_id, state, values)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            pass  # somebody else closed it; the outcome stands in its attributes either way
 
     def confirmations(self) -> dict[str, dict[str, Any]]:
         """Runs with fresh seeds on the test part, by their key."""
@@ -191,10 +192,10 @@ def open_study(
     stale_seconds: float = claims.STALE_SECONDS,
 ) -> Study:
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
-    direction = "maximize" if maximize else "minimize"
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
     study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
     if not study.get_trials(deepcopy=False):  # nothing was tried yet, so this search may have the name
-        if study.direction.name.lower() != direction:
+        if study.direction != direction:
             optuna.delete_study(study_name=name, storage=storage)
             study = optuna.create_study(study_name=name, storage=storage, direction=direction)
         study.set_user_attr(IDENTITY, {"version": VERSION, **identity})
@@ -284,12 +285,14 @@ def make_sampler(plan: SearchPlan, trials: int, stale_seconds: float) -> BaseSam
                 return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
             return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
         except ImportError as error:
-            raise StudyError(f"search={plan.name} needs one more package; run pip install 'flatdirs[samplers]'") from error
+            raise StudyError(
+                f"search={plan.name} needs one more package; run pip install 'flatdirs[samplers]'"
+            ) from error
 
 
-def _spaces(chart: Chart) -> dict[str, BaseDistribution]:
+def _spaces(chart: Chart) -> dict[str, Space]:
     """As good as no range at all: the search decides, the chart's walls bound it."""
-    spaces: dict[str, BaseDistribution] = {}
+    spaces: dict[str, Space] = {}
     for name in chart.free:
         if name in chart.whole:
             spaces[name] = IntDistribution(1, 2**62)
@@ -300,9 +303,9 @@ def _spaces(chart: Chart) -> dict[str, BaseDistribution]:
     return spaces
 
 
-def _box(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str, BaseDistribution]:
+def _box(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str, Space]:
     """The log-uniform ranges of the baselines. Raises StudyError where a hyperparameter has none."""
-    spaces: dict[str, BaseDistribution] = {}
+    spaces: dict[str, Space] = {}
     for name in chart.free:
         key = f"one_minus_{name}" if name in chart.one_minus else name
         if key not in box:
@@ -324,7 +327,12 @@ def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
     chart = plan.lattice.chart
     settings = {"name": plan.name, **asdict(plan.rules)} if plan.descends else {"name": plan.name}
-    identity = {"search": settings, "chart": describe_chart(chart), "start": dict(plan.lattice.start), "seed": plan.seed}
+    identity = {
+        "search": settings,
+        "chart": describe_chart(chart),
+        "start": dict(plan.lattice.start),
+        "seed": plan.seed,
+    }
     if not plan.descends:
         identity["box"] = {name: list(pair) for name, pair in plan.box.items() if name in _box(chart, plan.box)}
     return identity

@@ -46,9 +46,17 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     data = read_dataclass(DataConfig, settings["data"], "data.")
     plain = {key: settings[key] for key in ("learning_rate", "momentum", "weight_decay", "seed", "batch_size")}
     plain |= {key: settings[key] for key in ("device", "precision", "threads")}
-    hints = {"learning_rate": float, "momentum": float, "weight_decay": float, "seed": int, "batch_size": int | None}
+    hints: dict[str, Any] = {
+        "learning_rate": float,
+        "momentum": float,
+        "weight_decay": float,
+        "seed": int,
+        "batch_size": int | None,
+    }
     hints |= {"device": str, "precision": str, "threads": int | None}
-    return TrainConfig(task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()})
+    return TrainConfig(
+        task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()}
+    )
 
 
 def _check_save(path: Path) -> None:

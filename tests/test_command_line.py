@@ -92,7 +92,14 @@ def test_minimize_and_maximize_mirror_each_other(workplace: Path, command: Comma
     command("tune", *own_function(workplace))
     climbed = calls(workplace)
     (workplace / "calls.txt").unlink()
-    other = ["task=callable", f"task.function={name}:train", "confirm=0", "live=false", "direction=minimize", "study=down"]
+    other = [
+        "task=callable",
+        f"task.function={name}:train",
+        "confirm=0",
+        "live=false",
+        "direction=minimize",
+        "study=down",
+    ]
     assert command("tune", *other).code == 0
     assert calls(workplace) == climbed
 
@@ -176,7 +183,8 @@ def test_train_prints_its_curve_and_saves(workplace: Path, command: Command) -> 
     assert (workplace / "model.pt").stat().st_size > 1000
 
 
-def test_best_yaml_trains_to_the_same_accuracy(workplace: Path, command: Command) -> None:
+@pytest.mark.usefixtures("workplace")
+def test_best_yaml_trains_to_the_same_accuracy(command: Command) -> None:
     command("tune", "budget=3", "task.epochs=3", "confirm=0", "live=false", "threads=1")
     found = re.search(r"best: run \d of 3, ([\d.]+)%", command("status").out)
     ended = command("train", "--config-file", "studies/digits-myrtle/best.yaml", "threads=1")
@@ -223,7 +231,8 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Path, command: Command) -> None:
     (workplace / "wrong.py").write_text(
-        "def text(learning_rate, momentum, weight_decay): return 'good'\ndef narrow(learning_rate, weight_decay): return 1\n"
+        "def text(learning_rate, momentum, weight_decay): return 'good'\n"
+        "def narrow(learning_rate, weight_decay): return 1\n"
     )
     (workplace / "unparsed.py").write_text("def train(:\n")
     (workplace / "broken.yaml").write_text("learning_rate: [1\n")
@@ -299,7 +308,8 @@ def test_an_output_folder_that_cannot_be_written(
     assert "Read-only file system" in ended.err
 
 
-def test_broken_npz_files(workplace: Path, command: Command) -> None:
+@pytest.mark.usefixtures("workplace")
+def test_broken_npz_files(command: Command) -> None:
     images = np.zeros((30, 32, 32, 3), np.uint8)
     labels = np.arange(30) % 10
     np.savez("whole.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)

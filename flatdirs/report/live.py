@@ -47,7 +47,9 @@ class Report:
         if done:
             self._say(f"continuing after {done} runs")
         known = expected_seconds is not None
-        cost = f"should take about {duration(expected_seconds or 0)} here" if known else "takes what the first will tell"
+        cost = (
+            f"should take about {duration(expected_seconds or 0)} here" if known else "takes what the first will tell"
+        )
         self._say(f"one training run {cost}; at most {config.limits.budget} runs")
         self.config, self.study = config, study
         if self.live:
@@ -71,7 +73,7 @@ class Report:
         if self._display is None:
             self._print_new_rows()
         else:
-            self._display.update(self._picture())
+            self._display.update(self._picture(), refresh=True)
 
     def confirming(self, what: str, number: int, of: int) -> None:
         """Say which confirming run begins."""
@@ -99,7 +101,7 @@ class Report:
     def _start_bar(self, description: str) -> None:
         self._progress.reset(self._bar, description=description, total=self.config.objective.total, note="")
         if self._display is not None:
-            self._display.update(self._picture())
+            self._display.update(self._picture(), refresh=True)
 
     def _picture(self) -> RenderableType:
         most = max(3, self.console.size.height - CHROME)
@@ -125,10 +127,9 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     if best is None:
         console.print("no run has finished yet")
         return
-    console.print(
-        escape(f"best: run {best.run} of {len(study.runs())}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"),
-        soft_wrap=True,
-    )
+    run = f"run {best.run} of {len(study.runs())}"
+    found = f"best: {run}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"
+    console.print(escape(found), soft_wrap=True)
 
 
 def print_result(console: Console, config: TuneConfig, result: Result) -> None:

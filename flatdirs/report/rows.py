@@ -8,7 +8,7 @@ search stand at the end.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.history import SETTING
@@ -67,7 +67,10 @@ def rows(study: Study) -> list[Row]:
 
 
 def axis_lines(study: Study) -> list[AxisLine]:
-    """A line for the start and one for each axis that brought a gain; empty for Optuna's own searches."""
+    """A line for the start and one for each axis that brought a gain, the one being searched included.
+
+    Empty for Optuna's own searches, which have no axes.
+    """
     trace = study.trace()
     if trace is None or not trace.steps:
         return []
@@ -76,11 +79,12 @@ def axis_lines(study: Study) -> list[AxisLine]:
     asked: set[Any] = set()
     for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
         asked.add(step.question.point)
-        ended = following.question.visit != step.question.visit if following else trace.over
+        ended = following is None or following.question.visit != step.question.visit
         stands = step.verdict.incumbent
         if ended and stands in by_point and (not lines or by_point[stands].run != lines[-1].row.run):
             axis = "start" if step.question.axis is None else study.plan.lattice.chart.axes[step.question.axis].name
-            lines.append(AxisLine(len(asked), axis, by_point[stands]))
+            going_on = trace.pending is not None and trace.pending.visit == step.question.visit
+            lines.append(AxisLine(len(asked), f"{axis} …" if going_on else axis, by_point[stands]))
     return lines
 
 
@@ -137,9 +141,7 @@ def _sampled(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]
             best, value = outcome, _value(trial)
 
 
-def _descended(
-    study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]]], trace: Trace
-) -> Iterator[Row]:
+def _descended(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]]], trace: Trace) -> Iterator[Row]:
     """Rows along the trace, then the runs that it has not come to."""
     by_point: dict[Any, tuple[int, FrozenTrial]] = {}
     for run, (trial, _) in numbered:
@@ -152,7 +154,7 @@ def _descended(
         axis = "start" if question.axis is None else axes[question.axis].name
         row = _row(run, trial, axis, question.move, before, _verdict(step.outcome, step.verdict.judgement, axis))
         if step.recalled:
-            row = Row(*[*vars(row).values()][:-2], None, "recalled")
+            row = replace(row, seconds=None, verdict="recalled")
         seen.add(run)
         yield row
     for run, (trial, outcome) in numbered:

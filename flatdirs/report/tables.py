@@ -43,7 +43,8 @@ def plain_line(chart: Chart, row: Row, unit: str) -> str:
     first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
     change = "" if row.change is None else f" ({row.change:+.2f})"
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
-    return f"run {row.run:>3}  {moved(chart, row):<16} {settings} {first}  {value_text(row.value, unit)}{change}{seconds}  {row.verdict}"
+    result = f"{value_text(row.value, unit)}{change}{seconds}"
+    return f"run {row.run:>3}  {moved(chart, row):<16} {settings} {first}  {result}  {row.verdict}"
 
 
 def number(value: float) -> str:

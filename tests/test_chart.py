@@ -1,0 +1,379 @@
+"""The chart: an invertible integer map, so moves undo each other and hold the other coordinates where they are.
+
+Charts are drawn at random (products of elementary row operations) beside the four that come with flatdirs. Tolerance:
+powers of two are exact; where 1 − ρ ≥ 0.001 is stored as ρ, or a step is a root of two, a coordinate may move by a few
+units in the last place per factor, which 1e-11 (relative) covers for exponents as large as these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatdirs.chart import Axis, Chart, Lattice, describe_chart, named_chart, read_chart, symbol
+from flatdirs.errors import ChartError
+
+SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
+START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01, "batch_size": 512, "beta1": 0.9}
+CLOSE = 1e-11
+
+
+def lattice_of(chart: Chart, **changes: float) -> Lattice:
+    values = {**START, **changes}
+    return Lattice(chart, {name: values[name] for name in chart.hyperparameters})
+
+
+@st.composite
+def unimodular_charts(draw: st.DrawFn) -> Chart:
+    size = draw(st.integers(1, 5))
+    matrix = np.eye(size, dtype=np.int64)
+    indices = st.integers(0, size - 1)
+    for _ in range(draw(st.integers(0, 6))):
+        row, other, factor = draw(indices), draw(indices), draw(st.sampled_from([-2, -1, 1, 2]))
+        if row != other:
+            matrix[row] += factor * matrix[other]
+        else:
+            matrix[row] *= -1
+    names = tuple(f"h{n}" for n in range(size))
+    axes = tuple(
+        Axis(f"c{n}", {name: int(power) for name, power in zip(names, row, strict=True) if power})
+        for n, row in enumerate(matrix)
+    )
+    step = draw(st.sampled_from([2.0, math.sqrt(2), 1.4142, 2 ** (1 / 3), 4.0, 1.7]))
+    one_minus = frozenset(draw(st.sets(st.sampled_from(names), max_size=1)))
+    return Chart("drawn", names, axes, one_minus=one_minus, follows="h0", step=step)
+
+
+def drawn_lattice(draw: st.DrawFn) -> Lattice:
+    chart = draw(unimodular_charts())
+    ordinary, fractions = st.floats(1e-4, 1e4), st.floats(0.0, 0.99)
+    start = {name: draw(fractions if name in chart.one_minus else ordinary) for name in chart.hyperparameters}
+    return Lattice(chart, start)
+
+
+@st.composite
+def drawn_points(draw: st.DrawFn, reach: int = 3) -> tuple[Lattice, tuple[int, ...]]:
+    lattice = drawn_lattice(draw)
+    point = tuple(draw(st.integers(-reach, reach)) for _ in lattice.chart.axes)
+    return lattice, point
+
+
+@st.composite
+def shipped_points(draw: st.DrawFn) -> tuple[Lattice, tuple[int, ...]]:
+    chart = named_chart(draw(st.sampled_from(SHIPPED)))
+    momentum = draw(st.sampled_from([0.0, 0.5, 0.75, 0.9, 0.95]))
+    lattice = lattice_of(chart, momentum=momentum, batch_size=draw(st.sampled_from([32, 100, 512])))
+    point = tuple(draw(st.integers(-4, 4)) for _ in chart.axes)
+    return lattice, point
+
+
+def representable(lattice: Lattice, point: tuple[int, ...]) -> bool:
+    """Whether floats hold the point well: 1 − ρ neither above 1 nor so small that ρ rounds to 1."""
+    values = lattice.hyperparameters(point)
+    inner = [lattice.chart.inner(name, values[name]) for name in lattice.chart.one_minus]
+    moved = any(values[name] != lattice.start[name] for name in lattice.chart.one_minus)
+    return all(1e-3 < x <= 1 for x in inner) or not moved
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(drawn_points(), shipped_points()), st.data())
+def test_a_move_and_its_reverse_are_the_identity(where: tuple[Lattice, tuple[int, ...]], data: st.DataObject) -> None:
+    lattice, point = where
+    axis = data.draw(st.integers(0, len(point) - 1))
+    for there, back in (("double", "halve"), ("halve", "double")):
+        returned = lattice.move(lattice.move(point, axis, there), axis, back)  # type: ignore[arg-type]
+        assert returned == point
+        assert lattice.hyperparameters(returned) == lattice.hyperparameters(point)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(drawn_points(reach=2), shipped_points()), st.data())
+def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
+    where: tuple[Lattice, tuple[int, ...]], data: st.DataObject
+) -> None:
+    lattice, point = where
+    axis = data.draw(st.integers(0, len(point) - 1))
+    moved = lattice.move(point, axis, "double")
+    if not (representable(lattice, point) and representable(lattice, moved)):
+        return
+    rounded = any(lattice.hyperparameters(p)[n] < 64 for p in (point, moved) for n in lattice.chart.whole)
+    if rounded:
+        return  # batch sizes have their own test
+    before, after = lattice.coordinates(point), lattice.coordinates(moved)
+    factor = round(12 * math.log2(lattice.chart.step)) / 12 if lattice.chart.step == 1.4142 else None
+    step = 2**factor if factor else lattice.chart.step
+    for number, name in enumerate(before):
+        expected = before[name] * (step if number == axis else 1.0)
+        assert after[name] == pytest.approx(expected, rel=CLOSE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawn_points())
+def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None:
+    """Nothing is rounded at all: every hyperparameter is its start times a power of two, bit for bit."""
+    lattice, point = where
+    chart = Chart("exact", lattice.chart.hyperparameters, lattice.chart.axes, follows=None, step=2.0)
+    exact = Lattice(chart, dict.fromkeys(chart.hyperparameters, 0.7))
+    for name, value in exact.hyperparameters(point).items():
+        mantissa, _ = math.frexp(value)
+        assert mantissa == 0.7
+    for number, (name, value) in enumerate(exact.coordinates(point).items()):
+        assert value == pytest.approx(exact.coordinates(exact.origin)[name] * 2.0 ** point[number], rel=1e-15)
+
+
+def test_the_source_move_is_exact_to_the_last_bit() -> None:
+    """From the source's start λα/(1−ρ) and α keep every bit while 1 − ρ is halved five times."""
+    lattice = lattice_of(named_chart("sgd"))
+    before = lattice.coordinates((3, 0, -2))
+    after = lattice.coordinates((3, -5, -2))
+    assert after["λα/(1−ρ)"] == before["λα/(1−ρ)"]
+    assert after["α"] == before["α"]
+    assert after["1−ρ"] == before["1−ρ"] / 32
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(drawn_points(), shipped_points()))
+def test_the_map_inverts(where: tuple[Lattice, tuple[int, ...]]) -> None:
+    lattice, point = where
+    if representable(lattice, point) and lattice.wall(point) is None:
+        assert lattice.locate(lattice.hyperparameters(point)) == point
+
+
+@settings(max_examples=100, deadline=None)
+@given(unimodular_charts())
+def test_the_inverse_matrix_is_exact(chart: Chart) -> None:
+    assert (chart.matrix @ chart.inverse == np.eye(len(chart.axes), dtype=np.int64)).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(unimodular_charts())
+def test_a_chart_survives_being_described_and_read(chart: Chart) -> None:
+    assert read_chart(describe_chart(chart)) == chart
+
+
+def test_off_the_lattice_is_no_point() -> None:
+    lattice = lattice_of(named_chart("sgd"))
+    assert lattice.locate({"learning_rate": 0.003, "momentum": 0.5, "weight_decay": 0.01}) is None
+    assert lattice.locate({"learning_rate": 0.0, "momentum": 0.5, "weight_decay": 0.01}) is None
+    assert lattice.locate({"learning_rate": 0.001, "momentum": 1.0, "weight_decay": 0.01}) is None
+    assert lattice.locate({"learning_rate": 1e308, "momentum": 0.5, "weight_decay": 1e-308}) is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "direction", "expected"),
+    [
+        (0, "double", {"learning_rate": 0.002, "momentum": 0.5, "weight_decay": 0.01}),
+        (1, "halve", {"learning_rate": 0.0005, "momentum": 0.75, "weight_decay": 0.01}),
+        (1, "double", {"learning_rate": 0.002, "momentum": 0.0, "weight_decay": 0.01}),
+        (2, "halve", {"learning_rate": 0.002, "momentum": 0.5, "weight_decay": 0.005}),
+    ],
+)
+def test_moves_of_the_source(axis: int, direction: Any, expected: dict[str, float]) -> None:
+    lattice = lattice_of(named_chart("sgd"))
+    assert lattice.hyperparameters(lattice.move(lattice.origin, axis, direction)) == expected
+
+
+@pytest.mark.parametrize("step", [math.sqrt(2), 1.4142])
+def test_two_steps_of_root_two_are_one_doubling_bit_for_bit(step: float) -> None:
+    fine = Lattice(
+        read_chart({**describe_chart(named_chart("sgd")), "step": step}), lattice_of(named_chart("sgd")).start
+    )
+    coarse = lattice_of(named_chart("sgd"))
+    for count in range(-6, 7):
+        assert fine.hyperparameters((2 * count, -4, -2)) == coarse.hyperparameters((count, -2, -1))
+    assert fine.hyperparameters((1, 0, 0))["learning_rate"] == pytest.approx(0.001 * math.sqrt(2), rel=CLOSE)
+
+
+@pytest.mark.parametrize("twelfths", range(1, 13))
+def test_twelve_steps_of_a_twelfth_of_an_octave_are_whole_octaves(twelfths: int) -> None:
+    chart = Chart("one", ("x",), (Axis("x", {"x": 1}),), follows="x", step=2 ** (twelfths / 12))
+    assert Lattice(chart, {"x": 0.3}).hyperparameters((12,)) == {"x": math.ldexp(0.3, twelfths)}
+    assert Lattice(chart, {"x": 0.3}).hyperparameters((-12,)) == {"x": math.ldexp(0.3, -twelfths)}
+
+
+class TestBatchSize:
+    def lattice(self, start: int = 100, step: float = 2.0) -> Lattice:
+        chart = read_chart({**describe_chart(named_chart("sgd_batch")), "step": step})
+        return lattice_of(chart, batch_size=start)
+
+    def test_is_rounded_once_and_the_learning_rate_follows_it(self) -> None:
+        lattice = self.lattice()
+        values = lattice.hyperparameters((0, 0, 0, -3))  # 100 / 8 = 12.5
+        assert values["batch_size"] == 13
+        assert isinstance(values["batch_size"], int)
+        assert values["learning_rate"] == pytest.approx(0.001 * 13 / 100, rel=CLOSE)
+
+    @pytest.mark.parametrize("step", [2.0, math.sqrt(2)])
+    def test_rounding_never_reaches_the_first_coordinate(self, step: float) -> None:
+        lattice = self.lattice(step=step)
+        wanted = lattice.coordinates(lattice.origin)["λα/((1−ρ)N)"]
+        for count in range(-6, 9):
+            assert lattice.coordinates((0, 0, 0, count))["λα/((1−ρ)N)"] == pytest.approx(wanted, rel=CLOSE)
+
+    def test_there_and_back_does_not_accumulate_rounding(self) -> None:
+        lattice = self.lattice(start=75)
+        point = lattice.origin
+        for direction in ("halve",) * 5 + ("double",) * 5:
+            point = lattice.move(point, 3, direction)  # type: ignore[arg-type]
+        assert lattice.hyperparameters(point) == lattice.hyperparameters(lattice.origin)
+
+    def test_one_is_a_wall_even_without_a_bound(self) -> None:
+        """No point is run twice under two names: below 1 every batch size would be rounded to the same 1."""
+        settings_of = describe_chart(named_chart("sgd_batch"))
+        settings_of["bounds"] = {}
+        lattice = lattice_of(read_chart(settings_of), batch_size=4)
+        assert lattice.wall((0, 0, 0, -2)) is None
+        assert "batch_size" in str(lattice.wall((0, 0, 0, -3)))
+
+
+class TestWalls:
+    def test_momentum_stops_at_zero(self) -> None:
+        lattice = lattice_of(named_chart("sgd"))
+        assert lattice.wall((0, 1, 0)) is None  # ρ = 0 itself
+        assert "momentum" in str(lattice.wall((0, 2, 0)))
+
+    def test_a_user_wall_is_named_and_its_own_value_is_inside(self) -> None:
+        chart = named_chart("sgd").within({"learning_rate": (0.0005, 0.004)})
+        lattice = lattice_of(chart)
+        assert lattice.wall((2, 0, 0)) is None
+        assert "learning_rate would rise above 0.004" in str(lattice.wall((3, 0, 0)))
+        assert lattice.wall((-1, 0, 0)) is None
+        assert "learning_rate would fall below 0.0005" in str(lattice.wall((-2, 0, 0)))
+
+    def test_a_bound_met_up_to_the_last_bit_is_inside(self) -> None:
+        chart = named_chart("sgd").within({"learning_rate": (None, 0.3)})
+        assert lattice_of(chart, learning_rate=0.1 * 3 / 8).wall((3, 0, 0)) is None
+
+    def test_the_narrower_wall_counts(self) -> None:
+        chart = named_chart("sgd").within({"learning_rate": (1e-4, 1.0)}).within({"learning_rate": (1e-5, 0.1)})
+        assert chart.bounds["learning_rate"] == (1e-4, 0.1)
+
+    @pytest.mark.parametrize("point", [(5000, 0, 0), (-5000, 0, 0), (0, -5000, 0), (0, 0, 5000)])
+    def test_the_end_of_the_floats_is_a_wall(self, point: tuple[int, ...]) -> None:
+        assert "floats" in str(lattice_of(named_chart("sgd")).wall(point))
+
+
+class TestOtherCharts:
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_raw_moves_one_hyperparameter_an_axis(self, name: str) -> None:
+        chart = named_chart(name).raw()
+        assert [chart.response(axis) for axis in range(len(chart.axes))] == [{n: 1} for n in chart.hyperparameters]
+        lattice = lattice_of(chart)
+        for axis, moved in enumerate(chart.hyperparameters):
+            values = lattice.hyperparameters(lattice.move(lattice.origin, axis, "halve"))
+            assert [n for n in values if values[n] != lattice.start[n]] == [moved]
+
+    def test_raw_keeps_the_first_directions(self) -> None:
+        assert {a.name: a.first for a in named_chart("sgd").raw().axes} == {
+            "λ": "double",
+            "1−ρ": "double",
+            "α": "halve",
+        }
+
+    @pytest.mark.parametrize(
+        ("fixed", "axes"),
+        [
+            (["momentum"], ["λα/(1−ρ)", "α"]),
+            (["weight_decay"], ["λα/(1−ρ)", "1−ρ"]),
+            (["momentum", "weight_decay"], ["λα/(1−ρ)"]),
+            (["learning_rate"], ["λα/(1−ρ)", "1−ρ"]),
+        ],
+    )
+    def test_fixing_keeps_the_axes_that_come_first(self, fixed: list[str], axes: list[str]) -> None:
+        chart = named_chart("sgd").fix(fixed)
+        assert [axis.name for axis in chart.axes] == axes
+        lattice = lattice_of(chart)
+        for axis in range(len(axes)):
+            values = lattice.hyperparameters(lattice.move(lattice.origin, axis, "halve"))
+            assert all(values[name] == START[name] for name in fixed)
+
+    def test_a_fixed_hyperparameter_may_be_zero(self) -> None:
+        chart = named_chart("sgd").fix(["weight_decay"])
+        lattice = lattice_of(chart, weight_decay=0.0)
+        assert lattice.hyperparameters((1, 0))["weight_decay"] == 0.0
+
+    @pytest.mark.parametrize("name", SHIPPED)
+    def test_shipped_charts_move_the_learning_rate_with_the_first_axis_alone(self, name: str) -> None:
+        assert named_chart(name).response(0) == {"learning_rate": 1}
+
+    def test_symbols(self) -> None:
+        assert (symbol("learning_rate"), symbol("momentum", one_minus=True), symbol("own")) == ("λ", "1−ρ", "own")
+
+
+SGD = describe_chart(named_chart("sgd"))
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**SGD, **changes}
+
+
+@pytest.mark.parametrize(
+    ("settings_of", "key"),
+    [
+        (changed(step=1.0), "chart.step"),
+        (changed(step=math.nan), "chart.step"),
+        (changed(one_minus=["momentun"]), "chart.one_minus"),
+        (changed(whole=["size"]), "chart.whole"),
+        (changed(bounds={"lr": [0, 1]}), "chart.bounds"),
+        (changed(bounds={"learning_rate": [1, 0]}), "chart.bounds.learning_rate"),
+        (changed(bounds={"learning_rate": 3}), "chart.bounds.learning_rate"),
+        (changed(bounds={"learning_rate": ["a", 1]}), "chart.bounds.learning_rate"),
+        (changed(follows="rate"), "chart.follows"),
+        (changed(fixed=["rate"]), "chart.fixed"),
+        (changed(hyperparameters=["learning_rate", "momentum"]), "chart.hyperparameters"),
+        (changed(hyperparameters=["learning_rate", "momentum", "weight_decay", "momentum"]), "chart.hyperparameters"),
+        (changed(axes=SGD["axes"][:2]), "chart.axes"),
+        (changed(axes=[SGD["axes"][0]] * 3), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"learning_rate": 2}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"learning_rate": 1.5}}, *SGD["axes"][1:]]), "axes"),
+        (changed(axes=[{**SGD["axes"][0], "first": "up"}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{"name": "x"}]), "exponents"),
+        ({}, "axes"),
+    ],
+)
+def test_a_chart_that_cannot_be_read_names_the_key(settings_of: dict[str, Any], key: str) -> None:
+    with pytest.raises(ChartError) as refusal:
+        read_chart(settings_of)
+    assert key in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "key"),
+    [
+        ({"momentum": 1.2}, "change start.momentum"),
+        ({"momentum": 1.0}, "change start.momentum"),
+        ({"momentum": -0.1}, "change start.momentum"),
+        ({"learning_rate": -1.0}, "change start.learning_rate"),
+        ({"learning_rate": 0.0}, "fixed=[learning_rate]"),
+        ({"learning_rate": math.nan}, "change start.learning_rate"),
+        ({"weight_decay": math.inf}, "change start.weight_decay"),
+        ({"weight_decay": "much"}, "change start.weight_decay"),
+        ({"batch_size": 12.5}, "change start.batch_size"),
+        ({"batch_size": 0}, "change start.batch_size"),
+    ],
+)
+def test_a_start_that_cannot_stand_on_the_chart_names_the_key(start: dict[str, Any], key: str) -> None:
+    with pytest.raises(ChartError) as refusal:
+        lattice_of(named_chart("sgd_batch"), **start)
+    assert key in str(refusal.value)
+
+
+def test_other_refusals_name_the_key() -> None:
+    with pytest.raises(ChartError, match=r"add start\.momentum"):
+        Lattice(named_chart("sgd"), {"learning_rate": 0.1, "weight_decay": 0.1})
+    with pytest.raises(ChartError, match=r"chart\.bounds\.learning_rate"):
+        lattice_of(named_chart("sgd").within({"learning_rate": (0.1, 1.0)}))
+    with pytest.raises(ChartError, match=r"chart=sdg is unknown; choose one of adamw, sgd"):
+        named_chart("sdg")
+    with pytest.raises(ChartError, match="change fixed to some of learning_rate, momentum, weight_decay"):
+        named_chart("sgd").fix(["lr"])
+    with pytest.raises(ChartError, match="take one out of fixed"):
+        named_chart("sgd").fix(["learning_rate", "momentum", "weight_decay"])
+    two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
+    with pytest.raises(ChartError, match="change fixed"):
+        two.fix(["a"])

@@ -1,0 +1,297 @@
+"""The source's descent: its known answers, its rules for ties, failures and plateaus, and that it asks nothing twice.
+
+`Bowl` is a concave quadratic in the steps of λα/(1−ρ), 1−ρ and α whose best first coordinate tilts a little with the
+weight decay (8 steps at α = .01, 7 at α = .00125) and whose best momentum tilts too, as in the source's own table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from flatdirs.chart import Lattice, Point, named_chart
+from flatdirs.errors import ConfigError
+from flatdirs.replay import Trace, trace
+from flatdirs.search import Outcome, Rules, chart_of, make
+
+START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+Surface = Callable[[dict[str, float]], Outcome]
+
+
+def steps_of(values: dict[str, float]) -> tuple[float, float, float]:
+    """Steps of (λα/(1−ρ), 1−ρ, α) from the source's start."""
+    rate = math.log2(values["learning_rate"] / 0.001)
+    rest = math.log2((1 - values["momentum"]) / 0.5)
+    decay = math.log2(values["weight_decay"] / 0.01)
+    return rate + decay - rest, rest, decay
+
+
+def bowl(values: dict[str, float]) -> Outcome:
+    first, rest, decay = steps_of(values)
+    height = (first - 7.3 - 0.2 * (decay + 3)) ** 2 + 0.3 * (rest + 2 - 0.25 * (decay + 3)) ** 2 + (decay + 3) ** 2
+    return Outcome(score=94 - 0.1 * height)
+
+
+@dataclass
+class Run:
+    """A whole search on a surface: what was asked, in order, and what it came to."""
+
+    asked: list[Point] = field(default_factory=list)
+    gains: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # (runs so far, the new best)
+    axis_ends: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # (runs so far, the best)
+    end: Trace | None = None
+    lattice: Lattice | None = None
+
+    @property
+    def winner(self) -> dict[str, float]:
+        assert self.end is not None
+        assert self.lattice is not None
+        assert self.end.incumbent is not None
+        return self.lattice.hyperparameters(self.end.incumbent)
+
+    @property
+    def rates(self) -> list[float]:
+        """The learning rates that were run, in order."""
+        assert self.lattice is not None
+        return [self.lattice.hyperparameters(point)["learning_rate"] for point in self.asked]
+
+
+def search_on(
+    surface: Surface,
+    search: str = "myrtle",
+    rules: Rules | None = None,
+    lattice: Lattice | None = None,
+    limit: int = 200,
+) -> Run:
+    given = lattice or Lattice(named_chart("sgd"), START)
+    walked = Lattice(chart_of(search, given.chart), given.start)
+    descent = make(search, walked, rules or Rules())
+    run, answers, visit, best = Run(lattice=walked), dict[Point, Outcome](), 1, None
+    while len(answers) < limit:
+        now = trace(descent, answers)
+        pending = now.pending
+        if (pending is None or pending.visit > visit) and answers:
+            assert now.incumbent is not None
+            run.axis_ends.append((len(answers), walked.hyperparameters(now.incumbent)))
+            visit = 0 if pending is None else pending.visit
+        if now.incumbent is not None and now.incumbent != best:
+            best = now.incumbent
+            run.gains.append((len(answers), walked.hyperparameters(best)))
+        if pending is None:
+            run.end = now
+            return run
+        assert pending.point not in answers
+        run.asked.append(pending.point)
+        answers[pending.point] = surface(walked.hyperparameters(pending.point))
+    raise AssertionError(f"the search did not end within {limit} runs")
+
+
+SOURCE = [
+    (10, {"learning_rate": 0.256, "momentum": 0.5, "weight_decay": 0.01}),
+    (13, {"learning_rate": 0.128, "momentum": 0.75, "weight_decay": 0.01}),
+    (17, {"learning_rate": 1.024, "momentum": 0.75, "weight_decay": 0.00125}),
+    (20, {"learning_rate": 0.512, "momentum": 0.75, "weight_decay": 0.00125}),
+    (22, {"learning_rate": 0.256, "momentum": 0.875, "weight_decay": 0.00125}),
+]
+
+
+class TestKnownAnswer:
+    def test_the_sources_five_incumbents_after_its_own_numbers_of_runs(self) -> None:
+        run = search_on(bowl)
+        assert run.axis_ends[:5] == SOURCE
+        assert len(run.asked) == 26
+        assert run.winner == SOURCE[-1][1]
+
+    def test_the_same_from_the_sources_accuracies_and_nothing_but_worse_beside_them(self) -> None:
+        """Straight from the table: 30.6 % at the start, its results after each axis, rising steps between them."""
+        path = {
+            **{(n, 0, 0): 30.6 + (93.0 - 30.6) * n / 8 for n in range(9)},
+            (8, -1, 0): 93.2,
+            **{(8, -1, -n): 93.2 + 0.7 * n / 3 for n in range(1, 4)},
+            (7, -1, -3): 94.1,
+            (7, -2, -3): 94.2,
+        }
+
+        def table(values: dict[str, float]) -> Outcome:
+            place = tuple(round(n) for n in steps_of(values))
+            return Outcome(score=path.get(place, 20.0))  # type: ignore[arg-type]
+
+        run = search_on(table)
+        assert run.axis_ends[:5] == SOURCE
+        assert len(run.asked) == 26
+
+    def test_the_first_axis_ends_within_a_factor_of_two_of_the_end(self) -> None:
+        run = search_on(bowl)
+        lattice = Lattice(named_chart("sgd"), START)
+        after_first, at_the_end = (lattice.chart.coordinates(v)["λα/(1−ρ)"] for v in (run.axis_ends[0][1], run.winner))
+        assert after_first / at_the_end == pytest.approx(2)
+
+    def test_raw_takes_another_path_and_ends_lower(self) -> None:
+        """Along (λ, 1−ρ, α) the same bowl is a narrow diagonal valley, and single moves get stuck on its flank."""
+        flat, raw = search_on(bowl), search_on(bowl, "raw")
+        assert raw.gains != flat.gains
+        assert bowl(raw.winner).score < bowl(flat.winner).score
+        reached = next(runs for runs, values in flat.gains if bowl(values).score >= bowl(raw.winner).score)
+        assert reached < next(runs for runs, values in raw.gains if values == raw.winner)
+
+    def test_a_start_at_the_optimum_takes_seven_runs(self) -> None:
+        lattice = Lattice(named_chart("sgd"), SOURCE[-1][1])
+        assert len(search_on(bowl, lattice=lattice).asked) == 7
+
+    @pytest.mark.parametrize("search", ["myrtle", "raw"])
+    def test_no_point_is_asked_twice(self, search: str) -> None:
+        run = search_on(bowl, search)
+        assert len(set(run.asked)) == len(run.asked)
+
+    def test_points_met_again_are_recalled(self) -> None:
+        end = search_on(bowl).end
+        assert end is not None
+        recalled = [step.question.point for step in end.steps if step.recalled]
+        assert recalled
+        assert len(end.steps) == 26 + len(recalled)
+
+
+class TestTies:
+    def test_a_tie_is_no_gain(self) -> None:
+        run = search_on(lambda values: Outcome(score=max(90.0, bowl(values).score), at_chance=False))
+        assert run.winner == START
+        assert len(run.asked) == 7
+
+    def test_a_gain_must_exceed_min_gain(self) -> None:
+        """A slope of one a step: every step counts below that, none from there on."""
+
+        def slope(values: dict[str, float]) -> Outcome:
+            first, rest, decay = steps_of(values)
+            return Outcome(score=first - 10 * abs(rest) - 10 * abs(decay) if first < 6 else -5.0, at_chance=False)
+
+        assert search_on(slope, rules=Rules(min_gain=0.5)).winner["learning_rate"] == pytest.approx(0.032)
+        assert search_on(slope, rules=Rules(min_gain=1.0)).winner == START
+
+
+class TestFailures:
+    def test_a_diverged_run_is_worse_than_any_finished_one(self) -> None:
+        def surface(values: dict[str, float]) -> Outcome:
+            first = steps_of(values)[0]
+            return Outcome("diverged", score=99.0) if first > 3 else Outcome(score=-1000 + first)
+
+        assert steps_of(search_on(surface).winner)[0] == 3
+
+    @pytest.mark.parametrize("state", ["diverged", "pruned"])
+    def test_value_takes_the_number_that_the_run_left(self, state: str) -> None:
+        def surface(values: dict[str, float]) -> Outcome:
+            first, rest, decay = steps_of(values)
+            score = -((first - 5) ** 2) - rest**2 - decay**2
+            return Outcome(state if first > 3 else "finished", score=score)  # type: ignore[arg-type]
+
+        assert steps_of(search_on(surface).winner)[0] == 3
+        assert steps_of(search_on(surface, rules=Rules(**{state: "value"})).winner)[0] == 5  # type: ignore[arg-type]
+
+    def test_a_start_that_diverges_walks_down_in_learning_rate(self) -> None:
+        def surface(values: dict[str, float]) -> Outcome:
+            return bowl(values) if values["learning_rate"] < 0.5 else Outcome("diverged")
+
+        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 64.0})
+        run = search_on(surface, lattice=lattice)
+        assert run.rates[:10] == [64, 128, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
+        assert bowl(run.winner).score > 93
+
+    def test_where_everything_diverges_the_search_ends(self) -> None:
+        run = search_on(lambda _: Outcome("diverged"))
+        assert run.winner == START
+        assert min(run.rates) == pytest.approx(0.001 / 2**12)
+
+
+class TestChance:
+    """Accuracies of guessing say nothing: the validation loss decides while it is known."""
+
+    @staticmethod
+    def digits(values: dict[str, float], loss: bool = True, chance: bool | None = True) -> Outcome:
+        score = bowl(values).score
+        if score > 92.5:
+            return Outcome(score=score, loss=1 - score / 100, at_chance=chance and False)
+        first = steps_of(values)[0]
+        noise = 0.3 * math.sin(17 * first)  # guessing wobbles by chance
+        return Outcome(score=10 + (noise if loss else 0), loss=2.3 - first / 1000 if loss else None, at_chance=chance)
+
+    def test_a_start_at_a_millionth_climbs_by_its_loss(self) -> None:
+        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 1e-6})
+        run = search_on(self.digits, lattice=lattice)
+        assert run.rates[:19] == [1e-6 * 2**n for n in range(19)]  # up to .262 and one too far
+        assert bowl(run.winner).score > 93.5
+
+    def test_without_the_loss_a_plateau_is_walked_until_its_limit(self) -> None:
+        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 1e-6})
+        flat = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
+        assert flat.rates[:13] == [1e-6 * 2**n for n in range(13)]
+        assert flat.rates[13:25] == [1e-6 / 2**n for n in range(1, 13)]  # then the other way
+
+    def test_a_plateau_that_ends_within_the_limit_is_left_upwards(self) -> None:
+        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 0.001 * 2**-4})
+        run = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
+        assert bowl(run.winner).score > 93.5
+
+    @pytest.mark.parametrize("limit", [1, 5])
+    def test_the_limit_is_a_setting(self, limit: int) -> None:
+        run = search_on(lambda _: Outcome(score=1.0), rules=Rules(plateau_limit=limit))
+        assert run.rates[: limit + 2] == [*(0.001 * 2**n for n in range(limit + 1)), 0.0005]
+
+    def test_after_a_gain_a_tie_ends_the_walk(self) -> None:
+        """The plateau rule is for searches that have seen nothing yet, not for flat tops."""
+
+        def table_mountain(values: dict[str, float]) -> Outcome:
+            first, rest, decay = steps_of(values)
+            return Outcome(score=min(first, 3.0) - abs(rest) - abs(decay))
+
+        run = search_on(table_mountain)
+        assert run.rates[:5] == [0.001 * 2**n for n in range(5)]
+
+    def test_learning_anything_beats_guessing_with_a_lower_loss(self) -> None:
+        def surface(values: dict[str, float]) -> Outcome:
+            first = steps_of(values)[0]
+            guesses = first < 1
+            return Outcome(score=10.0 if guesses else 20.0, loss=2.3 if guesses else 5.0, at_chance=guesses)
+
+        assert steps_of(search_on(surface).winner)[0] == 1
+
+    def test_a_diverged_run_never_wins_by_its_loss(self) -> None:
+        def surface(values: dict[str, float]) -> Outcome:
+            first = steps_of(values)[0]
+            return Outcome("diverged" if first > 0 else "finished", 10.0, 2.3 - first / 10, True)
+
+        assert steps_of(search_on(surface).winner)[0] == 0
+
+
+class TestWalls:
+    def test_a_wall_is_not_run_and_the_walk_ends_before_it(self) -> None:
+        chart = named_chart("sgd").within({"learning_rate": (None, 0.01)})
+        run = search_on(bowl, lattice=Lattice(chart, START))
+        assert max(run.rates) <= 0.01
+        assert run.rates[:4] == [0.001, 0.002, 0.004, 0.008]
+
+    def test_between_walls_on_every_side_only_the_start_is_run(self) -> None:
+        tight = {"learning_rate": (0.0009, 0.0011), "momentum": (0.4, 0.6), "weight_decay": (0.009, 0.011)}
+        run = search_on(bowl, lattice=Lattice(named_chart("sgd").within(tight), START))
+        assert run.asked == [(0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "key"),
+    [
+        ({"min_gain": -0.1}, "search.min_gain"),
+        ({"min_gain": math.nan}, "search.min_gain"),
+        ({"diverged": "best"}, "search.diverged"),
+        ({"pruned": "ignore"}, "search.pruned"),
+        ({"plateau_limit": -1}, "search.plateau_limit"),
+    ],
+)
+def test_rules_that_cannot_be_followed_name_the_key(rules: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        Rules(**rules)  # type: ignore[arg-type]
+
+
+def test_an_unknown_search_is_refused() -> None:
+    with pytest.raises(ConfigError, match="search=mirtle is unknown here; choose one of myrtle, raw"):
+        chart_of("mirtle", named_chart("sgd"))

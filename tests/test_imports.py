@@ -1,0 +1,98 @@
+"""What may import what, what is public, and what a wheel holds."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flatdirs
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "flatdirs"
+MAY_IMPORT = {
+    "optuna": {"study", "storages", "sampler", "sequence"},
+    "hydra": {"command_line"},
+    "omegaconf": {"command_line"},
+    "torch": {"training", "train"},
+    "rich": {"report", "status"},
+    "sklearn": {"training"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file imports when it runs; what is under `if TYPE_CHECKING` is left out."""
+    names: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        todo += list(ast.iter_child_nodes(node))
+    return names
+
+
+def part(path: Path) -> str:
+    """The part of the package a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("library", MAY_IMPORT)
+def test_heavy_libraries_stay_where_they_belong(library: str) -> None:
+    users = {part(path) for path in PACKAGE.rglob("*.py") if library in {n.split(".")[0] for n in imported(path)}}
+    assert users <= MAY_IMPORT[library]
+
+
+@pytest.mark.parametrize("pure", ["chart", "search", "replay"])
+def test_the_core_is_pure(pure: str) -> None:
+    allowed = {"chart", "search", "errors", "paths"}
+    for path in PACKAGE.rglob("*.py"):
+        if part(path) == pure:
+            own = {name.split(".")[1] for name in imported(path) if name.startswith("flatdirs.")}
+            assert own <= allowed, path
+
+
+def test_public_names_are_complete_and_lazy() -> None:
+    for name in flatdirs.__all__:
+        assert getattr(flatdirs, name) is not None
+    assert dir(flatdirs) == sorted(flatdirs.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        flatdirs.nothing  # noqa: B018
+    probe = "import sys, flatdirs; sys.exit(bool({'torch', 'optuna', 'numpy', 'hydra'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    """Built, unpacked beside nothing else of ours, and run as a console script."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    dist, site, empty = tmp_path / "dist", tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(dist), str(ROOT)]
+    subprocess.run(built, check=True, capture_output=True)
+    (wheel,) = dist.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    arguments = ["budget=1", "task.epochs=1", "confirm=0"]
+    for command in ([str(site / "bin/flatdirs-tune")], [sys.executable, "-m", "flatdirs.tune"]):
+        done = subprocess.run(
+            [*command, *arguments, f"study={Path(command[0]).name}"],
+            cwd=empty,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "best: run 1 of 1" in done.stdout
+    where = "import flatdirs.paths; print(flatdirs.paths.conf_folder())"
+    found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True)  # noqa: PLW1510
+    assert found.stdout.startswith(str(site))

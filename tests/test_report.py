@@ -1,0 +1,90 @@
+"""What people see: the live table in a terminal, rows and lines, and numbers as they are read."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flatdirs.config import read_tune
+from flatdirs.report.live import Report
+from flatdirs.report.rows import axis_lines, rows
+from flatdirs.report.tables import duration, number, value_text
+from flatdirs.storages import open_storage
+from flatdirs.study import view_study
+from flatdirs.tuning import tune
+from tests.conftest import module_of
+
+
+def settings(folder: Path, **changes: object) -> dict[str, object]:
+    """A tune configuration of `workplace`'s hill, composed by Hydra as the command does it."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from flatdirs.paths import conf_folder
+
+    overrides = ["task=callable", f"task.function={module_of(folder)}:train"]
+    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
+        config = compose("tune", overrides + [f"{key}={value}" for key, value in changes.items()])
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, width=120, height=24, highlight=False)
+    report = Report(live=True, console=console)
+    result = tune(read_tune(settings(workplace, confirm=1, budget=60)), report)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "earlier rows not shown" in text, "the live table fits the screen"
+    assert "at most" in text
+    assert "double λα/(1−ρ) again" in text
+    closing = text[text.rindex("run  axis, move") :]
+    assert result.winner is not None
+    for run in range(1, result.winner.run + 1):
+        assert re.search(rf"^ *{run}  ", closing, re.MULTILINE)
+    assert "recalled" in closing
+    assert "confirmed on fresh seeds, 1 seeds: winner" in closing
+    assert "start=studies/callable-myrtle/best.yaml" in closing
+
+
+def test_rows_and_axis_lines_tell_the_same_story(workplace: Path) -> None:
+    tune(read_tune(settings(workplace, confirm=0)), Report(live=False, console=Console(file=io.StringIO())))
+    storage = open_storage("journal", workplace / "studies/callable-myrtle")
+    study = view_study(storage, "callable-myrtle")
+    table = rows(study)
+    asked = [row for row in table if row.verdict != "recalled"]
+    assert [row.run for row in asked] == list(range(1, len(asked) + 1))
+    better = [row for row in table if row.verdict == "better"]
+    assert all(row.change is not None and row.change > 0 for row in better)
+    assert all(row.change is not None and row.change <= 0 for row in table if row.verdict == "worse")
+    lines = axis_lines(study)
+    assert lines[0].axis == "start"
+    assert [line.row.value for line in lines] == sorted(line.row.value for line in lines if line.row.value is not None)
+    assert lines[-1].row.run == max(better, key=lambda row: row.value or 0).run
+    recalled = [row for row in table if row.verdict == "recalled"]
+    assert recalled
+    assert all(row.run in {other.run for other in asked} and row.seconds is None for row in recalled)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1.234, "1.2 s"), (45, "45 s"), (600, "10 min"), (7200, "2.0 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_numbers() -> None:
+    assert number(0.00125) == "0.00125"
+    assert number(2e-05) == "2e-05"
+    assert value_text(94.2, "%") == "94.20%"
+    assert value_text(None, "%") == "—"
+    assert value_text(0.5, " nats") == "0.5 nats"
+
+
+def test_an_axis_that_is_still_searched_is_marked(workplace: Path) -> None:
+    tune(read_tune(settings(workplace, confirm=0, budget=4)), Report(live=False, console=Console(file=io.StringIO())))
+    study = view_study(open_storage("journal", workplace / "studies/callable-myrtle"), "callable-myrtle")
+    assert [(line.runs, line.axis) for line in axis_lines(study)] == [(1, "start"), (4, "λα/(1−ρ) …")]
