@@ -49,7 +49,7 @@ def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     """Whether a failed trial is an answer (NaN, an exception that `catch` let pass), not an interruption.
 
     The sampler that claimed the trial has written which (claims.note_failure). Where another sampler was told of the
-    failure, it is an answer if the process that ran the trial went on after it.
+    failure (or a heartbeat ran out), it is an answer if the process that ran the trial lives here or went on after it.
     """
     if trial.state.name != "FAIL":
         return True
@@ -58,7 +58,7 @@ def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     claim = claims.read(trial)
     if claim is None or "worker" not in claim:
         return True
-    if not claims.is_gone(claim["worker"], claim["time"], math.inf):
+    if not claims.is_gone(claim["worker"], claim["time"], stale_seconds=0.0):
         return True
     end = math.inf if trial.datetime_complete is None else trial.datetime_complete.timestamp()
     later = ((claims.read(other) or {}) for other in trials[trial.number + 1 :])

@@ -119,7 +119,7 @@ def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None
     lattice, point = where
     chart = Chart("exact", lattice.chart.hyperparameters, lattice.chart.axes, follows=None, step=2.0)
     exact = Lattice(chart, dict.fromkeys(chart.hyperparameters, 0.7))
-    for name, value in exact.hyperparameters(point).items():
+    for value in exact.hyperparameters(point).values():
         mantissa, _ = math.frexp(value)
         assert mantissa == 0.7
     for number, (name, value) in enumerate(exact.coordinates(point).items()):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.cifar10_pack import unpacked
 from tests.conftest import Ended, calls, module_of, own_function, spawn
 
 Command = Callable[..., Ended]
@@ -348,3 +349,22 @@ def test_it_runs_as_a_module_from_any_folder(tmp_path: Path) -> None:
     assert err == ""
     assert "run   1  start" in out
     assert {path.name for path in tmp_path.iterdir()} == {"studies"}
+
+
+def test_tune_on_cifar10(workplace: Path, command: Command) -> None:
+    path = unpacked(train=1200, test=200)
+    sizes = ["task.train_images=800", "task.validation_images=400", "task.test_images=200", "task.epochs=1"]
+    ended = command("tune", "task=cifar10_small", f"data.path={path}", *sizes, "budget=2", "confirm=1", "live=false")
+    assert ended.code == 0
+    assert "study cifar10_small-myrtle" in ended.out
+    assert "confirmed on test images, 1 seeds: winner" in ended.out
+
+
+def test_the_batch_size_is_a_coordinate(workplace: Path, command: Command) -> None:
+    ended = command("tune", "chart=sgd_batch", "start=typical", "task.epochs=1", "budget=8", "confirm=0", "live=false")
+    assert ended.code == 0
+    assert "N=8" in ended.out
+    rows = [line for line in ended.out.splitlines() if line.startswith("run") and "N ÷2" in line]
+    assert rows, "the fourth axis is walked"
+    best = yaml.safe_load((workplace / "studies/digits-myrtle/best.yaml").read_text(encoding="utf-8"))
+    assert isinstance(best["batch_size"], int)

@@ -90,6 +90,8 @@ class Report:
             self.console.print(runs_table(config.plan.lattice.chart, rows(study), config.objective.unit))
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
+        if others := len(study.live()):
+            self._say(f"{others} runs of other workers are still going on; the last worker to end confirms the winner")
         print_result(self.console, config, result)
 
     def close(self) -> None:

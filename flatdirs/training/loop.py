@@ -229,7 +229,7 @@ def _seconds_per_step(run: _Run, budget_seconds: float) -> float:
     while batch < full and time.perf_counter() - begin + 2 * times[-1] < budget_seconds / 2:
         batch = min(full, 2 * batch)
         times = [step_of(batch)]
-    while len(times) < 20 and time.perf_counter() - begin + times[-1] < budget_seconds:
+    while len(times) < 3 or (len(times) < 20 and time.perf_counter() - begin + times[-1] < budget_seconds):
         times.append(step_of(batch))
     return sorted(times)[len(times) // 2] * full / batch
 

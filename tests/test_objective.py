@@ -1,0 +1,144 @@
+"""One point, one measurement: the user's function in all its shapes, our trainer, seeds and failures."""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from flatdirs.errors import ConfigError, ObjectiveError
+from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, find_function
+from flatdirs.training.task import DataConfig, ImageTask
+
+POINT = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.001}
+
+
+@pytest.fixture
+def function() -> Iterator[Callable[..., CallableObjective]]:
+    """Wrap a function of the test as a user's module."""
+    module = types.ModuleType("users_module")
+    sys.modules["users_module"] = module
+
+    def wrap(train: Any, **options: Any) -> CallableObjective:
+        module.train = train  # type: ignore[attr-defined]
+        find_function.cache_clear()
+        return CallableObjective(CallableTask("callable", "users_module:train", **options))
+
+    yield wrap
+    del sys.modules["users_module"]
+    find_function.cache_clear()
+
+
+def silent(done: int, total: int | None, value: float) -> None:
+    """Nobody watches."""
+
+
+def test_a_function_gets_what_it_asks_for(function: Callable[..., CallableObjective]) -> None:
+    def everything(learning_rate: float, momentum: float, weight_decay: float, seed: int, report: Any) -> float:
+        report(1, 0.5)
+        report(2, 0.7)
+        return learning_rate + momentum + weight_decay + seed
+
+    def keywords(**given: Any) -> float:
+        assert set(given) == {*POINT, "seed", "report"}
+        return 1.0
+
+    seen: list[tuple[int, float]] = []
+    measured = function(everything).measure(POINT, [7], lambda done, total, value: seen.append((done, value)))
+    assert measured.value == pytest.approx(0.1 + 0.9 + 0.001 + 7)
+    assert measured.state == "finished"
+    assert seen == [(1, 0.5), (2, 0.7)]
+    assert [point["value"] for point in measured.curve] == [0.5, 0.7]
+    assert function(keywords).measure(POINT, [0], silent).value == 1.0
+    assert function(lambda learning_rate: learning_rate).measure(POINT, [0], silent).value == 0.1
+
+
+def test_repeats_count_as_their_mean(function: Callable[..., CallableObjective]) -> None:
+    measured = function(lambda learning_rate, seed: float(seed)).measure(POINT, [1, 2, 6], silent)
+    assert measured.value == 3.0
+    assert measured.provenance["values"] == [1.0, 2.0, 6.0]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_diverged(value: float, function: Callable[..., CallableObjective]) -> None:
+    measured = function(lambda learning_rate: value).measure(POINT, [0], silent)
+    assert (measured.state, measured.value) == ("diverged", None)
+
+
+@pytest.mark.parametrize("value", ["0.9", b"1", None, True, [1.0], {"accuracy": 1}])
+def test_what_is_no_number_is_refused(value: Any, function: Callable[..., CallableObjective]) -> None:
+    with pytest.raises(ObjectiveError, match="must return a number"):
+        function(lambda learning_rate: value).measure(POINT, [0], silent)
+
+
+def test_exceptions_go_through_unless_they_are_to_be_caught(function: Callable[..., CallableObjective]) -> None:
+    def bug(learning_rate: float) -> float:
+        raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        function(bug).measure(POINT, [0], silent)
+    assert function(bug, catch=True).measure(POINT, [0], silent).state == "diverged"
+
+
+def test_numpy_and_torch_numbers_are_numbers(function: Callable[..., CallableObjective]) -> None:
+    import numpy as np
+    import torch
+
+    for value in (np.float32(0.5), torch.tensor(0.5), 1, np.int64(1)):
+        assert function(lambda learning_rate, value=value: value).measure(POINT, [0], silent).value == float(value)
+
+
+def test_a_function_must_take_what_is_searched(function: Callable[..., CallableObjective]) -> None:
+    function(lambda learning_rate, momentum, weight_decay: 1.0).check(list(POINT), list(POINT))
+    function(lambda learning_rate, weight_decay: 1.0).check(list(POINT), ["learning_rate", "weight_decay"])
+    with pytest.raises(ObjectiveError, match=r"fixed=\[momentum\]"):
+        function(lambda learning_rate, weight_decay: 1.0).check(list(POINT), list(POINT))
+    with pytest.raises(ObjectiveError, match="model"):
+        function(lambda learning_rate, momentum, weight_decay, model: 1.0).check(list(POINT), list(POINT))
+
+
+def digits(**changes: Any) -> ImageObjective:
+    """Two epochs of digits."""
+    sizes = {"train_images": 300, "validation_images": 1000, "test_images": 497, "image_size": 8, "pad": 1}
+    settings = {"name": "digits", "dataset": "digits", "epochs": 2, "batch_size": 16, "width": 4, **sizes, **changes}
+    return ImageObjective(ImageTask(**settings), DataConfig(), threads=1)
+
+
+def test_our_trainer_measures_percent_loss_and_curve() -> None:
+    seen: list[tuple[int, int | None]] = []
+    measured = digits().measure(POINT, [0, 1], lambda done, total, value: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert measured.state == "finished"
+    assert measured.value is not None
+    assert 5 < measured.value < 100
+    assert measured.value == pytest.approx(sum(measured.provenance["accuracies"]) / 2)
+    assert measured.at_chance in (True, False)
+    assert [(point["seed"], point["number"]) for point in measured.curve] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+
+
+def test_a_diverged_run_keeps_its_measured_accuracy_and_plain_numbers() -> None:
+    import json
+
+    measured = digits().measure({**POINT, "learning_rate": 1e12}, [0], silent)
+    assert measured.state == "diverged"
+    assert measured.loss is None
+    assert measured.value == measured.curve[-1]["accuracy"]
+    json.dumps(measured.curve, allow_nan=False)
+
+
+def test_confirmation_trains_on_the_same_images_and_judges_on_test() -> None:
+    tuned, final = (digits().config(POINT, 0, final) for final in (False, True))
+    assert (tuned.data.evaluate, final.data.evaluate) == ("validation", "final")
+    assert tuned.total_steps == final.total_steps
+    source = ImageObjective(digits().task, DataConfig(evaluate="test"))
+    assert source.config(POINT, 0, True).data.evaluate == "test"
+
+
+def test_hyperparameters_the_trainer_has_not_are_refused() -> None:
+    with pytest.raises(ConfigError, match="beta1"):
+        digits().measure({**POINT, "beta1": 0.9}, [0], silent)
+    assert digits().config({**POINT, "batch_size": 32}, 0).images_per_step == 32

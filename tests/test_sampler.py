@@ -1,0 +1,569 @@
+"""FlatDirectionsSampler in an Optuna study: Optuna's own contract, and every way a plain objective may behave."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
+from optuna.trial import TrialState
+
+from flatdirs import ChartError, FlatDirectionsSampler, Rules, claims
+from tests.test_descent import SOURCE, START, bowl, search_on
+
+PATH = search_on(bowl)  # what the descent asks for on this surface
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+class Contract:
+    """Optuna's own test cases draw parameters called x, y …; here they are the chart's, in odd ranges."""
+
+    @pytest.fixture(params=["foreign", "chart"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        names = {"learning_rate": "x", "momentum": "y", "weight_decay": "z"} if request.param == "chart" else {}
+        return lambda: FlatDirectionsSampler(seed=0, names=names)
+
+
+class TestBasicContract(Contract, BasicSamplerTestCase):
+    pass
+
+
+class TestRelativeContract(Contract, RelativeSamplerTestCase):
+    pass
+
+
+class TestSingleOnlyContract(Contract, SingleOnlySamplerTestCase):
+    pass
+
+
+def suggest(trial: optuna.Trial) -> dict[str, float]:
+    """What an objective that knows nothing of flatdirs asks for."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True),
+        "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
+    }
+
+
+def objective(trial: optuna.Trial) -> float:
+    return bowl(suggest(trial)).score
+
+
+def new_study(direction: str = "maximize", **arguments: Any) -> optuna.Study:
+    pruner = arguments.pop("pruner", None)
+    return optuna.create_study(direction=direction, sampler=FlatDirectionsSampler(seed=0, **arguments), pruner=pruner)
+
+
+def asked(study: optuna.Study) -> list[dict[str, float]]:
+    return [trial.params for trial in study.trials]
+
+
+def expected(run: Any = PATH) -> list[dict[str, float]]:
+    return [run.lattice.hyperparameters(point) for point in run.asked]
+
+
+def close(one: dict[str, float], other: dict[str, float]) -> bool:
+    return one.keys() == other.keys() and all(math.isclose(one[k], other[k], rel_tol=1e-9, abs_tol=1e-12) for k in one)
+
+
+class TestPlainObjective:
+    def test_thirty_trials_walk_the_descents_path_and_then_stay_near_the_winner(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=30)
+        assert asked(study)[:26] == expected()
+        assert study.trials[21].params != SOURCE[-1][1]
+        assert study.trials[20].params == SOURCE[-1][1]
+        winner = SOURCE[-1][1]
+        for trial in study.trials[26:]:
+            assert trial.user_attrs["move"] == "random"
+            assert "the search is over" in trial.user_attrs["reason"]
+            assert 1 / 8 <= trial.params["learning_rate"] / winner["learning_rate"] <= 8
+            assert trial.params["weight_decay"] != winner["weight_decay"]
+
+    def test_raw_walks_the_raw_path(self) -> None:
+        study = new_study(search="raw")
+        study.optimize(objective, n_trials=20)
+        assert asked(study) == expected(search_on(bowl, "raw"))[:20]
+
+    def test_minimising_mirrors_maximising(self) -> None:
+        study = new_study("minimize")
+        study.optimize(lambda trial: -objective(trial), n_trials=26)
+        assert asked(study) == expected()
+
+    def test_the_objective_sees_why_it_was_given_this_point(self) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def watching(trial: optuna.Trial) -> float:
+            value = objective(trial)
+            seen.append(dict(trial.user_attrs))
+            return value
+
+        study = new_study()
+        study.optimize(watching, n_trials=12)
+        assert seen == [trial.user_attrs for trial in study.trials]
+        assert seen[0] == {"axis": None, "move": "start", "incumbent": None, "reason": "the start"}
+        assert (seen[9]["axis"], seen[9]["move"]) == ("λα/(1−ρ)", "double")
+        assert seen[9]["incumbent"] == SOURCE[0][1]
+        assert (seen[11]["axis"], seen[11]["move"]) == ("1−ρ", "halve")
+        assert seen[11]["reason"] == "halve 1−ρ from the best so far"
+
+    def test_the_start_is_an_argument(self) -> None:
+        start = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+        study = new_study(start=start)
+        study.optimize(objective, n_trials=1)
+        assert asked(study) == [start]
+
+    def test_rules_are_an_argument(self) -> None:
+        study = new_study(rules=Rules(min_gain=1000.0, plateau_limit=1))
+        study.optimize(objective, n_trials=7)
+        assert len({tuple(trial.params.values()) for trial in study.trials}) == 7
+        assert all(trial.user_attrs["incumbent"] in (None, START) for trial in study.trials)
+
+    def test_a_sampler_made_anew_for_each_trial_walks_the_same_path(self) -> None:
+        study = new_study()
+        for number in range(26):
+            study.sampler = FlatDirectionsSampler(seed=number)
+            study.optimize(objective, n_trials=1)
+        assert asked(study) == expected()
+
+    def test_a_pickled_sampler_goes_on(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=9)
+        study.sampler = pickle.loads(pickle.dumps(study.sampler))
+        study.optimize(objective, n_trials=17)
+        assert asked(study) == expected()
+
+    def test_one_sampler_serves_one_study_after_another(self) -> None:
+        """Memory of a study that is gone, at whose address another now lies, must not speak."""
+        sampler = FlatDirectionsSampler(seed=0)
+        for sign in (1, -1) * 5:
+            study = optuna.create_study(direction="maximize", sampler=sampler)
+            study.optimize(lambda trial, sign=sign: sign * objective(trial), n_trials=4)  # type: ignore[misc]
+            rates = [trial.params["learning_rate"] for trial in study.trials]
+            assert rates[:3] == ([0.001, 0.002, 0.004] if sign == 1 else [0.001, 0.002, 0.0005])
+            del study
+
+    def test_a_study_deleted_and_made_again_starts_again(self) -> None:
+        storage = optuna.storages.RDBStorage("sqlite:///:memory:")
+        sampler = FlatDirectionsSampler(seed=0)
+        for _ in range(2):
+            study = optuna.create_study(study_name="again", storage=storage, sampler=sampler, direction="maximize")
+            study.optimize(objective, n_trials=5)
+            assert asked(study) == expected()[:5]
+            optuna.delete_study(study_name="again", storage=storage)
+
+    def test_asking_again_and_again_without_telling_gives_different_points(self) -> None:
+        study = new_study()
+        points = [tuple(suggest(study.ask()).values()) for _ in range(20)]
+        assert len(set(points)) == 20
+        assert points[:2] == [tuple(START.values()), (0.002, 0.5, 0.01)]
+
+    def test_telling_in_another_order_than_asking_changes_no_answer(self) -> None:
+        study = new_study()
+        answered: set[tuple[float, ...]] = set()
+        while len(answered) < 60:
+            trials = [study.ask() for _ in range(3)]
+            values = [suggest(trial) for trial in trials]
+            for trial, value in reversed(list(zip(trials, values, strict=True))):
+                study.tell(trial, bowl(value).score)
+                answered.add(tuple(value.values()))
+        assert {tuple(values.values()) for values in expected()} <= answered
+        assert study.best_params == SOURCE[-1][1]
+
+
+class TestNames:
+    def test_other_names(self) -> None:
+        def renamed(trial: optuna.Trial) -> float:
+            rate, rho = trial.suggest_float("lr", 1e-9, 1e3, log=True), trial.suggest_float("mu", 0, 0.9999)
+            decay = trial.suggest_float("wd", 1e-9, 1, log=True)
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+
+        study = new_study(names={"learning_rate": "lr", "momentum": "mu", "weight_decay": "wd"})
+        study.optimize(renamed, n_trials=26)
+        assert [list(params.values()) for params in asked(study)] == [list(v.values()) for v in expected()]
+
+    @pytest.mark.parametrize("names", [{}, {"momentum": "one_minus_momentum"}])
+    def test_one_minus_momentum(self, names: dict[str, str]) -> None:
+        def complementary(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
+            rest = trial.suggest_float("one_minus_momentum", 1e-4, 1.0, log=True)
+            decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
+            return bowl({"learning_rate": rate, "momentum": 1 - rest, "weight_decay": decay}).score
+
+        study = new_study(names=names)
+        study.optimize(complementary, n_trials=26)
+        rests = [1 - params["one_minus_momentum"] for params in asked(study)]
+        assert rests == pytest.approx([values["momentum"] for values in expected()], rel=1e-9)
+
+    def test_a_bound_that_only_floats_miss_is_reached_once(self) -> None:
+        """1 − (1 − 0.1) is a little below 0.1: the point on the edge is run, counted, and not asked for again."""
+
+        def edge(trial: optuna.Trial) -> float:
+            return -trial.suggest_float("one_minus_momentum", 0.1, 1.0)
+
+        study = new_study(start={"momentum": 0.2}, fixed=["learning_rate", "weight_decay"])
+        study.optimize(edge, n_trials=7)
+        rests = [params["one_minus_momentum"] for params in asked(study)]
+        assert rests[:4] == pytest.approx([0.8, 0.4, 0.2, 0.1])
+        assert [t.user_attrs["move"] for t in study.trials[4:]] == ["random"] * 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "word"),
+        [
+            ({"names": {"lr": "x"}}, "names has lr"),
+            ({"names": {"learning_rate": "x", "momentum": "x"}}, "change names"),
+            ({"start": {"momentum": 1.2}}, r"start\.momentum"),
+            ({"start": {"lr": 0.1}}, "start has lr"),
+            ({"chart": "sgdm"}, "chart=sgdm is unknown"),
+            ({"fixed": ["lr"]}, "change fixed"),
+        ],
+    )
+    def test_arguments_that_do_not_fit_are_refused_at_once(self, arguments: dict[str, Any], word: str) -> None:
+        with pytest.raises(ChartError, match=word):
+            FlatDirectionsSampler(**arguments)
+
+
+class TestSpaces:
+    def test_parameters_outside_the_chart_are_random_and_reproducible(self) -> None:
+        def more(trial: optuna.Trial) -> float:
+            trial.suggest_categorical("optimizer", ["sgd", "nag"])
+            trial.suggest_int("layers", 1, 9)
+            trial.suggest_float("dropout", 0.0, 0.5)
+            return objective(trial)
+
+        runs = []
+        for seed in (3, 3, 4):
+            study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=seed))
+            study.optimize(more, n_trials=26)
+            runs.append(asked(study))
+        assert runs[0] == runs[1]
+        assert [r["dropout"] for r in runs[0]] != [r["dropout"] for r in runs[2]]
+        assert len({r["dropout"] for r in runs[0]}) == 26
+        assert {r["optimizer"] for r in runs[0]} == {"sgd", "nag"}
+        assert [{k: r[k] for k in START} for r in runs[2]] == expected()
+
+    def test_the_start_is_clipped_into_the_range_and_the_walls_hold(self) -> None:
+        def narrow(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 0.01, 0.1, log=True)
+            rho = trial.suggest_float("momentum", 0.8, 0.95)
+            decay = trial.suggest_float("weight_decay", 1e-5, 1e-3, log=True)
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+
+        study = new_study()
+        study.optimize(narrow, n_trials=20)
+        params = asked(study)
+        assert params[0] == {"learning_rate": 0.01, "momentum": 0.8, "weight_decay": 0.001}
+        assert params[1] == {"learning_rate": 0.02, "momentum": 0.8, "weight_decay": 0.001}
+        walked = [tuple(t.params.values()) for t in study.trials if t.user_attrs["move"] != "random"]
+        assert len(set(walked)) == len(walked) < 20
+
+    def test_steps_and_whole_numbers_are_rounded_and_asked_once(self) -> None:
+        def stepped(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 0.001, 1.001, step=0.001)
+            rho = trial.suggest_float("momentum", 0.0, 0.95, step=0.05)
+            decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
+            size = trial.suggest_int("batch_size", 64, 512, step=64)
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score - abs(size - 256) / 1e3
+
+        study = new_study(chart="sgd_batch")
+        study.optimize(stepped, n_trials=40)
+        walked = [t for t in study.trials if t.user_attrs["move"] != "random"]
+        assert len({tuple(t.params.values()) for t in walked}) >= len(walked) - 3  # neighbours may round to one value
+        assert len(walked) < 40, "a rounded answer must count, or the same point is asked for ever"
+        assert all(isinstance(t.params["batch_size"], int) for t in study.trials)
+        assert study.best_value > 92
+
+    def test_a_linear_range_is_walked_in_logarithms_all_the_same(self) -> None:
+        def linear(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 0.0, 10.0)
+            rho, decay = trial.suggest_float("momentum", 0, 0.9999), trial.suggest_float("weight_decay", 0.0, 1.0)
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+
+        study = new_study()
+        study.optimize(linear, n_trials=26)
+        assert asked(study) == expected()
+
+    def test_only_a_learning_rate(self) -> None:
+        """What nobody suggests is held: the search is over one coordinate, eight doublings and one too many."""
+
+        def only_rate(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
+            return bowl({**START, "learning_rate": rate}).score
+
+        study = new_study()
+        study.optimize(only_rate, n_trials=15)
+        rates = [params["learning_rate"] for params in asked(study)]
+        assert rates[:10] == [0.001 * 2**n for n in range(10)]
+        assert {t.user_attrs["axis"] for t in study.trials[1:10]} == {"λα/(1−ρ)"}
+        assert [t.user_attrs["move"] for t in study.trials[10:]] == ["random"] * 5
+
+    def test_an_objective_of_other_parameters_is_searched_at_random(self) -> None:
+        study = new_study()
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
+        assert len({trial.params["x"] for trial in study.trials}) == 10
+        assert not any(trial.user_attrs for trial in study.trials[1:])
+
+    def test_a_fixed_hyperparameter_stays(self) -> None:
+        study = new_study(fixed=["momentum"], start={"momentum": 0.9})
+        study.optimize(objective, n_trials=15)
+        assert {params["momentum"] for params in asked(study)} == {0.9}
+
+    def test_ranges_that_leave_the_start_out_begin_again_inside(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=4)
+
+        def moved(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 0.1, 10.0, log=True)
+            rho, decay = (
+                trial.suggest_float("momentum", 0, 0.9999),
+                trial.suggest_float("weight_decay", 1e-9, 1, log=True),
+            )
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+
+        study.optimize(moved, n_trials=3)
+        assert [params["learning_rate"] for params in asked(study)[4:]] == pytest.approx([0.1, 0.2, 0.4])
+
+    @pytest.mark.parametrize(
+        "space", [FloatDistribution(1.0, 2.0), FloatDistribution(-5.0, -1.0), FloatDistribution(0.0, 0.0)]
+    )
+    def test_ranges_in_which_no_learning_could_happen_are_searched_at_random(self, space: BaseDistribution) -> None:
+        study = new_study()
+        for _ in range(3):
+            trial = study.ask({"momentum": space, "learning_rate": FloatDistribution(-1.0, 0.0)})
+            study.tell(trial, 0.0)
+        assert len(study.trials) == 3
+
+
+class TestFailures:
+    def test_nan_counts_as_worst(self) -> None:
+        study = new_study()
+        study.optimize(
+            lambda trial: objective(trial) if suggest(trial)["learning_rate"] < 0.01 else math.nan, n_trials=6
+        )
+        rates = [params["learning_rate"] for params in asked(study)]
+        assert rates == [0.001, 0.002, 0.004, 0.008, 0.016, 0.016]  # the last by 1 − ρ, not by the failed step again
+        assert study.trials[5].user_attrs["axis"] == "1−ρ"
+
+    @pytest.mark.parametrize("how", ["optimize", "tell"])
+    def test_a_swallowed_exception_counts_as_worst(self, how: str) -> None:
+        def fragile(trial: optuna.Trial) -> float:
+            if suggest(trial)["learning_rate"] > 0.001:
+                raise RuntimeError("loss is not finite")
+            return objective(trial)
+
+        study = new_study()
+        for _ in range(3):
+            if how == "optimize":
+                study.optimize(fragile, n_trials=1, catch=(RuntimeError,))
+                continue
+            trial = study.ask()
+            try:
+                study.tell(trial, fragile(trial))
+            except RuntimeError:
+                study.tell(trial, state=TrialState.FAIL)
+        assert [params["learning_rate"] for params in asked(study)] == [0.001, 0.002, 0.0005]
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+    def test_what_ends_optimize_was_an_interruption_and_its_point_is_run_again(
+        self, error: type[BaseException]
+    ) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=4)
+
+        def interrupted(trial: optuna.Trial) -> float:
+            suggest(trial)
+            raise error
+
+        with pytest.raises(error):
+            study.optimize(interrupted, n_trials=1, catch=(RuntimeError,))
+        study.optimize(objective, n_trials=22)
+        counted = [t.params for t in study.trials if t.state == TrialState.COMPLETE]
+        assert counted == expected()
+        assert study.trials[4].params == study.trials[5].params
+
+    def test_a_failure_of_a_trial_without_any_parameter_is_survived(self) -> None:
+        def early(trial: optuna.Trial) -> float:
+            if trial.number == 0:
+                raise RuntimeError
+            return objective(trial)
+
+        study = new_study()
+        study.optimize(early, n_trials=4, catch=(RuntimeError,))
+        assert [params["learning_rate"] for params in asked(study)[1:]] == [0.001, 0.002, 0.004]
+
+    def test_infinity_counts_as_worst_either_way(self) -> None:
+        study = new_study()
+        study.optimize(
+            lambda trial: objective(trial) if suggest(trial)["learning_rate"] < 0.004 else math.inf, n_trials=4
+        )
+        assert study.trials[3].user_attrs["incumbent"]["learning_rate"] == 0.002
+
+
+class TestForeignTrials:
+    def test_an_enqueued_point_is_run_first_and_counts(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=2)
+        study.enqueue_trial(expected()[2])
+        study.enqueue_trial({"learning_rate": 0.3, "momentum": 0.9, "weight_decay": 1e-4})
+        study.optimize(objective, n_trials=26)
+        assert asked(study)[2] == expected()[2]
+        assert asked(study)[3]["learning_rate"] == 0.3
+        assert [*asked(study)[:3], *asked(study)[4:27]] == expected()
+
+    def test_a_point_that_waits_in_the_queue_is_not_asked_for_by_others(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=2)
+        running = study.ask()  # holds the third point
+        suggest(running)
+        study.enqueue_trial(expected()[3])
+        assert suggest(study.ask()) == expected()[3]
+        following = suggest(study.ask())
+        assert following not in (expected()[2], expected()[3])
+
+    def test_what_an_enqueued_trial_leaves_open_comes_from_the_best_so_far(self) -> None:
+        study = new_study()
+        study.optimize(objective, n_trials=9)
+        study.enqueue_trial({"weight_decay": 1e-3})
+        study.optimize(objective, n_trials=2)
+        assert asked(study)[9] == {"learning_rate": 0.256, "momentum": 0.5, "weight_decay": 1e-3}
+        assert study.trials[9].user_attrs["move"] == "enqueued"
+        assert asked(study)[10] == expected()[9]
+
+    def test_an_enqueued_parameter_outside_the_chart_takes_nothing_from_the_search(self) -> None:
+        study = new_study()
+        study.enqueue_trial({"dropout": 0.25})
+        study.optimize(lambda trial: objective(trial) + 0 * trial.suggest_float("dropout", 0, 1), n_trials=3)
+        assert study.trials[0].params["dropout"] == 0.25
+        assert [params["learning_rate"] for params in asked(study)] == [0.001, 0.002, 0.004]
+
+    def test_finished_trials_of_others_are_recalled_where_they_lie_on_the_path(self) -> None:
+        spaces = {
+            "learning_rate": FloatDistribution(1e-9, 1e3, log=True),
+            "momentum": FloatDistribution(0.0, 0.9999),
+            "weight_decay": FloatDistribution(1e-9, 1.0, log=True),
+        }
+        study = new_study()
+        for params in [*expected()[:5], {"learning_rate": 0.37, "momentum": 0.9, "weight_decay": 1e-4}]:
+            study.add_trial(optuna.create_trial(params=params, distributions=spaces, value=bowl(params).score))
+        study.optimize(objective, n_trials=21)
+        assert asked(study)[6:] == expected()[5:]
+
+    def test_finished_trials_of_other_parameters_are_passed_over(self) -> None:
+        study = new_study()
+        study.add_trial(optuna.create_trial(params={"x": 1.0}, distributions={"x": FloatDistribution(0, 1)}, value=1.0))
+        study.optimize(objective, n_trials=3)
+        assert asked(study)[1:] == expected()[:3]
+
+    @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+    def test_a_retried_trial_holds_its_point_again(self) -> None:
+        """Optuna's retry callback puts a copy, claim included, into the queue."""
+        study = new_study()
+        study.optimize(objective, n_trials=3)
+        trial = study.ask()
+        values = suggest(trial)
+        storage, number = study._storage, trial._trial_id
+        gone = {**claims.this_worker(), "pid": 2**22 + 1}
+        storage.set_trial_system_attr(
+            number, claims.CLAIM, {**storage.get_trial_system_attrs(number)[claims.CLAIM], "worker": gone}
+        )
+        storage.set_trial_state_values(number, TrialState.FAIL)
+        optuna.storages.RetryHeartbeatStaleTrialCallback()(study, storage.get_trial(number))
+        retried = study.ask()
+        assert retried.params == values
+        assert suggest(study.ask()) != values
+        study.tell(retried, bowl(values).score)
+
+    def test_the_search_goes_on_under_another_sampler_in_between(self) -> None:
+        study = new_study()
+        ours = study.sampler
+        study.optimize(objective, n_trials=5)
+        study.sampler = optuna.samplers.RandomSampler(seed=1)
+        study.optimize(objective, n_trials=5)
+        study.sampler = ours
+        study.optimize(objective, n_trials=5)
+        assert asked(study)[10:] == expected()[5:10]
+
+
+PRUNERS: list[Callable[[], optuna.pruners.BasePruner]] = [
+    optuna.pruners.NopPruner,
+    lambda: optuna.pruners.MedianPruner(n_startup_trials=2),
+    lambda: optuna.pruners.PercentilePruner(50.0, n_startup_trials=2),
+    lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=8, reduction_factor=2),
+    lambda: optuna.pruners.ThresholdPruner(lower=90.0),
+    lambda: optuna.pruners.PatientPruner(optuna.pruners.MedianPruner(n_startup_trials=2), patience=1),
+    lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.1),
+]
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner]) -> None:
+    """No point twice while the search lasts, pruned runs count as worst, and the best is near the path's best."""
+
+    def reporting(trial: optuna.Trial) -> float:
+        score = objective(trial)
+        for epoch in range(8):
+            trial.report(score - 8 + epoch, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return score
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = new_study(pruner=pruner())
+    study.optimize(reporting, n_trials=26)
+    walked = [tuple(t.params.values()) for t in study.trials if t.user_attrs["move"] != "random"]
+    assert len(set(walked)) == len(walked)
+    by_parameters = {tuple(t.params.values()): t for t in study.trials}
+    for trial in study.trials:
+        incumbent = trial.user_attrs["incumbent"]
+        if incumbent is not None and any(t.state == TrialState.COMPLETE for t in study.trials[: trial.number]):
+            assert by_parameters[tuple(incumbent.values())].state == TrialState.COMPLETE
+
+
+def test_hyperband_sees_the_whole_history() -> None:
+    """Hyperband hands out one bracket's trials; a pruner that never prunes must change nothing."""
+    study = new_study(pruner=optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3))
+    study.optimize(objective, n_trials=26)
+    assert asked(study) == expected()
+
+
+def test_several_objectives_are_refused() -> None:
+    study = optuna.create_study(directions=["minimize", "maximize"], sampler=FlatDirectionsSampler())
+    with pytest.raises(ValueError, match="multi"):
+        study.optimize(lambda trial: (objective(trial), 1.0), n_trials=1)
+
+
+def test_a_storage_of_copies_gives_the_same_path() -> None:
+    """A relational storage returns new objects at each reading, and a cached one in front of it old ones."""
+    study = optuna.create_study(
+        storage="sqlite:///:memory:", direction="maximize", sampler=FlatDirectionsSampler(seed=0)
+    )
+    study.optimize(objective, n_trials=26)
+    assert asked(study) == expected()
+
+
+def test_adamw_has_its_own_coordinates() -> None:
+    def adamw(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("learning_rate", 1e-9, 1.0, log=True)
+        decay = trial.suggest_float("weight_decay", 1e-9, 10.0, log=True)
+        beta = trial.suggest_float("beta1", 0.0, 0.999)
+        return -((math.log2(rate * decay) + 12) ** 2) - math.log2(decay / 0.1) ** 2 - math.log2((1 - beta) / 0.05) ** 2
+
+    study = new_study(chart="adamw")
+    study.optimize(adamw, n_trials=40)
+    assert study.best_value > -1.0

@@ -1,0 +1,140 @@
+"""Many workers on one search: no point is run twice at a time, nobody idles, and a killed worker leaves no trace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from flatdirs import FlatDirectionsSampler
+from tests import workers
+from tests.test_descent import SOURCE, bowl, search_on
+
+PATH = search_on(bowl)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(level)
+
+
+def expected() -> list[dict[str, float]]:
+    assert PATH.lattice is not None
+    return [PATH.lattice.hyperparameters(point) for point in PATH.asked]
+
+
+def walked(study: optuna.Study) -> list[tuple[float, ...]]:
+    """The points that were asked for by the search, not drawn at random."""
+    return [tuple(trial.params.values()) for trial in study.trials if trial.user_attrs.get("move") != "random"]
+
+
+class TestThreads:
+    @pytest.mark.parametrize("low", [1e-9, 0.01])
+    def test_no_point_is_run_twice_and_idle_threads_run_ahead(self, low: float) -> None:
+        """Also where the first range clips the start (low = 0.01), which no thread can know before it is shown."""
+        lock, running, most, twice = threading.Lock(), list[tuple[float, ...]](), 0, list[tuple[float, ...]]()
+
+        def objective(trial: optuna.Trial) -> float:
+            nonlocal most
+            values = {
+                "learning_rate": trial.suggest_float("learning_rate", low, 1e3, log=True),
+                "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
+                "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
+            }
+            point = tuple(values.values())
+            with lock:
+                twice.extend(other for other in running if other == point)
+                running.append(point)
+                most = max(most, len(running))
+            time.sleep(0.01 * (1 + trial.number % 3))
+            with lock:
+                running.remove(point)
+            return bowl(values).score
+
+        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        study.optimize(objective, n_trials=60, n_jobs=4)
+        assert twice == []
+        assert len(set(walked(study))) == len(walked(study))
+        assert most == 4
+        assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+        if low < 0.001:
+            assert study.best_params == SOURCE[-1][1]
+            assert {tuple(values.values()) for values in expected()} <= set(walked(study))
+
+    def test_four_threads_need_less_time_than_one(self) -> None:
+        """The line that goes on is run ahead: the winner, run 21 of one worker, comes within 12 rounds of four."""
+        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        rounds = 0
+        while rounds < 30 and (rounds == 0 or study.best_params != SOURCE[-1][1]):
+            rounds += 1
+            trials = [study.ask() for _ in range(4)]
+            for trial, values in [(trial, workers.suggest(trial)) for trial in trials]:
+                study.tell(trial, bowl(values).score)
+        assert rounds <= 12
+
+    def test_waiting_for_ranges_that_nobody_shows_ends(self) -> None:
+        """A batch asked for by one thread, none of it suggested yet, is not waited for at all."""
+        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        began = time.monotonic()
+        trials = [study.ask() for _ in range(6)]
+        assert time.monotonic() - began < 0.5
+        assert len({tuple(workers.suggest(trial).values()) for trial in trials}) == 6
+
+
+class TestProcesses:
+    def test_four_processes_on_one_journal_share_the_search(self, tmp_path: Path) -> None:
+        team = [workers.start(tmp_path, trials=10, seconds=0.02) for _ in range(4)]
+        for process in team:
+            process.join(60)
+        assert [process.exitcode for process in team] == [0, 0, 0, 0]
+        study = workers.open_shared(tmp_path)
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 40
+        assert len(set(walked(study))) == len(walked(study))
+        claimed_by = {trial.system_attrs["flatdirs:claim"]["worker"]["pid"] for trial in study.trials}
+        assert len(claimed_by) == 4
+        assert study.best_value > 93.5
+
+    @pytest.mark.parametrize("every", [1, 2, 3, 5])
+    def test_killed_after_every_few_trials_the_sequence_is_that_of_an_uninterrupted_search(
+        self, tmp_path: Path, every: int
+    ) -> None:
+        while len(counted(tmp_path)) < 26:
+            assert workers.run(tmp_path, trials=every, then="kill") == -9
+        assert counted(tmp_path)[:26] == expected()
+        study = workers.open_shared(tmp_path)
+        lost = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
+        assert len(lost) == -(-26 // every)
+        for trial in lost[:-1]:
+            assert trial.params == study.trials[trial.number + 1].params
+
+    def test_a_kill_on_sqlite_is_no_different(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            assert workers.run(tmp_path, trials=3, then="kill", kind="sqlite") == -9
+        assert counted(tmp_path, "sqlite") == expected()[:6]
+
+    def test_a_point_held_by_a_living_process_is_left_to_it(self, tmp_path: Path) -> None:
+        other = workers.start(tmp_path, trials=1, seconds=30.0)
+        try:
+            study = workers.open_shared(tmp_path)
+            deadline = time.monotonic() + 20
+            while not any(trial.params for trial in study.trials) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert workers.suggest(study.ask())["learning_rate"] == 0.002
+        finally:
+            other.kill()
+            other.join()
+        assert workers.suggest(study.ask())["learning_rate"] == 0.001
+
+
+def counted(folder: Path, kind: str = "journal") -> list[dict[str, float]]:
+    """The points of the trials that count, in order."""
+    study = workers.open_shared(folder, kind)
+    return [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE]

@@ -1,0 +1,80 @@
+"""What the tests run in processes of their own: trials on a shared journal, ended in every way a process can end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import optuna
+
+from flatdirs import FlatDirectionsSampler
+from flatdirs.storages import open_storage
+from tests.test_descent import bowl
+
+NAME = "shared"
+CONTEXT = multiprocessing.get_context("forkserver")  # clean processes, without importing everything anew for each
+CONTEXT.set_forkserver_preload(["tests.workers"])
+
+
+def open_shared(folder: Path, kind: str = "journal") -> optuna.Study:
+    """The study in a folder, with a new sampler."""
+    storage = open_storage(kind, folder)
+    sampler = FlatDirectionsSampler(seed=0)
+    return optuna.create_study(
+        study_name=NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+    )
+
+
+def suggest(trial: optuna.Trial) -> dict[str, float]:
+    """What an objective that knows nothing of flatdirs asks for."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True),
+        "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
+    }
+
+
+def work(folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0) -> None:
+    """Run `trials` trials, then one more that ends as `then` says: kill, interrupt, raise, swallow or nan."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    done = 0
+
+    def objective(trial: optuna.Trial) -> float:
+        nonlocal done
+        values = suggest(trial)
+        time.sleep(seconds * (1 + trial.number % 3))
+        done += 1
+        if done <= trials:
+            return bowl(values).score
+        if then == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if then == "interrupt":
+            raise KeyboardInterrupt
+        if then == "nan":
+            return math.nan
+        raise ValueError("raised" if then == "raise" else "swallowed")
+
+    study = open_shared(folder, kind)
+    catch = (ValueError,) if then == "swallow" else ()
+    with contextlib.suppress(KeyboardInterrupt, ValueError):
+        study.optimize(objective, n_trials=trials + bool(then), catch=catch)
+
+
+def start(folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0) -> BaseProcess:
+    """`work` in a process of its own."""
+    process = CONTEXT.Process(target=work, args=(folder, trials, then, kind, seconds))
+    process.start()
+    return process
+
+
+def run(folder: Path, trials: int, then: str = "", kind: str = "journal") -> int | None:
+    """`work` in a process of its own, waited for. Returns its exit code."""
+    process = start(folder, trials, then, kind)
+    process.join(60)
+    return process.exitcode
