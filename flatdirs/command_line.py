@@ -122,15 +122,20 @@ def _expand(arguments: list[str]) -> list[str]:
             path = argument.partition("=")[2] or next(rest, "")
             expanded += _file_overrides(path, "--config-file")
         elif argument.startswith("start=") and (argument.endswith((".yaml", ".yml")) or os.sep in argument):
-            values = _read_yaml(argument.removeprefix("start="), "start")
-            numbers = {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-            expanded += [f"start.{key}={value!r}" for key, value in numbers.items() if key in STARTS]
+            expanded += _start_overrides(argument.removeprefix("start="))
         else:
             expanded.append(argument)
     return expanded
 
 
-STARTS = ("learning_rate", "momentum", "weight_decay", "batch_size", "beta1")
+def _start_overrides(path: str) -> list[str]:
+    """The hyperparameters of a YAML file, those that conf/start knows, as overrides. Raises ConfigError without any."""
+    values = _read_yaml(path, "start")
+    known = re.findall(r"^(\w+):", _text(_option("start", "source")), re.MULTILINE)
+    found = {key: values[key] for key in known if values.get(key) is not None}
+    if not found:
+        raise ConfigError(f"start={path} names no hyperparameter ({', '.join(known)}); change start")
+    return [f"start.{key}={_quoted(value)}" for key, value in found.items()]
 
 
 def _file_overrides(path: str, key: str) -> list[str]:
@@ -161,18 +166,20 @@ def _quoted(value: Any) -> str:
 def _read_yaml(path: str, key: str) -> Mapping[str, Any]:
     """A YAML mapping from a file. Raises ConfigError naming the option that gave the path."""
     import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = OmegaConf.to_container(OmegaConf.create(Path(path).read_text(encoding="utf-8")), resolve=True)
     except OSError as error:
         raise ConfigError(f"{key}={path} cannot be read ({error.strerror}); change {key}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{key}={path} is not readable YAML{where}; mend the file or change {key}") from error
     if not isinstance(values, Mapping):
         raise ConfigError(f"{key}={path} holds no keys; it must be a mapping such as best.yaml")
-    return values
+    return {str(name): value for name, value in values.items()}
 
 
 def help_text(name: str, arguments: list[str]) -> str:

@@ -75,6 +75,25 @@ def test_a_winner_is_a_start(workplace: Path, command: Command) -> None:
     assert "λα/(1−ρ)=0.00256" in ended.out.splitlines()[2]
 
 
+def test_a_start_file_may_be_written_by_hand(workplace: Path, command: Command) -> None:
+    (workplace / "mine.yaml").write_text("learning_rate: 1e-3\nmomentum: 0\n")
+    command("tune", *own_function(workplace), "start=mine.yaml", "budget=1")
+    assert calls(workplace) == ["0.001 0.0 0.01 0"]
+
+
+def test_minutes_leave_room_for_the_confirmation(workplace: Path, command: Command) -> None:
+    name = f"{module_of(workplace)}_slow"
+    (workplace / f"{name}.py").write_text(
+        f"import time\nfrom {module_of(workplace)} import train as hill\n"
+        "def train(**kw):\n    time.sleep(0.1)\n    return hill(**kw)\n"
+    )
+    ended = command("tune", *own_function(workplace), f"task.function={name}:train", "minutes=0.02", "confirm=2")
+    assert "another run would not end within minutes=0.02" in ended.out
+    seeds = [line.split()[-1] for line in calls(workplace)]
+    assert 2 <= seeds.count("0") <= 8
+    assert seeds[-4:] == ["1000", "1001", "1000", "1001"]
+
+
 def test_status_reads_a_study_from_elsewhere(workplace: Path, command: Command) -> None:
     command("tune", *own_function(workplace), "budget=4")
     ended = command("status")
@@ -213,6 +232,8 @@ WRONG = {
     "step 1": (["chart.step=1"], "chart.step"),
     "a box upside down": (["search=random", "box.learning_rate=[1,0.1]"], "box.learning_rate"),
     "no such start file": (["start=nowhere.yaml"], "start"),
+    "a start file in words": (["start=words.yaml"], "start.learning_rate"),
+    "a start file of something else": (["start=other.yaml"], "start"),
     "broken start file": (["start=broken.yaml"], "start"),
     "no such data": (["task=cifar10_small", "data.path=nowhere.npz"], "data.path"),
     "url without address": (["storage=url"], "storage.url"),
@@ -236,6 +257,8 @@ def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Pa
         "def narrow(learning_rate, weight_decay): return 1\n"
     )
     (workplace / "unparsed.py").write_text("def train(:\n")
+    (workplace / "words.yaml").write_text("learning_rate: high\n")
+    (workplace / "other.yaml").write_text("colour: red\n")
     (workplace / "broken.yaml").write_text("learning_rate: [1\n")
     sys.modules.pop("wrong", None)
     arguments, key = WRONG[case]

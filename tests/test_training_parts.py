@@ -80,7 +80,9 @@ def test_a_wrong_task_key_is_named(key: str, value: object, words: str) -> None:
 
 
 def test_a_wrong_data_key_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"data\.evaluate=foo must be validation or test; change data\.evaluate"):
+    with pytest.raises(
+        ConfigError, match=r"data\.evaluate=foo must be validation, test or final; change data\.evaluate"
+    ):
         DataConfig(evaluate="foo")
     with pytest.raises(ConfigError, match=r"data\.download=yes must be true or false"):
         DataConfig(download="yes")  # type: ignore[arg-type]
