@@ -83,12 +83,12 @@ class Study:
         pairs = ((trial, outcome_of(trial, self.maximize, failure_counts=False)) for trial in self.trials())
         return [(trial, outcome) for trial, outcome in pairs if outcome is not None]
 
-    def trace(self) -> Trace | None:
-        """The descent as far as the runs carry it; None for Optuna's own searches."""
+    def trace(self, runs: Sequence[tuple[FrozenTrial, Outcome]] | None = None) -> Trace | None:
+        """The descent as far as these runs carry it (None: all that are stored now); None for Optuna's own searches."""
         if not self.plan.descends:
             return None
         answers: dict[Point, Outcome] = {}
-        for trial, outcome in self.runs():
+        for trial, outcome in self.runs() if runs is None else runs:
             point = point_of(trial)
             if point is not None:
                 answers.setdefault(point, outcome)

@@ -156,7 +156,7 @@ def test_raw_walks_the_bare_hyperparameters(workplace: Path, command: Command) -
     assert any(row[0] == rows[i][0] and row[2] != rows[i][2] for i, row in enumerate(rows[1:]))
 
 
-@pytest.mark.parametrize("search", ["random", "qmc", "tpe", "cmaes", "gp"])
+@pytest.mark.parametrize("search", ["random", "qmc", "tpe", "cmaes", pytest.param("gp", marks=pytest.mark.slow)])
 def test_optunas_searches_run_through_the_same_study(search: str, workplace: Path, command: Command) -> None:
     budget = 12 if search == "gp" else 14
     ended = command("tune", *own_function(workplace), f"search={search}", f"budget={budget}")
@@ -179,7 +179,7 @@ def test_a_search_cut_in_two_is_the_same_search(search: str, workplace: Path, co
     assert calls(workplace) == expected
 
 
-@pytest.mark.parametrize("storage", ["journal", "sqlite"])
+@pytest.mark.parametrize("storage", ["journal", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Path, command: Command) -> None:
     command("tune", "budget=1", "task.epochs=2", "confirm=0", f"storage={storage}", "live=false")
     from flatdirs.storages import open_storage
@@ -365,6 +365,7 @@ def test_a_user_exception_stops_the_search_and_loses_nothing(workplace: Path, co
     assert calls(workplace)[3] == calls(workplace)[4]
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module_from_any_folder(tmp_path: Path) -> None:
     process = spawn("flatdirs.tune", "budget=1", "task.epochs=1", "confirm=0", cwd=tmp_path)
     out, err = process.communicate(timeout=120)

@@ -72,14 +72,24 @@ def table(rows: list[dict[str, str]], facts: dict[str, Any]) -> list[str]:
     return lines
 
 
-def confirmed(facts: dict[str, Any]) -> str:
-    """Mean and spread of the confirming runs, winner first."""
-    groups: dict[str, list[float]] = {}
+def by_point(facts: dict[str, Any]) -> dict[str, list[float]]:
+    """Confirming runs by the hyperparameters they were made with; the winner's were made first."""
+    found: dict[str, list[float]] = {}
     for key, record in facts["confirmed"].items():
         if record["value"] is not None:
-            groups.setdefault(key.rpartition(";")[0], []).append(record["value"])
+            found.setdefault(key.rpartition(";")[0], []).append(record["value"])
+    return found
+
+
+def groups(facts: dict[str, Any]) -> list[list[float]]:
+    """Confirmed accuracies: the winner's, then the start's."""
+    return list(by_point(facts).values())
+
+
+def confirmed(facts: dict[str, Any]) -> str:
+    """Mean and spread of the confirming runs, winner first."""
     words = []
-    for key, values in sorted(groups.items(), key=lambda item: -statistics.fmean(item[1])):
+    for key, values in by_point(facts).items():
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         words.append(f"{statistics.fmean(values):.2f} %{spread} (n={len(values)}; {key.replace(',', ', ')})")
     return "; ".join(words)
@@ -96,12 +106,11 @@ def remarks() -> list[str]:
     held = "held" if ratio <= 2 else "did not hold"
     last = typical["axes"][-1]["runs"]
     best = int(typical["axes"][-1]["row"])
-    start, top = (statistics.fmean(finer["accuracies"][i]) for i in (0, int(finer["axes"][-1]["row"]) - 1))
-    spreads = [statistics.stdev(values) for values in finer["accuracies"] if len(values) > 1]
-    spread = statistics.fmean(spreads)
-    gain = top - start
-    error = 2 * spread * (2 / 3) ** 0.5  # of the difference of two means of three seeds, twice its standard error
-    nothing = abs(gain) <= error
+    tuned = [statistics.fmean(finer["accuracies"][index]) for index in (0, int(finer["axes"][-1]["row"]) - 1)]
+    fine, coarse = groups(finer)[:2]  # fresh seeds on test: the finer search's winner, and where it started
+    gain = statistics.fmean(fine) - statistics.fmean(coarse)
+    error = 2 * (statistics.variance(fine) / len(fine) + statistics.variance(coarse) / len(coarse)) ** 0.5
+    nothing = gain <= error
     return [
         f"- *λα/(1−ρ) is within a factor of two of its end after the first axis*: {held} here: {c1[1]:.3g} after the",
         f"  first axis, {c1[-1]:.3g} at the end, a factor of {ratio:.3g}. Times the steps of a run ({source['steps']}) the",
@@ -110,9 +119,9 @@ def remarks() -> list[str]:
         "  source counts (the end of the last axis that brought a gain): from λ=0.1, ρ=0.9, α=0.0005 that was after",
         f"  {last} runs; the best point was run {best}, and the search stopped by itself after {typical['runs']}.",
         f"- *Finer steps with repeats bring nothing*: {'held' if nothing else 'did not hold'} here. From the winner, steps",
-        f"  of √2, three seeds a point: {start:.2f} % there, {top:.2f} % at the best of {finer['runs']} points",
-        f"  ({gain:+.2f}). The seeds of one point spread by {spread:.2f} on average, so twice the standard error of the",
-        f"  difference of two such means is {error:.2f}; and the best of {finer['runs']} means flatters itself.",
+        f"  of √2, three seeds a point: {tuned[0]:.2f} % there, {tuned[1]:.2f} % at the best of {finer['runs']} points, which",
+        f"  flatters the best. With {len(fine)} fresh seeds on test: {statistics.fmean(coarse):.2f} % before,",
+        f"  {statistics.fmean(fine):.2f} % after ({gain:+.2f}; twice the standard error of the difference is {error:.2f}).",
     ]
 
 

@@ -7,7 +7,7 @@ search stand at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +59,9 @@ class Winner:
 
 def rows(study: Study) -> list[Row]:
     """Every run that counts as a row, in the order the search took notice of it."""
-    numbered = list(enumerate(study.runs(), start=1))
-    trace = study.trace()
+    runs = study.runs()  # read once: other workers may add to them at any moment
+    numbered = list(enumerate(runs, start=1))
+    trace = study.trace(runs)
     if trace is None:
         return list(_sampled(study, numbered))
     return list(_descended(study, numbered, trace))
@@ -71,10 +72,11 @@ def axis_lines(study: Study) -> list[AxisLine]:
 
     Empty for Optuna's own searches, which have no axes.
     """
-    trace = study.trace()
+    runs = study.runs()
+    trace = study.trace(runs)
     if trace is None or not trace.steps:
         return []
-    by_point = _rows_by_point(study)
+    by_point = _rows_by_point(runs)
     lines: list[AxisLine] = []
     asked: set[Any] = set()
     for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
@@ -90,10 +92,11 @@ def axis_lines(study: Study) -> list[AxisLine]:
 
 def winner(study: Study) -> Winner | None:
     """The search's own best, unless a run it has not asked about is better still; None before the first result."""
-    numbered = list(enumerate(study.runs(), start=1))
+    runs = study.runs()
+    numbered = list(enumerate(runs, start=1))
     rules = study.plan.rules
     best: tuple[int, tuple[FrozenTrial, Outcome]] | None = None
-    trace = study.trace()
+    trace = study.trace(runs)
     if trace is not None and trace.incumbent is not None:
         best = next(pair for pair in numbered if _point(pair[1][0]) == trace.incumbent)
     for pair in numbered:
@@ -170,8 +173,8 @@ def _verdict(outcome: Outcome, judgement: str, axis: str) -> str:
     return "start" if axis == "start" else judgement
 
 
-def _rows_by_point(study: Study) -> dict[Any, Row]:
+def _rows_by_point(runs: Sequence[tuple[FrozenTrial, Outcome]]) -> dict[Any, Row]:
     found: dict[Any, Row] = {}
-    for run, (trial, _) in enumerate(study.runs(), start=1):
+    for run, (trial, _) in enumerate(runs, start=1):
         found.setdefault(_point(trial), _row(run, trial, "", "", None, ""))
     return found
