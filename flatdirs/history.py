@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flatdirs import claims
+from flatdirs.chart import Point
 from flatdirs.search import Outcome
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
     if state == "COMPLETE" or (state == "FAIL" and failure_counts):
         return Outcome("diverged")
     return None
+
+
+def point_of(trial: FrozenTrial) -> Point | None:
+    """The lattice point that one of our own trials claimed."""
+    point = (claims.read(trial) or {}).get("point")
+    return None if point is None else tuple(point)
 
 
 def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:

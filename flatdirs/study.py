@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from flatdirs import claims
 from flatdirs.chart import Chart, Lattice, Point, describe_chart, read_chart
 from flatdirs.errors import StudyError
-from flatdirs.history import OUTCOME, SETTING, outcome_of
+from flatdirs.history import OUTCOME, SETTING, outcome_of, point_of
 from flatdirs.objective import Measurement
 from flatdirs.replay import Trace, trace
 from flatdirs.sampler import FlatDirectionsSampler
@@ -64,7 +64,7 @@ class Study:
     """An opened study with its search. Made by `open_study`."""
 
     def __init__(self, study: optuna.Study, plan: SearchPlan, maximize: bool, stale_seconds: float) -> None:
-        self.optuna = study
+        self.optuna_study = study
         self.plan = plan
         self.maximize = maximize
         self.stale_seconds = stale_seconds
@@ -72,11 +72,11 @@ class Study:
     @property
     def name(self) -> str:
         """The study's name in its storage."""
-        return self.optuna.study_name
+        return self.optuna_study.study_name
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, oldest first, as stored now."""
-        return self.optuna._storage.get_all_trials(self.optuna._study_id, deepcopy=False)
+        return self.optuna_study._storage.get_all_trials(self.optuna_study._study_id, deepcopy=False)
 
     def runs(self) -> list[tuple[FrozenTrial, Outcome]]:
         """The runs that count, oldest first."""
@@ -104,9 +104,9 @@ class Study:
 
     def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
         """A new trial and its hyperparameters."""
-        trial = self.optuna.ask()
-        if claims.latest(self.optuna, trial) is None:
-            claims.write(self.optuna, trial, {})
+        trial = self.optuna_study.ask()
+        if claims.latest(self.optuna_study, trial) is None:
+            claims.write(self.optuna_study, trial, {})
         plan = self.plan
         spaces = _spaces(plan.lattice.chart) if plan.descends else _box(plan.lattice.chart, plan.box)
         hyperparameters = dict(plan.lattice.start)
@@ -129,7 +129,7 @@ class Study:
         """Keep one intermediate value, and say that this worker lives."""
         if math.isfinite(value):
             trial.report(value, step)
-        claims.beat(self.optuna, trial)
+        claims.beat(self.optuna_study, trial)
 
     def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
         """Write the outcome, then let Optuna know; from the first of these writes on nothing can be lost."""
@@ -164,23 +164,17 @@ class Study:
     def _close(self, trial_id: int, value: float | None) -> None:
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
-            self.optuna._storage.set_trial_state_values(trial_id, state, values)
+            self.optuna_study._storage.set_trial_state_values(trial_id, state, values)
 
     def confirmations(self) -> dict[str, dict[str, Any]]:
         """Runs with fresh seeds on the test part, by their key."""
-        attributes = self.optuna.user_attrs
+        attributes = self.optuna_study.user_attrs
         return {k.removeprefix(CONFIRMATION): v for k, v in attributes.items() if k.startswith(CONFIRMATION)}
 
     def confirm(self, key: str, measurement: Measurement) -> None:
         """Store one confirming run."""
         record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
-        self.optuna.set_user_attr(CONFIRMATION + key, record)
-
-
-def point_of(trial: FrozenTrial) -> Point | None:
-    """The lattice point that one of our own trials claimed."""
-    point = (claims.read(trial) or {}).get("point")
-    return None if point is None else tuple(point)
+        self.optuna_study.set_user_attr(CONFIRMATION + key, record)
 
 
 def open_study(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.history import SETTING
+from flatdirs.history import OUTCOME, SETTING, point_of
 from flatdirs.replay import Trace
 from flatdirs.search import Outcome, judge
 
@@ -98,7 +98,7 @@ def winner(study: Study) -> Winner | None:
     best: tuple[int, tuple[FrozenTrial, Outcome]] | None = None
     trace = study.trace(runs)
     if trace is not None and trace.incumbent is not None:
-        best = next(pair for pair in numbered if _point(pair[1][0]) == trace.incumbent)
+        best = next(pair for pair in numbered if point_of(pair[1][0]) == trace.incumbent)
     for pair in numbered:
         if pair[1][1].state == "finished" and (best is None or judge(pair[1][1], best[1][1], rules) == "better"):
             best = pair
@@ -109,19 +109,8 @@ def winner(study: Study) -> Winner | None:
     return Winner(run, trial.number, setting["hyperparameters"], setting["coordinates"], outcome, _value(trial))
 
 
-def start_hyperparameters(study: Study) -> Mapping[str, float]:
-    """Where the search began."""
-    return study.plan.lattice.start
-
-
-def _point(trial: FrozenTrial) -> Any:
-    from flatdirs.study import point_of
-
-    return point_of(trial)
-
-
 def _value(trial: FrozenTrial) -> float | None:
-    value: float | None = trial.user_attrs["outcome"]["value"]
+    value: float | None = trial.user_attrs[OUTCOME]["value"]
     return value
 
 
@@ -148,7 +137,7 @@ def _descended(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcom
     """Rows along the trace, then the runs that it has not come to."""
     by_point: dict[Any, tuple[int, FrozenTrial]] = {}
     for run, (trial, _) in numbered:
-        by_point.setdefault(_point(trial), (run, trial))
+        by_point.setdefault(point_of(trial), (run, trial))
     axes, seen = study.plan.lattice.chart.axes, set[int]()
     for step in trace.steps:
         question = step.question
@@ -176,5 +165,5 @@ def _verdict(outcome: Outcome, judgement: str, axis: str) -> str:
 def _rows_by_point(runs: Sequence[tuple[FrozenTrial, Outcome]]) -> dict[Any, Row]:
     found: dict[Any, Row] = {}
     for run, (trial, _) in enumerate(runs, start=1):
-        found.setdefault(_point(trial), _row(run, trial, "", "", None, ""))
+        found.setdefault(point_of(trial), _row(run, trial, "", "", None, ""))
     return found
