@@ -75,7 +75,10 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 
 def spawn(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """`python -m …` in a process of its own, with everything it prints in pipes."""
+    """`python -m …` in a process of its own, with everything it prints in pipes.
+
+    Ctrl-C is given back its meaning, which a background job of a shell would have lost.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=cwd,
@@ -83,7 +86,7 @@ def spawn(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 
