@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' networks are tiny; threads would wait for each other
+
 ROOT = Path(__file__).resolve().parent.parent
 
 SURFACE = '''
