@@ -141,7 +141,7 @@ def train(
     precision = resolve_precision(config.precision, device)
     epochs: list[Epoch] = []
     diverged = False
-    with cpu_threads(config.threads) as threads:
+    with cpu_threads(config.cpu_threads) as threads:
         dataset = load(config.task, config.data, device)
         begin = time.perf_counter()
         run = _Run(config, dataset, device, precision)
@@ -193,7 +193,7 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
     """
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
-    with cpu_threads(config.threads):
+    with cpu_threads(config.cpu_threads):
         dataset = load(config.task, config.data, device)
         run = _Run(config, dataset, device, precision)
         step = _seconds_per_step(run, budget_seconds)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class TrainConfig:
     """All that a run depends on.
 
-    Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None torch's own choice.
+    Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None the task's,
+    and where that has none either, torch's own choice.
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
@@ -60,6 +61,11 @@ class TrainConfig:
     def images_per_step(self) -> int:
         """The batch size in force."""
         return self.task.batch_size if self.batch_size is None else self.batch_size
+
+    @property
+    def cpu_threads(self) -> int | None:
+        """The number of CPU threads asked for, None for torch's own choice."""
+        return self.task.threads if self.threads is None else self.threads
 
     @property
     def training_images(self) -> int:

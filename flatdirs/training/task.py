@@ -24,7 +24,8 @@ class ImageTask:
     """A data set, a network width and a length of training; every field is one key of conf/task/*.yaml.
 
     Sizes are pixels, counts are images. `pad` is the largest shift in either direction, `cutout` the side of the square
-    that is blanked (0 for none), `warmup_fraction` the part of all steps over which the learning rate rises.
+    that is blanked (0 for none), `warmup_fraction` the part of all steps over which the learning rate rises, `threads` the CPU
+    threads that suit a network of this size (None: torch's own choice).
 
     Raises:
         ConfigError: a value outside its range; the sentence names the key.
@@ -43,6 +44,7 @@ class ImageTask:
     flip: bool = False
     cutout: int = 0
     warmup_fraction: float = 5 / 24
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -55,6 +57,8 @@ class ImageTask:
         require_integer("task.pad", self.pad, 0, self.image_size - 1)
         require_integer("task.cutout", self.cutout, 0, self.image_size)
         require_boolean("task.flip", self.flip)
+        if self.threads is not None:
+            require_integer("task.threads", self.threads, 1)
         fraction = self.warmup_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise ConfigError(f"task.warmup_fraction={fraction} must lie in [0, 1]; change task.warmup_fraction")
