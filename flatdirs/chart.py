@@ -28,6 +28,7 @@ Point = tuple[int, ...]
 Hyperparameters = dict[str, float]
 Direction = Literal["double", "halve"]
 SIGN: Mapping[str, int] = {"double": 1, "halve": -1}
+ULPS = 1e-12  # 1 − ρ within this of one is one: ρ is zero, not the last bit below it
 SNAP = 5e-3  # how near, in twelfths of an octave, a step must be to a root of two to be taken for it
 
 
@@ -197,6 +198,7 @@ class Lattice:
         result, drift = dict(self.start), {}
         for name, wanted in self._unrounded(point).items():
             value = 1.0 - wanted if name in chart.one_minus else wanted
+            value = 0.0 if name in chart.one_minus and abs(value) < ULPS else value
             if name in chart.whole:
                 value = float(max(1, math.floor(value + 0.5))) if math.isfinite(value) else value
             result[name] = value

@@ -34,6 +34,9 @@ PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it 
 STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent before it counts as gone
 
 
+_met: dict[tuple[int, datetime.datetime | None], float] = {}
+
+
 @lru_cache(maxsize=1)
 def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
     boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
@@ -143,8 +146,14 @@ def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool
             return False
     elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
         return False  # what this very thread has asked for cannot go on while it waits
-    age = datetime.datetime.now() - other.datetime_start
-    return abs(age.total_seconds()) < PATIENCE_SECONDS
+    return time.monotonic() - _first_seen(other) < PATIENCE_SECONDS
+
+
+def _first_seen(trial: FrozenTrial) -> float:
+    """When this process first met a trial, by its own clock: those of other machines may say anything."""
+    if len(_met) > 10_000:
+        _met.clear()
+    return _met.setdefault((trial._trial_id, trial.datetime_start), time.monotonic())
 
 
 def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:

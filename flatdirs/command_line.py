@@ -40,6 +40,9 @@ def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str
         sys.exit(130)
     except FlatdirsError as error:
         _refuse(str(error))
+    except BrokenPipeError:  # nobody reads any more (head, less): stop as quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
         if error.errno not in OUT_OF_REACH:
             raise
@@ -142,7 +145,10 @@ def _file_overrides(path: str, key: str) -> list[str]:
     """A YAML file as overrides: the task's group first, then every leaf."""
     values = _read_yaml(path, key)
     task = values.get("task")
-    overrides = [f"task={task['name']}"] if isinstance(task, Mapping) and "name" in task else []
+    overrides = []
+    if isinstance(task, Mapping):  # every key of it follows, so any image task can stand in for one of another name
+        known = _choices("task")
+        overrides = [f"task={task.get('name') if task.get('name') in known else known[known.index('digits')]}"]
     return overrides + [f"{name}={_quoted(value)}" for name, value in _leaves(values)]
 
 
@@ -238,7 +244,7 @@ def _documented(text: str, prefix: str) -> list[str]:
             parent = "" if value else f"{key}."
         if doc:
             full = f"{prefix}{parent if indent else ''}{key}: {value}"
-            lines.append(f"{full:<44} {doc}")
+            lines.append(f"{full:<44}  {doc}")
     return lines
 
 

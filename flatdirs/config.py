@@ -19,6 +19,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, Objective
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.study import BASELINES, SearchPlan
+from flatdirs.training.records import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
 T = TypeVar("T")
@@ -118,17 +119,47 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     return TuneConfig(
         study=_study_name(name),
         output=Path(read_value(str, settings["output"], "output")),
-        storage=read_dataclass(StorageConfig, settings["storage"], "storage."),
+        storage=read_storage(settings["storage"]),
         plan=plan,
         objective=objective,
         limits=_limits(settings, objective.unit),
         maximize=maximize,
         repeats=repeats,
-        live={"auto": None}.get(settings["live"], settings["live"]),
+        live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
         identity=_identity(task, data, plan, maximize, repeats),
         task=task,
         data=data,
     )
+
+
+def read_train(settings: Mapping[str, Any]) -> TrainConfig:
+    """A training configuration from plain settings. Raises ConfigError naming the key."""
+    task = read_task(settings["task"])
+    if not isinstance(task, ImageTask):
+        raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
+    data = read_dataclass(DataConfig, settings["data"], "data.")
+    plain = {key: settings[key] for key in ("learning_rate", "momentum", "weight_decay", "seed", "batch_size")}
+    plain |= {key: settings[key] for key in ("device", "precision", "threads")}
+    hints: dict[str, Any] = {
+        "learning_rate": float,
+        "momentum": float,
+        "weight_decay": float,
+        "seed": int,
+        "batch_size": int | None,
+    }
+    hints |= {"device": str, "precision": str, "threads": int | None}
+    return TrainConfig(
+        task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()}
+    )
+
+
+def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
+    """The storage group. Raises ConfigError naming the key."""
+    config = read_dataclass(StorageConfig, settings, "storage.")
+    read_choice("storage.kind", config.kind, ("journal", "sqlite", "memory", "url"))
+    if config.stale_minutes <= 0:
+        raise ConfigError(f"storage.stale_minutes={config.stale_minutes:g} must be above 0; change it")
+    return config
 
 
 def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
@@ -156,8 +187,10 @@ def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int
     search = dict(settings["search"])
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
     chart = read_chart(settings["chart"])
+    if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:  # what the trainer can take
+        chart = chart.within({"batch_size": (2.0, float(task.train_images))})
     fixed = settings["fixed"] or []
-    if not isinstance(fixed, list):
+    if not (isinstance(fixed, list) and all(isinstance(name, str) for name in fixed)):
         raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed")
     chart = chart.fix(fixed) if fixed else chart
     walked = chart_of(name, chart) if name in SEARCHES else chart
@@ -175,13 +208,18 @@ def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | Call
             value = task.batch_size
         if value is None:
             raise ConfigError(f"the start has no {name}, which chart {chart.name} needs; set start.{name}=…")
-        start[name] = (
-            int(value) if name in chart.whole and value == int(value) else read_value(float, value, f"start.{name}")
+        start[name] = read_value(int if name in chart.whole else float, value, f"start.{name}")
+    if settings.get("batch_size") is not None and "batch_size" not in start:
+        raise ConfigError(
+            f"start.batch_size={settings['batch_size']} is not searched by chart {chart.name}; set task.batch_size, or "
+            f"change chart to sgd_batch"
         )
     return start
 
 
 def _read_box(settings: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"box={settings} must hold ranges such as box.learning_rate=[0.001,1]; change box")
     box = {}
     for name, pair in settings.items():
         if not isinstance(pair, list) or len(pair) != 2:
@@ -196,7 +234,7 @@ def _read_box(settings: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     target = read_value(float | None, settings["target"], "target")
     if target is not None and unit == "%":
-        if 0 < target <= 1:
+        if 0 < target < 1:
             raise ConfigError(
                 f"target={target:g} is a fraction; accuracies are percent, did you mean target={100 * target:g}?"
             )

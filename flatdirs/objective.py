@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from flatdirs.errors import ConfigError, FlatdirsError, ObjectiveError
 from flatdirs.provenance import provenance
@@ -27,6 +27,7 @@ from flatdirs.training.task import DataConfig, ImageTask
 if TYPE_CHECKING:
     from flatdirs.training.loop import TrainConfig, TrainResult
 
+MOST_CURVE_POINTS = 500  # of a user's reports that are kept with the trial
 Progress = Callable[[int, int | None, float], None]  # epochs (or reports) done, of how many, value
 
 
@@ -68,6 +69,9 @@ class Objective(Protocol):
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
     ) -> Measurement:
         """Train once a seed. `final`: judge on the test part where the task has one."""
+
+    def fingerprint(self) -> str:
+        """What the task's data are; a study of other data is another study."""
 
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
         """What one training run is expected to take here, or None where only a run can tell."""
@@ -131,6 +135,13 @@ class ImageObjective:
             results.append(train(config, on_epoch=on_epoch))
         return _combine(results, seeds)
 
+    def fingerprint(self) -> str:
+        """A checksum of the images and labels."""
+        from flatdirs.training.data import load
+        from flatdirs.training.device import resolve_device
+
+        return load(self.task, self.data, resolve_device(self.device)).checksum
+
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
         """Times a few real steps and one evaluation on the loaded data."""
         from flatdirs.training.loop import expected_seconds
@@ -170,7 +181,7 @@ class CallableObjective:
             "finished" if finite else "diverged",
             value if finite else None,
             seconds=time.perf_counter() - began,
-            curve=tuple(curve),
+            curve=tuple(curve[:: 1 + len(curve) // MOST_CURVE_POINTS]),
             provenance={
                 "values": [v if math.isfinite(v) else repr(v) for v in values],
                 "seeds": list(seeds),
@@ -183,16 +194,26 @@ class CallableObjective:
             value = function(**arguments)
         except FlatdirsError:
             raise
+        except OSError as error:  # not to be taken for a disk of ours that is full
+            if self.task.catch:
+                return math.nan
+            raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
         except Exception:
             if self.task.catch:
                 return math.nan
             raise
-        if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__"):
-            raise ObjectiveError(
-                f"{self.task.function} returned {value!r} ({type(value).__name__}); it must return a number, "
-                f"change task.function"
-            )
-        return float(value)
+        if isinstance(value, (str, bytes, bool)):
+            self._refuse(value)
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):
+            self._refuse(value)
+
+    def _refuse(self, value: object) -> NoReturn:
+        raise ObjectiveError(
+            f"{self.task.function} returned {str(value)[:80]!r} ({type(value).__name__}); it must return a number, "
+            f"change task.function"
+        )
 
     def check(self, hyperparameters: Sequence[str], searched: Sequence[str]) -> None:
         """Raise unless the function can be imported and takes every searched hyperparameter."""
@@ -204,7 +225,7 @@ class CallableObjective:
             )
         required = {
             parameter.name
-            for parameter in inspect.signature(function).parameters.values()
+            for parameter in _parameters(function)
             if parameter.default is parameter.empty
             and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         }
@@ -213,6 +234,10 @@ class CallableObjective:
                 f"{self.task.function} needs {', '.join(sorted(strange))}, which flatdirs does not know; give it a "
                 f"default, or change chart"
             )
+
+    def fingerprint(self) -> str:
+        """Nothing is known of the data of a user's function."""
+        return ""
 
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
         """Only a run can tell."""
@@ -238,14 +263,27 @@ def find_function(path: str) -> Callable[..., Any]:
             f"task.function={path} cannot be imported ({error.msg}, {error.filename}:{error.lineno}); "
             f"change task.function"
         ) from error
+    except Exception as error:
+        raise ObjectiveError(
+            f"task.function={path} cannot be imported (its module raises {type(error).__name__}: {error}); mend it or "
+            f"change task.function"
+        ) from error
     if not callable(found):
         raise ObjectiveError(f"task.function={path} is a {type(found).__name__}, not a function; change task.function")
     return found
 
 
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """A function's parameters. Raises ObjectiveError for built-in ones, which do not tell."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise ObjectiveError(f"{function!r} does not say what it takes; change task.function") from error
+
+
 def _accepted(function: Callable[..., Any], offered: Mapping[str, Any] | set[str]) -> set[str]:
     """Which of the offered keywords a function takes."""
-    parameters = inspect.signature(function).parameters.values()
+    parameters = _parameters(function)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return set(offered)
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

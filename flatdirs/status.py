@@ -1,4 +1,4 @@
-"""`python -m flatdirs.status`: a running or finished study, read from another shell without touching it."""
+"""`python -m flatdirs.status`: a running or finished study, read from another shell."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
     from rich.console import Console
 
-    from flatdirs.config import StorageConfig, read_dataclass
+    from flatdirs.config import read_storage
     from flatdirs.report.live import print_summary
     from flatdirs.report.rows import rows
     from flatdirs.report.tables import runs_table
     from flatdirs.storages import close_storage
     from flatdirs.study import read_study, view_study
 
-    config = read_dataclass(StorageConfig, settings["storage"], "storage.")
+    config = read_storage(settings["storage"])
     output = Path(str(settings["output"]))
     name = settings["study"] or _latest(output, config)
     storage = _open(config, output, str(name))
@@ -37,7 +37,7 @@ def run(settings: dict[str, Any]) -> int:
         unit = task.get("unit", "%")
         console = Console(highlight=False)
         console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
-        console.print(runs_table(study.plan.lattice.chart, rows(study), unit))
+        console.print(runs_table(study.plan.lattice.chart, rows(study), unit, width=console.width))
         print_summary(console, study, unit)
         _print_workers(console, study)
     finally:
@@ -64,7 +64,9 @@ def _print_workers(console: Console, study: Study) -> None:
 
 def _latest(output: Path, config: StorageConfig) -> str:
     """The study last written to. Raises StudyError where there is none."""
-    files = [path for name in ("journal.log", "study.db") for path in output.glob(f"*/{name}")]
+    from flatdirs.storages import FILES
+
+    files = [path for name in FILES.values() for path in output.glob(f"*/{name}")]
     if config.kind == "url" or not files:
         raise StudyError(f"there is no study in {output}; set study and storage, or change output")
     return max(files, key=lambda path: path.stat().st_mtime).parent.name
@@ -72,14 +74,14 @@ def _latest(output: Path, config: StorageConfig) -> str:
 
 def _open(config: StorageConfig, output: Path, name: str) -> Any:
     """The storage of an existing study; a journal file or SQLite, whichever the study's folder holds."""
-    from flatdirs.storages import open_storage
+    from flatdirs.storages import FILES, open_storage
     from flatdirs.study import study_folder
 
     folder = study_folder(output, name)
     kind = config.kind
     if kind == "journal" and not (folder / "journal.log").exists() and (folder / "study.db").exists():
         kind = "sqlite"
-    file = {"journal": "journal.log", "sqlite": "study.db"}.get(kind)
+    file = FILES.get(kind)
     if file and not (folder / file).exists():
         raise StudyError(f"there is no study {name} in {output}; change study or output")
     return open_storage(kind, folder, config.url)

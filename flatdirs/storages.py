@@ -10,7 +10,10 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from flatdirs.errors import StudyError
 
 FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
+FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOURNAL_START = b'{"op_code":'
 
 
@@ -106,12 +110,37 @@ def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage
     Raises StudyError, naming the key to change, where the folder cannot be written or the file is no study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if kind == "memory":
-        return InMemoryStorage()
     if kind == "url":
         return _open_url(url)
+    _refuse_other_storage(kind, folder)
+    if kind == "memory":
+        return InMemoryStorage()
     make_folder(folder)
-    return _open_journal(folder / "journal.log") if kind == "journal" else _open_sqlite(folder / "study.db")
+    file = folder / FILES[kind]
+    return _open_journal(file) if kind == "journal" else _open_sqlite(file)
+
+
+def _refuse_other_storage(kind: str, folder: Path) -> None:
+    """Raise StudyError where the folder keeps its study in another kind of file, which would be left behind."""
+    for other, name in FILES.items():
+        if other != kind and (folder / name).exists() and not (folder / FILES.get(kind, "")).is_file():
+            raise StudyError(f"the study in {folder} is kept in {name}; use storage={other}, or change study")
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn a database's complaint while a study is in use into a sentence."""
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
+        raise StudyError(
+            f"cannot write to the study's database ({reason}); free space or mend it, then give the same command "
+            f"again: everything up to the last finished run is kept"
+        ) from error
 
 
 def close_storage(storage: BaseStorage) -> None:
@@ -155,7 +184,21 @@ def _refuse_other_files(path: Path) -> None:
 
 
 def _open_sqlite(path: Path) -> BaseStorage:
+    _refuse_other_tables(path)
     return _open_rdb(f"sqlite:///{path}", f"{path} is not a study", "move it away or change study", {"timeout": 60})
+
+
+def _refuse_other_tables(path: Path) -> None:
+    """Raise StudyError for another program's SQLite file, before Optuna adds its tables to it."""
+    if not path.is_file() or not path.stat().st_size:
+        return
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.Error as error:
+        raise StudyError(f"{path} is not a study ({error}); move it away or change study") from error
+    if names and "studies" not in names:
+        raise StudyError(f"{path} holds tables of another program; move it away or change study")
 
 
 def _open_url(url: str | None) -> BaseStorage:
@@ -173,4 +216,8 @@ def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -
         return RDBStorage(url, engine_kwargs=engine)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ImportError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        if connect_args and isinstance(error, sqlalchemy.exc.OperationalError):  # our own SQLite file
+            raise StudyError(
+                f"cannot open {url.partition('///')[2]} ({reason}); free space or change output"
+            ) from error
         raise StudyError(f"{claim} ({reason}); {remedy}") from error

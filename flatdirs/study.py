@@ -2,17 +2,19 @@
 
 Everything a later process needs lies in the storage: the study's identity (what must not change between two calls),
 every trial's setting, outcome, curve and provenance, and the confirmations of the winner. `Study` is a thin layer
-over Optuna's; optuna is imported here, in storages.py and in sampler.py only.
+over Optuna's; optuna is imported here, in storages.py, and
+in sampler.py, reading.py and sequence.py.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ CONFIRMATION = "flatdirs:confirmation:"
 CURVE = "curve"
 PROVENANCE = "provenance"
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
+RESEEDED = ("tpe", "gp", "cmaes")
 KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
 
@@ -96,18 +99,41 @@ class Study:
 
     def live(self) -> list[FrozenTrial]:
         """Trials that some worker is running now."""
-        return [
-            trial
-            for trial in self.trials()
-            if trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs and not self._dead(trial)
-        ]
+        return [trial for trial in self.trials() if self._is_live(trial)]
+
+    def numbered_runs(self) -> list[tuple[int, FrozenTrial, Outcome]]:
+        """The runs that count with their numbers, from 1, the start.
+
+        Runs in progress have a number too, so that no number changes when they end; interrupted ones have none.
+        """
+        numbered, count = [], 0
+        for trial in self.trials():
+            outcome = outcome_of(trial, self.maximize, failure_counts=False)
+            if outcome is not None:
+                count += 1
+                numbered.append((count, trial, outcome))
+            elif self._is_live(trial):
+                count += 1
+        return numbered
+
+    def run_number(self, trial: optuna.Trial) -> int:
+        """The number of a run in progress."""
+        earlier = [other for other in self.trials() if other.number <= trial.number]
+        counted = (outcome_of(other, self.maximize, failure_counts=False) for other in earlier)
+        return sum(o is not None or self._is_live(t) for t, o in zip(earlier, counted, strict=True))
+
+    def _is_live(self, trial: FrozenTrial) -> bool:
+        running = trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs
+        return running and not claims.abandoned(trial, self.stale_seconds)
 
     def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
         """A new trial and its hyperparameters."""
+        plan = self.plan
         trial = self.optuna_study.ask()
+        if plan.name in RESEEDED:  # what it proposes is a function of seed, history and number: no two alike
+            self.optuna_study.sampler = make_sampler(plan, trial.number, self.stale_seconds)
         if claims.latest(self.optuna_study, trial) is None:
             claims.write(self.optuna_study, trial, {})
-        plan = self.plan
         spaces = _spaces(plan.lattice.chart) if plan.descends else _box(plan.lattice.chart, plan.box)
         hyperparameters = dict(plan.lattice.start)
         for name, space in spaces.items():
@@ -126,45 +152,78 @@ class Study:
         trial.set_user_attr(SETTING, setting)
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:
-        """Keep one intermediate value, and say that this worker lives."""
+        """Keep one intermediate value."""
         if math.isfinite(value):
-            trial.report(value, step)
-        claims.beat(self.optuna_study, trial)
+            with self._still_ours(trial):
+                trial.report(value, step)
+
+    @contextmanager
+    def alive(self, trial: optuna.Trial) -> Iterator[None]:
+        """Say from time to time, from a thread of its own, that this worker still runs the trial."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(min(60.0, self.stale_seconds / 4)):
+                with suppress(Exception):  # a storage out of reach now may be back at the next beat
+                    claims.beat(self.optuna_study, trial)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
     def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
-        """Write the outcome, then let Optuna know; from the first of these writes on nothing can be lost."""
-        trial.set_user_attr(CURVE, list(measurement.curve))
-        trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
-        outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance")}
-        trial.set_user_attr(OUTCOME, outcome)
+        """Write curve, provenance and outcome, then close the trial; once the outcome stands, the run counts."""
+        with self._still_ours(trial):
+            trial.set_user_attr(CURVE, list(measurement.curve))
+            trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
+            outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance")}
+            trial.set_user_attr(OUTCOME, outcome)
         self._close(trial._trial_id, measurement.value)
+
+    @contextmanager
+    def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
+        try:
+            yield
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise StudyError(
+                f"another worker took run {trial.number + 1} over, because this one had been silent for more than "
+                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes"
+            ) from error
 
     def interrupt(self, trial: optuna.Trial) -> None:
         """Give a run up; its point will be run again."""
         self._close(trial._trial_id, None)
 
-    def tidy(self) -> int:
-        """Close what dead processes left running. Returns how many runs were interrupted."""
-        interrupted = 0
+    def tidy(self) -> None:
+        """Close what dead processes left running; one that died before it could claim anything is given its time."""
+        unclaimed = self._unclaimed()
+        if unclaimed:
+            time.sleep(claims.PATIENCE_SECONDS)
+            unclaimed &= self._unclaimed()
         for trial in self.trials():
-            if trial.state != TrialState.RUNNING or not self._dead(trial):
-                continue
-            written = trial.user_attrs.get(OUTCOME)
-            interrupted += written is None
-            self._close(trial._trial_id, written and written.get("value"))
-        return interrupted
+            running = trial.state == TrialState.RUNNING
+            if running and (trial._trial_id in unclaimed or claims.abandoned(trial, self.stale_seconds)):
+                written = trial.user_attrs.get(OUTCOME)
+                self._close(trial._trial_id, written and written.get("value"))
 
-    def _dead(self, trial: FrozenTrial) -> bool:
-        """Whether nobody works on a running trial: its process is gone, or went before it could claim anything."""
-        if claims.read(trial) is None:
-            began = trial.datetime_start
-            return began is not None and (datetime.now() - began).total_seconds() > claims.PATIENCE_SECONDS
-        return claims.abandoned(trial, self.stale_seconds)
+    def _unclaimed(self) -> set[int]:
+        return {t._trial_id for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
 
     def _close(self, trial_id: int, value: float | None) -> None:
+        """Tell Optuna. A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""
+        if value is None and not self.plan.descends and self._has_outcome(trial_id):
+            finished = [outcome.score for _, outcome in self.runs() if outcome.state == "finished"]
+            value = None if not finished else min(finished) * (1 if self.maximize else -1)
         state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
             self.optuna_study._storage.set_trial_state_values(trial_id, state, values)
+
+    def _has_outcome(self, trial_id: int) -> bool:
+        return OUTCOME in self.optuna_study._storage.get_trial(trial_id).user_attrs
 
     def confirmations(self) -> dict[str, dict[str, Any]]:
         """Runs with fresh seeds on the test part, by their key."""
@@ -253,9 +312,9 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def make_sampler(plan: SearchPlan, trials: int, stale_seconds: float) -> BaseSampler:
-    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded anew by the number of stored trials."""
-    seed = int(np.random.SeedSequence([plan.seed, trials]).generate_state(1)[0])
+def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSampler:
+    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded by the number of the trial they propose."""
+    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
     if plan.descends:
         return FlatDirectionsSampler(
             chart=plan.lattice.chart,

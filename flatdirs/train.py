@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,12 @@ from flatdirs import command_line
 from flatdirs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from flatdirs.training.loop import Epoch, TrainConfig
+    from flatdirs.training.loop import Epoch
 
 
 def run(settings: dict[str, Any]) -> int:
     """One training run, printed epoch by epoch."""
+    from flatdirs.config import read_train
     from flatdirs.training.loop import expected_seconds, train
 
     config = read_train(settings)
@@ -34,37 +34,19 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def read_train(settings: Mapping[str, Any]) -> TrainConfig:
-    """A training configuration from plain settings. Raises ConfigError naming the key."""
-    from flatdirs.config import read_dataclass, read_task, read_value
-    from flatdirs.training.loop import TrainConfig
-    from flatdirs.training.task import DataConfig, ImageTask
-
-    task = read_task(settings["task"])
-    if not isinstance(task, ImageTask):
-        raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
-    data = read_dataclass(DataConfig, settings["data"], "data.")
-    plain = {key: settings[key] for key in ("learning_rate", "momentum", "weight_decay", "seed", "batch_size")}
-    plain |= {key: settings[key] for key in ("device", "precision", "threads")}
-    hints: dict[str, Any] = {
-        "learning_rate": float,
-        "momentum": float,
-        "weight_decay": float,
-        "seed": int,
-        "batch_size": int | None,
-    }
-    hints |= {"device": str, "precision": str, "threads": int | None}
-    return TrainConfig(
-        task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()}
-    )
-
-
 def _check_save(path: Path) -> None:
     """Raise ConfigError now rather than after an hour of training."""
     if not path.parent.is_dir():
         raise ConfigError(f"save={path}: there is no folder {path.parent}; make it or change save")
     if path.is_dir():
         raise ConfigError(f"save={path} is a folder; change save to a file such as model.pt")
+    fresh = not path.exists()
+    try:
+        path.open("ab").close()
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        raise ConfigError(f"save={path} cannot be written ({error.strerror}); change save") from error
 
 
 def _print_epoch(epoch: Epoch) -> None:

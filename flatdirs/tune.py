@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flatdirs import command_line
@@ -9,6 +10,7 @@ from flatdirs import command_line
 
 def run(settings: dict[str, Any]) -> int:
     """One search from settings to its closing table."""
+    began = time.monotonic()  # before the heavy imports, which count towards `minutes`
     from flatdirs.config import read_tune
     from flatdirs.report.live import Report
     from flatdirs.tuning import tune
@@ -16,7 +18,7 @@ def run(settings: dict[str, Any]) -> int:
     config = read_tune(settings)
     report = Report(config.live)
     try:
-        tune(config, report)
+        tune(config, report, began)
     except KeyboardInterrupt:
         report.close()
         report.console.print(

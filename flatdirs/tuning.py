@@ -11,16 +11,17 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from flatdirs.config import TuneConfig
 from flatdirs.errors import ConfigError
-from flatdirs.objective import CallableObjective
+from flatdirs.objective import ImageObjective
 from flatdirs.report.rows import Winner, winner
 from flatdirs.report.winner import write_winner
-from flatdirs.storages import close_storage, make_folder, open_storage
+from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.study import Study, open_study, study_folder
 
 FRESH = 1000  # confirming runs use seeds from here on, beyond those of the search
@@ -55,26 +56,38 @@ class Result:
     reason: str
     winner: Winner | None
     best_file: Path | None
-    confirmed: Mapping[str, list[float]] = field(default_factory=dict)  # "winner" and "start"
+    confirmed: Mapping[str, list[float | None]] = field(default_factory=dict)  # "winner" and "start"
 
 
-def tune(config: TuneConfig, listener: Listener) -> Result:
-    """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend."""
+def tune(config: TuneConfig, listener: Listener, began: float | None = None) -> Result:
+    """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend.
+
+    `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count.
+    """
+    began = time.monotonic() if began is None else began
+    identity = _with_data(config.identity, config.objective.fingerprint())
     folder = study_folder(config.output, config.study)
     make_folder(folder)
     storage = open_storage(config.storage.kind, folder, config.storage.url)
     try:
         stale = 60 * config.storage.stale_minutes
-        study = open_study(storage, config.study, config.plan, config.identity, config.maximize, stale)
-        study.tidy()
-        return _search(config, study, folder, listener)
+        with storage_errors():
+            study = open_study(storage, config.study, config.plan, identity, config.maximize, stale)
+            study.tidy()
+            return _search(config, study, folder, listener, began)
     finally:
         close_storage(storage)
 
 
-def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener) -> Result:
+def _with_data(identity: Mapping[str, Any], checksum: str) -> dict[str, Any]:
+    """A study's identity with the checksum of its data, where there is one."""
+    if not checksum:
+        return dict(identity)
+    return {**identity, "data": {**identity["data"], "path (checksum of its images)": checksum}}
+
+
+def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener, began: float) -> Result:
     """Runs until something says stop, then the confirmation."""
-    began = time.monotonic()
     expected = config.objective.expected_seconds(config.plan.lattice.start)
     expected = None if expected is None else expected * config.repeats
     _refuse_too_short(config, study, expected)
@@ -83,7 +96,7 @@ def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener) 
         _run_once(config, study, listener, expected)
     best = winner(study)
     best_file = None if best is None else _write_best(config, folder, best)
-    confirmed = _confirm(config, study, best, listener)
+    confirmed = _confirm(config, study, best, listener, began)
     result = Result(reason, best, best_file, confirmed)
     listener.end(config, study, result)
     return result
@@ -91,22 +104,26 @@ def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener) 
 
 def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: float | None) -> None:
     """One point from question to stored outcome."""
-    count = len(study.runs())
     trial, hyperparameters = study.ask()
+    number = study.run_number(trial)
     seeds = [config.plan.seed + n for n in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
     why = str(trial.user_attrs.get("reason", config.plan.name))
-    listener.run_started(count + 1, why, hyperparameters, _left(config, study, expected))
+    listener.run_started(number, why, hyperparameters, _left(config, study, expected))
 
     def progress(done: int, total: int | None, value: float) -> None:
         study.report(trial, done, value)
         listener.progress(done, total, value)
 
     try:
-        measurement = config.objective.measure(hyperparameters, seeds, progress)
+        with study.alive(trial):
+            measurement = config.objective.measure(hyperparameters, seeds, progress)
         study.end(trial, measurement)
     except BaseException:
-        study.interrupt(trial)
+        with suppress(
+            Exception
+        ):  # what went wrong first is what to tell; an unclosed trial is closed at the next start
+            study.interrupt(trial)
         raise
     listener.run_ended(study)
 
@@ -155,29 +172,37 @@ def _left(config: TuneConfig, study: Study, expected: float | None) -> str:
 
 def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
     path = folder / "best.yaml"
-    settings = {"seed": config.plan.seed, "task": asdict(config.task)}
-    if not isinstance(config.objective, CallableObjective):
+    settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
+    if isinstance(config.objective, ImageObjective):
         settings["data"] = asdict(config.data)
+        settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads")}
     write_winner(path, config.study, best, config.objective.unit, settings)
     return path
 
 
-def _confirm(config: TuneConfig, study: Study, best: Winner | None, listener: Listener) -> dict[str, list[float]]:
-    """Train the winner and the start again with fresh seeds, judged on the test part; runs already stored are kept."""
+def _confirm(
+    config: TuneConfig, study: Study, best: Winner | None, listener: Listener, began: float
+) -> dict[str, list[float | None]]:
+    """Train the winner and the start again with fresh seeds, judged on the test part; None for a run that diverged.
+
+    Runs already stored are kept, and none is begun that would end later than `minutes`.
+    """
     if best is None or not config.limits.confirm or study.live():
         return {}
     wanted = {"winner": best.hyperparameters}
     if dict(best.hyperparameters) != dict(config.plan.lattice.start):
         wanted["start"] = config.plan.lattice.start
-    confirmed: dict[str, list[float]] = {}
+    confirmed: dict[str, list[float | None]] = {}
+    minutes, seconds = config.limits.minutes, (_seconds_per_run(study, None) or 0.0) / config.repeats
     for what, hyperparameters in wanted.items():
         for number in range(config.limits.confirm):
             seed = config.plan.seed + FRESH + number
             key = f"{','.join(f'{k}={v!r}' for k, v in hyperparameters.items())};seed={seed}"
             if key not in study.confirmations():
+                if minutes is not None and time.monotonic() - began + seconds > 60 * minutes:
+                    return confirmed
                 listener.confirming(what, number + 1, config.limits.confirm)
                 study.confirm(key, config.objective.measure(hyperparameters, [seed], listener.progress, final=True))
-            value = study.confirmations()[key]["value"]
-            if value is not None:
-                confirmed.setdefault(what, []).append(value)
+            record = study.confirmations()[key]
+            confirmed.setdefault(what, []).append(record["value"] if record["state"] == "finished" else None)
     return confirmed

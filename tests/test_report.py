@@ -48,7 +48,7 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     for run in range(1, result.winner.run + 1):
         assert re.search(rf"^ *{run}  ", closing, re.MULTILINE)
     assert "recalled" in closing
-    assert "confirmed on fresh seeds, 1 seeds: winner" in closing
+    assert "confirmed on fresh seeds, 1 seed: winner" in closing
     assert "start=studies/callable-myrtle/best.yaml" in closing
 
 

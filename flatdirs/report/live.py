@@ -15,6 +15,7 @@ from rich.text import Text
 from flatdirs.chart import symbol
 from flatdirs.report.rows import axis_lines, rows, winner
 from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
+from flatdirs.report.winner import train_overrides
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -30,7 +31,7 @@ class Report:
     def __init__(self, live: bool | None = None, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
         self.live = self.console.is_terminal if live is None else live
-        self._printed = 0
+        self._printed: set[str] = set()
         self._display: Live | None = None
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
@@ -87,7 +88,8 @@ class Report:
         was_live = self._display is not None
         self.close()
         if was_live:
-            self.console.print(runs_table(config.plan.lattice.chart, rows(study), config.objective.unit))
+            chart, unit = config.plan.lattice.chart, config.objective.unit
+            self.console.print(runs_table(chart, rows(study), unit, width=self.console.width))
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
         if others := len(study.live()):
@@ -107,14 +109,16 @@ class Report:
 
     def _picture(self) -> RenderableType:
         most = max(3, self.console.size.height - CHROME)
-        table = runs_table(self.config.plan.lattice.chart, rows(self.study), self.config.objective.unit, most)
+        chart, unit = self.config.plan.lattice.chart, self.config.objective.unit
+        table = runs_table(chart, rows(self.study), unit, most, self.console.width)
         return Group(self._progress, self._left, table)
 
     def _print_new_rows(self) -> None:
-        all_rows = rows(self.study)
-        for row in all_rows[self._printed :]:
-            self._say(plain_line(self.config.plan.lattice.chart, row, self.config.objective.unit))
-        self._printed = len(all_rows)
+        for row in rows(self.study):
+            line = plain_line(self.config.plan.lattice.chart, row, self.config.objective.unit)
+            if line not in self._printed:  # other workers' runs may come in between
+                self._printed.add(line)
+                self._say(line)
 
     def _say(self, text: str) -> None:
         self.console.print(escape(text), soft_wrap=True)
@@ -137,11 +141,14 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
 def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     """Confirmed values, and what to type next."""
     unit = config.objective.unit
-    for what, values in result.confirmed.items():
+    for what, outcomes in result.confirmed.items():
+        values = [value for value in outcomes if value is not None]
         spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
         part = "test images" if unit == "%" and hasattr(config.task, "test_images") else "fresh seeds"
-        mean = value_text(statistics.fmean(values), unit)
-        console.print(escape(f"confirmed on {part}, {len(values)} seeds: {what} {mean}{spread}"), soft_wrap=True)
+        mean = value_text(statistics.fmean(values), unit) if values else "no value"
+        lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
+        seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
+        console.print(escape(f"confirmed on {part}, {seeds}: {what} {mean}{spread}"), soft_wrap=True)
     if result.winner is None or result.best_file is None:
         return
     if hasattr(config.task, "function"):
@@ -149,10 +156,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     else:
         train = f"python -m flatdirs.train --config-file {result.best_file}"
         console.print(escape(f"train with it: {train}"), soft_wrap=True)
-        console.print(
-            escape(f"or: python -m flatdirs.train task={config.task.name} {overrides(result.winner.hyperparameters)}"),
-            soft_wrap=True,
-        )
+        if line := train_overrides(config, result.winner):
+            console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
     console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flatdirs.history import OUTCOME, SETTING, point_of
 from flatdirs.replay import Trace
-from flatdirs.search import Outcome, judge
+from flatdirs.search import Outcome, guessing, judge
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from flatdirs.study import Study
 
 
+Numbered = tuple[int, "FrozenTrial", Outcome]  # run number, trial, what it says
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `change` is against the best before; `run` counts from 1, the start."""
+    """One line of the table. `change` is against the best before; `run` counts from 1, the start.
+
+    `by_loss`: both runs did no better than guessing, so the validation loss decided.
+    """
 
     run: int
     axis: str
@@ -34,6 +40,7 @@ class Row:
     change: float | None
     seconds: float | None
     verdict: str
+    by_loss: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,8 @@ class Winner:
 
 def rows(study: Study) -> list[Row]:
     """Every run that counts as a row, in the order the search took notice of it."""
-    runs = study.runs()  # read once: other workers may add to them at any moment
-    numbered = list(enumerate(runs, start=1))
-    trace = study.trace(runs)
+    numbered = study.numbered_runs()  # read once: other workers may add to them at any moment
+    trace = study.trace(_plain(numbered))
     if trace is None:
         return list(_sampled(study, numbered))
     return list(_descended(study, numbered, trace))
@@ -72,11 +78,11 @@ def axis_lines(study: Study) -> list[AxisLine]:
 
     Empty for Optuna's own searches, which have no axes.
     """
-    runs = study.runs()
-    trace = study.trace(runs)
+    numbered = study.numbered_runs()
+    trace = study.trace(_plain(numbered))
     if trace is None or not trace.steps:
         return []
-    by_point = _rows_by_point(runs)
+    by_point = _rows_by_point(numbered)
     lines: list[AxisLine] = []
     asked: set[Any] = set()
     for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
@@ -92,21 +98,24 @@ def axis_lines(study: Study) -> list[AxisLine]:
 
 def winner(study: Study) -> Winner | None:
     """The search's own best, unless a run it has not asked about is better still; None before the first result."""
-    runs = study.runs()
-    numbered = list(enumerate(runs, start=1))
+    numbered = study.numbered_runs()
     rules = study.plan.rules
-    best: tuple[int, tuple[FrozenTrial, Outcome]] | None = None
-    trace = study.trace(runs)
+    best: Numbered | None = None
+    trace = study.trace(_plain(numbered))
     if trace is not None and trace.incumbent is not None:
-        best = next(pair for pair in numbered if point_of(pair[1][0]) == trace.incumbent)
-    for pair in numbered:
-        if pair[1][1].state == "finished" and (best is None or judge(pair[1][1], best[1][1], rules) == "better"):
-            best = pair
-    if best is None or rules.score(best[1][1]) == float("-inf"):
+        best = next(one for one in numbered if point_of(one[1]) == trace.incumbent)
+    for one in numbered:
+        if one[2].state == "finished" and (best is None or judge(one[2], best[2], rules) == "better"):
+            best = one
+    if best is None or rules.score(best[2]) == float("-inf"):
         return None
-    run, (trial, outcome) = best
+    run, trial, outcome = best
     setting = trial.user_attrs[SETTING]
     return Winner(run, trial.number, setting["hyperparameters"], setting["coordinates"], outcome, _value(trial))
+
+
+def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Outcome]]:
+    return [(trial, outcome) for _, trial, outcome in numbered]
 
 
 def _value(trial: FrozenTrial) -> float | None:
@@ -121,11 +130,11 @@ def _row(run: int, trial: FrozenTrial, axis: str, move: str, before: float | Non
     return Row(run, axis, move, setting["hyperparameters"], setting["coordinates"], value, change, seconds, verdict)
 
 
-def _sampled(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]]]) -> Iterator[Row]:
+def _sampled(study: Study, numbered: Sequence[Numbered]) -> Iterator[Row]:
     """Rows of a search without axes: better or worse than the best before."""
     best: Outcome | None = None
     value: float | None = None
-    for run, (trial, outcome) in numbered:
+    for run, trial, outcome in numbered:
         better = best is None or judge(outcome, best, study.plan.rules) == "better"
         verdict = outcome.state if outcome.state != "finished" else "better" if better else "worse"
         yield _row(run, trial, "", study.plan.name, value, verdict)
@@ -133,11 +142,12 @@ def _sampled(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]
             best, value = outcome, _value(trial)
 
 
-def _descended(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcome]]], trace: Trace) -> Iterator[Row]:
+def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iterator[Row]:
     """Rows along the trace, then the runs that it has not come to."""
     by_point: dict[Any, tuple[int, FrozenTrial]] = {}
-    for run, (trial, _) in numbered:
+    for run, trial, _ in numbered:
         by_point.setdefault(point_of(trial), (run, trial))
+    outcomes = {step.question.point: step.outcome for step in trace.steps}
     axes, seen = study.plan.lattice.chart.axes, set[int]()
     for step in trace.steps:
         question = step.question
@@ -145,11 +155,14 @@ def _descended(study: Study, numbered: list[tuple[int, tuple[FrozenTrial, Outcom
         before = None if question.incumbent is None else _value(by_point[question.incumbent][1])
         axis = "start" if question.axis is None else axes[question.axis].name
         row = _row(run, trial, axis, question.move, before, _verdict(step.outcome, step.verdict.judgement, axis))
+        if question.incumbent is not None:
+            best = outcomes[question.incumbent]
+            row = replace(row, by_loss=all(guessing(one, study.plan.rules) for one in (step.outcome, best)))
         if step.recalled:
             row = replace(row, seconds=None, verdict="recalled")
         seen.add(run)
         yield row
-    for run, (trial, outcome) in numbered:
+    for run, trial, outcome in numbered:
         if run not in seen:
             attributes = trial.user_attrs
             verdict = outcome.state if outcome.state != "finished" else "ahead"
@@ -162,8 +175,8 @@ def _verdict(outcome: Outcome, judgement: str, axis: str) -> str:
     return "start" if axis == "start" else judgement
 
 
-def _rows_by_point(runs: Sequence[tuple[FrozenTrial, Outcome]]) -> dict[Any, Row]:
+def _rows_by_point(numbered: Sequence[Numbered]) -> dict[Any, Row]:
     found: dict[Any, Row] = {}
-    for run, (trial, _) in enumerate(runs, start=1):
+    for run, trial, _ in numbered:
         found.setdefault(point_of(trial), _row(run, trial, "", "", None, ""))
     return found

@@ -5,17 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich import box
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from flatdirs.chart import Chart, symbol
 from flatdirs.report.rows import AxisLine, Row
 
+DROPPED = ("sec.", "change")  # columns that a narrow terminal does without
 COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled": "dim", "pruned": "yellow"}
 
 
-def runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None = None) -> Table:
-    """A row a training run; with `most`, the last ones only and a word on how many are left out."""
+def runs_table(
+    chart: Chart, rows: Sequence[Row], unit: str, most: int | None = None, width: int | None = None
+) -> RenderableType:
+    """A row a training run; with `most`, the last ones only and a word on how many are left out.
+
+    Columns that `width` (characters) has no room for go, the least telling first; then the rows are plain lines.
+    """
+    table = _runs_table(chart, rows, unit, most)
+    for dropped in DROPPED:
+        if width is None or _width(table) <= width:
+            return table
+        table.columns = [column for column in table.columns if column.header != dropped]
+    if width is None or _width(table) <= width:
+        return table
+    shown = rows if most is None else rows[-most:]
+    return Text("\n".join(plain_line(chart, row, unit) for row in shown))
+
+
+def _width(table: Table) -> int:
+    console = Console(width=10_000)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None) -> Table:
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
     letters = [symbol(name) for name in chart.hyperparameters]
@@ -41,7 +66,7 @@ def plain_line(chart: Chart, row: Row, unit: str) -> str:
     """One run in one line, for logs."""
     settings = " ".join(f"{symbol(name)}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
     first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
-    change = "" if row.change is None else f" ({row.change:+.2f})"
+    change = f" ({_change(row)})" if _change(row) else ""
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
     result = f"{value_text(row.value, unit)}{change}{seconds}"
     return f"run {row.run:>3}  {moved(chart, row):<16} {settings} {first}  {result}  {row.verdict}"
@@ -90,9 +115,16 @@ def _place(chart: Chart, row: Row) -> list[str]:
 
 def _cells(chart: Chart, row: Row) -> list[str]:
     """All of a row but its verdict."""
-    change = "" if row.change is None else f"{row.change:+.2f}" if abs(row.change) >= 0.01 else f"{row.change:+.2g}"
     seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value), change, seconds]
+    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value), _change(row), seconds]
+
+
+def _change(row: Row) -> str:
+    if row.by_loss:
+        return "by loss"
+    if row.change is None:
+        return ""
+    return f"{row.change:+.2f}" if abs(row.change) >= 0.01 or not row.change else f"{row.change:+.2g}"
 
 
 def _value(value: float | None) -> str:

@@ -1,16 +1,22 @@
-"""The winner as a file: a configuration for `train --config-file`, and a start for another search."""
+"""The winner as a file and as a line to type: a configuration for `train`, and a start for another search."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from flatdirs.paths import conf_folder
 from flatdirs.report.rows import Winner
-from flatdirs.report.tables import value_text
+from flatdirs.report.tables import overrides, value_text
+
+if TYPE_CHECKING:
+    from flatdirs.config import TuneConfig
 
 
 def write_winner(path: Path, study: str, found: Winner, unit: str, settings: Mapping[str, Any]) -> None:
@@ -27,3 +33,26 @@ def write_winner(path: Path, study: str, found: Winner, unit: str, settings: Map
         os.replace(part, path)  # noqa: PTH105  (the atomic one)
     finally:
         part.unlink(missing_ok=True)
+
+
+def train_overrides(config: TuneConfig, found: Winner) -> str | None:
+    """What to type behind `flatdirs.train` for the winner's run: everything that differs from what train would do.
+
+    None for a task that is not in conf/task under its own name; best.yaml works for those too.
+    """
+    file = conf_folder() / "task" / f"{config.task.name}.yaml"
+    if not file.is_file():
+        return None
+    usual = yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings = {f"task.{key}": value for key, value in asdict(config.task).items() if usual.get(key) != value}
+    settings |= {f"data.{key}": value for key, value in asdict(config.data).items()}
+    settings |= {key: getattr(config.objective, key) for key in ("precision", "threads")}
+    usual = {"data.path": None, "data.download": False, "data.evaluate": "validation", "precision": "auto"}
+    changed = [f"{key}={_typed(value)}" for key, value in settings.items() if value != usual.get(key)]
+    seed = [f"seed={config.plan.seed}"] if config.plan.seed else []
+    line = [shlex.quote(word) for word in [*changed, *seed]]
+    return " ".join([f"task={config.task.name}", overrides(found.hyperparameters), *line])
+
+
+def _typed(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

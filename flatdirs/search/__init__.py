@@ -1,6 +1,6 @@
 """The searches that are flatdirs' own: generators of questions over a lattice. Pure: no storage, no training.
 
-`make` turns a name into a search to replay. Searches by Optuna's samplers (random, tpe …) are in study.py.
+`make` turns a name into a search to replay. Searches by samplers (random, tpe …) are in study.py and sequence.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,21 @@ from collections.abc import Callable
 from flatdirs.chart import Chart, Lattice
 from flatdirs.errors import ConfigError
 from flatdirs.search.descent import VERSION, Descent, Question, Verdict, descend
-from flatdirs.search.outcome import Outcome, Rules, judge
+from flatdirs.search.outcome import Outcome, Rules, guessing, judge
 
-__all__ = ["SEARCHES", "VERSION", "Descent", "Outcome", "Question", "Rules", "Verdict", "chart_of", "judge", "make"]
+__all__ = [
+    "SEARCHES",
+    "VERSION",
+    "Descent",
+    "Outcome",
+    "Question",
+    "Rules",
+    "Verdict",
+    "chart_of",
+    "guessing",
+    "judge",
+    "make",
+]
 
 SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"myrtle": descend, "raw": descend}
 

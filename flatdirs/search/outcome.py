@@ -77,8 +77,8 @@ def judge(candidate: Outcome, incumbent: Outcome, rules: Rules) -> Judgement:
 
 
 def guessing(outcome: Outcome, rules: Rules) -> bool:
-    """Whether a run that counts did no better than chance."""
-    return outcome.at_chance is True and rules.score(outcome) > -math.inf
+    """Whether a run that ended as it should did no better than chance."""
+    return outcome.at_chance is True and outcome.state == "finished" and rules.score(outcome) > -math.inf
 
 
 def _compare(gain: float, margin: float) -> Judgement:

@@ -10,7 +10,9 @@ happened to load them. An image larger than the task's is averaged over blocks o
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +47,7 @@ class Dataset:
     channels: int
     classes: int
     evaluate: str
+    checksum: str
 
     @property
     def held_out(self) -> Split:
@@ -100,7 +103,16 @@ def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) 
         channels=train_images.shape[3],
         classes=task.classes,
         evaluate=data.evaluate,
+        checksum=_checksum(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels),
     )
+
+
+def _checksum(*arrays: np.ndarray[Any, Any]) -> str:
+    """Eight hexadecimal digits that differ where the images or labels of a data set do."""
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(array.tobytes(), total)
+    return f"{total:08x}"
 
 
 def shrink(images: Images, size: int) -> Images:

@@ -22,8 +22,13 @@ def build_optimizer(
     weight_decay: float,
     device: torch.device,
 ) -> torch.optim.SGD:
-    """SGD for `parameters` living on `device`; Nesterov only where there is momentum, as torch demands."""
-    return torch.optim.SGD(
+    """SGD for `parameters` living on `device`; Nesterov only where there is momentum, as torch demands.
+
+    Velocities begin as zeros, not as torch makes them at the first step: a fused first step that gradient scaling skips
+    would leave them uninitialised.
+    """
+    parameters = list(parameters)
+    optimizer = torch.optim.SGD(
         parameters,
         lr=learning_rate,
         momentum=momentum,
@@ -31,6 +36,10 @@ def build_optimizer(
         nesterov=momentum > 0,
         fused=True if device.type in ("cpu", "cuda") else None,
     )
+    if momentum > 0:
+        for parameter in parameters:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -24,8 +24,8 @@ class ImageTask:
     """A data set, a network width and a length of training; every field is one key of conf/task/*.yaml.
 
     Sizes are pixels, counts are images. `pad` is the largest shift in either direction, `cutout` the side of the square
-    that is blanked (0 for none), `warmup_fraction` the part of all steps over which the learning rate rises, `threads` the CPU
-    threads that suit a network of this size (None: torch's own choice).
+    that is blanked (0 for none), `warmup_fraction` the part of all steps over which the learning rate rises, `threads`
+    the CPU threads that suit a network of this size (None: torch's own choice).
 
     Raises:
         ConfigError: a value outside its range; the sentence names the key.
