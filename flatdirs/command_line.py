@@ -35,7 +35,7 @@ def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str
         sys.stdout.write(help_text(name, arguments))
         sys.exit(0)
     try:
-        sys.exit(_compose_and_run(name, entry, _expand(arguments)) or 0)
+        sys.exit(_compose_and_run(name, entry, _expand(name, arguments)) or 0)
     except KeyboardInterrupt:
         sys.exit(130)
     except FlatdirsError as error:
@@ -62,7 +62,7 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
     def job(config: DictConfig) -> None:
         try:
             settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-            codes.append(entry(settings))  # type: ignore[arg-type]
+            codes.append(entry(_complete(name, settings)))
         except OmegaConfBaseException as error:
             failures.append(ConfigError(_sentence(name, error)))
         except Exception as error:  # kept from Hydra, which would print it its own way
@@ -83,6 +83,19 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
     if failures:
         raise failures[0]
     return next((code for code in codes if code), 0)
+
+
+def _complete(name: str, settings: Any) -> Settings:
+    """The settings, if no key was taken out with ~key."""
+    for key in _top_keys(name):
+        if key not in settings:
+            raise ConfigError(f"{key} is missing; leave ~{key} out")
+    return {str(key): value for key, value in settings.items()}
+
+
+def _top_keys(name: str) -> list[str]:
+    text = _text(conf_folder() / f"{name}.yaml").partition("\n\n")[2].partition("\nhydra:")[0]
+    return re.findall(r"^(\w+):", text, re.MULTILINE)
 
 
 def _sentence(name: str, error: Exception) -> str:
@@ -116,9 +129,12 @@ def _refuse(sentence: str) -> NoReturn:
     sys.exit(2)
 
 
-def _expand(arguments: list[str]) -> list[str]:
+def _expand(name: str, arguments: list[str]) -> list[str]:
     """Turn `start=FILE.yaml` and `--config-file FILE.yaml` into overrides, before those that follow them."""
     expanded: list[str] = []
+    for group in _groups(name):
+        if {f"{group}=null", f"{group}=", f"~{group}"} & set(arguments):
+            raise ConfigError(f"{group} cannot be left out; choose {group}={' or '.join(_choices(group))}")
     rest = iter(arguments)
     for argument in rest:
         if argument == "--config-file" or argument.startswith("--config-file="):

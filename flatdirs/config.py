@@ -65,6 +65,8 @@ class TuneConfig:
 
 def read_dataclass(kind: type[T], settings: Mapping[str, Any], prefix: str) -> T:
     """A frozen dataclass of plain fields from a mapping. Raises ConfigError naming `prefix`.key."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{prefix.rstrip('.')}={settings} must hold keys of its own; see --help for them")
     hints = typing.get_type_hints(kind)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if strange := set(settings) - known:
@@ -107,6 +109,8 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     objective = _objective(task, data, settings)
     seed = _integer(settings, "seed", 0)
+    if seed >= 2**31:
+        raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
     plan = _plan(settings, task, seed)
     if isinstance(objective, CallableObjective):
         objective.check(plan.lattice.chart.hyperparameters, plan.lattice.chart.free)

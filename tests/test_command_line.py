@@ -91,6 +91,7 @@ def test_a_start_file_may_be_written_by_hand(workplace: Path, command: Command) 
     assert calls(workplace) == ["0.001 0.0 0.01 0"]
 
 
+@pytest.mark.slow
 def test_minutes_leave_room_for_the_confirmation(workplace: Path, command: Command) -> None:
     name = f"{module_of(workplace)}_slow"
     (workplace / f"{name}.py").write_text(
@@ -260,6 +261,11 @@ WRONG = {
     "a batch size nobody searches": (["start.batch_size=64"], "start.batch_size"),
     "a batch size in words": (["chart=sgd_batch", "start.batch_size=abc"], "start.batch_size"),
     "a list in a list": (["fixed=[[momentum]]"], "fixed"),
+    "no start at all": (["start=null"], "start"),
+    "no data block": (["data=null"], "data"),
+    "a key taken out": (["~budget"], "budget"),
+    "a seed beyond all": (["seed=99999999999999999999"], "seed"),
+    "threads beyond all": (["threads=1000000000"], "threads"),
     "no box": (["search=random", "box=null"], "box"),
     "a function returning text": (["task=callable", "task.function=wrong:text"], "task.function"),
     "a function without momentum": (["task=callable", "task.function=wrong:narrow"], "fixed"),

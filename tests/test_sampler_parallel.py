@@ -89,6 +89,7 @@ class TestThreads:
         assert len({tuple(workers.suggest(trial).values()) for trial in trials}) == 6
 
 
+@pytest.mark.slow
 class TestProcesses:
     def test_four_processes_on_one_journal_share_the_search(self, tmp_path: Path) -> None:
         team = [workers.start(tmp_path, trials=10, seconds=0.02) for _ in range(4)]

@@ -48,7 +48,7 @@ class TrainConfig:
             raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
-            require_integer("threads", self.threads, 1)
+            require_integer("threads", self.threads, 1, 1024)
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
         if self.images_per_step == 1 and self.task.image_size < 16:

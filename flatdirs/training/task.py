@@ -58,7 +58,7 @@ class ImageTask:
         require_integer("task.cutout", self.cutout, 0, self.image_size)
         require_boolean("task.flip", self.flip)
         if self.threads is not None:
-            require_integer("task.threads", self.threads, 1)
+            require_integer("task.threads", self.threads, 1, 1024)
         fraction = self.warmup_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise ConfigError(f"task.warmup_fraction={fraction} must lie in [0, 1]; change task.warmup_fraction")
