@@ -336,7 +336,9 @@ def _whole_number(value: Any) -> int:
 
 
 def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
-    """One wall from YAML: a pair of numbers or nulls."""
+    """One wall from YAML: a pair of numbers or nulls, null for none at all."""
+    if pair is None:
+        return None, None
     try:
         low, high = (None if x is None else float(x) for x in pair)
     except (TypeError, ValueError) as error:

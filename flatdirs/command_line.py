@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import io
 import json
 import os
 import re
@@ -31,6 +32,9 @@ def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str
     Exit codes: 0, 2 for what a user can mend, 130 for Ctrl-C; anything else is a bug and shows its traceback.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # λ must not end a search where the terminal has no λ
     if {"--help", "-h"} & set(arguments):
         sys.stdout.write(help_text(name, arguments))
         sys.exit(0)
@@ -87,9 +91,13 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
 
 def _complete(name: str, settings: Any) -> Settings:
     """The settings, if no key was taken out with ~key."""
-    for key in _top_keys(name):
+    known = [*_top_keys(name), *_groups(name)]
+    for key in known:
         if key not in settings:
             raise ConfigError(f"{key} is missing; leave ~{key} out")
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"there is no key {key}; see --help for the keys")
     return {str(key): value for key, value in settings.items()}
 
 
@@ -139,9 +147,13 @@ def _expand(name: str, arguments: list[str]) -> list[str]:
     for argument in rest:
         if argument == "--config-file" or argument.startswith("--config-file="):
             path = argument.partition("=")[2] or next(rest, "")
+            if name != "train":
+                raise ConfigError(f"--config-file is for flatdirs.train; set start={path or 'FILE.yaml'}")
             expanded += _file_overrides(path, "--config-file")
-        elif argument.startswith("start=") and (argument.endswith((".yaml", ".yml")) or os.sep in argument):
-            expanded += _start_overrides(argument.removeprefix("start="))
+        elif argument.startswith("start=") and (
+            argument.rstrip("'\"").endswith((".yaml", ".yml")) or os.sep in argument
+        ):
+            expanded += _start_overrides(argument.removeprefix("start=").strip("'\""))
         else:
             expanded.append(argument)
     return expanded

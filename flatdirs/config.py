@@ -18,7 +18,7 @@ from flatdirs.chart import Chart, Lattice, read_chart
 from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, Objective
 from flatdirs.search import SEARCHES, Rules, chart_of
-from flatdirs.study import BASELINES, SearchPlan
+from flatdirs.study import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -198,6 +198,7 @@ def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int
         raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed")
     chart = chart.fix(fixed) if fixed else chart
     walked = chart_of(name, chart) if name in SEARCHES else chart
+    walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
     lattice = Lattice(walked, read_start(settings["start"], chart, task))
     rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
     return SearchPlan(name, lattice, rules, seed, _read_box(settings["box"]))

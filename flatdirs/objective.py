@@ -170,7 +170,12 @@ class CallableObjective:
         for seed in seeds:
 
             def report(step: int, value: float) -> None:
-                curve.append({"step": float(step), "value": float(value)})
+                try:
+                    curve.append({"step": float(step), "value": float(value)})
+                except (TypeError, ValueError) as error:
+                    raise ObjectiveError(
+                        f"{self.task.function} called report({step!r}, {value!r}); it takes two numbers, step and value"
+                    ) from error
                 progress(len(curve), None, float(value))
 
             offered = {**hyperparameters, "seed": seed, "report": report}
@@ -194,6 +199,10 @@ class CallableObjective:
             value = function(**arguments)
         except FlatdirsError:
             raise
+        except SystemExit as error:
+            raise ObjectiveError(
+                f"{self.task.function} called sys.exit({error.code}); it must return a number, change task.function"
+            ) from error
         except OSError as error:  # not to be taken for a disk of ours that is full
             if self.task.catch:
                 return math.nan
@@ -206,7 +215,7 @@ class CallableObjective:
             self._refuse(value)
         try:
             return float(value)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             self._refuse(value)
 
     def _refuse(self, value: object) -> NoReturn:
@@ -263,7 +272,7 @@ def find_function(path: str) -> Callable[..., Any]:
             f"task.function={path} cannot be imported ({error.msg}, {error.filename}:{error.lineno}); "
             f"change task.function"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ObjectiveError(
             f"task.function={path} cannot be imported (its module raises {type(error).__name__}: {error}); mend it or "
             f"change task.function"

@@ -170,7 +170,7 @@ def _open_journal(path: Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
         raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise StudyError(f"{path} is not a journal of a study ({error}); move it away or change study") from error
 
 

@@ -122,6 +122,21 @@ class Study:
         counted = (outcome_of(other, self.maximize, failure_counts=False) for other in earlier)
         return sum(o is not None or self._is_live(t) for t, o in zip(earlier, counted, strict=True))
 
+    def should_wait(self) -> bool:
+        """Whether a worker had better wait for the others than run further ahead of the search.
+
+        Two points ahead for each run in progress are worth their guess; more would spend the budget on guesses.
+        """
+        if not self.plan.descends:
+            return False
+        runs, busy = self.runs(), {point_of(trial) for trial in self.live()}
+        run = self.trace(runs)
+        if run is None or run.pending is None or run.pending.point not in busy:
+            return False
+        asked = {step.question.point for step in run.steps}
+        ahead = {point_of(trial) for trial, _ in runs} - asked
+        return len(ahead) + len(busy) - 1 >= 2 * len(busy)
+
     def _is_live(self, trial: FrozenTrial) -> bool:
         running = trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs
         return running and not claims.abandoned(trial, self.stale_seconds)
@@ -247,7 +262,10 @@ def open_study(
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
     direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
     study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
-    if not study.get_trials(deepcopy=False):  # nothing was tried yet, so this search may have the name
+    trials = study.get_trials(deepcopy=False)
+    ours = not trials or IDENTITY in study.user_attrs
+    if ours and not any(OUTCOME in t.user_attrs or t.state == TrialState.RUNNING for t in trials):
+        # nothing is known yet, so this search may have the name
         if study.direction != direction:
             optuna.delete_study(study_name=name, storage=storage)
             study = optuna.create_study(study_name=name, storage=storage, direction=direction)

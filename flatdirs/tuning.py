@@ -24,6 +24,7 @@ from flatdirs.report.winner import write_winner
 from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.study import Study, open_study, study_folder
 
+WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
 FRESH = 1000  # confirming runs use seeds from here on, beyond those of the search
 
 
@@ -66,7 +67,7 @@ def tune(config: TuneConfig, listener: Listener, began: float | None = None) -> 
     """
     began = time.monotonic() if began is None else began
     identity = _with_data(config.identity, config.objective.fingerprint())
-    folder = study_folder(config.output, config.study)
+    folder = study_folder(config.output.absolute(), config.study)  # a user's function may change directory
     make_folder(folder)
     storage = open_storage(config.storage.kind, folder, config.storage.url)
     try:
@@ -93,7 +94,12 @@ def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener, 
     _refuse_too_short(config, study, expected)
     listener.begin(config, study, expected)
     while (reason := _stop_reason(config, study, began, expected)) is None:
+        if study.should_wait():
+            time.sleep(WAIT_SECONDS)
+            continue
         _run_once(config, study, listener, expected)
+        if (best := winner(study)) is not None:
+            _write_best(config, folder, best)
     best = winner(study)
     best_file = None if best is None else _write_best(config, folder, best)
     confirmed = _confirm(config, study, best, listener, began)
@@ -171,12 +177,12 @@ def _left(config: TuneConfig, study: Study, expected: float | None) -> str:
 
 
 def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
-    path = folder / "best.yaml"
+    path = study_folder(config.output, config.study) / "best.yaml"
     settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
     if isinstance(config.objective, ImageObjective):
         settings["data"] = asdict(config.data)
         settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads")}
-    write_winner(path, config.study, best, config.objective.unit, settings)
+    write_winner(folder / path.name, path, config, best, settings)
     return path
 
 

@@ -267,6 +267,11 @@ WRONG = {
     "a seed beyond all": (["seed=99999999999999999999"], "seed"),
     "threads beyond all": (["threads=1000000000"], "threads"),
     "no box": (["search=random", "box=null"], "box"),
+    "a function that exits": (["task=callable", "task.function=wrong:leave"], "task.function"),
+    "a function that reports words": (["task=callable", "task.function=wrong:words"], "report"),
+    "a key made up": (["+budgit=3"], "budgit"),
+    "a start beyond floats": (["start.weight_decay=1e-40"], "start.weight_decay"),
+    "a winner's file where a start belongs": (["--config-file", "other.yaml"], "start="),
     "a function returning text": (["task=callable", "task.function=wrong:text"], "task.function"),
     "a function without momentum": (["task=callable", "task.function=wrong:narrow"], "fixed"),
     "a module that does not parse": (["task=callable", "task.function=unparsed:train"], "task.function"),
@@ -281,6 +286,8 @@ def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Pa
     (workplace / "wrong.py").write_text(
         "def text(learning_rate, momentum, weight_decay): return 'good'\n"
         "def narrow(learning_rate, weight_decay): return 1\n"
+        "def leave(learning_rate, momentum, weight_decay): raise SystemExit(0)\n"
+        "def words(learning_rate, momentum, weight_decay, report): report('a', 'b')\n"
         "def array(learning_rate, momentum, weight_decay):\n    import numpy\n    return numpy.ones(2)\n"
     )
     (workplace / "breaking.py").write_text("raise ValueError('no model file')\n")
@@ -368,7 +375,9 @@ def test_broken_npz_files(command: Command) -> None:
     Path("cut.npz").write_bytes(Path("whole.npz").read_bytes()[:20_000])
     np.savez("labels.npz", x_train=images, y_train=labels + 5, x_test=images, y_test=labels)
     np.savez("shape.npz", x_train=images[..., 0, :], y_train=labels, x_test=images, y_test=labels)
-    for name in ("cut", "labels", "shape", "whole"):
+    small = np.zeros((30, 16, 16, 3), np.uint8)
+    np.savez("mixed.npz", x_train=images, y_train=labels, x_test=small, y_test=labels)
+    for name in ("cut", "labels", "shape", "whole", "mixed"):
         ended = command("tune", "task=cifar10_small", f"data.path={name}.npz", "live=false")
         assert ended.code == 2, name
         assert "data.path" in ended.err, name
@@ -486,3 +495,36 @@ def test_errors_of_the_users_files_are_the_users(workplace: Path, command: Comma
     )
     with pytest.raises(RuntimeError, match=r"images\.bin"):
         command("tune", *own_function(workplace), f"task.function={name}:train")
+
+
+def test_a_function_may_change_directory(workplace: Path, command: Command) -> None:
+    name = f"{module_of(workplace)}_wanders"
+    (workplace / f"{name}.py").write_text(
+        f"import os\nfrom {module_of(workplace)} import train as hill\n"
+        "def train(**kw):\n    value = hill(**kw)\n"
+        "    os.makedirs('deep', exist_ok=True)\n    os.chdir('deep')\n    return value\n"
+    )
+    assert command("tune", *own_function(workplace), f"task.function={name}:train", "budget=3").code == 0
+    assert (workplace / "studies/callable-myrtle/best.yaml").is_file()
+
+
+def test_a_mended_function_may_have_its_study(workplace: Path, command: Command) -> None:
+    (workplace / f"{module_of(workplace)}_bad.py").write_text("def train(**kw): return 'good'\n")
+    assert command("tune", *own_function(workplace), f"task.function={module_of(workplace)}_bad:train").code == 2
+    assert command("tune", *own_function(workplace), "budget=2").code == 0
+    assert len(calls(workplace)) == 2
+
+
+def test_a_terminal_without_greek_is_no_obstacle(workplace: Path) -> None:
+    process = spawn("flatdirs.tune", *own_function(workplace), "budget=2", cwd=workplace, PYTHONIOENCODING="ascii")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "best: run" in out
+
+
+def test_the_printed_commands_work(workplace: Path, command: Command) -> None:
+    ended = command("tune", *own_function(workplace), "budget=3")
+    line = re.search(r"start from it: python -m flatdirs.tune (.*)", ended.out)
+    assert line
+    assert command("tune", *shlex.split(line.group(1)), "budget=1", "confirm=0").code == 0
+    assert len(calls(workplace)) == 4

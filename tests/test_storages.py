@@ -183,6 +183,27 @@ def test_two_writers_share_one_study(workplace: Path) -> None:
 
 
 @pytest.mark.slow
+def test_workers_do_not_run_far_ahead_of_one_that_hangs(workplace: Path) -> None:
+    """One of two writers is stopped in mid-run; the other waits instead of spending the budget on guesses."""
+    slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
+    slow += "def train(**kw):\n    value = hill(**kw)\n    time.sleep(0.2)\n    return value\n"
+    (workplace / "slow.py").write_text(slow)
+    arguments = [*own_function(workplace), "task.function=slow:train", "budget=60"]
+    first = spawn("flatdirs.tune", *arguments, cwd=workplace)
+    while not ((workplace / "calls.txt").exists() and len(calls(workplace)) >= 2):
+        time.sleep(0.02)
+    first.send_signal(signal.SIGSTOP)
+    second = spawn("flatdirs.tune", *arguments, cwd=workplace)
+    time.sleep(8)
+    assert len(calls(workplace)) <= 8
+    first.send_signal(signal.SIGCONT)
+    for process in (first, second):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    assert len(calls(workplace)) < 60
+
+
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_study(workplace: Path) -> None:
     slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
     slow += "def train(**kw):\n    value = hill(**kw)\n    time.sleep(0.3)\n    return value\n"

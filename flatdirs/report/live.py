@@ -15,7 +15,7 @@ from rich.text import Text
 from flatdirs.chart import symbol
 from flatdirs.report.rows import axis_lines, rows, winner
 from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
-from flatdirs.report.winner import train_overrides
+from flatdirs.report.winner import next_commands, train_overrides
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -49,7 +49,9 @@ class Report:
             self._say(f"continuing after {done} runs")
         known = expected_seconds is not None
         cost = (
-            f"should take about {duration(expected_seconds or 0)} here" if known else "takes what the first will tell"
+            f"should take about {duration(expected_seconds or 0)} here"
+            if known
+            else "takes a time unknown until the first has ended"
         )
         self._say(f"one training run {cost}; at most {config.limits.budget} runs")
         self.config, self.study = config, study
@@ -131,7 +133,13 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
         console.print(axes_table(study.plan.lattice.chart, lines, unit))
     best = winner(study)
     if best is None:
-        console.print("no run has finished yet")
+        diverged = len(study.runs())
+        hint = (
+            f"all {diverged} runs diverged: try a smaller start.learning_rate"
+            if diverged
+            else "no run has finished yet"
+        )
+        console.print(hint)
         return
     run = f"run {best.run} of {len(study.runs())}"
     found = f"best: {run}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"
@@ -151,13 +159,11 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
         console.print(escape(f"confirmed on {part}, {seeds}: {what} {mean}{spread}"), soft_wrap=True)
     if result.winner is None or result.best_file is None:
         return
-    if hasattr(config.task, "function"):
-        console.print(escape(f"start from it: python -m flatdirs.tune start={result.best_file}"), soft_wrap=True)
-    else:
-        train = f"python -m flatdirs.train --config-file {result.best_file}"
-        console.print(escape(f"train with it: {train}"), soft_wrap=True)
-        if line := train_overrides(config, result.winner):
-            console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
+    for command in next_commands(config, result.best_file):
+        use = "train with it" if "flatdirs.train" in command else "start from it"
+        console.print(escape(f"{use}: {command}"), soft_wrap=True)
+    if not hasattr(config.task, "function") and (line := train_overrides(config, result.winner)):
+        console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
     console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
 
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
 
 
-def write_winner(path: Path, study: str, found: Winner, unit: str, settings: Mapping[str, Any]) -> None:
-    """Write best.yaml whole or not at all. `settings`: seed, task and data, as `train` reads them."""
+def write_winner(path: Path, shown: Path, config: TuneConfig, found: Winner, settings: Mapping[str, Any]) -> None:
+    """Write best.yaml whole or not at all, with the commands that use it (`shown`: as a user would type its path).
+
+    `settings`: seed, task and data, as `train` reads them.
+    """
+    uses = "".join(f"# {command}\n" for command in next_commands(config, shown))
     head = (
-        f"# The best of study {study}: run {found.run}, {value_text(found.value, unit)}\n"
-        f"# python -m flatdirs.train --config-file {path}\n"
-        f"# python -m flatdirs.tune start={path}\n"
+        f"# The best of study {config.study}: run {found.run}, {value_text(found.value, config.objective.unit)}\n{uses}"
     )
     body = yaml.safe_dump({**found.hyperparameters, **settings}, sort_keys=False, allow_unicode=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -33,6 +35,16 @@ def write_winner(path: Path, study: str, found: Winner, unit: str, settings: Map
         os.replace(part, path)  # noqa: PTH105  (the atomic one)
     finally:
         part.unlink(missing_ok=True)
+
+
+def next_commands(config: TuneConfig, path: Path) -> list[str]:
+    """What to do with a winner's file: train with it, where the trainer is ours, and start another search from it."""
+    file = shlex.quote(str(path))
+    if function := getattr(config.task, "function", None):
+        task = f"task=callable task.function={shlex.quote(function)}"
+        return [f"python -m flatdirs.tune {task} start={file} study=another"]
+    again = f"python -m flatdirs.tune task={config.task.name} start={file} study=another"
+    return [f"python -m flatdirs.train --config-file {file}", again]
 
 
 def train_overrides(config: TuneConfig, found: Winner) -> str | None:

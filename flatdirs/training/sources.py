@@ -159,6 +159,9 @@ def _checked(task: ImageTask, path: Path, arrays: dict[str, NDArray[Any]]) -> Ra
                 f"data.path={path} holds {found} images in x_{part}, the task needs {count}; lower {keys[part]} or "
                 "change data.path"
             )
+    if images["train"].shape[1:] != images["test"].shape[1:]:
+        shapes = " and ".join(f"{images[part].shape[1:]} in x_{part}" for part in ("train", "test"))
+        raise _unfit(path, f"holds images of {shapes}")
     return Raw(images["train"], labels["train"], images["test"], labels["test"])
 
 
