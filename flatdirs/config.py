@@ -10,15 +10,15 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from flatdirs.chart import Chart, Lattice, read_chart
 from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, Objective
+from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
 from flatdirs.search import SEARCHES, Rules, chart_of
-from flatdirs.study import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -269,10 +269,6 @@ def _identity(
     task: ImageTask | CallableTask, data: DataConfig, plan: SearchPlan, maximize: bool, repeats: int
 ) -> dict[str, Any]:
     """What must not change while a study goes on; the keys read like the command line's."""
-    from dataclasses import asdict
-
-    from flatdirs.study import plan_identity
-
     return {
         "task": asdict(task),
         "data": {"evaluate": data.evaluate},

@@ -2,8 +2,7 @@
 
 Everything a later process needs lies in the storage: the study's identity (what must not change between two calls),
 every trial's setting, outcome, curve and provenance, and the confirmations of the winner. `Study` is a thin layer
-over Optuna's; optuna is imported here, in storages.py, and
-in sampler.py, reading.py and sequence.py.
+over Optuna's; which search it asks is plan.py's matter.
 """
 
 from __future__ import annotations
@@ -11,56 +10,31 @@ from __future__ import annotations
 import math
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
+from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
-from flatdirs.chart import Chart, Lattice, Point, describe_chart, read_chart
+from flatdirs.chart import Lattice, Point, read_chart
 from flatdirs.errors import StudyError
 from flatdirs.history import OUTCOME, SETTING, outcome_of, point_of
 from flatdirs.objective import Measurement
+from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
-from flatdirs.sampler import FlatDirectionsSampler
-from flatdirs.search import SEARCHES, VERSION, Outcome, Rules, make
-from flatdirs.sequence import SequenceSampler
+from flatdirs.search import VERSION, Outcome, Rules, make
 
-Space = FloatDistribution | IntDistribution
 IDENTITY = "flatdirs:identity"
 CONFIRMATION = "flatdirs:confirmation:"
 CURVE = "curve"
 PROVENANCE = "provenance"
-BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
-RESEEDED = ("tpe", "gp", "cmaes")
 KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
-ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """Which search runs, where it starts, and what it may move."""
-
-    name: str
-    lattice: Lattice
-    rules: Rules
-    seed: int
-    box: Mapping[str, tuple[float, float]]  # of one_minus_… where the chart says so; baselines only
-
-    @property
-    def descends(self) -> bool:
-        """Whether this is one of flatdirs' own searches over the lattice."""
-        return self.name in SEARCHES
 
 
 class Study:
@@ -149,7 +123,7 @@ class Study:
             self.optuna_study.sampler = make_sampler(plan, trial.number, self.stale_seconds)
         if claims.latest(self.optuna_study, trial) is None:
             claims.write(self.optuna_study, trial, {})
-        spaces = _spaces(plan.lattice.chart) if plan.descends else _box(plan.lattice.chart, plan.box)
+        spaces = plan.spaces()
         hyperparameters = dict(plan.lattice.start)
         for name, space in spaces.items():
             if isinstance(space, IntDistribution):
@@ -330,80 +304,6 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSampler:
-    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded by the number of the trial they propose."""
-    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
-    if plan.descends:
-        return FlatDirectionsSampler(
-            chart=plan.lattice.chart,
-            start=dict(plan.lattice.start),
-            search=plan.name,
-            seed=plan.seed,
-            rules=plan.rules,
-            stale_seconds=stale_seconds,
-        )
-    if plan.name in ("random", "qmc"):
-        spaces = _box(plan.lattice.chart, plan.box)
-        return SequenceSampler(plan.name, spaces, plan.seed, stale_seconds)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if plan.name == "tpe":
-            return optuna.samplers.TPESampler(
-                n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=seed
-            )
-        try:
-            if plan.name == "gp":
-                return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        except ImportError as error:
-            raise StudyError(
-                f"search={plan.name} needs one more package; run pip install 'flatdirs[samplers]'"
-            ) from error
-
-
-def _spaces(chart: Chart) -> dict[str, Space]:
-    """As good as no range at all: the search decides, the chart's walls bound it."""
-    spaces: dict[str, Space] = {}
-    for name in chart.free:
-        if name in chart.whole:
-            spaces[name] = IntDistribution(1, 2**62)
-        elif name in chart.one_minus:
-            spaces[name] = FloatDistribution(0.0, 1.0)
-        else:
-            spaces[name] = FloatDistribution(*ANYWHERE, log=True)
-    return spaces
-
-
-def _box(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str, Space]:
-    """The log-uniform ranges of the baselines. Raises StudyError where a hyperparameter has none."""
-    spaces: dict[str, Space] = {}
-    for name in chart.free:
-        key = f"one_minus_{name}" if name in chart.one_minus else name
-        if key not in box:
-            raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]")
-        low, high = box[key]
-        if name in chart.whole:
-            spaces[key] = IntDistribution(int(low), int(high), log=True)
-        else:
-            spaces[key] = FloatDistribution(low, high, log=True)
-    return spaces
-
-
 def study_folder(output: Path, name: str) -> Path:
     """Where a study's files lie."""
     return output / name
-
-
-def plan_identity(plan: SearchPlan) -> dict[str, Any]:
-    """The part of a study's identity that the search makes up."""
-    chart = plan.lattice.chart
-    settings = {"name": plan.name, **asdict(plan.rules)} if plan.descends else {"name": plan.name}
-    identity = {
-        "search": settings,
-        "chart": describe_chart(chart),
-        "start": dict(plan.lattice.start),
-        "seed": plan.seed,
-    }
-    if not plan.descends:
-        identity["box"] = {name: list(pair) for name, pair in plan.box.items() if name in _box(chart, plan.box)}
-    return identity
