@@ -161,8 +161,9 @@ def _refuse_too_short(config: TuneConfig, study: Study, expected: float | None) 
 
 
 def _seconds_per_run(study: Study, expected: float | None) -> float | None:
-    """The mean of this study's runs, or the estimate before there is one."""
-    seconds = [t.user_attrs["provenance"]["seconds"] for t, _ in study.runs() if "provenance" in t.user_attrs]
+    """The mean wall time of this study's runs, storage included, or the estimate before there is one."""
+    ends = [(trial.datetime_start, trial.datetime_complete) for trial, _ in study.runs()]
+    seconds = [(end - start).total_seconds() for start, end in ends if start is not None and end is not None]
     return statistics.fmean(seconds) if seconds else expected
 
 

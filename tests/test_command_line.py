@@ -102,7 +102,9 @@ def test_minutes_leave_room_for_the_confirmation(workplace: Path, command: Comma
     assert "another run would not end within minutes=0.1" in ended.out
     seeds = [line.split()[-1] for line in calls(workplace)]
     assert 2 <= seeds.count("0") <= 20
-    assert seeds[-4:] == ["1000", "1001", "1000", "1001"]
+    fresh = [seed for seed in seeds if seed != "0"]
+    assert seeds[-len(fresh) :] == fresh == ["1000", "1001", "1000", "1001"][: len(fresh)]
+    assert len(fresh) >= 2, "room was left, to within the time that single runs differ by"
 
 
 def test_status_reads_a_study_from_elsewhere(workplace: Path, command: Command) -> None:
