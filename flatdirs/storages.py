@@ -25,6 +25,7 @@ from flatdirs.errors import StudyError
 
 FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
+JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
 
 
@@ -207,13 +208,25 @@ def _open_url(url: str | None) -> BaseStorage:
     return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
 
 
+def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
+    """Open a database whose tables another worker may be making at this very moment; then look again."""
+    import sqlalchemy.exc
+
+    for _ in range(JOIN_ATTEMPTS):
+        try:
+            return RDBStorage(url, engine_kwargs=engine)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(0.3)
+    return RDBStorage(url, engine_kwargs=engine)
+
+
 def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -> BaseStorage:
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         engine = {"connect_args": connect_args} if connect_args else {"pool_pre_ping": True}
-        return RDBStorage(url, engine_kwargs=engine)
+        return _create_or_join(url, engine)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ImportError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         if connect_args and isinstance(error, sqlalchemy.exc.OperationalError):  # our own SQLite file

@@ -37,6 +37,13 @@ def journal(folder: Path) -> Path:
     return folder / "studies/callable-myrtle/journal.log"
 
 
+def slow_function(folder: Path, seconds: float) -> None:
+    """slow:train, the hill that notes each call at once and takes its time to answer."""
+    text = f"import time\nfrom {module_of(folder)} import train as hill\n"
+    text += f"def train(**kw):\n    value = hill(**kw)\n    time.sleep({seconds})\n    return value\n"
+    (folder / "slow.py").write_text(text)
+
+
 def add_trials(folder: Path, count: int) -> None:
     study = optuna.create_study(storage=open_storage("journal", folder), study_name="s", load_if_exists=True)
     for _ in range(count):
@@ -169,9 +176,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(workplace: Path, command: C
 
 @pytest.mark.slow
 def test_two_writers_share_one_study(workplace: Path) -> None:
-    slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
-    slow += "def train(**kw):\n    time.sleep(0.3)\n    return hill(**kw)\n"
-    (workplace / "slow.py").write_text(slow)
+    slow_function(workplace, seconds=0.3)
     arguments = [*own_function(workplace), "task.function=slow:train", "budget=14"]
     both = [spawn("flatdirs.tune", *arguments, cwd=workplace) for _ in range(2)]
     for process in both:
@@ -185,9 +190,7 @@ def test_two_writers_share_one_study(workplace: Path) -> None:
 @pytest.mark.slow
 def test_workers_do_not_run_far_ahead_of_one_that_hangs(workplace: Path) -> None:
     """One of two writers is stopped in mid-run; the other waits instead of spending the budget on guesses."""
-    slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
-    slow += "def train(**kw):\n    value = hill(**kw)\n    time.sleep(0.2)\n    return value\n"
-    (workplace / "slow.py").write_text(slow)
+    slow_function(workplace, seconds=0.2)
     arguments = [*own_function(workplace), "task.function=slow:train", "budget=60"]
     first = spawn("flatdirs.tune", *arguments, cwd=workplace)
     while not ((workplace / "calls.txt").exists() and len(calls(workplace)) >= 2):
@@ -205,9 +208,7 @@ def test_workers_do_not_run_far_ahead_of_one_that_hangs(workplace: Path) -> None
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_study(workplace: Path) -> None:
-    slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
-    slow += "def train(**kw):\n    value = hill(**kw)\n    time.sleep(0.3)\n    return value\n"
-    (workplace / "slow.py").write_text(slow)
+    slow_function(workplace, seconds=0.3)
     arguments = [*own_function(workplace), "task.function=slow:train", "budget=6"]
     process = spawn("flatdirs.tune", *arguments, cwd=workplace)
     while process.poll() is None and not ((workplace / "calls.txt").exists() and len(calls(workplace)) >= 3):
@@ -253,9 +254,7 @@ def test_a_search_on_postgresql(postgresql: str, workplace: Path, command: Comma
 
 @pytest.mark.slow
 def test_four_writers_on_postgresql(postgresql: str, workplace: Path) -> None:
-    slow = f"import time\nfrom {module_of(workplace)} import train as hill\n"
-    slow += "def train(**kw):\n    time.sleep(0.4)\n    return hill(**kw)\n"
-    (workplace / "slow.py").write_text(slow)
+    slow_function(workplace, seconds=0.4)
     arguments = [*own_function(workplace), "task.function=slow:train", "storage=url", f"storage.url='{postgresql}'"]
     crowd = [spawn("flatdirs.tune", *arguments, "study=crowd", "budget=16", cwd=workplace) for _ in range(4)]
     for process in crowd:
