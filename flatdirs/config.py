@@ -107,8 +107,8 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
-    objective = _objective(task, data, settings)
-    seed = _integer(settings, "seed", 0)
+    objective = read_objective(task, data, settings)
+    seed = read_integer(settings, "seed", 0)
     if seed >= 2**31:
         raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
     plan = _plan(settings, task, seed)
@@ -119,9 +119,9 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
             f"direction=minimize does not suit task={task.name}, whose accuracy is to rise; drop direction"
         )
     name = settings["study"] or f"{task.name}-{plan.name}"
-    repeats = _integer(settings, "repeats", 1)
+    repeats = read_integer(settings, "repeats", 1)
     return TuneConfig(
-        study=_study_name(name),
+        study=read_study_name(name),
         output=Path(read_value(str, settings["output"], "output")),
         storage=read_storage(settings["storage"]),
         plan=plan,
@@ -180,10 +180,10 @@ def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _objective(task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]) -> Objective:
+def read_objective(task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]) -> Objective:
     if isinstance(task, CallableTask):
         return CallableObjective(task)
-    threads = None if settings["threads"] is None else _integer(settings, "threads", 1)
+    threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
     return ImageObjective(task, data, str(settings["device"]), str(settings["precision"]), threads)
 
 
@@ -248,17 +248,17 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     minutes = read_value(float | None, settings["minutes"], "minutes")
     if minutes is not None and minutes <= 0:
         raise ConfigError(f"minutes={minutes:g} must be above 0; change minutes")
-    return Limits(_integer(settings, "budget", 1), target, minutes, _integer(settings, "confirm", 0))
+    return Limits(read_integer(settings, "budget", 1), target, minutes, read_integer(settings, "confirm", 0))
 
 
-def _integer(settings: Mapping[str, Any], key: str, least: int) -> int:
+def read_integer(settings: Mapping[str, Any], key: str, least: int) -> int:
     value: int = read_value(int, settings[key], key)
     if value < least:
         raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
     return value
 
 
-def _study_name(name: Any) -> str:
+def read_study_name(name: Any) -> str:
     text = str(name)
     if not text or text != text.strip() or any(c in text for c in "/\\\0") or text.startswith("."):
         raise ConfigError(f"study={text!r} must be a plain name without slashes; change study")

@@ -75,7 +75,7 @@ def _latest(output: Path, config: StorageConfig) -> str:
 def _open(config: StorageConfig, output: Path, name: str) -> Any:
     """The storage of an existing study; a journal file or SQLite, whichever the study's folder holds."""
     from flatdirs.storages import FILES, open_storage
-    from flatdirs.study import study_folder
+    from flatdirs.trials import study_folder
 
     folder = study_folder(output, name)
     kind = config.kind

@@ -22,7 +22,8 @@ from flatdirs.objective import ImageObjective
 from flatdirs.report.rows import Winner, winner
 from flatdirs.report.winner import write_winner
 from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
-from flatdirs.study import Study, open_study, study_folder
+from flatdirs.study import Study, open_study
+from flatdirs.trials import study_folder
 
 WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
 FRESH = 1000  # confirming runs use seeds from here on, beyond those of the search

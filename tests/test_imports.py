@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "flatdirs"
 MAY_IMPORT = {
-    "optuna": {"study", "plan", "storages", "sampler", "reading", "sequence"},
+    "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
     "torch": {"training", "train"},

@@ -1,0 +1,38 @@
+"""`python -m flatdirs.slices`: a heat map over two hyperparameters, its ridge, and what leaving it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flatdirs import command_line
+
+
+def run(settings: dict[str, Any]) -> int:
+    """Make the runs that are wanted, then draw."""
+    from flatdirs.report.heatmap import describe, write_slice
+    from flatdirs.slicing.running import run_slice
+    from flatdirs.slicing.settings import read_slices
+    from flatdirs.trials import study_folder
+
+    config = read_slices(settings)
+    x, y = config.grid.x, config.grid.y
+    print(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}", flush=True)
+    try:
+        runs = run_slice(config, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command continues study {config.study}")
+        raise
+    folder = study_folder(config.output, config.study)
+    files = write_slice(folder, config.grid, runs, config.objective.unit, config.maximize, config.floor)
+    print(describe(config.grid, runs, config.objective.unit, config.maximize))
+    print(f"drawn: {', '.join(str(file) for file in files)}")
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    command_line.main("slices", run)
+
+
+if __name__ == "__main__":
+    main()

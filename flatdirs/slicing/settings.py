@@ -1,0 +1,133 @@
+"""From the settings of `flatdirs.slices` to a SliceConfig; every mistake is one sentence that names the key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flatdirs.config import (
+    read_choice,
+    read_dataclass,
+    read_integer,
+    read_objective,
+    read_storage,
+    read_study_name,
+    read_task,
+    read_value,
+)
+from flatdirs.errors import ConfigError
+from flatdirs.objective import CallableObjective, ImageObjective, Objective
+from flatdirs.slicing.grid import Axis, Grid
+from flatdirs.slicing.running import SliceConfig
+from flatdirs.training.task import DataConfig, ImageTask
+
+WHOLE = ("batch_size",)
+AT_MOST_ONE = "one_minus_"  # 1 − momentum cannot be more than 1
+
+
+def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
+    """A whole `slices` configuration."""
+    task = read_task(settings["task"])
+    data = read_dataclass(DataConfig, settings["data"], "data.")
+    objective = read_objective(task, data, settings)
+    maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
+    if isinstance(task, ImageTask) and not maximize:
+        raise ConfigError(f"direction=minimize does not suit task={task.name}, whose accuracy is to rise")
+    x, y = str(settings["x"]), str(settings["y"])
+    if x.removeprefix(AT_MOST_ONE) == y.removeprefix(AT_MOST_ONE):
+        raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y")
+    center = _center(settings["start"], task, (x, y))
+    grid = Grid(
+        _axis("x", settings, center),
+        _axis("y", settings, center),
+        _at_least(settings, "seeds", 1),
+        _at_least(settings, "near", 0),
+    )
+    _try_corners(grid, center, objective)
+    budget = settings["budget"]
+    name = settings["study"] or f"{task.name}-{y}-against-{x}"
+    return SliceConfig(
+        study=read_study_name(name),
+        output=Path(read_value(str, settings["output"], "output")),
+        storage=read_storage(settings["storage"]),
+        grid=grid,
+        center=center,
+        objective=objective,
+        task=task.name,
+        seed=read_integer(settings, "seed", 0),
+        maximize=maximize,
+        budget=None if budget is None else read_integer(settings, "budget", 0),
+        floor=read_value(float | None, settings["floor"], "floor"),
+        identity={
+            "slice": {"x": x, "y": y, "step": grid.x.factor},
+            "task": asdict(task),
+            "data": {"evaluate": data.evaluate},
+            "start": center,
+            "seed": settings["seed"],
+            "direction": "maximize" if maximize else "minimize",
+        },
+    )
+
+
+def _at_least(settings: Mapping[str, Any], key: str, least: int) -> int:
+    return read_integer(settings, key, least)
+
+
+def _center(start: Mapping[str, Any], task: Any, axes: tuple[str, str]) -> dict[str, float]:
+    """The hyperparameters of the start that the task's runs take, and those of the axes."""
+    wanted = {name.removeprefix(AT_MOST_ONE) for name in axes}
+    center: dict[str, float] = {}
+    for name, value in start.items():
+        if value is None and name == "batch_size" and isinstance(task, ImageTask):
+            value = task.batch_size  # noqa: PLW2901
+        if value is None or (name == "beta1" and name not in wanted):
+            continue
+        center[name] = read_value(int if name in WHOLE else float, value, f"start.{name}")
+    for axis, name in zip(("x", "y"), axes, strict=True):
+        if name.removeprefix(AT_MOST_ONE) not in center:
+            raise ConfigError(
+                f"{axis}={name} is not a hyperparameter of the start ({', '.join(center)}); change {axis}"
+            )
+    return center
+
+
+def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) -> Axis:
+    """One axis of the grid around the centre."""
+    name = str(settings[key])
+    hyperparameter = name.removeprefix(AT_MOST_ONE)
+    value = 1.0 - center[hyperparameter] if hyperparameter != name else center[hyperparameter]
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name}={value:g} in the centre has no logarithm; change start.{hyperparameter}")
+    factor = read_value(float, settings["step"], "step")
+    if factor <= 1:
+        raise ConfigError(f"step={factor:g} must be above 1; change step")
+    steps = settings[f"{key}_steps"]
+    if not isinstance(steps, list) or len(steps) != 2:
+        raise ConfigError(f"{key}_steps={steps} must be two whole numbers such as [-3,3]; change {key}_steps")
+    first, last = (read_value(int, step, f"{key}_steps") for step in steps)
+    if first > 0 or last < 0 or first == last:
+        raise ConfigError(f"{key}_steps={steps} must run from at most 0 to at least 0; change {key}_steps")
+    axis = Axis(name, value, factor, first, last, hyperparameter in WHOLE)
+    values = axis.values()
+    if name != hyperparameter and values[-1] > 1:
+        raise ConfigError(f"{key}_steps={steps} takes {name} to {values[-1]:g}, above 1; change {key}_steps")
+    if len(set(values)) < len(values):
+        raise ConfigError(f"{key}_steps={steps} rounds to the same {name} twice; change {key}_steps or step")
+    return axis
+
+
+def _try_corners(grid: Grid, center: Mapping[str, float], objective: Objective) -> None:
+    """Refuse a grid whose corners no run could use."""
+    corners = [(x, y) for x in (grid.x.first, grid.x.last) for y in (grid.y.first, grid.y.last)]
+    settings = [{**center, **grid.hyperparameters(corner)} for corner in corners]
+    if isinstance(objective, CallableObjective):
+        objective.check(list(center), list(grid.hyperparameters((0, 0))))
+    if isinstance(objective, ImageObjective):
+        for hyperparameters in settings:
+            try:
+                objective.config(hyperparameters, 0)
+            except ConfigError as error:
+                raise ConfigError(f"the grid has {error} (x_steps and y_steps say how far it goes)") from error
