@@ -146,7 +146,10 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     study = optuna.load_study(study_name=name, storage=storage)
     if IDENTITY not in study.user_attrs:
         raise StudyError(f"study {name} was not made by flatdirs; change study")
-    return study, dict(study.user_attrs[IDENTITY])
+    identity = dict(study.user_attrs[IDENTITY])
+    if "slice" in identity:
+        raise StudyError(f"study {name} is a slice; look at it with python -m flatdirs.slices and budget=0")
+    return study, identity
 
 
 def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.slicing.grid import Axis, Cell, Grid, Run, by_cell
-from flatdirs.slicing.ridge import Interval, Ridge, fit_ridge
+from flatdirs.slicing.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit_ridge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,14 +81,17 @@ def describe(grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True) 
 
 
 def slope_sentence(grid: Grid, ridge: Ridge) -> str:
-    """Where the ridge runs."""
-    claim = math.copysign(1.0, ridge.exponent.value)
+    """Where the ridge runs, and whether the source's 45° lies in the interval."""
     left_out = f"; {ridge.edge_rows} rows have their best cell at the edge and are left out" if ridge.edge_rows else ""
-    return (
+    found = (
         f"ridge: {grid.x.name} ∝ {grid.y.name}^{_shown(ridge.exponent)}, at {_shown(ridge.angle, 0)} degrees in the "
-        f"log-log picture, from {len(ridge.points)} rows{left_out}; 45 degrees (exponent {claim:+.0f}) "
-        f"{'lies' if ridge.exponent.holds(claim) else 'does not lie'} in the 95 % bootstrap interval"
+        f"log-log picture, from {len(ridge.points)} rows{left_out}"
     )
+    claim = claimed_exponent(grid)
+    if claim is None:
+        return found
+    inside = "lies in" if ridge.exponent.holds(claim) else "lies outside"
+    return f"{found}; 45 degrees (exponent {claim:+.0f}) {inside} the {LEVEL} % bootstrap interval"
 
 
 def flatness_sentence(ridge: Ridge, unit: str) -> str:
@@ -142,6 +145,7 @@ def draw_slice(
         set_label(LABELS.get(axis.name, axis.name))
     axes.tick_params(axis="x", rotation=45)
     axes.minorticks_off()
+    axes.set_aspect("equal")  # so that 45° looks like it
     bound = "floored" if maximize else "cut off"
     figure.colorbar(
         image,
@@ -196,11 +200,11 @@ def _draw_ridge(axes: Axes, grid: Grid, ridge: Ridge) -> None:
     """Tops of the rows, the fitted line, and 45° through the middle of the tops."""
     logs = [point.log2_y for point in ridge.points]
     middle = statistics.fmean(logs), statistics.fmean(point.log2_x for point in ridge.points)
-    sign = math.copysign(1.0, ridge.exponent.value)
+    slope = claimed_exponent(grid) or math.copysign(1.0, ridge.exponent.value)
     ends = [math.log2(grid.y.value(grid.y.first)), math.log2(grid.y.value(grid.y.last))]
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(
-        [2 ** (middle[1] + sign * (v - middle[0])) for v in ends],
+        [2 ** (middle[1] + slope * (v - middle[0])) for v in ends],
         [2**v for v in ends],
         "--",
         color="white",

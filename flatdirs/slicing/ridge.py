@@ -28,6 +28,7 @@ from flatdirs.slicing.grid import Grid, Run, by_cell
 
 WINDOW = 2  # cells to each side of a row's best that its parabola is laid through
 LEVEL = 95  # percent of the bootstrap interval
+EFFECTIVE_STEP = {"learning_rate": 1, "weight_decay": 1, "one_minus_momentum": -1, "batch_size": -1}  # λα/((1−ρ)N)
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -58,8 +59,8 @@ class RidgePoint:
 class Ridge:
     """What a slice says. Costs are positive for a loss, in the unit of the values, per doubling.
 
-    `exponent`: x ∝ y^exponent on the ridge. `angle`: degrees in the log-log picture, 45 for exponent 1, 135 (the same
-    slope, falling) for −1. `spread`: the pooled standard deviation between seeds, None without repeated cells.
+    `exponent`: x ∝ y^exponent on the ridge. `angle`: degrees in the log-log picture, 45 for exponent 1, 135 (as steep,
+    but falling) for −1. `spread`: the pooled standard deviation between seeds, None without repeated cells.
     `drop`: the fitted points' best height less their worst, over `doublings` of y. `edge_rows`: rows left out.
     """
 
@@ -112,6 +113,13 @@ def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int
         spread=spread,
         edge_rows=len(tops) - len(inside),
     )
+
+
+def claimed_exponent(grid: Grid) -> float | None:
+    """The exponent that keeps λα/((1−ρ)N) fixed along the ridge (reference/004); None for other hyperparameters."""
+    if not {grid.x.name, grid.y.name} <= set(EFFECTIVE_STEP):
+        return None
+    return -EFFECTIVE_STEP[grid.y.name] / EFFECTIVE_STEP[grid.x.name]
 
 
 def pooled_spread(runs: Sequence[Run]) -> float | None:

@@ -1,0 +1,261 @@
+"""Slices: which runs are made, what ridge is found in surfaces whose ridge is known, and the command end to end."""
+
+from __future__ import annotations
+
+import math
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatdirs.report.heatmap import describe, draw_slice, read_cells, write_cells
+from flatdirs.slicing.grid import Axis, Grid, Key, Run, by_cell, mean_score, runs_left, wanted
+from flatdirs.slicing.ridge import fit_ridge, pooled_spread
+from tests.conftest import Ended, calls, module_of, own_function, spawn
+
+Command = Callable[..., Ended]
+Surface = Callable[[float, float], float]  # of log2 x and log2 y
+
+
+def grid(x: tuple[int, int] = (-5, 4), y: tuple[int, int] = (-3, 3), seeds: int = 3, near: int = 1) -> Grid:
+    """The slice of learning rate and weight decay."""
+    return Grid(Axis("learning_rate", 0.2, 2.0, *x), Axis("weight_decay", 5e-4, 2.0, *y), seeds, near)
+
+
+def run_of(slice_: Grid, key: Key, surface: Surface, noise: float = 0.0) -> Run:
+    """A run whose value lies on a surface, plus noise that is a function of cell and seed."""
+    (x, y), seed = key
+    value = surface(math.log2(slice_.x.value(x)), math.log2(slice_.y.value(y)))
+    return Run((x, y), seed, value + noise * random.Random(f"{x} {y} {seed}").gauss(0, 1))
+
+
+def finished(slice_: Grid, surface: Surface, noise: float = 0.0, workers: int = 1, order: int = 0) -> list[Run]:
+    """All runs of a slice, made by so many workers whose runs end in a random order."""
+    runs: list[Run] = []
+    busy: list[Key] = []
+    luck = random.Random(order)
+    while True:
+        while len(busy) < workers and (key := next(wanted(slice_, runs, busy), None)) is not None:
+            busy.append(key)
+        if not busy:
+            return runs
+        runs.append(run_of(slice_, busy.pop(luck.randrange(len(busy))), surface, noise))
+
+
+def ridge_of(exponent: float, along: float, across: float) -> Surface:
+    """A parabolic ridge x ∝ y^exponent through the centre of `grid`, its top one doubling of y above the centre."""
+
+    def surface(u: float, v: float) -> float:
+        u, v = u - math.log2(0.2), v - math.log2(5e-4)
+        return 90.0 - across * (u - exponent * v - 0.3) ** 2 - along * (v - 1.0) ** 2
+
+    return surface
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 4), st.integers(0, 2**16), st.floats(0.0, 3.0), st.integers(1, 3))
+def test_the_runs_of_a_slice_do_not_depend_on_its_workers(workers: int, order: int, noise: float, near: int) -> None:
+    slice_ = grid(seeds=3, near=near)
+    surface = ridge_of(-1, 0.2, 2.0)
+    alone = finished(slice_, surface, noise)
+    together = finished(slice_, surface, noise, workers, order)
+    assert {(run.cell, run.seed) for run in alone} == {(run.cell, run.seed) for run in together}
+    assert len(alone) == len(together)
+    cells = by_cell(alone)
+    assert set(cells) == set(slice_.cells())
+    for y in slice_.y.steps:
+        top = max(slice_.x.steps, key=lambda x: mean_score(cells[x, y]))
+        assert all(len(cells[x, y]) == 3 for x in slice_.x.steps if abs(x - top) <= near)
+    assert runs_left(slice_, alone) == 0
+
+
+def test_a_row_of_diverged_runs_is_not_repeated() -> None:
+    slice_ = grid((-1, 1), (0, 1))
+    runs = [Run(cell, 0, 10.0, diverged=cell[1] == 1) for cell in slice_.cells()]
+    assert {cell[1] for cell, _ in wanted(slice_, runs)} == {0}
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 1.0, -0.5, 0.0])
+def test_the_ridge_of_a_known_surface_is_found(exponent: float) -> None:
+    slice_ = grid((-6, 6))
+    ridge = fit_ridge(slice_, finished(slice_, ridge_of(exponent, 0.1, 2.0)))
+    assert ridge is not None
+    assert ridge.exponent.value == pytest.approx(exponent, abs=1e-9)
+    assert ridge.along.value == pytest.approx(0.1)
+    assert ridge.across.value == pytest.approx(2.0)
+    assert ridge.angle.value == pytest.approx(math.degrees(math.atan2(1, exponent)))
+    assert ridge.drop == pytest.approx(0.1 * 16)
+    assert ridge.doublings == pytest.approx(6)
+    assert ridge.spread == pytest.approx(0, abs=1e-12)
+
+
+def test_noise_widens_the_interval_and_stays_inside_it() -> None:
+    slice_ = grid((-6, 6))
+    hits, widths = [], []
+    for noise in (0.1, 1.0):
+        ridge = fit_ridge(slice_, finished(slice_, ridge_of(-1, 0.1, 2.0), noise), draws=300)
+        assert ridge is not None
+        assert ridge.spread == pytest.approx(noise, rel=0.5)
+        hits.append(ridge.exponent.holds(-1))
+        widths.append(ridge.exponent.high - ridge.exponent.low)
+    assert all(hits)
+    assert widths[1] > 2 * widths[0]
+    assert not ridge.exponent.holds(0)
+
+
+def test_a_cliff_and_rows_beyond_the_edge_do_not_bend_the_ridge() -> None:
+    slice_ = grid((-3, 4))  # the ridge leaves this grid in the outer rows
+    runs = finished(slice_, ridge_of(-1, 0.1, 2.0))
+    ridge = fit_ridge(slice_, runs)
+    assert ridge is not None
+    assert ridge.edge_rows == 1
+    far = 1.6  # doublings right of the ridge
+    fallen = [Run(run.cell, run.seed, 10.0, diverged=True) if run.cell[0] + run.cell[1] > far else run for run in runs]
+    bent = fit_ridge(slice_, fallen)
+    assert bent is not None
+    assert bent.exponent.value == pytest.approx(-1)
+    assert bent.across.value == pytest.approx(2.0)
+
+
+def test_a_loss_has_a_valley() -> None:
+    slice_ = grid((-6, 6))
+    surface = ridge_of(-1, 0.1, 2.0)
+    mirrored = [Run(run.cell, run.seed, -(run.value or 0)) for run in finished(slice_, surface)]
+    ridge = fit_ridge(slice_, mirrored, maximize=False)
+    assert ridge is not None
+    assert ridge.exponent.value == pytest.approx(-1)
+    assert ridge.across.value == pytest.approx(2.0)
+
+
+def test_too_few_rows_have_no_ridge(tmp_path: Path) -> None:
+    slice_ = grid((-2, 2), (-1, 0))
+    runs = finished(slice_, ridge_of(-1, 0.1, 2.0))
+    assert fit_ridge(slice_, runs) is None
+    assert "no ridge" in describe(slice_, runs, "%")
+    draw_slice(tmp_path / "a.png", slice_, runs, "%")
+    draw_slice(tmp_path / "b.png", slice_, [], "%")  # before the first run
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_spread_is_pooled_over_cells() -> None:
+    runs = [Run((0, 0), 0, 1.0), Run((0, 0), 1, 3.0), Run((1, 0), 0, 5.0), Run((1, 0), 1, 5.0), Run((2, 0), 0, 9.0)]
+    assert pooled_spread(runs) == pytest.approx(np.sqrt(2 / 2))
+    assert pooled_spread(runs[-1:]) is None
+
+
+def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
+    slice_ = grid((-1, 1), (-1, 1))
+    runs = [*finished(slice_, ridge_of(-1, 0.1, 2.0)), Run((1, 1), 7, None, diverged=True, seconds=2.0)]
+    write_cells(tmp_path / "cells.csv", slice_, runs)
+    back = read_cells(tmp_path / "cells.csv")
+    assert {(run.cell, run.seed, run.diverged) for run in back} == {(run.cell, run.seed, run.diverged) for run in runs}
+    values = [{(run.cell, run.seed): run.value for run in made} for made in (back, runs)]
+    assert all(values[0][key] == pytest.approx(value, abs=1e-4) for key, value in values[1].items())
+
+
+def hill(folder: Path, *more: str) -> list[str]:
+    """A slice of the hill of `workplace`, whose ridge is λα/(1−ρ) = constant."""
+    return [*own_function(folder)[:2], "start.learning_rate=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
+
+
+def test_the_command_makes_the_runs_and_finds_the_ridge(workplace: Path, command: Command) -> None:
+    first = command("slices", *hill(workplace, "budget=5"))
+    assert first.code == 0, first.err
+    assert len(calls(workplace)) == 5
+    assert "5 of 27 cells, 5 runs" in first.out
+    ended = command("slices", *hill(workplace))
+    assert ended.code == 0, ended.err
+    made = calls(workplace)
+    assert len(made) == len(set(made)) == 27 + 3 * 3 * 2
+    assert "learning_rate ∝ weight_decay^-1.00" in ended.out
+    assert "45 degrees (exponent -1) lies in" in ended.out
+    folder = workplace / "studies" / "callable-weight_decay-against-learning_rate"
+    assert (folder / "slice.png").read_bytes().startswith(b"\x89PNG")
+    assert len(read_cells(folder / "cells.csv")) == len(made)
+    assert command("slices", *hill(workplace)).code == 0
+    assert calls(workplace) == made  # nothing left to run
+    wider = command("slices", *hill(workplace, "y_steps=[-1,2]", "budget=100"))
+    assert wider.code == 0
+    assert set(made) < set(calls(workplace))
+    assert len(calls(workplace)) == len(set(calls(workplace))) == len(made) + 9 + 6
+
+
+def test_momentum_is_sliced_as_one_minus_momentum(workplace: Path, command: Command) -> None:
+    ended = command("slices", *hill(workplace, "y=one_minus_momentum", "start.weight_decay=0.00125"))
+    assert ended.code == 0, ended.err
+    assert "learning_rate ∝ one_minus_momentum^1.00" in ended.out
+
+
+def test_a_killed_worker_loses_one_run_and_two_workers_share(workplace: Path) -> None:
+    module = workplace / f"{module_of(workplace)}.py"
+    slow = module.read_text(encoding="utf-8").replace(
+        "    report(1, 50.0)", "    time.sleep(0.05)\n    report(1, 50.0)"
+    )
+    module.write_text(slow, encoding="utf-8")
+    victim = spawn("flatdirs.slices", *hill(workplace), cwd=workplace)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not ((workplace / "calls.txt").exists() and len(calls(workplace)) > 5):
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.communicate()
+    workers = [spawn("flatdirs.slices", *hill(workplace), cwd=workplace) for _ in range(2)]
+    ended = [(worker, *worker.communicate(timeout=120)) for worker in workers]
+    assert all(worker.returncode == 0 for worker, _, _ in ended), ended
+    made = calls(workplace)
+    assert len(set(made)) == 27 + 18
+    assert len(made) <= 27 + 18 + 1  # the run that was killed was made again
+
+
+def test_an_image_task_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ["task.epochs=1", "task.width=2", "x_steps=[-1,1]", "y_steps=[-1,0]", "seeds=1"]
+    ended = command("slices", "y=batch_size", *short)
+    assert ended.code == 0, ended.err
+    assert "6 of 6 cells" in ended.out
+    assert "batch_size=8 " in ended.out
+    status = command("status")
+    assert status.code == 2
+    assert "is a slice; look at it with python -m flatdirs.slices" in status.err
+
+
+MISTAKES = [
+    (["y=learning_rate"], "x=learning_rate and y=learning_rate must be two hyperparameters; change y"),
+    (["y=dropout"], "y=dropout is not a hyperparameter of the start"),
+    (["x_steps=[1,3]"], "x_steps=[1, 3] must run from at most 0 to at least 0; change x_steps"),
+    (["x_steps=[0,0]"], "change x_steps"),
+    (["x_steps=3"], "x_steps=3 must be two whole numbers such as [-3,3]; change x_steps"),
+    (["y=one_minus_momentum", "y_steps=[-1,4]"], "takes one_minus_momentum to 1.6, above 1; change y_steps"),
+    (["y=batch_size", "y_steps=[-5,0]"], "change y_steps or step"),
+    (["y=batch_size", "y_steps=[0,6]"], "batch_size=1024 must be at most 300"),
+    (["step=1"], "step=1 must be above 1; change step"),
+    (["seeds=0"], "seeds=0 must be 1 or more; change seeds"),
+    (["start.weight_decay=0"], "weight_decay=0 in the centre has no logarithm; change start.weight_decay"),
+    (["direction=minimize"], "direction=minimize does not suit task=digits"),
+    (["budget=-1"], "budget=-1 must be 0 or more; change budget"),
+    (["study=a/b"], "study='a/b' must be a plain name"),
+    (["chart=sgd"], "chart"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "words"), MISTAKES, ids=[" ".join(overrides) for overrides, _ in MISTAKES])
+def test_a_mistake_is_one_sentence(
+    overrides: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = command("slices", *overrides)
+    assert ended.code == 2
+    assert words in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_another_slice_under_the_same_name_is_refused(workplace: Path, command: Command) -> None:
+    assert command("slices", *hill(workplace, "budget=1", "study=one")).code == 0
+    ended = command("slices", *hill(workplace, "budget=1", "study=one", "start.momentum=0.5"))
+    assert ended.code == 2
+    assert "start.momentum=0.9, not 0.5" in ended.err
