@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatdirs.report.heatmap import describe, draw_slice, read_cells, write_cells
+from flatdirs.report.heatmap import describe, read_cells, write_cells, write_slice
 from flatdirs.slicing.grid import Axis, Grid, Key, Run, by_cell, mean_score, runs_left, wanted
 from flatdirs.slicing.ridge import fit_ridge, pooled_spread
 from tests.conftest import Ended, calls, module_of, own_function, spawn
@@ -138,9 +138,9 @@ def test_too_few_rows_have_no_ridge(tmp_path: Path) -> None:
     runs = finished(slice_, ridge_of(-1, 0.1, 2.0))
     assert fit_ridge(slice_, runs) is None
     assert "no ridge" in describe(slice_, runs, "%")
-    draw_slice(tmp_path / "a.png", slice_, runs, "%")
-    draw_slice(tmp_path / "b.png", slice_, [], "%")  # before the first run
-    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+    for made in (runs, []):  # [] as before the first run
+        files = write_slice(tmp_path, slice_, made, "%")
+        assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_spread_is_pooled_over_cells() -> None:

@@ -21,6 +21,7 @@ from flatdirs.slicing.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FIELDS = ("x_step", "y_step", "x", "y", "seed", "value", "diverged", "seconds")
 LABELS = {
@@ -37,7 +38,7 @@ def write_slice(
     """Write cells.csv and slice.png into a folder; their paths."""
     files = [folder / "cells.csv", folder / "slice.png"]
     write_cells(files[0], grid, runs)
-    draw_slice(files[1], grid, runs, unit, maximize, floor)
+    slice_figure(grid, runs, unit, maximize, floor).savefig(files[1], dpi=110)
     return files
 
 
@@ -113,10 +114,10 @@ def _shown(interval: Interval, digits: int = 2) -> str:
     return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"
 
 
-def draw_slice(
-    path: Path, grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
-) -> None:
-    """The heat map as a picture."""
+def slice_figure(
+    grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
+) -> Figure:
+    """The heat map as a matplotlib figure, for a file or a notebook."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
@@ -152,7 +153,7 @@ def draw_slice(
         ax=axes,
         label=f"mean over seeds{', ' + unit if unit else ''} ({bound} at {low if maximize else high:.4g})",
     )
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    return figure
 
 
 def cell_means(runs: Sequence[Run]) -> dict[Cell, float]:

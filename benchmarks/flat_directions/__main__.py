@@ -1,0 +1,63 @@
+"""Write the raw files of the slices that run.sh made, then draw them.
+
+python -m benchmarks.flat_directions          # studies → raw files (where there are studies) → README.md and pictures
+python -m benchmarks.flat_directions --draw   # raw files → README.md and pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from benchmarks.flat_directions.page import HERE, SLICES, results
+from flatdirs.report.heatmap import write_cells
+from flatdirs.slicing.grid import Axis, Grid
+
+WHERE = {"weight_decay": ((-5, 4), (-3, 3)), "one_minus_momentum": ((-5, 4), (-3, 3)), "batch_size": ((-4, 5), (-2, 4))}
+NOT_TOLD = ("accuracies", "seeds", "seconds", "steps", "host")
+
+
+def export(name: str) -> None:
+    """One study's cells and facts."""
+    import optuna
+
+    from flatdirs.slicing.sampler import read_runs
+    from flatdirs.storages import open_storage
+    from flatdirs.trials import IDENTITY, PROVENANCE, Trials
+
+    storage = open_storage("journal", HERE / "studies" / name)
+    study = optuna.load_study(study_name=name, storage=storage)
+    stored, center = Trials(study, True, 60.0).trials(), study.user_attrs[IDENTITY]["start"]
+    x, y = WHERE[name]
+    middle = 1 - center["momentum"] if name == "one_minus_momentum" else center[name]
+    grid = Grid(
+        Axis("learning_rate", center["learning_rate"], 2.0, *x), Axis(name, middle, 2.0, *y, name == "batch_size")
+    )
+    write_cells(HERE / f"{name}.csv", grid, read_runs(stored))
+    provenance = next(trial.user_attrs[PROVENANCE] for trial in reversed(stored) if PROVENANCE in trial.user_attrs)
+    facts = {
+        "x": asdict(grid.x),
+        "y": asdict(grid.y),
+        "seeds": grid.seeds,
+        "near": grid.near,
+        "center": center,
+        "provenance": {key: value for key, value in provenance.items() if key not in NOT_TOLD},
+    }
+    (HERE / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Export what there is, unless told only to draw; then draw."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.flat_directions")
+    parser.add_argument("--draw", action="store_true", help="draw from the raw files here, read no study")
+    if not parser.parse_args().draw:
+        for name in SLICES:
+            if (HERE / "studies" / name / "journal.log").is_file():
+                export(name)
+    for file, content in results().items():
+        (HERE / file).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+if __name__ == "__main__":
+    main()
