@@ -170,13 +170,15 @@ def _start_overrides(path: str) -> list[str]:
 
 
 def _file_overrides(path: str, key: str) -> list[str]:
-    """A YAML file as overrides: the task's group first, then every leaf."""
+    """A YAML file as overrides: the choice of every group first, then every leaf."""
     values = _read_yaml(path, key)
-    task = values.get("task")
     overrides = []
-    if isinstance(task, Mapping):  # every key of it follows, so any image task can stand in for one of another name
-        known = _choices("task")
-        overrides = [f"task={task.get('name') if task.get('name') in known else known[known.index('digits')]}"]
+    for group in _groups("train"):
+        if isinstance(values.get(group), Mapping) and "name" in values[group]:
+            name = values[group]["name"]
+            if group == "task" and name not in _choices(group):
+                name = "digits"  # every key follows, so any image task can stand in for one of another name
+            overrides.append(f"{group}={_quoted(name)}")
     return overrides + [f"{name}={_quoted(value)}" for name, value in _leaves(values)]
 
 

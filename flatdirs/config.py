@@ -19,7 +19,9 @@ from flatdirs.errors import ConfigError
 from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, Objective
 from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
 from flatdirs.search import SEARCHES, Rules, chart_of
+from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import TrainConfig
+from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
 T = TypeVar("T")
@@ -84,12 +86,35 @@ def _known_keys(prefix: str, known: set[str]) -> str:
     return f"the keys are {', '.join(prefix + key for key in sorted(known))}"
 
 
+def read_named(kinds: Mapping[str, type[T]], group: str, settings: Mapping[str, Any]) -> T:
+    """What a group's key `name` stands for, made from its other keys. Raises ConfigError naming the key."""
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{group}={settings} must be one of {', '.join(kinds)}; change {group}")
+    name = read_choice(f"{group}.name", settings.get("name"), tuple(kinds))
+    return read_dataclass(kinds[name], {key: settings[key] for key in settings if key != "name"}, f"{group}.")
+
+
+def read_schedule(settings: Mapping[str, Any]) -> Schedule:
+    """The schedule group."""
+    return read_named(SCHEDULES, "schedule", settings)
+
+
+def read_optimizer(settings: Mapping[str, Any]) -> Optimizer:
+    """The optimizer group."""
+    return read_named(OPTIMIZERS, "optimizer", settings)
+
+
 def read_value(hint: Any, value: Any, key: str) -> Any:
-    """One value of a plain type (int, float, bool, str, or one of them or None). Raises ConfigError naming the key."""
+    """One value of a plain type (int, float, bool, str, tuples of them, or one of these or None).
+
+    Raises ConfigError naming the key.
+    """
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and types.NoneType in options:
         return None
     wanted = next(option for option in options if option is not types.NoneType)
+    if typing.get_origin(wanted) is tuple:
+        return _read_tuple(typing.get_args(wanted), value, key)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if wanted is float and number and math.isfinite(value):
         return float(value)
@@ -102,6 +127,16 @@ def read_value(hint: Any, value: Any, key: str) -> Any:
     raise ConfigError(f"{key}={value} must be {KINDS[wanted]}; change {key}")
 
 
+def _read_tuple(hints: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
+    """A list as tuple[kind, ...] or tuple[kind, kind]."""
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{key}={value} must be a list; change {key}")
+    kinds = [hints[0]] * len(value) if hints[-1] is Ellipsis else list(hints)
+    if len(kinds) != len(value):
+        raise ConfigError(f"{key} has {value} where {len(kinds)} values belong; change {key}")
+    return tuple(read_value(kind, item, key) for kind, item in zip(kinds, value, strict=True))
+
+
 def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     """A whole `tune` configuration."""
     task = read_task(settings["task"])
@@ -112,12 +147,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     if seed >= 2**31:
         raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
     plan = _plan(settings, task, seed)
-    if isinstance(objective, CallableObjective):
-        objective.check(plan.lattice.chart.hyperparameters, plan.lattice.chart.free)
-    elif not maximize:
-        raise ConfigError(
-            f"direction=minimize does not suit task={task.name}, whose accuracy is to rise; drop direction"
-        )
+    _check_fit(objective, plan.lattice.chart, maximize)
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
     return TuneConfig(
@@ -130,7 +160,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         maximize=maximize,
         repeats=repeats,
         live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
-        identity=_identity(task, data, plan, maximize, repeats),
+        identity=_identity(objective, data, plan, maximize, repeats),
         task=task,
         data=data,
     )
@@ -142,19 +172,12 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     if not isinstance(task, ImageTask):
         raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
     data = read_dataclass(DataConfig, settings["data"], "data.")
-    plain = {key: settings[key] for key in ("learning_rate", "momentum", "weight_decay", "seed", "batch_size")}
-    plain |= {key: settings[key] for key in ("device", "precision", "threads")}
-    hints: dict[str, Any] = {
-        "learning_rate": float,
-        "momentum": float,
-        "weight_decay": float,
-        "seed": int,
-        "batch_size": int | None,
-    }
-    hints |= {"device": str, "precision": str, "threads": int | None}
-    return TrainConfig(
-        task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()}
-    )
+    optimizer = read_optimizer(settings["optimizer"])
+    hints: dict[str, Any] = dict.fromkeys(optimizer.hyperparameters, float)  # the other's momentum is left alone
+    hints |= {"seed": int, "batch_size": int | None, "device": str, "precision": str, "threads": int | None}
+    plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
+    schedule = read_schedule(settings["schedule"])
+    return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **{"momentum": None, **plain})
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
@@ -180,11 +203,38 @@ def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def read_objective(task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]) -> Objective:
+def read_objective(
+    task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]
+) -> ImageObjective | CallableObjective:
+    schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
     if isinstance(task, CallableTask):
+        for key, value, default in (("schedule", schedule, Triangle()), ("optimizer", optimizer, Sgd())):
+            if value != default:
+                raise ConfigError(
+                    f"{key}={value.name} does not reach task={task.name}, whose function has its own; drop {key}"
+                )
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
-    return ImageObjective(task, data, str(settings["device"]), str(settings["precision"]), threads)
+    device, precision = str(settings["device"]), str(settings["precision"])
+    return ImageObjective(task, data, device, precision, threads, schedule, optimizer)
+
+
+def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart, maximize: bool) -> None:
+    """Raise ConfigError unless the objective takes what the chart moves, in the direction asked for."""
+    if isinstance(objective, CallableObjective):
+        return objective.check(chart.hyperparameters, chart.free)
+    objective.check(chart.hyperparameters)
+    if not maximize:
+        raise ConfigError(
+            f"direction=minimize does not suit task={objective.task.name}, whose accuracy is to rise; drop direction"
+        )
+    tied = any({"learning_rate", "batch_size"} <= set(axis.exponents) for axis in chart.axes)
+    if tied and objective.optimizer.rate_per_images is not None:
+        raise ConfigError(
+            f"optimizer.rate_per_images={objective.optimizer.rate_per_images} scales the rate with the batch, which "
+            f"chart {chart.name} does already; set optimizer.rate_per_images=null"
+        )
+    return None
 
 
 def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchPlan:
@@ -266,11 +316,12 @@ def read_study_name(name: Any) -> str:
 
 
 def _identity(
-    task: ImageTask | CallableTask, data: DataConfig, plan: SearchPlan, maximize: bool, repeats: int
+    objective: ImageObjective | CallableObjective, data: DataConfig, plan: SearchPlan, maximize: bool, repeats: int
 ) -> dict[str, Any]:
     """What must not change while a study goes on; the keys read like the command line's."""
     return {
-        "task": asdict(task),
+        "task": asdict(objective.task),
+        **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
         "data": {"evaluate": data.evaluate},
         **plan_identity(plan),
         "direction": "maximize" if maximize else "minimize",

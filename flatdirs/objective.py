@@ -14,7 +14,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from flatdirs.errors import ConfigError, FlatdirsError, ObjectiveError
 from flatdirs.provenance import provenance
 from flatdirs.search.outcome import State
+from flatdirs.training.optimizer import Optimizer, Sgd, describe_optimizer
+from flatdirs.training.schedule import Schedule, Triangle, describe_schedule
 from flatdirs.training.task import DataConfig, ImageTask
 
 if TYPE_CHECKING:
@@ -86,7 +88,13 @@ class ImageObjective:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    schedule: Schedule = field(default_factory=Triangle)
+    optimizer: Optimizer = field(default_factory=Sgd)
     unit: str = "%"
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that the run is too short for."""
+        self.schedule.check(self.task.epochs)
 
     @property
     def total(self) -> int | None:
@@ -94,29 +102,41 @@ class ImageObjective:
         return self.task.epochs
 
     def config(self, hyperparameters: Mapping[str, float], seed: int, final: bool = False) -> TrainConfig:
-        """The trainer's configuration of one run. Raises ConfigError for hyperparameters SGD does not have."""
+        """The trainer's configuration of one run. Raises ConfigError for what the optimizer does not take."""
         from flatdirs.training.loop import TrainConfig
 
-        known = {"learning_rate", "momentum", "weight_decay", "batch_size"}
-        if unknown := set(hyperparameters) - known:
-            raise ConfigError(
-                f"the trainer of task {self.task.name} has no {', '.join(sorted(unknown))}; change chart to sgd, "
-                f"sgd_batch or sgd_plain"
-            )
+        self.check(hyperparameters)
         data = replace(self.data, evaluate="final") if final and self.data.evaluate == "validation" else self.data
         batch_size = hyperparameters.get("batch_size")
         return TrainConfig(
             task=self.task,
             data=data,
             learning_rate=hyperparameters["learning_rate"],
-            momentum=hyperparameters["momentum"],
+            momentum=hyperparameters.get("momentum"),
+            beta1=hyperparameters.get("beta1"),
             weight_decay=hyperparameters["weight_decay"],
             batch_size=None if batch_size is None else int(batch_size),
             seed=seed,
             device=self.device,
             precision=self.precision,
             threads=self.threads,
+            schedule=self.schedule,
+            optimizer=self.optimizer,
         )
+
+    def recipe(self) -> dict[str, Any]:
+        """Schedule and optimizer as plain mappings, for a study's identity and for best.yaml."""
+        return {"schedule": describe_schedule(self.schedule), "optimizer": describe_optimizer(self.optimizer)}
+
+    def check(self, hyperparameters: Iterable[str]) -> None:
+        """Raise ConfigError unless these, with or without a batch size, are what the optimizer takes."""
+        given, needed = {*hyperparameters} - {"batch_size"}, {*self.optimizer.hyperparameters}
+        for names, problem in ((given - needed, "has no"), (needed - given, "needs")):
+            if names:
+                raise ConfigError(
+                    f"optimizer={self.optimizer.name} {problem} {', '.join(sorted(names))}; change chart or optimizer "
+                    f"to fit (chart=adamw goes with optimizer=adamw; sgd, sgd_batch, sgd_plain with sgd)"
+                )
 
     def measure(
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
@@ -313,7 +333,7 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
     last = results[-1]
     return Measurement(
         "diverged" if diverged else "finished",
-        statistics.fmean(result.epochs[-1].accuracy for result in results),  # measured, diverged or not
+        statistics.fmean(result.returned.accuracy for result in results),  # measured, diverged or not
         loss if math.isfinite(loss) else None,
         all(result.at_chance for result in results),
         sum(result.seconds for result in results),

@@ -182,7 +182,7 @@ def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
     path = study_folder(config.output, config.study) / "best.yaml"
     settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
     if isinstance(config.objective, ImageObjective):
-        settings["data"] = asdict(config.data)
+        settings |= {**config.objective.recipe(), "data": asdict(config.data)}
         settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads")}
     write_winner(folder / path.name, path, config, best, settings)
     return path

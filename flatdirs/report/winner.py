@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from flatdirs.objective import ImageObjective
 from flatdirs.paths import conf_folder
 from flatdirs.report.rows import Winner
 from flatdirs.report.tables import overrides, value_text
+
+USUAL = {"chart": "chart=sgd", "schedule": "schedule=triangle", "optimizer": "optimizer=sgd"}
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -43,7 +46,8 @@ def next_commands(config: TuneConfig, path: Path) -> list[str]:
     if function := getattr(config.task, "function", None):
         task = f"task=callable task.function={shlex.quote(function)}"
         return [f"python -m flatdirs.tune {task} start={file} study=another"]
-    again = f"python -m flatdirs.tune task={config.task.name} start={file} study=another"
+    words = [f"task={config.task.name}", *_chart_words(config), *_recipe_words(config), f"start={file}"]
+    again = f"python -m flatdirs.tune {' '.join(words)} study=another"
     return [f"python -m flatdirs.train --config-file {file}", again]
 
 
@@ -52,18 +56,44 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
 
     None for a task that is not in conf/task under its own name; best.yaml works for those too.
     """
-    file = conf_folder() / "task" / f"{config.task.name}.yaml"
-    if not file.is_file():
+    if not _is_option("task", config.task.name):
         return None
-    usual = yaml.safe_load(file.read_text(encoding="utf-8"))
-    settings = {f"task.{key}": value for key, value in asdict(config.task).items() if usual.get(key) != value}
-    settings |= {f"data.{key}": value for key, value in asdict(config.data).items()}
+    settings = {f"data.{key}": value for key, value in asdict(config.data).items()}
     settings |= {key: getattr(config.objective, key) for key in ("precision", "threads")}
     usual = {"data.path": None, "data.download": False, "data.evaluate": "validation", "precision": "auto"}
     changed = [f"{key}={_typed(value)}" for key, value in settings.items() if value != usual.get(key)]
     seed = [f"seed={config.plan.seed}"] if config.plan.seed else []
+    task = _group_words("task", asdict(config.task))
     line = [shlex.quote(word) for word in [*changed, *seed]]
-    return " ".join([f"task={config.task.name}", overrides(found.hyperparameters), *line])
+    return " ".join([task[0], overrides(found.hyperparameters), *task[1:], *_recipe_words(config), *line])
+
+
+def _recipe_words(config: TuneConfig) -> list[str]:
+    """Schedule and optimizer as words of a command line, where they are not the usual ones."""
+    if not isinstance(config.objective, ImageObjective):
+        return []
+    words = []
+    for group, settings in config.objective.recipe().items():
+        found = _group_words(group, settings)
+        words += found if found != [USUAL[group]] else []
+    return words
+
+
+def _chart_words(config: TuneConfig) -> list[str]:
+    """The chart by its name, where it is one of conf/chart and not the usual one."""
+    name = config.plan.lattice.chart.name.removesuffix("-raw")
+    return [f"chart={name}"] if f"chart={name}" != USUAL["chart"] and _is_option("chart", name) else []
+
+
+def _group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
+    """A group's choice, then its keys that differ from the file of that choice, quoted for a shell."""
+    usual = yaml.safe_load((conf_folder() / group / f"{settings['name']}.yaml").read_text(encoding="utf-8"))
+    changed = [f"{group}.{key}={_typed(value)}" for key, value in settings.items() if usual.get(key) != value]
+    return [f"{group}={settings['name']}", *(shlex.quote(word) for word in changed)]
+
+
+def _is_option(group: str, name: str) -> bool:
+    return (conf_folder() / group / f"{name}.yaml").is_file()
 
 
 def _typed(value: Any) -> str:

@@ -39,15 +39,15 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     x, y = str(settings["x"]), str(settings["y"])
     if x.removeprefix(AT_MOST_ONE) == y.removeprefix(AT_MOST_ONE):
         raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y")
-    center = _center(settings["start"], task, (x, y))
+    center = _center(settings["start"], objective, (x, y))
     grid = Grid(
         _axis("x", settings, center),
         _axis("y", settings, center),
-        _at_least(settings, "seeds", 1),
-        _at_least(settings, "near", 0),
+        read_integer(settings, "seeds", 1),
+        read_integer(settings, "near", 0),
     )
     _try_corners(grid, center, objective)
-    budget = settings["budget"]
+    budget, seed = settings["budget"], read_integer(settings, "seed", 0)
     name = settings["study"] or f"{task.name}-{y}-against-{x}"
     return SliceConfig(
         study=read_study_name(name),
@@ -57,35 +57,34 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
         center=center,
         objective=objective,
         task=task.name,
-        seed=read_integer(settings, "seed", 0),
+        seed=seed,
         maximize=maximize,
         budget=None if budget is None else read_integer(settings, "budget", 0),
         floor=read_value(float | None, settings["floor"], "floor"),
         identity={
             "slice": {"x": x, "y": y, "step": grid.x.factor},
             "task": asdict(task),
+            **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
             "data": {"evaluate": data.evaluate},
             "start": center,
-            "seed": settings["seed"],
+            "seed": seed,
             "direction": "maximize" if maximize else "minimize",
         },
     )
 
 
-def _at_least(settings: Mapping[str, Any], key: str, least: int) -> int:
-    return read_integer(settings, key, least)
-
-
-def _center(start: Mapping[str, Any], task: Any, axes: tuple[str, str]) -> dict[str, float]:
+def _center(start: Mapping[str, Any], objective: Objective, axes: tuple[str, str]) -> dict[str, float]:
     """The hyperparameters of the start that the task's runs take, and those of the axes."""
     wanted = {name.removeprefix(AT_MOST_ONE) for name in axes}
     center: dict[str, float] = {}
     for name, value in start.items():
-        if value is None and name == "batch_size" and isinstance(task, ImageTask):
-            value = task.batch_size  # noqa: PLW2901
-        if value is None or (name == "beta1" and name not in wanted):
-            continue
-        center[name] = read_value(int if name in WHOLE else float, value, f"start.{name}")
+        if isinstance(objective, ImageObjective):
+            taken = name in (*objective.optimizer.hyperparameters, *WHOLE)
+            value = objective.task.batch_size if value is None and name == "batch_size" else value  # noqa: PLW2901
+        else:
+            taken = name != "beta1" or name in wanted
+        if taken and value is not None:
+            center[name] = read_value(int if name in WHOLE else float, value, f"start.{name}")
     for axis, name in zip(("x", "y"), axes, strict=True):
         if name.removeprefix(AT_MOST_ONE) not in center:
             raise ConfigError(

@@ -27,8 +27,6 @@ from flatdirs.training.device import DTYPES, cpu_threads, device_name, resolve_d
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, set_learning_rate
 from flatdirs.training.records import Epoch, TrainConfig, TrainResult
-from flatdirs.training.schedule import triangle
-from flatdirs.training.task import ImageTask
 
 __all__ = ["Epoch", "TrainConfig", "TrainResult", "expected_seconds", "train"]
 
@@ -44,7 +42,12 @@ class _Run:
         self.config, self.dataset, self.device, self.precision = config, dataset, device, precision
         self.model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device)
         self.optimizer = build_optimizer(
-            self.model.parameters(), config.learning_rate, config.momentum, config.weight_decay, device
+            self.model.parameters(),
+            config.peak_rate,
+            config.momentum_in_force,
+            config.weight_decay,
+            device,
+            config.optimizer,
         )
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
@@ -56,8 +59,8 @@ class _Run:
 
     def rate(self, step: int) -> float:
         """The learning rate of `step`."""
-        multiplier = triangle(step, self.config.total_steps, self.config.task.warmup_fraction)
-        return self.config.learning_rate * multiplier
+        config = self.config
+        return config.peak_rate * config.schedule.multiplier(step, config.total_steps, config.steps_per_epoch)
 
     def train_epoch(self) -> Tensor:
         """Every step of one epoch; the sum of their losses, still on the device. One bad loss makes the sum bad."""
@@ -131,7 +134,8 @@ def train(
 
     `on_epoch` is called after each epoch, the diverged one included; what it raises passes through, which is how a
     caller prunes. A run diverges when a loss is not finite, or when an epoch that starts after the warm-up has a mean
-    training loss above twice that of guessing; it then ends with that epoch.
+    training loss above twice that of guessing; it then ends with that epoch. With a schedule that restarts, the result
+    is that of the end of the last finished phase, though the run goes on to its last epoch.
 
     Raises:
         ConfigError: the device is not there.
@@ -141,22 +145,30 @@ def train(
     precision = resolve_precision(config.precision, device)
     epochs: list[Epoch] = []
     diverged = False
+    returned = config.schedule.returned_epoch(config.task.epochs)
+    weights: dict[str, Tensor] = {}
     with cpu_threads(config.cpu_threads) as threads:
         dataset = load(config.task, config.data, device)
         begin = time.perf_counter()
         run = _Run(config, dataset, device, precision)
         while len(epochs) < config.task.epochs and not diverged:
             epochs.append(run.epoch(len(epochs) + 1))
-            diverged = _has_diverged(epochs[-1], config.task)
+            diverged = _has_diverged(epochs[-1], config)
+            if keep_model and len(epochs) == returned < config.task.epochs:
+                weights = {name: value.clone() for name, value in run.model.state_dict().items()}
             if on_epoch is not None:
                 on_epoch(epochs[-1])
         seconds = time.perf_counter() - begin
-    accuracy = 0.0 if diverged else epochs[-1].accuracy
+    if weights and not diverged:
+        run.model.load_state_dict(weights)
+    judged = epochs[-1] if diverged else epochs[returned - 1]
+    accuracy = 0.0 if diverged else judged.accuracy
     return TrainResult(
         diverged=diverged,
         epochs=tuple(epochs),
+        returned_epoch=judged.number,
         accuracy=accuracy,
-        loss=math.inf if diverged else epochs[-1].loss,
+        loss=math.inf if diverged else judged.loss,
         at_chance=accuracy <= chance_ceiling(dataset.classes, len(dataset.held_out)),
         seconds=seconds,
         device=f"{device} ({device_name(device)})",
@@ -167,12 +179,12 @@ def train(
     )
 
 
-def _has_diverged(epoch: Epoch, task: ImageTask) -> bool:
+def _has_diverged(epoch: Epoch, config: TrainConfig) -> bool:
     """A loss that is not finite, or, past the warm-up, one worse than twice guessing's."""
     if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.loss)):
         return True
-    after_warmup = epoch.number - 1 >= task.warmup_fraction * task.epochs
-    return after_warmup and epoch.train_loss > DIVERGED_LOSS * math.log(task.classes)
+    after_warmup = epoch.number - 1 >= config.schedule.warmup(config.task.epochs)
+    return after_warmup and epoch.train_loss > DIVERGED_LOSS * math.log(config.task.classes)
 
 
 def chance_ceiling(classes: int, images: int) -> float:

@@ -1,18 +1,133 @@
-"""Stochastic gradient descent with Nesterov momentum and coupled weight decay, in PyTorch's convention.
+"""The update rule of a run: SGD with momentum, or AdamW; each a small class, one file of conf/optimizer/.
 
-    g = ∇(mean loss over the batch) + α·w        v = ρ·v + g        w −= λ·(g + ρ·v)
+    sgd     g = ∇(mean loss over the batch) + α·w      v = ρ·v + g      w −= λ·(g + ρ·v)      (λ·v without nesterov)
+    adamw   m = β₁·m + (1−β₁)·g      s = β₂·s + (1−β₂)·g²      w −= λ·(m̂/(√ŝ + ε) + α·w)
 
-This is the source's optimizer (reference/004), λ and α as it quotes them. All parameters decay, batch norm's included.
+SGD is the source's (reference/004), λ and α as it quotes them and PyTorch has them: the decay is part of the gradient.
+AdamW's is decoupled from it (Loshchilov and Hutter, arXiv 1711.05101). All parameters decay, batch norm's included,
+unless `no_decay` spares biases and norms.
 
-The fused kernel does the whole update in one call. At width 8 on two cores it was never slower than `foreach`, and both
-beat the loop over parameters; with fp16 it lets a gradient scaler skip a step without asking the device.
+The classes know nothing of torch; it is imported where an optimizer is built. The fused kernel does the whole update in
+one call. At width 8 on two cores it was never slower than `foreach`, and both beat the loop over parameters; with fp16
+it lets a gradient scaler skip a step without asking the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
+from flatdirs.errors import ConfigError
+from flatdirs.training.task import require_boolean, require_integer, require_number
+
+if TYPE_CHECKING:
+    import torch
+
+ParameterGroup = dict[str, Any]  # torch's: "params" and what holds for them
+
+
+@dataclass(frozen=True)
+class Optimizer(ABC):
+    """What the update rules share.
+
+    `no_decay`: biases and norms (parameters of one dimension) do not decay. `rate_per_images`: the learning rate is
+    meant per so many images instead of per batch, the linear scaling rule (reference/002). `momentum_name` is what the
+    rule calls its momentum: that key of a TrainConfig is its own, the other stays None.
+
+    Raises:
+        ConfigError: a value that no run could use; the sentence names the key.
+    """
+
+    name: ClassVar[str]
+    momentum_name: ClassVar[str]
+    no_decay: bool = False
+    rate_per_images: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        require_boolean("optimizer.no_decay", self.no_decay)
+        if self.rate_per_images is not None:
+            require_integer("optimizer.rate_per_images", self.rate_per_images, 1)
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """What a run must be given besides its batch size."""
+        return ("learning_rate", self.momentum_name, "weight_decay")
+
+    def peak_rate(self, learning_rate: float, images_per_step: int) -> float:
+        """The highest rate of a run with batches of N = `images_per_step`: λ, or λ·N/rate_per_images."""
+        return learning_rate if self.rate_per_images is None else learning_rate * images_per_step / self.rate_per_images
+
+    @abstractmethod
+    def build(
+        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+    ) -> torch.optim.Optimizer:
+        """Torch's optimizer for `groups`, which bring their own weight decay."""
+
+
+@dataclass(frozen=True)
+class Sgd(Optimizer):
+    """Stochastic gradient descent with coupled decay; `nesterov` False: the plain heavy ball."""
+
+    name: ClassVar[str] = "sgd"
+    momentum_name: ClassVar[str] = "momentum"
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        super().__post_init__()
+        require_boolean("optimizer.nesterov", self.nesterov)
+
+    def build(
+        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+    ) -> torch.optim.Optimizer:
+        """Nesterov only where there is momentum, as torch demands.
+
+        Velocities begin as zeros, not as torch makes them at the first step: a fused first step that gradient scaling
+        skips would leave them uninitialised.
+        """
+        import torch
+
+        optimizer = torch.optim.SGD(
+            groups, lr=learning_rate, momentum=momentum, nesterov=self.nesterov and momentum > 0, fused=_fused(device)
+        )
+        if momentum > 0:
+            for parameter in (parameter for group in groups for parameter in group["params"]):
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
+
+
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled decay: each step takes the part λα off a weight, whatever its gradient."""
+
+    name: ClassVar[str] = "adamw"
+    momentum_name: ClassVar[str] = "beta1"
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        super().__post_init__()
+        require_number("optimizer.beta2", self.beta2, 0, 1)
+        if self.beta2 == 1:
+            raise ConfigError("optimizer.beta2=1 never forgets and never learns; change optimizer.beta2")
+        require_number("optimizer.epsilon", self.epsilon, 0)
+
+    def build(
+        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+    ) -> torch.optim.Optimizer:
+        """`momentum` is β₁."""
+        import torch
+
+        return torch.optim.AdamW(
+            groups, lr=learning_rate, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device)
+        )
+
+
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.name: kind for kind in (Sgd, AdamW)}
 
 
 def build_optimizer(
@@ -21,28 +136,32 @@ def build_optimizer(
     momentum: float,
     weight_decay: float,
     device: torch.device,
-) -> torch.optim.SGD:
-    """SGD for `parameters` living on `device`; Nesterov only where there is momentum, as torch demands.
+    optimizer: Optimizer | None = None,
+) -> torch.optim.Optimizer:
+    """The update rule `optimizer` (None: SGD with Nesterov momentum) for `parameters` living on `device`.
 
-    Velocities begin as zeros, not as torch makes them at the first step: a fused first step that gradient scaling skips
-    would leave them uninitialised.
+    `momentum` is ρ, or β₁ where the rule calls it so.
     """
-    parameters = list(parameters)
-    optimizer = torch.optim.SGD(
-        parameters,
-        lr=learning_rate,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        nesterov=momentum > 0,
-        fused=True if device.type in ("cpu", "cuda") else None,
-    )
-    if momentum > 0:
-        for parameter in parameters:
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
+    optimizer = Sgd() if optimizer is None else optimizer
+    decaying: list[torch.nn.Parameter] = []
+    spared: list[torch.nn.Parameter] = []
+    for parameter in parameters:
+        (spared if optimizer.no_decay and parameter.ndim <= 1 else decaying).append(parameter)
+    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return optimizer.build([group for group in groups if group["params"]], learning_rate, momentum, device)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
     """Give every parameter group the rate for the next step."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
+
+
+def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """The plain mapping that a file of conf/optimizer/ holds, for a study and for best.yaml to keep."""
+    return {"name": optimizer.name, **asdict(optimizer)}
+
+
+def _fused(device: torch.device) -> bool | None:
+    """Whether torch has the one-call kernel for `device`; None leaves the choice to torch."""
+    return True if device.type in ("cpu", "cuda") else None

@@ -6,10 +6,12 @@ Kept apart from loop.py, which imports them on, so that a configuration can be b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
+from flatdirs.training.optimizer import Optimizer, Sgd
+from flatdirs.training.schedule import Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask, require_integer
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 class TrainConfig:
     """All that a run depends on.
 
-    Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None the task's,
+    Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
+    not have stays None. `batch_size` None takes the task's, `threads` None the task's,
     and where that has none either, torch's own choice.
 
     Raises:
@@ -30,20 +33,22 @@ class TrainConfig:
     task: ImageTask
     data: DataConfig
     learning_rate: float
-    momentum: float
+    momentum: float | None
     weight_decay: float
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    beta1: float | None = None
+    schedule: Schedule = field(default_factory=Triangle)
+    optimizer: Optimizer = field(default_factory=Sgd)
 
     def __post_init__(self) -> None:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError(f"learning_rate={self.learning_rate} must be finite and above 0; change learning_rate")
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"momentum={self.momentum} must lie in [0, 1); change momentum")
+        self._check_momentum()
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
         require_integer("seed", self.seed, 0, 2**62)
@@ -56,6 +61,32 @@ class TrainConfig:
                 f"{key}=1 leaves batch norm a single value per channel at task.image_size={self.task.image_size}; set "
                 f"{key} to 2 or more"
             )
+        self.schedule.check(self.task.epochs)
+
+    def _check_momentum(self) -> None:
+        """The optimizer's own momentum must be there and in range; another optimizer's must not."""
+        own = self.optimizer.momentum_name
+        for name in ("momentum", "beta1"):
+            value = getattr(self, name)
+            if name != own and value is not None:
+                raise ConfigError(
+                    f"optimizer={self.optimizer.name} has no {name}; leave {name} out or change optimizer"
+                )
+            if name == own and value is None:
+                raise ConfigError(f"optimizer={self.optimizer.name} needs {name}; set {name}=…")
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(f"{name}={value} must lie in [0, 1); change {name}")
+
+    @property
+    def momentum_in_force(self) -> float:
+        """The optimizer's own momentum, ρ or β₁."""
+        value: float = getattr(self, self.optimizer.momentum_name)
+        return value
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate where the schedule's multiplier is 1."""
+        return self.optimizer.peak_rate(self.learning_rate, self.images_per_step)
 
     @property
     def images_per_step(self) -> int:
@@ -104,14 +135,16 @@ class Epoch:
 class TrainResult:
     """What a run came to.
 
-    `accuracy` (percent) and `loss` are the last epoch's on the held-out images; a diverged run has 0.0 and infinity,
-    never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard deviations above
-    guessing. `seconds` runs from building the network to the last evaluation, without loading data. `steps` counts the
-    optimizer steps taken. `model` is None unless asked for.
+    `accuracy` (percent), `loss` and `model` are those at the end of epoch number `returned_epoch`: the last one, but
+    with a schedule that restarts the end of the last finished phase. A diverged run, whenever it blew up, has 0.0 and
+    infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
+    deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data.
+    `steps` counts the optimizer steps taken. `model` is None unless asked for.
     """
 
     diverged: bool
     epochs: tuple[Epoch, ...]
+    returned_epoch: int
     accuracy: float
     loss: float
     at_chance: bool
@@ -121,3 +154,8 @@ class TrainResult:
     threads: int
     steps: int
     model: nn.Module | None
+
+    @property
+    def returned(self) -> Epoch:
+        """What was measured at the end of `returned_epoch`."""
+        return self.epochs[self.returned_epoch - 1]

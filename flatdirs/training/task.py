@@ -4,11 +4,12 @@
 frozen, know nothing of torch, and refuse values that no run could use, so that a wrong key is a sentence at once and
 not a traceback minutes later. Whether the images themselves exist and fit is data.py's question.
 
-Source of the defaults (width 64, batch 512, 24 epochs, warm-up over the first 5 of 24): reference/004.
+Source of the numbers of task=cifar10 (width 64, batch 512, 24 epochs): reference/004.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from flatdirs.errors import ConfigError
@@ -24,8 +25,7 @@ class ImageTask:
     """A data set, a network width and a length of training; every field is one key of conf/task/*.yaml.
 
     Sizes are pixels, counts are images. `pad` is the largest shift in either direction, `cutout` the side of the square
-    that is blanked (0 for none), `warmup_fraction` the part of all steps over which the learning rate rises, `threads`
-    the CPU threads that suit a network of this size (None: torch's own choice).
+    that is blanked (0 for none), `threads` the CPU threads that suit a network of this size (None: torch's own choice).
 
     Raises:
         ConfigError: a value outside its range; the sentence names the key.
@@ -43,7 +43,6 @@ class ImageTask:
     pad: int = 0
     flip: bool = False
     cutout: int = 0
-    warmup_fraction: float = 5 / 24
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,9 +58,6 @@ class ImageTask:
         require_boolean("task.flip", self.flip)
         if self.threads is not None:
             require_integer("task.threads", self.threads, 1, 1024)
-        fraction = self.warmup_fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-            raise ConfigError(f"task.warmup_fraction={fraction} must lie in [0, 1]; change task.warmup_fraction")
         if self.batch_size > self.train_images:
             raise ConfigError(
                 f"task.batch_size={self.batch_size} must be at most task.train_images={self.train_images}; "
@@ -107,6 +103,15 @@ def require_integer(key: str, value: object, least: int, most: int | None = None
         raise ConfigError(f"{key}={value} must be at least {least}; change {key}")
     if most is not None and value > most:
         raise ConfigError(f"{key}={value} must be at most {most}; change {key}")
+
+
+def require_number(key: str, value: object, least: float, most: float = math.inf) -> None:
+    """Raise ConfigError naming `key` unless `value` is a finite number in [least, most]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{key}={value} must be a number; change {key}")
+    if not least <= value <= most:
+        wanted = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
+        raise ConfigError(f"{key}={value} must be {wanted}; change {key}")
 
 
 def require_boolean(key: str, value: object) -> None:
