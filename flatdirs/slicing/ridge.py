@@ -89,27 +89,26 @@ class _Row:
 def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int = 2000, seed: int = 0) -> Ridge | None:
     """The ridge of a slice, None where fewer than three rows have their top inside the grid."""
     rows, spread = _rows(grid, runs, 1.0 if maximize else -1.0), pooled_spread(runs)
-    tops = [(row, _vertex(row, row.means)) for row in rows]
-    inside = [(row, point) for row, point in tops if point is not None]
+    tops = [(row, _tops(row, row.means[None])[0]) for row in rows]
+    inside = [(row, top) for row, top in tops if math.isfinite(top[0])]
     if len(inside) < 3:
         return None
-    points = tuple(point for _, point in inside)
-    fitted = _fit(points)
-    drawn = _bootstrap([row for row, _ in inside], spread or 0.0, draws, seed)
+    v, found = np.array([row.v for row, _ in inside]), np.array([top for _, top in inside])
+    fitted = _fit(v[None], found[None])[0]
+    drawn = _bootstrap([row for row, _ in inside], spread or 0.0, draws, np.random.default_rng(seed))
     low, high = np.nanpercentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
     exponent, angle, along, across = (
         Interval(*map(float, three)) for three in zip(fitted[1:], low[1:], high[1:], strict=True)
     )
-    heights, logs = [point.height for point in points], [point.log2_y for point in points]
     return Ridge(
-        points=points,
+        points=tuple(RidgePoint(float(at), row.v, float(height), float(bend)) for row, (at, height, bend) in inside),
         intercept=float(fitted[0]),
         exponent=exponent,
         angle=angle,
         along=along,
         across=across,
-        drop=max(heights) - min(heights),
-        doublings=max(logs) - min(logs),
+        drop=float(np.ptp(found[:, 1])),
+        doublings=float(np.ptp(v)),
         spread=spread,
         edge_rows=len(tops) - len(inside),
     )
@@ -152,49 +151,52 @@ def _mean(values: Sequence[float | None]) -> float:
     return math.fsum(finite) / len(finite) if finite and len(finite) == len(values) else math.nan
 
 
-def _vertex(row: _Row, means: Numbers) -> RidgePoint | None:
-    """The top of the parabola around a row's best cell; None where that is the row's first or last cell.
+def _tops(row: _Row, means: Numbers) -> Numbers:
+    """Tops of the parabolas around the best cell: (draws, cells) → (draws, 3), place, height, curvature.
 
-    Where the cells around the best one do not bend down, the best cell itself is the top and the curvature nan.
+    A draw whose best cell is the row's first or last has nan throughout. Where the cells around the best one do not
+    bend down, the best cell itself is the top and the curvature nan.
     """
-    best = int(np.nanargmax(means))
-    if best in (0, len(means) - 1):
-        return None
-    near = [i for i in range(best - WINDOW, best + WINDOW + 1) if 0 <= i < len(means) and math.isfinite(means[i])]
-    at, height, curvature = float(row.u[best]), float(means[best]), math.nan
-    if len(near) >= 3:
-        square, slope, level = np.polyfit(row.u[near] - at, means[near], 2, w=np.sqrt(row.counts[near]))
-        if square < 0:
-            step = float(np.clip(-slope / (2 * square), row.u[best - 1] - at, row.u[best + 1] - at))
-            height = float(level + slope * step + square * step**2)
-            at, curvature = at + step, float(-square)
-    return RidgePoint(at, row.v, height, curvature)
+    tops = np.full((len(means), 3), np.nan)
+    best = np.nanargmax(means, axis=1)
+    for cell in range(1, len(row.u) - 1):
+        chosen = np.flatnonzero(best == cell)
+        near = [
+            i for i in range(cell - WINDOW, cell + WINDOW + 1) if 0 <= i < len(row.u) and math.isfinite(row.means[i])
+        ]
+        tops[chosen, 0], tops[chosen, 1] = row.u[cell], means[chosen, cell]
+        if len(chosen) and len(near) >= 3:
+            steps, weights = row.u[near] - row.u[cell], np.sqrt(row.counts[near])
+            solve = np.linalg.pinv(np.vander(steps, 3) * weights[:, None]) * weights
+            square, slope, level = solve @ means[chosen][:, near].T
+            bent = square < 0
+            square, slope, level, chosen = square[bent], slope[bent], level[bent], chosen[bent]
+            step = np.clip(-slope / (2 * square), row.u[cell - 1] - row.u[cell], row.u[cell + 1] - row.u[cell])
+            tops[chosen] = np.stack([row.u[cell] + step, level + slope * step + square * step**2, -square], axis=1)
+    return tops
 
 
-def _fit(points: Sequence[RidgePoint]) -> tuple[float, float, float, float, float]:
-    """Intercept, exponent, angle in degrees, cost along, cost across."""
-    v, u = np.array([point.log2_y for point in points]), np.array([point.log2_x for point in points])
-    exponent, intercept = (float(number) for number in np.polyfit(v, u, 1))
-    heights = np.array([point.height for point in points])
-    along = -float(np.polyfit(v - v.mean(), heights, 2)[0]) if len(set(v.tolist())) > 2 else math.nan
-    bends = [point.curvature for point in points if math.isfinite(point.curvature)]
-    across = float(np.median(bends)) if bends else math.nan
-    return intercept, exponent, math.degrees(math.atan2(1.0, exponent)), along, across
+def _fit(v: Numbers, tops: Numbers) -> Numbers:
+    """(draws, rows) and (draws, rows, 3) → (draws, 5): intercept, exponent, angle in degrees, cost along, cost across.
 
-
-def _bootstrap(rows: Sequence[_Row], spread: float, draws: int, seed: int) -> Numbers:
-    """`_fit` of so many drawn slices: (draws, 5)."""
-    random = np.random.default_rng(seed)
-    found: list[tuple[float, ...]] = []
-    for _ in range(20 * draws):  # a drawn slice without a ridge is drawn again
-        if len(found) == draws:
-            break
-        chosen = [rows[i] for i in random.integers(len(rows), size=len(rows))]
-        if len({row.v for row in chosen}) < 3:
+    Rows without a top (nan) are left out; a draw with fewer than three different rows gives nan.
+    """
+    fitted = np.full((len(v), 5), np.nan)
+    for draw, (logs, found) in enumerate(zip(v, tops, strict=True)):
+        used = np.isfinite(found[:, 0])
+        logs, (at, height, bend) = logs[used], found[used].T  # noqa: PLW2901
+        if len(set(logs.tolist())) < 3:
             continue
-        noise = [random.normal(0, spread, len(row.means)) / np.sqrt(row.counts) for row in chosen]
-        drawn = [_vertex(row, row.means + errors) for row, errors in zip(chosen, noise, strict=True)]
-        points = [point for point in drawn if point is not None]
-        if len({point.log2_y for point in points}) >= 3:
-            found.append(_fit(points))
-    return np.array(found)
+        line = np.linalg.lstsq(np.vander(logs, 2), at, rcond=None)[0]
+        bow = np.linalg.lstsq(np.vander(logs - logs.mean(), 3), height, rcond=None)[0]
+        across = np.nanmedian(bend) if np.isfinite(bend).any() else np.nan
+        fitted[draw] = line[1], line[0], np.degrees(np.arctan2(1.0, line[0])), -bow[0], across
+    return fitted
+
+
+def _bootstrap(rows: Sequence[_Row], spread: float, draws: int, random: np.random.Generator) -> Numbers:
+    """`_fit` of so many slices, rows drawn with replacement and noise added to every cell: (draws, 5)."""
+    noise = [random.normal(0, spread, (draws, len(row.u))) / np.sqrt(row.counts) for row in rows]
+    tops = np.stack([_tops(row, row.means + errors) for row, errors in zip(rows, noise, strict=True)], axis=1)
+    chosen = random.integers(len(rows), size=(draws, len(rows)))
+    return _fit(np.array([row.v for row in rows])[chosen], np.take_along_axis(tops, chosen[:, :, None], axis=1))
