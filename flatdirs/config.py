@@ -216,7 +216,7 @@ def read_objective(
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
     device, precision = str(settings["device"]), str(settings["precision"])
-    return ImageObjective(task, data, device, precision, threads, schedule, optimizer)
+    return ImageObjective(task, data, device, precision, threads, schedule=schedule, optimizer=optimizer)
 
 
 def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart, maximize: bool) -> None:

@@ -25,6 +25,8 @@ def run(settings: dict[str, Any]) -> int:
     print("epoch  learning rate  train loss  loss    accuracy  seconds", flush=True)
     result = train(config, on_epoch=_print_epoch, keep_model=save is not None)
     verdict = "diverged" if result.diverged else f"accuracy {result.accuracy:.2f}%, loss {result.loss:.4f}"
+    if result.returned_epoch < len(result.epochs):
+        verdict += f" at the end of epoch {result.returned_epoch}, the last that ends a phase,"
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
     if save is not None and result.model is not None:
         import torch

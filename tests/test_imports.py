@@ -70,6 +70,11 @@ def test_public_names_are_complete_and_lazy() -> None:
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
+def test_a_configuration_is_read_without_torch() -> None:
+    probe = "import sys, flatdirs.config, flatdirs.training.records; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
 @pytest.mark.slow
 def test_a_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
     """Built, unpacked beside nothing else of ours, and run as a console script."""

@@ -14,6 +14,8 @@ import yaml
 
 from flatdirs.errors import ConfigError
 from flatdirs.training.loop import Epoch, TrainConfig, TrainResult, expected_seconds, train
+from flatdirs.training.optimizer import AdamW, Sgd
+from flatdirs.training.schedule import SCHEDULES, Constant, CosineRestarts, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.cifar10_pack import unpacked
 from tests.test_training_parts import image_task
@@ -48,10 +50,7 @@ def test_a_run_repeats_to_the_bit(precision: str) -> None:
     torch.rand(7)
     again = train(config(precision=precision, threads=1), keep_model=True)
     assert measured(first) == measured(again)
-    assert first.model is not None
-    assert again.model is not None
-    for one, other in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
-        assert torch.equal(one, other)
+    assert states_equal(first.model, again.model)
     assert measured(train(config(precision=precision, threads=1, seed=1))) != measured(first)
 
 
@@ -122,7 +121,79 @@ def test_gradient_scaling_trains_as_well() -> None:
     assert math.isfinite(result.loss)
 
 
+def states_equal(one: torch.nn.Module | None, other: torch.nn.Module | None) -> bool:
+    """Whether two networks agree in every weight and every running statistic, to the bit."""
+    assert one is not None
+    assert other is not None
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_run_cut_inside_a_phase_returns_the_end_of_the_last_finished_one() -> None:
+    restarts = CosineRestarts(phases=(1, 2, 4))
+    task = config().task
+    whole, cut = (
+        train(config(dataclasses.replace(task, epochs=n), schedule=restarts, threads=1), keep_model=True)
+        for n in (3, 5)
+    )
+    assert (whole.returned_epoch, len(whole.epochs)) == (3, 3)
+    assert (cut.returned_epoch, len(cut.epochs)) == (3, 5), "the run goes on to its last epoch"
+    assert cut.steps == 5 * 4
+    assert measured(cut)[:3] == measured(whole)
+    assert (cut.accuracy, cut.loss) == (whole.accuracy, whole.loss)
+    assert cut.loss != cut.epochs[-1].loss
+    assert states_equal(cut.model, whole.model)
+    later = train(config(dataclasses.replace(task, epochs=7), schedule=restarts, threads=1), keep_model=True)
+    assert later.returned_epoch == 7
+    assert not states_equal(later.model, whole.model)
+
+
+def test_a_run_that_diverges_in_an_unfinished_phase_diverged() -> None:
+    schedule = CosineRestarts(phases=(1, 3), ranges=((1e-9, 0.0), (1.0, 1.0)))
+    result = train(config(schedule=schedule, learning_rate=1e6))
+    assert result.diverged
+    assert result.epochs[0].accuracy > 0
+    assert (result.accuracy, result.returned_epoch) == (0.0, len(result.epochs))
+
+
+@pytest.mark.parametrize("schedule", [kind() for kind in SCHEDULES.values()], ids=lambda schedule: schedule.name)
+def test_a_run_follows_its_schedule(schedule: Schedule) -> None:
+    result = train(config(schedule=schedule, learning_rate=0.5))
+    ends = [0.5 * schedule.multiplier(step, 12, 4) for step in (3, 7, 11)]
+    assert [epoch.learning_rate for epoch in result.epochs] == ends
+
+
+def test_twice_guessings_loss_is_allowed_while_the_rate_still_rises() -> None:
+    wild: dict[str, object] = {"learning_rate": 100.0, "momentum": 0.9, "weight_decay": 0.0, "precision": "fp32"}
+    assert len(train(config(**wild, schedule=Constant())).epochs) == 1
+    assert len(train(config(**wild, schedule=Constant(warmup_epochs=2))).epochs) == 3
+
+
+def test_a_rate_per_images_is_the_rate_of_that_batch() -> None:
+    scaled = train(config(learning_rate=3.2, optimizer=Sgd(rate_per_images=512)))
+    assert measured(scaled) == measured(train(config(learning_rate=0.1)))
+    assert scaled.epochs[0].learning_rate == pytest.approx(0.1 * Triangle().multiplier(3, 12, 4))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_adamw_learns(precision: str) -> None:
+    adamw = {"momentum": None, "beta1": 0.9, "learning_rate": 0.02, "optimizer": AdamW()}
+    result = train(config(task_file("digits", epochs=5), precision=precision, **adamw))
+    assert not result.diverged
+    assert result.accuracy > 85
+
+
+def test_heavy_ball_and_nesterov_differ() -> None:
+    assert measured(train(config(optimizer=Sgd(nesterov=False)))) != measured(train(config()))
+
+
 BAD_KEYS = [
+    ({"momentum": None}, "optimizer=sgd needs momentum"),
+    ({"beta1": 0.9}, "optimizer=sgd has no beta1"),
+    ({"optimizer": AdamW(), "beta1": 0.9}, "optimizer=adamw has no momentum"),
+    ({"optimizer": AdamW(), "momentum": None}, "optimizer=adamw needs beta1; set beta1="),
+    ({"optimizer": AdamW(), "momentum": None, "beta1": 1.0}, "beta1=1.0 must lie in [0, 1); change beta1"),
+    ({"schedule": Constant(warmup_epochs=4)}, "schedule.warmup_epochs=4 is longer than the run, task.epochs=3"),
     ({"learning_rate": 0.0}, "learning_rate=0.0 must be finite and above 0"),
     ({"learning_rate": math.inf}, "learning_rate=inf must be finite and above 0"),
     ({"learning_rate": math.nan}, "learning_rate=nan must be finite and above 0"),

@@ -1,4 +1,4 @@
-"""The parts of a run that have a closed form: task, schedule, optimizer, network, augmentation."""
+"""The parts of a run that have a closed form: task, network, augmentation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn.functional import pad as pad_images
 
 from flatdirs.errors import ConfigError
 from flatdirs.training import augment
 from flatdirs.training.model import build_model
-from flatdirs.training.optimizer import build_optimizer, set_learning_rate
-from flatdirs.training.schedule import triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
 CPU = torch.device("cpu")
@@ -86,40 +82,6 @@ def test_a_wrong_data_key_is_named() -> None:
         DataConfig(download="yes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"data\.path='' must be a folder"):
         DataConfig(path="")
-
-
-@given(total=st.integers(2, 3000), warmup=st.floats(0.0, 1.0))
-def test_the_triangle_stays_positive_and_has_half_the_area(total: int, warmup: float) -> None:
-    values = [triangle(step, total, warmup) for step in range(total)]
-    assert all(0.0 < value <= 1.0 for value in values)
-    assert abs(sum(values) - total / 2) <= 0.5
-    rising = round(warmup * total)
-    assert values[:rising] == sorted(values[:rising])
-    assert values[rising:] == sorted(values[rising:], reverse=True)
-
-
-def test_the_triangle_at_known_steps() -> None:
-    assert triangle(0, 24) == pytest.approx(0.1)  # half a step into five steps of rise
-    assert triangle(4, 24) == pytest.approx(0.9)
-    assert triangle(5, 24) == pytest.approx(18.5 / 19)
-    assert triangle(23, 24) == pytest.approx(0.5 / 19)
-    assert triangle(-1, 24) == triangle(24, 24) == 0.0
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_the_optimizer_follows_its_equations(momentum: float) -> None:
-    weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
-    optimizer = build_optimizer([weight], 1.0, momentum, 0.1, CPU)
-    expected, velocity = weight.detach().clone(), torch.zeros(2)
-    for step, rate in enumerate([0.5, 0.25, 0.125]):
-        set_learning_rate(optimizer, rate)
-        gradient = torch.tensor([1.0, 2.0]) + step
-        weight.grad = gradient.clone()
-        optimizer.step()
-        decayed = gradient + 0.1 * expected
-        velocity = momentum * velocity + decayed
-        expected = expected - rate * (decayed + momentum * velocity)
-    assert torch.allclose(weight.detach(), expected)
 
 
 @pytest.mark.parametrize(("size", "channels"), [(32, 3), (28, 1), (16, 3), (8, 1)])

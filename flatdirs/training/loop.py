@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -146,7 +147,7 @@ def train(
     epochs: list[Epoch] = []
     diverged = False
     returned = config.schedule.returned_epoch(config.task.epochs)
-    weights: dict[str, Tensor] = {}
+    weights: Mapping[str, Tensor] = {}
     with cpu_threads(config.cpu_threads) as threads:
         dataset = load(config.task, config.data, device)
         begin = time.perf_counter()
@@ -155,7 +156,7 @@ def train(
             epochs.append(run.epoch(len(epochs) + 1))
             diverged = _has_diverged(epochs[-1], config)
             if keep_model and len(epochs) == returned < config.task.epochs:
-                weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+                weights = deepcopy(run.model.state_dict())
             if on_epoch is not None:
                 on_epoch(epochs[-1])
         seconds = time.perf_counter() - begin

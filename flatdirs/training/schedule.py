@@ -223,6 +223,8 @@ class Step(Schedule):
         """Refuse milestones out of order."""
         super().__post_init__()
         require_number("schedule.factor", self.factor, 0, 1)
+        if self.factor == 0:
+            raise ConfigError("schedule.factor=0 would end the training at the first milestone; change schedule.factor")
         marks = list(self.milestones or ())
         for mark in marks:
             require_number("schedule.milestones", mark, 0)
