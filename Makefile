@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: tune test test-quick check format bench-latency clean
+.PHONY: tune test test-quick check format verify-results bench-latency clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -24,6 +24,9 @@ check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md
 format: $(STAMP)  ## let ruff put things in order
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; fail where one, or a number in README.md, differs
+	$(RUN) -m benchmarks.verify
 
 bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
 	$(RUN) -m benchmarks.latency
