@@ -37,11 +37,12 @@ def page(name: str) -> ModuleType:
     return import_module(f"benchmarks.{name}.page")
 
 
-def write(name: str) -> None:
-    """Draw every file of benchmark `name` into its folder."""
-    for path, content in page(name).results().items():
+def write(name: str, folder: Path | None = None) -> None:
+    """Draw every file of benchmark `name` into its folder, or into another one that holds raw files of the same kind."""
+    module = page(name)
+    for path, content in (module.results() if folder is None else module.results(folder)).items():
         data = content.encode("utf-8") if isinstance(content, str) else content
-        (HERE / name / path).write_bytes(data)
+        ((folder or HERE / name) / path).write_bytes(data)
 
 
 def png(figure: Figure, dots_per_inch: int = 120) -> bytes:
