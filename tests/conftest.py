@@ -29,6 +29,15 @@ def train(learning_rate, momentum, weight_decay, seed, report):
 '''
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what wants a GPU where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""

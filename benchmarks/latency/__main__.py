@@ -18,7 +18,6 @@ import json
 import math
 import os
 import platform
-import statistics
 import tempfile
 import time
 import warnings
@@ -29,13 +28,12 @@ import numpy as np
 import optuna
 
 import flatdirs
+from benchmarks import pages
+from benchmarks.latency.page import COMMAND, HERE, SAMPLERS
 from flatdirs.storages import open_storage
 
-HERE = Path(__file__).resolve().parent
-COMMAND = "python -m benchmarks.latency"
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
 WARM_UP = 3  # rounds that are not counted: imports, and the first reading of a history
-SAMPLERS = ("RandomSampler", "FlatDirectionsSampler", "TPESampler")
 
 
 def make_sampler(name: str) -> optuna.samplers.BaseSampler:
@@ -101,37 +99,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def draw(result: dict[str, Any]) -> str:
-    """The table, from the raw times alone."""
-    groups: dict[tuple[str, str, int], dict[str, list[float]]] = {}
-    for row in result["rows"]:
-        groups.setdefault((row["storage"], row["history"], row["trials"]), {})[row["sampler"]] = row["milliseconds"]
-    lines = [
-        "# Time inside ask() beyond RandomSampler's",
-        "",
-        f"Drawn from result.json by `{COMMAND} --draw`; measured by `{COMMAND}`. Milliseconds, three parameters",
-        "suggested included; median (lower quartile – upper quartile) of the differences to RandomSampler's ask in",
-        "the same round. SQLite has fewer trials because the storage itself takes too long for more. Bar: a median of",
-        "at most 2 ms on memory with 1,000 trials.",
-        "",
-        "| storage | history | finished trials | rounds | RandomSampler itself | FlatDirectionsSampler | TPESampler |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (storage, kind, trials), times in groups.items():
-        base = times["RandomSampler"]
-        beyond = [[own - other for own, other in zip(times[name], base, strict=True)] for name in SAMPLERS[1:]]
-        cells = [shown(base), *map(shown, beyond)]
-        lines.append(f"| {storage} | {kind} | {trials} | {len(base)} | {' | '.join(cells)} |")
-    lines += ["", ", ".join(f"{key} {value}" for key, value in result["versions"].items()) + ".", ""]
-    return "\n".join(lines)
-
-
-def shown(values: list[float]) -> str:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.2f} ({low:.2f} – {high:.2f})"
-
-
 def main() -> None:
     """Measure and write, or draw only."""
     parser = argparse.ArgumentParser(prog=COMMAND)
@@ -148,9 +115,8 @@ def main() -> None:
         lines = ",\n".join("  " + json.dumps(row) for row in rows)
         text = f'{{"versions": {json.dumps(versions())},\n"rows": [\n{lines}\n]}}\n'
         (HERE / "result.json").write_text(text, encoding="utf-8")
-    result = json.loads((HERE / "result.json").read_text(encoding="utf-8"))
-    (HERE / "result.md").write_text(draw(result), encoding="utf-8")
-    print(draw(result))
+    pages.write("latency")
+    print((HERE / "result.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""`make verify-results`: committed pages agree with their raw files, and a number changed in either is noticed."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks import pages, verify
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The benchmarks and README.md in a folder where they may be changed."""
+    shutil.copytree(
+        ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("studies", "__pycache__")
+    )
+    shutil.copy(ROOT / "README.md", tmp_path)
+    return tmp_path
+
+
+def verified(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, run on the copy."""
+    environment = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
+    command = [sys.executable, "-m", "benchmarks.verify", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """One replacement in a file, which must hold it."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_what_is_committed_agrees_with_its_raw_files(copy: Path) -> None:
+    done = verified(copy)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_changed_number_is_noticed_in_the_page_and_in_the_raw_file(copy: Path) -> None:
+    change(copy / "benchmarks/myrtle_table/README.md", "53.40 %", "53.41 %")
+    change(copy / "benchmarks/latency/result.json", "12.3669", "52.3669")
+    (copy / "benchmarks/latency/more.md").write_text("a page that nothing draws\n", encoding="utf-8")
+    done = verified(copy)
+    assert done.returncode == 1
+    assert "myrtle_table/README.md differs in line" in done.stderr
+    assert "53.41 %" in done.stderr
+    assert "latency/result.md differs in line" in done.stderr
+    assert "latency/more.md is drawn by nothing" in done.stderr
+    (copy / "benchmarks/latency/more.md").unlink()
+    assert verified(copy, "--write").returncode == 0
+    assert verified(copy).returncode == 0
+    assert "53.40 %" in (copy / "benchmarks/myrtle_table/README.md").read_text(encoding="utf-8")
+
+
+def test_a_changed_number_in_readme_is_noticed(copy: Path) -> None:
+    quoting = 'def readme_blocks():\n    return {"think": "thinks for 0.89 ms"}\n'
+    with (copy / "benchmarks/latency/page.py").open("a", encoding="utf-8") as file:
+        file.write("\n\n" + quoting)
+    assert "README.md has no block <!-- think -->" in verified(copy).stderr
+    with (copy / "README.md").open("a", encoding="utf-8") as file:
+        file.write("\n<!-- think -->\nthinks for 0.98 ms\n<!-- /think -->\n\n<!-- made-up -->\n7\n<!-- /made-up -->\n")
+    done = verified(copy)
+    assert done.returncode == 1
+    assert "block <!-- think --> differs in line 1" in done.stderr
+    assert "block <!-- made-up --> is drawn by nothing" in done.stderr
+    assert verified(copy, "--write").returncode == 0
+    assert "<!-- think -->\nthinks for 0.89 ms\n<!-- /think -->" in (copy / "README.md").read_text(encoding="utf-8")
+
+
+def figure(top: float) -> bytes:
+    """A small plot."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(2, 2))
+    drawn.subplots().plot([0, 1], [0, top])
+    return pages.png(drawn, 50)
+
+
+def test_figures_are_compared_by_what_they_show(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    committed = figure(1)
+    assert verify.figure_difference(committed, figure(1)) == ""
+    assert "pixels" in verify.figure_difference(committed, figure(2))
+    with Image.open(io.BytesIO(figure(2))) as image:  # without the version's name: drawn by another matplotlib
+        image.save(tmp_path / "other.png")
+    assert verify.figure_difference((tmp_path / "other.png").read_bytes(), committed) == ""
