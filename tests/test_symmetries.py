@@ -1,8 +1,8 @@
 """The symmetries and balances the method stands on, held against the trainer's own parts in float64.
 
-THEORY §1 and reference/004: with batch norm behind every convolution the loss does not see the length of the weights, so
-(w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-14 of each other, so the
-bar of 1e-8 is not a loose one, and every symmetry is also broken on purpose to show that the test would notice.
+THEORY §1 and reference/004: with batch norm behind every convolution the loss does not see the length of the weights,
+so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-13 of each other, far
+below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
 Exactness needs what a real run lacks: no epsilon in batch norm, no gains and biases (their decay is not invariant), a
 head that stays as it is. The epsilon is 1e-300, which torch accepts and a float64 variance does not feel.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,7 @@ def scale_free_network(scale: float) -> ResidualNetwork:
     return model.train()
 
 
-@lru_cache(maxsize=None)
+@cache
 def batches() -> list[Tensor]:
     """Which images each step sees."""
     generator = torch.Generator().manual_seed(0)
@@ -117,13 +117,13 @@ def distance(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-@lru_cache(maxsize=None)
+@cache
 def sgd_outputs(scale: float, learning_rate: float, weight_decay: float) -> Tensor:
     """A run with Nesterov momentum 0.9."""
     return outputs(scale, learning_rate, lambda parameters: sgd(parameters, learning_rate, 0.9, weight_decay))
 
 
-@lru_cache(maxsize=None)
+@cache
 def adamw_outputs(scale: float, learning_rate: float, weight_decay: float, epsilon: float) -> Tensor:
     """A run with AdamW."""
     return outputs(scale, learning_rate, lambda parameters: adamw(parameters, learning_rate, weight_decay, epsilon))
