@@ -41,10 +41,8 @@ def without_warmup(task: ImageTask) -> ImageTask:
 
 def run(task: ImageTask, data: DataConfig, batch: int, warm: bool, rate: float, seed: int) -> TrainResult:
     """One run to its end, with the task's warm-up or with none."""
-    if (
-        loop.DIVERGED_LOSS != math.inf
-    ):  # the rule's threshold; reading it first fails where the trainer calls it otherwise
-        loop.DIVERGED_LOSS = math.inf
+    assert loop.DIVERGED_LOSS  # fails where the trainer calls its threshold otherwise
+    loop.DIVERGED_LOSS = math.inf
     task = task if warm else without_warmup(task)
     return loop.train(TrainConfig(task, data, rate, MOMENTUM, WEIGHT_DECAY, seed, batch_size=batch, threads=1))
 
