@@ -14,7 +14,7 @@ import argparse
 
 import yaml
 
-from benchmarks.batch_scaling import distance, page, warmup
+from benchmarks.batch_scaling import distance, figures, page, warmup
 from benchmarks.batch_scaling.raw import HERE
 from flatdirs.paths import conf_folder
 from flatdirs.training.device import cpu_threads
@@ -38,7 +38,7 @@ def main() -> None:
             for name in names:
                 distance.measure(task_named(name), DataConfig(path=arguments.data))
                 warmup.measure(task_named(name), DataConfig(path=arguments.data))
-    page.draw_figures()
+    figures.draw_figures()
     (HERE / "README.md").write_text(page.draw(), encoding="utf-8")
 
 

@@ -200,6 +200,6 @@ def compare(task: str, batch: int) -> Comparison:
     ]
     top = max(found.mean for side in sides for found in side.values())
     best = [max(side, key=lambda rate, side=side: side[rate].mean) for side in sides]
-    trained = [max(rate for rate, found in side.items() if found.failed == 0) for side in sides]
+    trained = [max((rate for rate, found in side.items() if found.failed == 0), default=0.0) for side in sides]
     good = [max((r for r, found in side.items() if found.mean >= top - GOOD_WITHIN), default=0.0) for side in sides]
     return Comparison(tuple(trained), tuple(good), tuple(best), tuple(s[r] for s, r in zip(sides, best, strict=True)))
