@@ -15,6 +15,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.batch_scaling import distance, findings, warmup
 from benchmarks.batch_scaling.raw import HERE
@@ -57,11 +58,19 @@ def draw_distance(task: str) -> Figure:
 
 
 def _against_gradient(axes: Axes, task: str) -> None:
-    keys = [key for key in findings.states() if key[0] == task]
-    for batch, colour, marker in zip(distance.BATCH_SIZES, (BLUE, ORANGE, GREEN), "os^", strict=True):
-        norms = [findings.states()[key].gradient_norm for key in keys]
-        apart = [findings.ways()[(*key, batch, findings.REFERENCE_RATE)].same_examples for key in keys]
-        axes.loglog(norms, apart, marker, color=colour, markersize=5, alpha=0.8, label=f"B = {batch}")
+    """One dot a state and seed; colour says B, shape says how long the weights were trained."""
+    for batch, colour in zip(distance.BATCH_SIZES, (BLUE, ORANGE, GREEN), strict=True):
+        axes.plot([], [], "o", color=colour, markersize=5, label=f"B = {batch}")
+        for epochs, marker in zip(distance.EPOCHS[task], "o^Ds", strict=False):
+            keys = [key for key in findings.states() if (key[0], key[2]) == (task, epochs)]
+            norms = [findings.states()[key].gradient_norm for key in keys]
+            apart = [findings.ways()[(*key, batch, findings.REFERENCE_RATE)].same_examples for key in keys]
+            axes.loglog(norms, apart, marker, color=colour, markersize=4, alpha=0.8)
+    for epochs, marker in zip(distance.EPOCHS[task], "o^Ds", strict=False):
+        axes.plot([], [], marker, color=GREY, markersize=5, label=f"{epochs} epochs" if epochs else "initial")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="gradient norm ‖∇L‖ at w", ylabel="distance ‖w_small − w_large‖")
     axes.set_title(f"same examples, Bη = 1/{round(1 / findings.REFERENCE_RATE)}; one dot a state and seed", fontsize=9)
     axes.legend()

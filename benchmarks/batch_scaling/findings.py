@@ -15,12 +15,17 @@ from functools import cache
 from scipy.stats import spearmanr
 
 from benchmarks.batch_scaling import distance, warmup
+from benchmarks.batch_scaling.raw import shown
 
 REFERENCE_RATE = 1 / 64  # Bη at which distances of different states are ranked
 RANK_CORRELATION = 0.8  # from here on distance counts as growing with the gradient norm
 MOST_CELLS = 0.9  # share of cells from which on late training counts as closer than the start
 EXPONENT_TOLERANCE = 0.25
 GOOD_WITHIN = 2.0  # percentage points below the best mean that still count as training well
+
+RATES = {
+    shown(rate): rate for rate in (*distance.LARGE_RATES, *(one for task in warmup.RATES.values() for one in task))
+}
 
 Cell = tuple[str, int, int, int, float]  # task, seed, epochs, B, Bη
 
@@ -66,7 +71,7 @@ def ways() -> dict[Cell, Way]:
     """(task, seed, epochs, B, Bη) → mean distances."""
     draws: dict[Cell, list[list[float]]] = defaultdict(list)
     for row in distance.DISTANCES.read():
-        cell = (row["task"], int(row["seed"]), int(row["epochs"]), int(row["batch_size"]), float(row["large_rate"]))
+        cell = (row["task"], int(row["seed"]), int(row["epochs"]), int(row["batch_size"]), RATES[row["large_rate"]])
         draws[cell].append([float(row[key]) for key in distance.DISTANCES.values])
     return {
         cell: Way(*(statistics.fmean(column) for column in zip(*rows, strict=True))) for cell, rows in draws.items()
@@ -74,9 +79,20 @@ def ways() -> dict[Cell, Way]:
 
 
 def tasks() -> list[str]:
-    """The tasks with rows of both kinds on file."""
-    measured = {cell[0] for cell in ways()} & {key[0] for key in runs()}
-    return [name for name in distance.EPOCHS if name in measured]
+    """The tasks whose plan is measured to the end; a page says nothing about half of one."""
+    return [name for name in distance.EPOCHS if _walked(name) and _trained(name)]
+
+
+def _walked(task: str) -> bool:
+    walks = len(distance.BATCH_SIZES) * len(distance.LARGE_RATES) * distance.DRAWS
+    planned = distance.SEEDS[task] * len(distance.EPOCHS[task])
+    walked = sum(row["task"] == task for row in distance.DISTANCES.read())
+    return sum(key[0] == task for key in states()) == planned and walked == planned * walks
+
+
+def _trained(task: str) -> bool:
+    planned = 2 * len(warmup.RATES[task]) * len(warmup.BATCH_SIZES[task]) * warmup.SEEDS[task]
+    return sum(row["task"] == task for row in warmup.RUNS.read()) == planned
 
 
 def near_bound(task: str) -> list[tuple[float, float]]:
@@ -161,7 +177,7 @@ def runs() -> dict[tuple[str, int, bool, float], Runs]:
     """(task, batch size, warm-up, peak rate) → its runs."""
     groups: dict[tuple[str, int, bool, float], list[tuple[int, float, bool, bool]]] = defaultdict(list)
     for row in warmup.RUNS.read():
-        key = (row["task"], int(row["batch_size"]), row["warmup"] == "True", float(row["learning_rate"]))
+        key = (row["task"], int(row["batch_size"]), row["warmup"] == "True", RATES[row["learning_rate"]])
         diverged = row["diverged"] == "True"
         failed = diverged or row["at_chance"] == "True"
         groups[key].append((int(row["seed"]), float(row["accuracy"]), diverged, failed))

@@ -51,8 +51,9 @@ def distance_part(task: str) -> list[str]:
     rates = f"1/{round(1 / distance.LARGE_RATES[0])} to {distance.LARGE_RATES[-1]:g} in factors of 4"
     return [
         f"The network is the trainer's, with batch norm's statistics frozen at those of the {distance.IMAGES} images that L",
-        "is the mean loss over: batch norm has no loss per example in training mode, and none at all at batch 1. So this is",
-        "a statement about the network as evaluation sees it, not about training-mode batch norm. Plain SGD, float64, no",
+        "is the mean loss over. In training mode batch norm has no loss per example, and with one image it standardises that",
+        "image by itself, so B steps of batch 1 would be another network's. What follows is therefore about the network as",
+        "evaluation sees it, not about batch norm in training. Every parameter moves. Plain SGD, float64, no",
         "augmentation, weights before training and after whole runs of "
         f"{', '.join(str(count) for count in distance.EPOCHS[task][1:])} epochs (λ={rate:g}, ρ={distance.SETTINGS[1]:g}, α={decay:g});",
         f"{distance.SEEDS[task]} seeds, {distance.DRAWS} draws of examples each, B in {{4, 16, 64}}, Bη from {rates}. σ and H are measured at",
