@@ -37,11 +37,12 @@ def draw_figures(folder: Path = HERE) -> list[Path]:
     """Draw every figure whose rows are on file into `folder`; the files written."""
     written = []
     with mpl.rc_context(STYLE):
-        for task in findings.tasks():
-            for name, figure in (("distance", draw_distance(task)), ("warmup", draw_warmup(task))):
-                path = folder / f"{name}_{task}.png"
-                figure.savefig(path, dpi=110, metadata={"Software": None})
-                written.append(path)
+        figures = {f"distance_{task}": draw_distance(task) for task in findings.walked_tasks()}
+        figures |= {f"warmup_{task}": draw_warmup(task) for task in findings.trained_tasks()}
+        for name, figure in figures.items():
+            path = folder / f"{name}.png"
+            figure.savefig(path, dpi=110, metadata={"Software": None})
+            written.append(path)
     return written
 
 
@@ -135,7 +136,7 @@ def draw_warmup(task: str) -> Figure:
     """Accuracy and share of failed runs against the peak rate, a column a batch size."""
     sizes = warmup.BATCH_SIZES[task]
     figure = Figure(figsize=(5.5 * len(sizes) + 0.5, 5), layout="constrained")
-    grid = figure.subplots(2, len(sizes), sharex="col", squeeze=False, height_ratios=[3, 1])
+    grid = figure.subplots(2, len(sizes), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 1])
     for column, batch in enumerate(sizes):
         above, below = grid[0][column], grid[1][column]
         for warm, colour, marker, style, name in (

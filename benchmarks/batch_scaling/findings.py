@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
 
@@ -78,21 +78,20 @@ def ways() -> dict[Cell, Way]:
     }
 
 
-def tasks() -> list[str]:
-    """The tasks whose plan is measured to the end; a page says nothing about half of one."""
-    return [name for name in distance.EPOCHS if _walked(name) and _trained(name)]
-
-
-def _walked(task: str) -> bool:
+def walked_tasks() -> list[str]:
+    """The tasks whose distances are measured to the end of the plan; nothing is said about half of one."""
     walks = len(distance.BATCH_SIZES) * len(distance.LARGE_RATES) * distance.DRAWS
-    planned = distance.SEEDS[task] * len(distance.EPOCHS[task])
-    walked = sum(row["task"] == task for row in distance.DISTANCES.read())
-    return sum(key[0] == task for key in states()) == planned and walked == planned * walks
+    planned = {task: distance.SEEDS[task] * len(epochs) for task, epochs in distance.EPOCHS.items()}
+    described = Counter(key[0] for key in states())
+    walked = Counter(row["task"] for row in distance.DISTANCES.read())
+    return [task for task, count in planned.items() if described[task] == count and walked[task] == count * walks]
 
 
-def _trained(task: str) -> bool:
-    planned = 2 * len(warmup.RATES[task]) * len(warmup.BATCH_SIZES[task]) * warmup.SEEDS[task]
-    return sum(row["task"] == task for row in warmup.RUNS.read()) == planned
+def trained_tasks() -> list[str]:
+    """The tasks whose runs with and without warm-up are all there."""
+    trained = Counter(row["task"] for row in warmup.RUNS.read())
+    settings = {task: 2 * len(rates) * len(warmup.BATCH_SIZES[task]) for task, rates in warmup.RATES.items()}
+    return [task for task, count in settings.items() if trained[task] == count * warmup.SEEDS[task]]
 
 
 def near_bound(task: str) -> list[tuple[float, float]]:

@@ -24,8 +24,9 @@ def draw() -> str:
         "rates first. Thresholds were fixed before the rows were measured (`findings.py`).",
         "",
     ]
-    for task in findings.tasks():
+    for task in findings.walked_tasks():
         lines += [f"## {task}: how far apart", "", *distance_part(task), ""]
+    for task in findings.trained_tasks():
         lines += [f"## {task}: with and without warm-up", "", *warmup_part(task), ""]
     return "\n".join(lines)
 
