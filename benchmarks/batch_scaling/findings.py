@@ -1,6 +1,6 @@
 """What the raw rows say about each claim: numbers and a verdict, nothing drawn and nothing measured.
 
-The thresholds were written down before the rows were there. "Held" and "did not hold" are computed here, from every row
+The thresholds were written down before the rows were looked at. "Held" and "did not hold" are computed here, from every row
 on file, in the same way for either outcome.
 """
 

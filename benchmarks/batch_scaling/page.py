@@ -21,7 +21,7 @@ def draw() -> str:
         "",
         "The source (reference/002 §2.1) bounds the distance between B steps of batch 1 at rate η and one step of batch B at",
         "Bη by 2ση√B + η²HB²‖∇L‖ + 4η²HσB^1.5 and concludes that the two agree only where the gradient is small: hence small",
-        "rates first. Thresholds were fixed before the rows were measured (`findings.py`).",
+        "rates first. Grids and thresholds (`findings.py`) were fixed before the rows were looked at.",
         "",
     ]
     for task in findings.walked_tasks():
@@ -32,12 +32,13 @@ def draw() -> str:
 
 
 def made_with() -> str:
-    """Versions and machine of the rows."""
-    made = json.loads((HERE / "provenance.json").read_text(encoding="utf-8"))[-1]
-    return (
-        f"Made with torch {made['torch']}, numpy {made['numpy']}, Python {made['python']}, {made['device']}, "
-        f"{made['threads']} thread on {made['cores']} shared cores, {made['date']}."
-    )
+    """Versions and machines of the rows, each once."""
+    entries = [
+        f"torch {made['torch']}, numpy {made['numpy']}, Python {made['python']}, {made['device']}, "
+        f"{made['threads']} thread on {made['cores']} shared cores, {made['date']}"
+        for made in json.loads((HERE / "provenance.json").read_text(encoding="utf-8"))
+    ]
+    return f"Made with {'; with '.join(dict.fromkeys(entries))}."
 
 
 def verdict(held: bool) -> str:
