@@ -1,0 +1,78 @@
+"""The same network trained with and without warm-up, over peak rates from hopeless to lost.
+
+The runs are the tuner's own (`train(TrainConfig)`) with its triangle schedule: linear rise over the first 5/24 of all
+steps, then linear fall; without warm-up, the fall alone from the peak on. Both have the same area, hence the same sum of
+rates. Momentum 0.9, weight decay 5e-4, the same seeds on both sides.
+
+The trainer ends a run whose loss is far above guessing's, but not before its warm-up is over: a grace that runs without
+warm-up would lack. So that rule is off here, every run goes on until its end or a loss that is not finite, and only the
+latter counts as diverged. A run that ends no better than guessing counts as failed too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.batch_scaling.raw import Table, shown
+from flatdirs.training import loop
+from flatdirs.training.records import TrainConfig, TrainResult
+from flatdirs.training.task import DataConfig, ImageTask
+
+MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005
+RATES = {  # peak rates in factors of two
+    "digits": tuple(2.0**power for power in range(-10, 8)),  # 1/1024 … 128
+    "cifar10_small": tuple(2.0**power for power in range(-3, 7)),  # 1/8 … 64
+}
+BATCH_SIZES = {"digits": (16, 64), "cifar10_small": (32,)}
+SEEDS = {"digits": 5, "cifar10_small": 2}
+
+RUNS = Table(
+    "warmup",
+    ("task", "batch_size", "warmup", "learning_rate", "seed"),
+    ("diverged", "at_chance", "accuracy", "loss", "epochs", "precision", "seconds"),
+)
+
+
+def without_warmup(task: ImageTask) -> ImageTask:
+    """The task with the falling half of its schedule alone."""
+    return dataclasses.replace(task, warmup_fraction=0.0)
+
+
+@contextmanager
+def losses_of_any_size() -> Iterator[None]:
+    """Inside, the trainer ends a run for a loss that is not finite only; why, says the top of this file."""
+    before = loop.DIVERGED_LOSS
+    loop.DIVERGED_LOSS = math.inf
+    try:
+        yield
+    finally:
+        loop.DIVERGED_LOSS = before
+
+
+def run(task: ImageTask, data: DataConfig, batch: int, warm: bool, rate: float, seed: int) -> TrainResult:
+    """One run to its end, with the task's warm-up or with none."""
+    task = task if warm else without_warmup(task)
+    with losses_of_any_size():
+        return loop.train(TrainConfig(task, data, rate, MOMENTUM, WEIGHT_DECAY, seed, batch_size=batch, threads=1))
+
+
+def measure(task: ImageTask, data: DataConfig) -> None:
+    """Every run that is not on file yet for one task, all rates and both sides before the next seed."""
+    done = RUNS.done()
+    plan = [
+        (task.name, batch, warm, rate, seed)
+        for seed in range(SEEDS[task.name])
+        for batch in BATCH_SIZES[task.name]
+        for rate in RATES[task.name]
+        for warm in (True, False)
+    ]
+    for key in plan:
+        if tuple(map(shown, key)) in done:
+            continue
+        result = run(task, data, *key[1:])
+        measured = (result.diverged, result.at_chance, result.accuracy, result.loss, len(result.epochs))
+        RUNS.append([(*key, *measured, result.precision, result.seconds)])
+        print("warm-up", *key, f"{result.accuracy:.2f} %", "diverged" if result.diverged else "", flush=True)

@@ -1,0 +1,253 @@
+"""The symmetries and balances the method stands on, held against the trainer's own parts in float64.
+
+THEORY §1 and reference/004: with batch norm behind every convolution the loss does not see the length of the weights,
+so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-13 of each other, far
+below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
+Exactness needs what a real run lacks: no epsilon in batch norm, no gains and biases (their decay is not invariant), a
+head that stays as it is. The epsilon is 1e-300, which torch accepts and a float64 variance does not feel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from flatdirs.training.data import Split, load
+from flatdirs.training.device import cpu_threads
+from flatdirs.training.model import ResidualNetwork, build_model
+from flatdirs.training.optimizer import build_optimizer, set_learning_rate
+from flatdirs.training.schedule import triangle
+from flatdirs.training.task import DataConfig, ImageTask
+
+CPU = torch.device("cpu")
+STEPS = 100
+BATCH = 16
+SCALES = [1 / 3, 2.0, 8.0]
+SAME = 1e-8  # relative distance of outputs that counts as the same run
+DIFFERENT = 0.05  # relative distance beyond which a run is certainly another one
+
+Optimizing = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors: a second thread would only wait for the first."""
+    with cpu_threads(1):
+        yield
+
+
+def sgd(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    nesterov: bool = True,
+) -> torch.optim.SGD:
+    """The trainer's optimizer, or the heavy ball that THEORY §1 is written for."""
+    if nesterov:
+        return build_optimizer(parameters, learning_rate, momentum, weight_decay, CPU)
+    return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+
+
+def adamw(
+    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, epsilon: float
+) -> torch.optim.Optimizer:
+    """AdamW with decoupled weight decay."""
+    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, eps=epsilon)
+
+
+def multiplier(step: int) -> float:
+    """The trainer's default schedule over STEPS steps."""
+    return triangle(step, STEPS)
+
+
+@lru_cache(maxsize=1)
+def digits() -> Split:
+    """The digits task's training images, in float64."""
+    file = Path(__file__).resolve().parents[1] / "conf" / "task" / "digits.yaml"
+    train = load(ImageTask(**yaml.safe_load(file.read_text(encoding="utf-8"))), DataConfig(), CPU).train
+    return Split(train.images.double(), train.labels)
+
+
+def scale_free_network(scale: float) -> ResidualNetwork:
+    """The trainer's network in float64, blind to the length of its convolutions' weights, which are `scale` times."""
+    model = build_model(1, 10, 4, 0, CPU).double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps, module.weight, module.bias = 1e-300, None, None
+        elif isinstance(module, nn.Conv2d):
+            module.weight.data.mul_(scale)
+    model.head.requires_grad_(False)
+    return model.train()
+
+
+@cache
+def batches() -> list[Tensor]:
+    """Which images each step sees."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(len(digits()), (BATCH,), generator=generator) for _ in range(STEPS)]
+
+
+def outputs(scale: float, peak_rate: float, optimizing: Optimizing) -> Tensor:
+    """Logits of 100 digits after STEPS steps on the schedule: (100, 10), float64."""
+    model, split = scale_free_network(scale), digits()
+    optimizer = optimizing([parameter for parameter in model.parameters() if parameter.requires_grad])
+    for step, batch in enumerate(batches()):
+        set_learning_rate(optimizer, peak_rate * multiplier(step))
+        optimizer.zero_grad()
+        cross_entropy(model(split.images[batch]), split.labels[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        logits: Tensor = model(split.images[:100])
+    return logits
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    """‖found − expected‖ / ‖expected‖."""
+    return float((found - expected).norm() / expected.norm())
+
+
+@cache
+def sgd_outputs(scale: float, learning_rate: float, weight_decay: float) -> Tensor:
+    """A run with Nesterov momentum 0.9."""
+    return outputs(scale, learning_rate, lambda parameters: sgd(parameters, learning_rate, 0.9, weight_decay))
+
+
+@cache
+def adamw_outputs(scale: float, learning_rate: float, weight_decay: float, epsilon: float) -> Tensor:
+    """A run with AdamW."""
+    return outputs(scale, learning_rate, lambda parameters: adamw(parameters, learning_rate, weight_decay, epsilon))
+
+
+def test_the_runs_compared_do_train() -> None:
+    """Otherwise equal outputs would say nothing: these are far from where they began."""
+    logits = sgd_outputs(1.0, 0.1, 0.05)
+    with torch.no_grad():
+        before = scale_free_network(1.0)(digits().images[:100])
+    labels = digits().labels[:100]
+    assert float(cross_entropy(logits, labels)) < float(cross_entropy(before, labels)) - 0.4
+    assert float((logits.argmax(dim=1) == labels).double().mean()) > 0.5
+
+
+@pytest.mark.parametrize("r", SCALES)
+def test_sgd_sees_only_products_that_a_longer_weight_leaves_alone(r: float) -> None:
+    """(w, λ, α) → (r·w, r²·λ, α/r²), reference/004; α or λ left as it was is another run."""
+    rate, decay = 0.1, 0.05
+    plain = sgd_outputs(1.0, rate, decay)
+    assert distance(sgd_outputs(r, rate * r**2, decay / r**2), plain) < SAME
+    assert distance(sgd_outputs(r, rate * r**2, decay), plain) > DIFFERENT
+    assert distance(sgd_outputs(r, rate, decay / r**2), plain) > DIFFERENT
+
+
+@pytest.mark.parametrize("c", SCALES)
+def test_adamw_sees_only_products_that_a_longer_weight_leaves_alone(c: float) -> None:
+    """(λ, α, w₀, ε) → (c·λ, α/c, c·w₀, ε/c), derived; α or ε left as it was is another run.
+
+    ε is large enough here to take part: at torch's 1e-8 its share is below the bar for a difference.
+    """
+    rate, decay, epsilon = 0.003, 1.0, 1e-3
+    plain = adamw_outputs(1.0, rate, decay, epsilon)
+    assert distance(adamw_outputs(c, rate * c, decay / c, epsilon / c), plain) < SAME
+    assert distance(adamw_outputs(c, rate * c, decay, epsilon / c), plain) > DIFFERENT
+    assert distance(adamw_outputs(c, rate * c, decay / c, epsilon), plain) > DIFFERENT
+
+
+def direction_after(start: Tensor, target: Tensor, optimizer_of: Optimizing, scale: float) -> Tensor:
+    """w/|w| after 20 steps down 1 − cos(w, target), which does not see the length of w."""
+    weight = nn.Parameter(scale * start)
+    optimizer = optimizer_of([weight])
+    for _ in range(20):
+        optimizer.zero_grad()
+        (1 - cosine_similarity(weight, target, dim=0, eps=0.0)).backward()
+        optimizer.step()
+    return weight.detach() / weight.detach().norm()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    scale=st.floats(0.05, 20),
+    learning_rate=st.floats(1e-3, 0.3),
+    momentum=st.floats(0, 0.95),
+    weight_decay=st.floats(0, 0.1),
+    nesterov=st.booleans(),
+)
+def test_any_scale_rate_momentum_and_decay_obey_the_symmetry(
+    seed: int, scale: float, learning_rate: float, momentum: float, weight_decay: float, nesterov: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    start, target = torch.randn(2, 8, dtype=torch.float64, generator=generator)
+
+    def after(r: float) -> Tensor:
+        rate, decay = learning_rate * r**2, weight_decay / r**2
+        return direction_after(start, target, lambda weights: sgd(weights, rate, momentum, decay, nesterov), r)
+
+    assert torch.allclose(after(scale), after(1.0), rtol=0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
+@settings(max_examples=30, deadline=None)
+@given(
+    learning_rate=st.floats(1e-4, 10),
+    momentum=st.floats(0, 0.95),
+    gradient=st.floats(-10, 10).filter(lambda value: abs(value) > 1e-3),
+)
+def test_one_gradient_enters_with_total_weight_learning_rate_over_one_minus_momentum(
+    nesterov: bool, learning_rate: float, momentum: float, gradient: float
+) -> None:
+    """λ(1 + ρ + ρ² + …) = λ/(1−ρ), reference/004; Nesterov's λ(g + ρv) first takes λ(1+ρ), then λρ², λρ³ …: as much."""
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = sgd([weight], learning_rate, momentum, 0.0, nesterov)
+    first = math.nan
+    for step in range(700):  # 0.95^700 is below 1e-15
+        weight.grad = torch.full_like(weight, gradient if step == 0 else 0.0)
+        optimizer.step()
+        first = -weight.item() if step == 0 else first
+    assert -weight.item() == pytest.approx(learning_rate / (1 - momentum) * gradient, rel=1e-10)
+    assert first == pytest.approx(learning_rate * gradient * (1 + momentum if nesterov else 1), rel=1e-10)
+
+
+@pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
+@pytest.mark.parametrize(
+    ("learning_rate", "momentum", "weight_decay"), [(0.1, 0.9, 0.005), (0.02, 0.9, 0.025), (0.2, 0.5, 0.02)]
+)
+def test_weight_norms_settle_where_steps_and_decay_balance(
+    nesterov: bool, learning_rate: float, momentum: float, weight_decay: float
+) -> None:
+    """|w|⁴ → λG²/(2α(1−ρ)), G² the mean of |g|²|w|², derived; the same with Nesterov, whose gradients weigh as much.
+
+    The rows of one matrix are independent weights of a scale-free loss: gradients at right angles to them, as long as
+    1/|w| on average. For heavy ball the balance is exact up to a factor 1 + λα/(2(1+ρ)), here below 1.002. Half of the
+    rows begin at half the norm, half at twice; 12 relaxation times (1−ρ)/(4λα) bring them there, 12 more are averaged.
+    """
+    generator = torch.Generator().manual_seed(0)
+    balance = (learning_rate / (2 * weight_decay * (1 - momentum))) ** 0.25  # for G = 1
+    rows, columns = 64, 256
+    weights = nn.Parameter(torch.randn(rows, columns, dtype=torch.float64, generator=generator))
+    starts = torch.tensor([0.5, 2.0], dtype=torch.float64).repeat(rows // 2).unsqueeze(1)
+    weights.data.mul_(starts * balance / weights.data.norm(dim=1, keepdim=True))
+    optimizer = sgd([weights], learning_rate, momentum, weight_decay, nesterov)
+    relaxation_steps = round((1 - momentum) / (4 * learning_rate * weight_decay))
+    squares, strengths = [], []
+    for step in range(24 * relaxation_steps):
+        lengths = weights.data.norm(dim=1, keepdim=True)
+        noise = torch.randn(rows, columns, dtype=torch.float64, generator=generator) / columns**0.5
+        along = (noise * weights.data).sum(dim=1, keepdim=True) / lengths**2
+        weights.grad = (noise - along * weights.data) / lengths
+        if step >= 12 * relaxation_steps:
+            squares.append(lengths.square().mean())
+            strengths.append((weights.grad.norm(dim=1, keepdim=True) * lengths).square().mean())
+        optimizer.step()
+    fourth_power = torch.stack(squares).mean() ** 2
+    expected = learning_rate * torch.stack(strengths).mean() / (2 * weight_decay * (1 - momentum))
+    assert float(fourth_power / expected) == pytest.approx(1.0, abs=0.02)
