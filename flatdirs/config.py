@@ -143,7 +143,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
     data = read_dataclass(DataConfig, settings["data"], "data.")
     plain = {key: settings[key] for key in ("learning_rate", "momentum", "weight_decay", "seed", "batch_size")}
-    plain |= {key: settings[key] for key in ("device", "precision", "threads")}
+    plain |= {key: settings[key] for key in ("device", "precision", "threads", "compile")}
     hints: dict[str, Any] = {
         "learning_rate": float,
         "momentum": float,
@@ -151,7 +151,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         "seed": int,
         "batch_size": int | None,
     }
-    hints |= {"device": str, "precision": str, "threads": int | None}
+    hints |= {"device": str, "precision": str, "threads": int | None, "compile": bool}
     return TrainConfig(
         task=task, data=data, **{key: read_value(hints[key], value, key) for key, value in plain.items()}
     )
@@ -184,7 +184,8 @@ def _objective(task: ImageTask | CallableTask, data: DataConfig, settings: Mappi
     if isinstance(task, CallableTask):
         return CallableObjective(task)
     threads = None if settings["threads"] is None else _integer(settings, "threads", 1)
-    return ImageObjective(task, data, str(settings["device"]), str(settings["precision"]), threads)
+    compiled = read_value(bool, settings["compile"], "compile")
+    return ImageObjective(task, data, str(settings["device"]), str(settings["precision"]), threads, compiled)
 
 
 def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchPlan:

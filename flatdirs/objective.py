@@ -86,6 +86,7 @@ class ImageObjective:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    compile: bool = False
     unit: str = "%"
 
     @property
@@ -116,6 +117,7 @@ class ImageObjective:
             device=self.device,
             precision=self.precision,
             threads=self.threads,
+            compile=self.compile,
         )
 
     def measure(
@@ -325,6 +327,7 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
             "device": last.device,
             "precision": last.precision,
             "threads": last.threads,
+            "compile_seconds": sum(result.compile_seconds for result in results),
             **provenance(),
         },
     )

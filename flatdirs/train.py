@@ -26,6 +26,8 @@ def run(settings: dict[str, Any]) -> int:
     result = train(config, on_epoch=_print_epoch, keep_model=save is not None)
     verdict = "diverged" if result.diverged else f"accuracy {result.accuracy:.2f}%, loss {result.loss:.4f}"
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
+    if config.compile:
+        print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")
     if save is not None and result.model is not None:
         import torch
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
-from flatdirs.training.task import DataConfig, ImageTask, require_integer
+from flatdirs.training.task import DataConfig, ImageTask, require_boolean, require_integer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +21,7 @@ class TrainConfig:
     """All that a run depends on.
 
     Rates in PyTorch's convention (optimizer.py). `batch_size` None takes the task's, `threads` None the task's,
-    and where that has none either, torch's own choice.
+    and where that has none either, torch's own choice. `compile` lets torch.compile have the network (compiled.py).
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
@@ -37,6 +37,7 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
@@ -49,6 +50,7 @@ class TrainConfig:
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
             require_integer("threads", self.threads, 1, 1024)
+        require_boolean("compile", self.compile)
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
         if self.images_per_step == 1 and self.task.image_size < 16:
@@ -106,8 +108,9 @@ class TrainResult:
 
     `accuracy` (percent) and `loss` are the last epoch's on the held-out images; a diverged run has 0.0 and infinity,
     never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard deviations above
-    guessing. `seconds` runs from building the network to the last evaluation, without loading data. `steps` counts the
-    optimizer steps taken. `model` is None unless asked for.
+    guessing. `seconds` runs from building the network to the last evaluation, without loading data and without
+    `compile_seconds`, which the first compiled run of a process pays for all later ones. `steps` counts the optimizer
+    steps taken. `model` is None unless asked for.
     """
 
     diverged: bool
@@ -120,4 +123,5 @@ class TrainResult:
     precision: str
     threads: int
     steps: int
+    compile_seconds: float
     model: nn.Module | None
