@@ -1,13 +1,13 @@
 """torch.compile for the network in training, forward and backward: once per process, its time told apart.
 
 A run with `compile: true` calls `forward()` instead of the network itself. Weights, statistics and images are arguments
-of the compiled code; learning rate, momentum and weight decay live in the optimizer outside it. A second run, of another
-seed and other hyperparameters, so finds the code ready. `prepare` makes it ready by a step of a network that is thrown
-away: compiling never counts as training. A second batch size compiles once more, then for all sizes at once.
+of the compiled code; learning rate, momentum and weight decay live in the optimizer outside it. So a second run, of
+another seed and other hyperparameters, finds the code ready. `prepare` makes it ready by a step of a network that is
+thrown away: compiling never counts as training. A second batch size compiles once more, then for all sizes at once.
 
 Evaluation is not compiled: it is a small part of a run, and its last, smaller batch would be compiled for itself. CUDA
-graphs are not used, for nobody could measure them. On the CPU compiling gained nothing: at widths 8, 16 and 64 (bf16, two
-busy AMD EPYC cores, alternating steps) a step took 0.99, 0.88 and 1.15 times as long as the eager one, within the
+graphs are not used, for nobody could measure them. On the CPU compiling gained nothing: at widths 8, 16 and 64 (bf16,
+two busy AMD EPYC cores, alternating steps) a step took 0.99, 0.88 and 1.15 times as long as the eager one, within the
 machine's noise, for 27 to 46 s of compiling; hence the default, false.
 """
 
