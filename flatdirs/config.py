@@ -174,7 +174,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     data = read_dataclass(DataConfig, settings["data"], "data.")
     optimizer = read_optimizer(settings["optimizer"])
     hints: dict[str, Any] = dict.fromkeys(optimizer.hyperparameters, float)  # the other's momentum is left alone
-    hints |= {"seed": int, "batch_size": int | None, "device": str, "precision": str, "threads": int | None}
+    hints |= {"seed": int, "batch_size": int | None, "device": str, "precision": str}
+    hints |= {"threads": int | None, "compile": bool}
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
     schedule = read_schedule(settings["schedule"])
     return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **{"momentum": None, **plain})
@@ -215,8 +216,16 @@ def read_objective(
                 )
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
-    device, precision = str(settings["device"]), str(settings["precision"])
-    return ImageObjective(task, data, device, precision, threads, schedule=schedule, optimizer=optimizer)
+    return ImageObjective(
+        task,
+        data,
+        str(settings["device"]),
+        str(settings["precision"]),
+        threads,
+        compile=read_value(bool, settings["compile"], "compile"),
+        schedule=schedule,
+        optimizer=optimizer,
+    )
 
 
 def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart, maximize: bool) -> None:

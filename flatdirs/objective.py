@@ -90,6 +90,7 @@ class ImageObjective:
     threads: int | None = None
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
+    compile: bool = False
     unit: str = "%"
 
     def __post_init__(self) -> None:
@@ -122,6 +123,7 @@ class ImageObjective:
             threads=self.threads,
             schedule=self.schedule,
             optimizer=self.optimizer,
+            compile=self.compile,
         )
 
     def recipe(self) -> dict[str, Any]:
@@ -345,6 +347,7 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
             "device": last.device,
             "precision": last.precision,
             "threads": last.threads,
+            "compile_seconds": sum(result.compile_seconds for result in results),
             **provenance(),
         },
     )

@@ -28,6 +28,8 @@ def run(settings: dict[str, Any]) -> int:
     if result.returned_epoch < len(result.epochs):
         verdict += f" at the end of epoch {result.returned_epoch}, the last that ends a phase,"
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
+    if config.compile:
+        print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")
     if save is not None and result.model is not None:
         import torch
 

@@ -183,7 +183,7 @@ def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
     settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
     if isinstance(config.objective, ImageObjective):
         settings |= {**config.objective.recipe(), "data": asdict(config.data)}
-        settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads")}
+        settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads", "compile")}
     write_winner(folder / path.name, path, config, best, settings)
     return path
 

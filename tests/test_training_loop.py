@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from flatdirs.errors import ConfigError
-from flatdirs.training.loop import Epoch, TrainConfig, TrainResult, expected_seconds, train
+from flatdirs.training.data import load
+from flatdirs.training.loop import Epoch, TrainConfig, TrainResult, _Run, expected_seconds, train
 from flatdirs.training.optimizer import AdamW, Sgd
 from flatdirs.training.schedule import SCHEDULES, Constant, CosineRestarts, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
@@ -187,6 +188,25 @@ def test_heavy_ball_and_nesterov_differ() -> None:
     assert measured(train(config(optimizer=Sgd(nesterov=False)))) != measured(train(config()))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU to see whether the host waits for it")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the GPU whether its gradients overflowed
+def test_the_host_does_not_wait_inside_an_epoch(precision: str) -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    task = image_task(train_images=64, validation_images=100, batch_size=16, width=4, pad=1, flip=True, cutout=3)
+    settings = config(task, device="cuda", precision=precision)
+    run = _Run(settings, load(task, settings.data, device), device, precision)
+    run.train_epoch()
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sums = [run.train_epoch(), *run.evaluate(run.dataset.held_out)]
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            sums[0].item()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+    assert all(math.isfinite(value.item()) for value in sums)
+
+
 BAD_KEYS = [
     ({"momentum": None}, "optimizer=sgd needs momentum"),
     ({"beta1": 0.9}, "optimizer=sgd has no beta1"),
@@ -204,6 +224,7 @@ BAD_KEYS = [
     ({"batch_size": 0}, "batch_size=0 must be at least 1; change batch_size"),
     ({"batch_size": 1}, "batch_size=1 leaves batch norm a single value per channel"),
     ({"threads": 0}, "threads=0 must be at least 1; change threads"),
+    ({"compile": "yes"}, "compile=yes must be true or false; change compile"),
     ({"seed": -1}, "seed=-1 must be at least 0; change seed"),
     ({"precision": "fp8"}, "precision=fp8 must be auto, bf16, fp16 or fp32; change precision"),
     ({"device": "cuda:77"}, "device=cuda:77 is not available here; set device=auto or device=cpu"),

@@ -59,8 +59,9 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
     if not _is_option("task", config.task.name):
         return None
     settings = {f"data.{key}": value for key, value in asdict(config.data).items()}
-    settings |= {key: getattr(config.objective, key) for key in ("precision", "threads")}
-    usual = {"data.path": None, "data.download": False, "data.evaluate": "validation", "precision": "auto"}
+    settings |= {key: getattr(config.objective, key) for key in ("precision", "threads", "compile")}
+    usual = {"data.path": None, "data.download": False, "data.evaluate": "validation"}
+    usual |= {"precision": "auto", "compile": False}
     changed = [f"{key}={_typed(value)}" for key, value in settings.items() if value != usual.get(key)]
     seed = [f"seed={config.plan.seed}"] if config.plan.seed else []
     task = _group_words("task", asdict(config.task))

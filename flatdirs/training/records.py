@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flatdirs.errors import ConfigError
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask, require_integer
+from flatdirs.training.task import DataConfig, ImageTask, require_boolean, require_integer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,8 +23,8 @@ class TrainConfig:
     """All that a run depends on.
 
     Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
-    not have stays None. `batch_size` None takes the task's, `threads` None the task's,
-    and where that has none either, torch's own choice.
+    not have stays None. `batch_size` None takes the task's, `threads` None the task's, and where that has none either,
+    torch's own choice. `compile` lets torch.compile have the network (compiled.py).
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
@@ -40,6 +40,7 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    compile: bool = False
     beta1: float | None = None
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
@@ -54,6 +55,7 @@ class TrainConfig:
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
             require_integer("threads", self.threads, 1, 1024)
+        require_boolean("compile", self.compile)
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
         if self.images_per_step == 1 and self.task.image_size < 16:
@@ -138,8 +140,9 @@ class TrainResult:
     `accuracy` (percent), `loss` and `model` are those at the end of epoch number `returned_epoch`: the last one, but
     with a schedule that restarts the end of the last finished phase. A diverged run, whenever it blew up, has 0.0 and
     infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
-    deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data.
-    `steps` counts the optimizer steps taken. `model` is None unless asked for.
+    deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data
+    and without `compile_seconds`, which the first compiled run of a process pays for all later ones. `steps` counts
+    the optimizer steps taken. `model` is None unless asked for.
     """
 
     diverged: bool
@@ -153,6 +156,7 @@ class TrainResult:
     precision: str
     threads: int
     steps: int
+    compile_seconds: float
     model: nn.Module | None
 
     @property

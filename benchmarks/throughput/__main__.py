@@ -1,0 +1,211 @@
+"""How fast the trainer is: beside plain PyTorch, and beside the convolutions alone, in one run.
+
+    python -m benchmarks.throughput [--data cifar10.npz]   measure; write result.json, result.md, the README's table
+    python -m benchmarks.throughput --quick                the same at a reduced size, printed and not written
+    python -m benchmarks.throughput --profile              where a step's time goes, printed and not written
+    python -m benchmarks.throughput --draw                 draw result.md and the README's table from result.json
+
+contestants.py holds what is measured. Everybody lives in a process of its own and waits for its turn, so that noise of
+the machine hits all alike. At width 64 a plain step takes ten seconds on two cores, hence pieces of two steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import multiprocessing
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from benchmarks.throughput.contestants import Case, make_images, serve
+from benchmarks.throughput.drawing import COMMAND, draw, profiles, redraw_readme
+from flatdirs.training.task import ImageTask
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parents[1] / "README.md"
+TRIO = ("plain", "flatdirs", "floor")
+
+
+def cases(path: str, device: str, quick: bool) -> dict[Case, int]:
+    """What is measured, and in how many rounds."""
+    import yaml
+
+    file = HERE.parents[1] / "conf" / "task" / "cifar10_small.yaml"
+    small = ImageTask(**{**yaml.safe_load(file.read_text(encoding="utf-8")), "epochs": 1, "test_images": 1})
+    large = replace(small, image_size=32, batch_size=512, pad=4, cutout=8, threads=None, validation_images=1)
+    wide = replace(large, name="width 64", width=64, train_images=2 * 512)
+    narrow = replace(large, name="width 16", width=16, train_images=10 * 512)
+    tasks, rounds = (wide, narrow, small), (5, 7, 7)
+    if quick:
+        less = {"width": 8, "batch_size": 16, "train_images": 64}
+        tasks = tuple(replace(t, **less, validation_images=min(t.validation_images, 32)) for t in tasks)
+        rounds = (2, 2, 2)
+    return {Case(task.name, task, path, device): number for task, number in zip(tasks, rounds, strict=True)}
+
+
+@contextmanager
+def processes(case: Case, names: tuple[str, ...]) -> Iterator[list[Connection]]:
+    """The contestants, warmed up and waiting, one at a time so that they do not disturb each other."""
+    context = multiprocessing.get_context("spawn")
+    pipes, started = [], []
+    try:
+        for name in names:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(name, case, theirs))
+            process.start()
+            theirs.close()
+            pipes.append(ours)
+            started.append(process)
+            ours.recv()
+        yield pipes
+        for pipe in pipes:
+            pipe.send("stop")
+    finally:
+        for process in started:
+            process.join(timeout=5)
+            process.terminate()
+
+
+def ask(pipe: Connection, order: str) -> Any:
+    """Send an order and wait for what it gives."""
+    pipe.send(order)
+    return pipe.recv()
+
+
+def measure(case: Case, rounds: int) -> dict[str, Any]:
+    """All raw times of one case, then the profile of one piece."""
+    times: dict[str, list[float]] = {name: [] for name in TRIO}
+    with processes(case, TRIO) as pipes:
+        waiting = dict(zip(TRIO, pipes, strict=True))
+        for number in range(rounds):
+            for name in TRIO[number % 3 :] + TRIO[: number % 3]:
+                times[name].append(round(ask(waiting[name], "go"), 6))
+            print(case.name, {name: f"{values[-1]:.3f} s" for name, values in times.items()}, flush=True)
+        peak = {name: round(ask(pipe, "peak"), 1) for name, pipe in waiting.items()}
+        profile = {kind: round(value, 4) for kind, value in ask(waiting["flatdirs"], "profile").items()}
+    task = case.task
+    about = {"name": case.name, "width": task.width, "size": task.image_size, "batch": task.batch_size}
+    about |= {"steps": case.steps, "images": case.steps * task.batch_size, "judged": task.validation_images}
+    return {**about, "seconds": times, "profile": profile, "peak_megabytes": peak}
+
+
+def measure_pairs(case: Case, rounds: int) -> tuple[dict[str, Any], list[float]]:
+    """Two runs: in two processes with a thread each, in one with two threads, in one with one; and a run's start-up."""
+    ways = ("two processes, one thread each", "one process, two threads", "one process, one thread")
+    times: dict[str, list[float]] = {way: [] for way in ways}
+
+    def pair(first: Connection, second: Connection) -> float:
+        begin = time.perf_counter()
+        if first is second:
+            return float(ask(first, "go") + ask(first, "go"))
+        for pipe in (first, second):
+            pipe.send("go")
+        for pipe in (first, second):
+            pipe.recv()
+        return time.perf_counter() - begin
+
+    with processes(case, ("one thread", "one thread", "two threads")) as (one, other, two):
+        takers = dict(zip(ways, ((one, other), (two, two), (one, one)), strict=True))
+        for number in range(rounds):
+            for way in ways[number % 3 :] + ways[: number % 3]:
+                times[way].append(round(pair(*takers[way]), 6))
+            print("two runs", {way: f"{values[-1]:.2f} s" for way, values in times.items()}, flush=True)
+        ahead = [round(value, 3) for value in ask(one, "startup")]
+    return {"epochs": case.task.epochs, "seconds": times}, ahead
+
+
+def versions(device: str) -> dict[str, Any]:
+    """What a reader needs to judge the numbers."""
+    import torch
+    import torchvision
+
+    import flatdirs
+    from flatdirs.training.device import device_name, resolve_device, resolve_precision
+
+    found, cpu = resolve_device(device), Path("/proc/cpuinfo")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "flatdirs": flatdirs.__version__,
+        "system": platform.platform(),
+        "device": str(found),
+        "processor": device_name(found),
+        "cores": os.cpu_count(),
+        "precision": resolve_precision("auto", found),
+        "amx_bf16": found.type == "cpu" and cpu.is_file() and "amx_bf16" in cpu.read_text(encoding="utf-8"),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def measure_all(data: str | None, device: str, quick: bool, only_profile: bool) -> dict[str, Any]:
+    """Everything, on the images of `data` or on synthetic ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(data).absolute() if data else Path(folder) / "synthetic.npz"
+        if not data:
+            make_images(path, 200 if quick else 15000, 32)
+        plan = cases(str(path), device, quick)
+        if only_profile:
+            return {"cases": [profiled(case) for case in plan]}
+        begun = versions(device)
+        found = [measure(case, rounds) for case, rounds in plan.items()]
+        pairs, ahead = measure_pairs(list(plan)[-1], list(plan.values())[-1])
+    kind = "Images: CIFAR-10 from a .npz file" if data else "Images: synthetic, random uint8 pixels of CIFAR-10's shape"
+    return {"versions": begun, "images": kind, "cases": found, "pairs": pairs, "startup_milliseconds": ahead}
+
+
+def profiled(case: Case) -> dict[str, Any]:
+    """The profile of one case alone."""
+    with processes(case, ("flatdirs",)) as (pipe,):
+        return {"name": case.name, "profile": ask(pipe, "profile")}
+
+
+def write(result: dict[str, Any]) -> None:
+    """result.json with a line a case."""
+    head = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in result.items() if key != "cases")
+    rows = ",\n".join("  " + json.dumps(case) for case in result["cases"])
+    (HERE / "result.json").write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
+
+
+def main() -> None:
+    """Measure and write, or draw only."""
+    parser = argparse.ArgumentParser(prog=COMMAND)
+    parser.add_argument(
+        "--data", help="CIFAR-10 as a .npz file with x_train, y_train, x_test, y_test; else synthetic images"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; the first GPU or else the CPU without it")
+    parser.add_argument(
+        "--quick", action="store_true", help="a reduced size, to see that everything runs; nothing is written"
+    )
+    parser.add_argument("--profile", action="store_true", help="print where a step's time goes; nothing is written")
+    parser.add_argument("--draw", action="store_true", help="draw result.md and the README's table from result.json")
+    arguments = parser.parse_args()
+    if not arguments.draw:
+        from flatdirs.training.device import resolve_device
+
+        device = str(resolve_device(arguments.device))
+        if arguments.quick:  # for the processes to come; two threads may wait long for each other on a busy machine
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+        result = measure_all(arguments.data, device, arguments.quick, arguments.profile)
+        if arguments.quick or arguments.profile:
+            print("\n".join(profiles(result)) if arguments.profile else draw(result))
+            return
+        write(result)
+    result = json.loads((HERE / "result.json").read_text(encoding="utf-8"))
+    (HERE / "result.md").write_text(draw(result), encoding="utf-8")
+    redraw_readme(README, result)
+    print(draw(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""result.json → result.md and the table in README.md; no measuring, no torch."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+COMMAND = "python -m benchmarks.throughput"
+BARS = {"width 64": (3.0, 0.6), "width 16": (2.0, None), "cifar10_small": (2.0, None)}  # least b/a, least c/b
+MARKS = ("<!-- throughput -->\n", "<!-- /throughput -->")
+
+
+def ratios(case: dict[str, Any]) -> dict[str, list[float]]:
+    """b/a (images/s over images/s) and c/b (seconds over seconds), one of each a round."""
+    times = case["seconds"]
+    return {
+        "b/a": [a / b for a, b in zip(times["plain"], times["flatdirs"], strict=True)],
+        "c/b": [c / b for c, b in zip(times["floor"], times["flatdirs"], strict=True)],
+    }
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Median (least – most)."""
+    low, middle, high = (f"{value:,.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
+    return f"{middle} ({low} – {high})"
+
+
+def table(result: dict[str, Any]) -> list[str]:
+    """A row a case."""
+    lines = [
+        "| network | images/s: plain PyTorch (a) | flatdirs (b) | b/a | floor/step c/b | peak MB a, b | n |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case in result["cases"]:
+        speed = {who: [case["images"] / s for s in times] for who, times in case["seconds"].items()}
+        found, peak = ratios(case), case["peak_megabytes"]
+        cells = [f"{case['name']}, {case['size']}×{case['size']}, batch {case['batch']}"]
+        cells += [spread(speed["plain"], 0), spread(speed["flatdirs"], 0), spread(found["b/a"]), spread(found["c/b"])]
+        cells += [f"{peak['plain']:,.0f}, {peak['flatdirs']:,.0f}", str(len(case["seconds"]["plain"]))]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def bars(result: dict[str, Any]) -> list[str]:
+    """Whether the bars are met where they are set, on a CPU with amx_bf16; printed only elsewhere."""
+    lines = []
+    for case in result["cases"]:
+        found = {name: statistics.median(values) for name, values in ratios(case).items()}
+        for name, least in zip(("b/a", "c/b"), BARS[case["name"]], strict=True):
+            if least is not None:
+                verdict = "met" if found[name] >= least else "MISSED"
+                verdict = verdict if result["versions"]["amx_bf16"] else "printed only: no amx_bf16 here"
+                lines.append(f"- {case['name']}: {name} = {found[name]:.2f}, bar {least:g}: {verdict}")
+    return lines
+
+
+def profiles(result: dict[str, Any]) -> list[str]:
+    """Milliseconds a step by kind of work, and their share."""
+    cases = [case for case in result["cases"] if case.get("profile")]
+    if not cases:
+        return []
+    lines = [
+        f"| milliseconds a step (share) | {' | '.join(case['name'] for case in cases)} |",
+        "|---" * (len(cases) + 1) + "|",
+    ]
+    for kind in cases[0]["profile"]:
+        cells = [f"{c['profile'][kind]:,.2f} ({c['profile'][kind] / sum(c['profile'].values()):.0%})" for c in cases]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return lines
+
+
+def draw(result: dict[str, Any]) -> str:
+    """The whole page, from the raw times alone."""
+    lines = [
+        "# Images per second: plain PyTorch, flatdirs, and the convolutions alone",
+        "",
+        f"Drawn from result.json by `{COMMAND} --draw`; measured by `{COMMAND}`. {result['images']}.",
+        "Plain: torchvision transforms in a DataLoader with two workers, float32, contiguous, eager, `torch.optim.SGD`,",
+        "torch's own number of threads. Floor: every convolution of a step, forward and backward, in flatdirs' precision,",
+        "layout and threads, nothing else (the head's matrix product is not in it). The three live in processes of their own",
+        "and take turns, a piece each a round: " + pieces(result) + ". Median",
+        "(least – most) over n rounds; ratios are taken within a round. Peak memory is the process's resident set on the CPU",
+        "(the loader's workers not counted), what tensors hold on CUDA.",
+        "",
+        *table(result),
+        "",
+        *bars(result),
+        "",
+        "Where a step of flatdirs goes, from torch.profiler over one piece (its own cost included, which weighs on small",
+        f"steps; `{COMMAND} --profile`); \"rest\" is augmentation, loss, autograd's and Python's own work:",
+        "",
+        *profiles(result),
+        "",
+        *small(result),
+        "",
+        ", ".join(f"{key} {value}" for key, value in result["versions"].items()) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def pieces(result: dict[str, Any]) -> str:
+    """What a piece was in each case."""
+    told = []
+    for case in result["cases"]:
+        judged = f" and judging {case['judged']:,} images" if case["judged"] > 1 else ""
+        told.append(f"{case['steps']} steps at {case['name']}{judged}")
+    return ", ".join(told)
+
+
+def small(result: dict[str, Any]) -> list[str]:
+    """Two runs at a time, and what a further run costs before its first step."""
+    pairs, ahead = result["pairs"], result["startup_milliseconds"]
+    lines = [
+        f"Two `cifar10_small` runs of {pairs['epochs']} epoch, seconds for both:",
+        "",
+        "| how | seconds | n |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {how} | {spread(times)} | {len(times)} |" for how, times in pairs["seconds"].items()]
+    lines += [
+        "",
+        f"A further `cifar10_small` run in the same process costs {spread(ahead, 0)} ms beyond its steps (n = {len(ahead)};",
+        "network and optimizer, the first step's surplus, judging one image).",
+    ]
+    return lines
+
+
+def readme_block(result: dict[str, Any]) -> str:
+    """What stands between the marks in README.md."""
+    versions = result["versions"]
+    lines = [
+        *table(result),
+        "",
+        f"Median (least – most) of n rounds on {versions['cores']} cores ({versions['processor']}), torch "
+        f"{versions['torch']}, by",
+        f"`{COMMAND}`; [the whole result](benchmarks/throughput/result.md).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def redraw_readme(path: Path, result: dict[str, Any]) -> None:
+    """Put the block between the marks."""
+    text = path.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0], 1)
+    after = rest.split(MARKS[1], 1)[1]
+    path.write_text(before + MARKS[0] + readme_block(result) + MARKS[1] + after, encoding="utf-8")
