@@ -105,8 +105,8 @@ def test_the_two_sides_differ_in_the_rise_alone() -> None:
 
 
 def test_a_run_that_the_trainer_would_give_up_goes_on() -> None:
-    task = warmup.without_warmup(image_task(epochs=6))
-    config = TrainConfig(task, DataConfig(), 12.0, 0.9, 5e-4, precision="fp32", threads=1)
+    setting = (image_task(epochs=6), DataConfig(), 12.0, 0.9, 5e-4)
+    config = TrainConfig(*setting, precision="fp32", threads=1, schedule=warmup.schedule(False))
     assert len(loop.train(config).epochs) < 6
     with warmup.losses_of_any_size():
         assert len(loop.train(config).epochs) == 6

@@ -11,7 +11,6 @@ latter counts as diverged. A run that ends no better than guessing counts as fai
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from benchmarks.batch_scaling.raw import Table, shown
 from flatdirs.training import loop
 from flatdirs.training.records import TrainConfig, TrainResult
+from flatdirs.training.schedule import Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
 MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005
@@ -36,9 +36,9 @@ RUNS = Table(
 )
 
 
-def without_warmup(task: ImageTask) -> ImageTask:
-    """The task with the falling half of its schedule alone."""
-    return dataclasses.replace(task, warmup_fraction=0.0)
+def schedule(warm: bool) -> Triangle:
+    """The source's triangle, or its falling half alone."""
+    return Triangle() if warm else Triangle(warmup_epochs=0.0)
 
 
 @contextmanager
@@ -54,9 +54,9 @@ def losses_of_any_size() -> Iterator[None]:
 
 def run(task: ImageTask, data: DataConfig, batch: int, warm: bool, rate: float, seed: int) -> TrainResult:
     """One run to its end, with the task's warm-up or with none."""
-    task = task if warm else without_warmup(task)
+    setting = (task, data, rate, MOMENTUM, WEIGHT_DECAY, seed)
     with losses_of_any_size():
-        return loop.train(TrainConfig(task, data, rate, MOMENTUM, WEIGHT_DECAY, seed, batch_size=batch, threads=1))
+        return loop.train(TrainConfig(*setting, batch_size=batch, threads=1, schedule=schedule(warm)))
 
 
 def measure(task: ImageTask, data: DataConfig) -> None:
