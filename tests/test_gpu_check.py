@@ -31,9 +31,9 @@ def seed_rows(accuracies: list[float], **about: str) -> list[dict[str, str]]:
     ]
 
 
-def script(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def script(*arguments: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """run.sh on the CPU, given from `folder`."""
-    environment = {**os.environ, "DEVICE": "cpu", "PYTHON": sys.executable}
+    environment = {**os.environ, "DEVICE": "cpu", "PYTHON": sys.executable, **more}
     command = [str(ROOT / "benchmarks/gpu/run.sh"), *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -133,6 +133,12 @@ def test_smoke_results_stay_out_of_the_repository(tmp_path: Path) -> None:
     done = script("--smoke", "--output", str(ROOT / "benchmarks/gpu"), folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "writes no results into benchmarks/" in done.stderr
+
+
+def test_a_device_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    done = script("--smoke", folder=tmp_path, DEVICE="cuda:99")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "device=cuda:99 is not available here" in done.stderr
 
 
 @pytest.mark.slow

@@ -64,17 +64,20 @@ else
   python=${PYTHON:-python3}
 fi
 cd "$root"
-"$python" -c 'import numpy, torch, yaml' || die "$python lacks numpy, torch or PyYAML; set PYTHON to one that has them"
-name_device='import sys; from flatdirs.training.device import *; print(device_name(resolve_device(sys.argv[1])).replace(",", " "))'
-card=$("$python" -c "$name_device" "$device" 2>/dev/null) ||
-  die "DEVICE=$device is not there for $python; set DEVICE=cpu, or PYTHON to an interpreter whose torch sees the GPU"
+if [ -n "$smoke" ]; then
+  case $(absolute "${output:-studies}")/ in "$root"/benchmarks/*) die "--smoke writes no results into benchmarks/; change --output" ;; esac
+fi
+probe='import sys, numpy, yaml
+from flatdirs.training.device import device_name, resolve_device
+print(device_name(resolve_device(sys.argv[1])).replace(",", " "))'
+card=$("$python" -c "$probe" "$device" 2>&1 | tail -n 1) ||
+  die "${card#*Error: }; set DEVICE to what is there, or PYTHON to an interpreter that has numpy, PyYAML and a torch that sees the GPU"
 
 gpu=${output:-benchmarks/gpu} bench=${output:+$output/runs_to_94} seeds=5 sizes=() budget=60 quick=()
 bench=${bench:-benchmarks/runs_to_94}
 if [ -n "$smoke" ]; then
   gpu=${output:-studies/gpu-smoke}
   bench=$gpu/runs_to_94
-  case $(absolute "$gpu")/ in "$root"/benchmarks/*) die "--smoke writes no results into benchmarks/; change --output" ;; esac
   seeds=2 budget=2 quick=(--quick)
   sizes=(task.epochs=2 task.width=4 task.batch_size=50 task.train_images=400 task.validation_images=100 task.test_images=200)
   [ "$device" != cpu ] || sizes+=(threads=1)
