@@ -25,7 +25,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 from flatdirs.training.data import Split, load
 from flatdirs.training.device import cpu_threads
 from flatdirs.training.model import ResidualNetwork, build_model
-from flatdirs.training.optimizer import build_optimizer, set_learning_rate
+from flatdirs.training.optimizer import AdamW, Sgd, build_optimizer, set_learning_rate
 from flatdirs.training.schedule import triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -52,18 +52,17 @@ def sgd(
     momentum: float,
     weight_decay: float,
     nesterov: bool = True,
-) -> torch.optim.SGD:
+) -> torch.optim.Optimizer:
     """The trainer's optimizer, or the heavy ball that THEORY §1 is written for."""
-    if nesterov:
-        return build_optimizer(parameters, learning_rate, momentum, weight_decay, CPU)
-    return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+    rule = Sgd(nesterov=nesterov)
+    return build_optimizer(parameters, learning_rate, momentum, weight_decay, CPU, rule)
 
 
 def adamw(
     parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, epsilon: float
 ) -> torch.optim.Optimizer:
-    """AdamW with decoupled weight decay."""
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, eps=epsilon)
+    """The trainer's AdamW."""
+    return build_optimizer(parameters, learning_rate, 0.9, weight_decay, CPU, AdamW(epsilon=epsilon))
 
 
 def multiplier(step: int) -> float:
