@@ -1,6 +1,6 @@
 """The symmetries and balances the method stands on, held against the trainer's own parts in float64.
 
-THEORY §1 and reference/004: with batch norm behind every convolution the loss does not see the length of the weights,
+Reference/004, and derived from it: with batch norm behind every convolution the loss does not see the length of the weights,
 so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-13 of each other, far
 below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
 Exactness needs what a real run lacks: no epsilon in batch norm, no gains and biases (their decay is not invariant), a
@@ -53,7 +53,7 @@ def sgd(
     weight_decay: float,
     nesterov: bool = True,
 ) -> torch.optim.Optimizer:
-    """The trainer's optimizer, or the heavy ball that THEORY §1 is written for."""
+    """The trainer's optimizer, or the heavy ball that the equations are written for."""
     rule = Sgd(nesterov=nesterov)
     return build_optimizer(parameters, learning_rate, momentum, weight_decay, CPU, rule)
 

@@ -15,7 +15,7 @@ from flatdirs.report.heatmap import write_cells
 from flatdirs.slicing.grid import Axis, Grid
 
 WHERE = {"weight_decay": ((-5, 4), (-3, 3)), "one_minus_momentum": ((-5, 4), (-3, 3)), "batch_size": ((-4, 5), (-2, 4))}
-NOT_TOLD = ("accuracies", "seeds", "seconds", "steps", "host")
+NOT_TOLD = ("accuracies", "seeds", "seconds", "steps", "host")  # of one run only
 
 
 def export(name: str) -> None:
@@ -42,6 +42,7 @@ def export(name: str) -> None:
         "seeds": grid.seeds,
         "near": grid.near,
         "center": center,
+        "steps": provenance["steps"],
         "provenance": {key: value for key, value in provenance.items() if key not in NOT_TOLD},
     }
     (HERE / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from flatdirs.report.heatmap import flatness_sentence, read_cells, slice_figure, slope_sentence
+from flatdirs.report.heatmap import LABELS, flatness_sentence, read_cells, slice_figure, slope_sentence
 from flatdirs.slicing.grid import Axis, Grid, Run, by_cell
 from flatdirs.slicing.ridge import Ridge, claimed_exponent, fit_ridge
 
@@ -45,14 +45,16 @@ def read(name: str) -> tuple[Grid, list[Run], dict[str, Any]]:
 def table() -> list[str]:
     """One line a slice: exponent, angle, what a doubling costs."""
     lines = [
-        "| kept fixed on the ridge | exponent of y in x (claim) | angle | a doubling along costs | across | seeds' standard deviation |",
+        "| y, and what stays fixed on the ridge | b in λ ∝ yᵇ (claim) | angle | a doubling along costs | across | seeds' standard deviation |",
         "|---|---|---|---|---|---|",
     ]
     for name in SLICES:
         if (HERE / f"{name}.csv").is_file():
             grid, runs, _ = read(name)
             ridge = fit_ridge(grid, runs)
-            lines.append(f"| {KEPT_FIXED[name]} | {'no ridge found | | | |' if ridge is None else cells(grid, ridge)}")
+            lines.append(
+                f"| {LABELS[name]}: {KEPT_FIXED[name]} | {'no ridge found | | | |' if ridge is None else cells(grid, ridge)}"
+            )
     return lines
 
 
@@ -75,6 +77,19 @@ def verdict(name: str, grid: Grid, ridge: Ridge | None) -> str:
     factor = 2 ** (abs(ridge.exponent.value - (claim or 0.0)) * ridge.doublings)
     away = f"over the {ridge.doublings:.0f} doublings seen, the fitted ridge ends a factor of {factor:.1f} from the claimed one"
     return f"*A ridge at 45°, {KEPT_FIXED[name]} constant*: {'held' if held else 'did not hold'} here; {away}."
+
+
+def relaxation(ridge: Ridge, facts: dict[str, Any]) -> str:
+    """How long the weights take to forget their first scale at the rows' tops, beside the length of a run.
+
+    λα alone counts only after that (relaxation time of |w|⁴, derived).
+    """
+    steps = [(1 - facts["center"]["momentum"]) / (4 * 2 ** (point.log2_x + point.log2_y)) for point in ridge.points]
+    return (
+        f"Why it need not hold here: λα alone decides only once the weights have forgotten their first scale, after (1−ρ)/(4λα) "
+        f"steps; at the tops of the rows, from the lowest α to the highest, that is {', '.join(f'{n:,.0f}' for n in steps)} of a "
+        f"run's {facts['steps']:,} steps, most of which are spent below the peak rate. Where it is long, λ itself counts."
+    )
 
 
 def page() -> str:
@@ -106,6 +121,7 @@ def page() -> str:
         ]
         if ridge is not None:
             lines += [f"- {slope_sentence(grid, ridge)}.", f"- {flatness_sentence(ridge, '%')}."]
+            lines += [f"- {note}" for note in [relaxation(ridge, facts)] if name == "weight_decay"]
         lines += [f"- {made_with(grid, runs, facts)}", ""]
     return "\n".join(lines)
 

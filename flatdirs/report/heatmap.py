@@ -120,7 +120,8 @@ def slice_figure(
     """The heat map as a matplotlib figure, for a file or a notebook."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    rows, columns = len(grid.y.steps), len(grid.x.steps)
+    figure = Figure(figsize=(5.6, 1.3 + 4.0 * min(2.0, rows / columns)), layout="constrained")
     axes = figure.add_subplot()
     means = cell_means(runs)
     ridge = fit_ridge(grid, runs, maximize)
