@@ -7,18 +7,27 @@ from typing import Any
 from flatdirs import command_line
 
 
+def say(line: str) -> None:
+    """Print at once, also into a pipe."""
+    print(line, flush=True)
+
+
 def run(settings: dict[str, Any]) -> int:
     """Make the runs that are wanted, then draw."""
+    from flatdirs.config import read_integer
     from flatdirs.report.heatmap import describe, write_slice
     from flatdirs.slicing.running import run_slice
     from flatdirs.slicing.settings import read_slices
     from flatdirs.trials import study_folder
+    from flatdirs.workers import Workers
 
     config = read_slices(settings)
     x, y = config.grid.x, config.grid.y
+    count = read_integer(settings, "workers", 1)
     print(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}", flush=True)
     try:
-        runs = run_slice(config, lambda line: print(line, flush=True))
+        with Workers("slices", count, config.storage.kind, say) as workers:
+            runs = run_slice(config, say, workers.join)
     except KeyboardInterrupt:
         print(f"interrupted; the same command continues study {config.study}")
         raise

@@ -11,14 +11,18 @@ from flatdirs import command_line
 def run(settings: dict[str, Any]) -> int:
     """One search from settings to its closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
-    from flatdirs.config import read_tune
+    from flatdirs.config import read_integer, read_tune
     from flatdirs.report.live import Report
     from flatdirs.tuning import tune
+    from flatdirs.workers import Workers
 
     config = read_tune(settings)
+    count = read_integer(settings, "workers", 1)
     report = Report(config.live)
+    more = ("confirm=0", "live=false")
     try:
-        tune(config, report, began)
+        with Workers("tune", count, config.storage.kind, report.console.print, more) as workers:
+            tune(config, report, began, workers.join)
     except KeyboardInterrupt:
         report.close()
         report.console.print(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,10 +61,16 @@ class Result:
     confirmed: Mapping[str, list[float | None]] = field(default_factory=dict)  # "winner" and "start"
 
 
-def tune(config: TuneConfig, listener: Listener, began: float | None = None) -> Result:
+def tune(
+    config: TuneConfig,
+    listener: Listener,
+    began: float | None = None,
+    wait_for_helpers: Callable[[], None] | None = None,
+) -> Result:
     """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend.
 
     `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count.
+    `wait_for_helpers` is called before the winner is confirmed.
     """
     began = time.monotonic() if began is None else began
     identity = _with_data(config.identity, config.objective.fingerprint())
@@ -76,7 +82,7 @@ def tune(config: TuneConfig, listener: Listener, began: float | None = None) -> 
         with storage_errors():
             study = open_study(storage, config.study, config.plan, identity, config.maximize, stale)
             study.tidy()
-            return _search(config, study, folder, listener, began)
+            return _search(config, study, folder, listener, began, wait_for_helpers)
     finally:
         close_storage(storage)
 
@@ -88,7 +94,14 @@ def _with_data(identity: Mapping[str, Any], checksum: str) -> dict[str, Any]:
     return {**identity, "data": {**identity["data"], "path (checksum of its images)": checksum}}
 
 
-def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener, began: float) -> Result:
+def _search(
+    config: TuneConfig,
+    study: Study,
+    folder: Path,
+    listener: Listener,
+    began: float,
+    wait_for_helpers: Callable[[], None] | None,
+) -> Result:
     """Runs until something says stop, then the confirmation."""
     expected = config.objective.expected_seconds(config.plan.lattice.start)
     expected = None if expected is None else expected * config.repeats
@@ -101,6 +114,8 @@ def _search(config: TuneConfig, study: Study, folder: Path, listener: Listener, 
         _run_once(config, study, listener, expected)
         if (best := winner(study)) is not None:
             _write_best(config, folder, best)
+    if wait_for_helpers is not None:
+        wait_for_helpers()
     best = winner(study)
     best_file = None if best is None else _write_best(config, folder, best)
     confirmed = _confirm(config, study, best, listener, began)

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -530,3 +531,47 @@ def test_the_printed_commands_work(workplace: Path, command: Command) -> None:
     assert line
     assert command("tune", *shlex.split(line.group(1)), "budget=1", "confirm=0").code == 0
     assert len(calls(workplace)) == 4
+
+
+@pytest.mark.slow
+def test_workers_share_one_study_and_end_with_the_command(workplace: Path) -> None:
+    module = workplace / f"{module_of(workplace)}.py"
+    meet = """
+    pathlib.Path(f"process-{os.getpid()}").touch()
+    while len(list(pathlib.Path().glob("process-*"))) < 3:
+        time.sleep(0.02)
+"""
+    module.write_text(module.read_text(encoding="utf-8").replace("    report(1, 50.0)", meet), "utf-8")
+    told = [*own_function(workplace), "workers=3", "confirm=1", "search=random", "budget=12"]
+    worker = spawn("flatdirs.tune", *told, cwd=workplace)
+    out, err = worker.communicate(timeout=120)
+    assert worker.returncode == 0, err
+    assert "of 12" in out
+    assert "confirmed" in out
+    assert 12 + 2 <= len(set(calls(workplace))) <= 12 + 2 + 2  # confirm=1: winner and start; two may ask at once
+
+
+@pytest.mark.slow
+def test_helpers_die_with_a_killed_command(workplace: Path) -> None:
+    module = workplace / f"{module_of(workplace)}.py"
+    module.write_text(module.read_text(encoding="utf-8").replace("    report(1, 50.0)", "    time.sleep(0.3)"), "utf-8")
+    command = spawn(
+        "flatdirs.tune", *own_function(workplace), "workers=2", "search=random", "budget=1000", cwd=workplace
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not ((workplace / "calls.txt").exists() and len(calls(workplace)) > 4):
+        time.sleep(0.05)
+    command.kill()
+    command.communicate()
+    time.sleep(1.5)
+    made = len(calls(workplace))
+    time.sleep(1.5)
+    assert len(calls(workplace)) == made
+
+
+def test_workers_need_a_storage_they_can_share(workplace: Path, command: Command) -> None:
+    for storage in ("memory", "sqlite"):
+        ended = command("tune", *own_function(workplace), "workers=2", f"storage={storage}")
+        assert ended.code == 2
+        assert f"workers=2 cannot share storage={storage}; set storage=journal or workers=1" in ended.err
+    assert "workers=0 must be 1 or more; change workers" in command("tune", *own_function(workplace), "workers=0").err

@@ -1,8 +1,8 @@
 """The symmetries and balances the method stands on, held against the trainer's own parts in float64.
 
-Reference/004, and derived from it: with batch norm behind every convolution the loss does not see the length of the weights,
-so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-13 of each other, far
-below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
+Reference/004, and derived from it: with batch norm behind every convolution the loss does not see the length of the
+weights, so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 100 steps on real digits within 1e-13 of each
+other, far below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
 Exactness needs what a real run lacks: no epsilon in batch norm, no gains and biases (their decay is not invariant), a
 head that stays as it is. The epsilon is 1e-300, which torch accepts and a float64 variance does not feel.
 """

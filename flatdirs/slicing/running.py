@@ -46,8 +46,11 @@ class SliceConfig:
     identity: Mapping[str, Any]
 
 
-def run_slice(config: SliceConfig, say: Say) -> list[Run]:
-    """Make the runs that a slice still wants, at most `budget` of them; all runs there are. Raises FlatdirsError."""
+def run_slice(config: SliceConfig, say: Say, wait_for_helpers: Callable[[], None] | None = None) -> list[Run]:
+    """Make the runs that a slice still wants, at most `budget` of them; all runs there are. Raises FlatdirsError.
+
+    `wait_for_helpers` is called before the runs are read for the last time.
+    """
     identity = {**config.identity, "data": {**config.identity["data"], "checksum": config.objective.fingerprint()}}
     folder = study_folder(config.output.absolute(), config.study)
     make_folder(folder)
@@ -60,6 +63,8 @@ def run_slice(config: SliceConfig, say: Say) -> list[Run]:
             trials = Trials(study, config.maximize, stale)
             trials.tidy()
             _work(config, trials, sampler, say)
+            if wait_for_helpers is not None:
+                wait_for_helpers()
             return [run for run in read_runs(trials.trials()) if _inside(config.grid, run)]
     finally:
         close_storage(storage)
