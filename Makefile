@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: tune test test-quick check format bench-latency clean
+.PHONY: tune test test-quick check format bench-latency bench-throughput clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -27,6 +27,9 @@ format: $(STAMP)  ## let ruff put things in order
 
 bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
 	$(RUN) -m benchmarks.latency
+
+bench-throughput: $(STAMP)  ## images per second beside plain PyTorch and beside the convolutions alone (THROUGHPUT="--data cifar10.npz")
+	$(RUN) -m benchmarks.throughput $(THROUGHPUT)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("flatdirs needs Python 3.10 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'

@@ -1,6 +1,7 @@
 """How fast the trainer is: beside plain PyTorch, and beside the convolutions alone, in one run.
 
     python -m benchmarks.throughput [--data cifar10.npz]   measure; write result.json, result.md, the README's table
+    python -m benchmarks.throughput --resume               go on after an interruption
     python -m benchmarks.throughput --quick                the same at a reduced size, printed and not written
     python -m benchmarks.throughput --profile              where a step's time goes, printed and not written
     python -m benchmarks.throughput --draw                 draw result.md and the README's table from result.json
@@ -31,6 +32,7 @@ from benchmarks.throughput.drawing import COMMAND, draw, profiles, redraw_readme
 from flatdirs.training.task import ImageTask
 
 HERE = Path(__file__).resolve().parent
+RESULT = HERE / "result.json"
 README = HERE.parents[1] / "README.md"
 TRIO = ("plain", "flatdirs", "floor")
 
@@ -84,6 +86,7 @@ def ask(pipe: Connection, order: str) -> Any:
 def measure(case: Case, rounds: int) -> dict[str, Any]:
     """All raw times of one case, then the profile of one piece."""
     times: dict[str, list[float]] = {name: [] for name in TRIO}
+    load = round(os.getloadavg()[0], 2)
     with processes(case, TRIO) as pipes:
         waiting = dict(zip(TRIO, pipes, strict=True))
         for number in range(rounds):
@@ -94,7 +97,12 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
         profile = {kind: round(value, 4) for kind, value in ask(waiting["flatdirs"], "profile").items()}
     task = case.task
     about = {"name": case.name, "width": task.width, "size": task.image_size, "batch": task.batch_size}
-    about |= {"steps": case.steps, "images": case.steps * task.batch_size, "judged": task.validation_images}
+    about |= {
+        "load": load,
+        "steps": case.steps,
+        "images": case.steps * task.batch_size,
+        "judged": task.validation_images,
+    }
     return {**about, "seconds": times, "profile": profile, "peak_megabytes": peak}
 
 
@@ -144,24 +152,38 @@ def versions(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "precision": resolve_precision("auto", found),
         "amx_bf16": found.type == "cpu" and cpu.is_file() and "amx_bf16" in cpu.read_text(encoding="utf-8"),
-        "load": round(os.getloadavg()[0], 2),
     }
 
 
-def measure_all(data: str | None, device: str, quick: bool, only_profile: bool) -> dict[str, Any]:
-    """Everything, on the images of `data` or on synthetic ones."""
+def measure_all(data: str | None, device: str, quick: bool, resume: bool) -> dict[str, Any]:
+    """Everything, on the images of `data` or on synthetic ones; unless it is `quick`, written as it grows."""
+    kind = "Images: CIFAR-10 from a .npz file" if data else "Images: synthetic, random uint8 pixels of CIFAR-10's shape"
+    result: dict[str, Any] = {"versions": versions(device), "images": kind, "cases": []}
+    if resume:
+        result = {**json.loads(RESULT.read_text(encoding="utf-8")), "versions": result["versions"]}
+    done = {case["name"] for case in result["cases"]}
+    with images_for(data, quick) as path:
+        plan = cases(path, device, quick)
+        for case, rounds in plan.items():
+            if case.name not in done:
+                result["cases"].append(measure(case, rounds))
+                if not quick:
+                    write(result)
+        if "pairs" not in result:
+            result["pairs"], result["startup_milliseconds"] = measure_pairs(list(plan)[-1], list(plan.values())[-1])
+            if not quick:
+                write(result)
+    return result
+
+
+@contextmanager
+def images_for(data: str | None, quick: bool) -> Iterator[str]:
+    """The path of the images: `data`, or synthetic ones made for the occasion."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(data).absolute() if data else Path(folder) / "synthetic.npz"
         if not data:
             make_images(path, 200 if quick else 15000, 32)
-        plan = cases(str(path), device, quick)
-        if only_profile:
-            return {"cases": [profiled(case) for case in plan]}
-        begun = versions(device)
-        found = [measure(case, rounds) for case, rounds in plan.items()]
-        pairs, ahead = measure_pairs(list(plan)[-1], list(plan.values())[-1])
-    kind = "Images: CIFAR-10 from a .npz file" if data else "Images: synthetic, random uint8 pixels of CIFAR-10's shape"
-    return {"versions": begun, "images": kind, "cases": found, "pairs": pairs, "startup_milliseconds": ahead}
+        yield str(path)
 
 
 def profiled(case: Case) -> dict[str, Any]:
@@ -174,7 +196,7 @@ def write(result: dict[str, Any]) -> None:
     """result.json with a line a case."""
     head = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in result.items() if key != "cases")
     rows = ",\n".join("  " + json.dumps(case) for case in result["cases"])
-    (HERE / "result.json").write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
+    RESULT.write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def main() -> None:
@@ -187,6 +209,9 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a reduced size, to see that everything runs; nothing is written"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the networks that result.json has; measure the others"
+    )
     parser.add_argument("--profile", action="store_true", help="print where a step's time goes; nothing is written")
     parser.add_argument("--draw", action="store_true", help="draw result.md and the README's table from result.json")
     arguments = parser.parse_args()
@@ -196,12 +221,16 @@ def main() -> None:
         device = str(resolve_device(arguments.device))
         if arguments.quick:  # for the processes to come; two threads may wait long for each other on a busy machine
             os.environ.setdefault("OMP_NUM_THREADS", "1")
-        result = measure_all(arguments.data, device, arguments.quick, arguments.profile)
-        if arguments.quick or arguments.profile:
-            print("\n".join(profiles(result)) if arguments.profile else draw(result))
+        if arguments.profile:
+            with images_for(arguments.data, arguments.quick) as path:
+                found = [profiled(case) for case in cases(path, device, arguments.quick)]
+            print("\n".join(profiles({"cases": found})))
             return
-        write(result)
-    result = json.loads((HERE / "result.json").read_text(encoding="utf-8"))
+        result = measure_all(arguments.data, device, arguments.quick, arguments.resume)
+        if arguments.quick:
+            print(draw(result))
+            return
+    result = json.loads(RESULT.read_text(encoding="utf-8"))
     (HERE / "result.md").write_text(draw(result), encoding="utf-8")
     redraw_readme(README, result)
     print(draw(result))
