@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: tune test test-quick check format verify-results bench-latency bench-94 clean
+.PHONY: tune test test-quick check format verify-results bench-latency bench-throughput bench-94 clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -33,6 +33,9 @@ bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage
 
 bench-94: $(STAMP)  ## runs until 94 % on CIFAR-10, each search against the others; wants a GPU (BENCH="--data cifar10.npz --minutes 60")
 	$(RUN) -m benchmarks.runs_to_94 $(BENCH)
+
+bench-throughput: $(STAMP)  ## images per second beside plain PyTorch and beside the convolutions alone (THROUGHPUT="--data cifar10.npz")
+	$(RUN) -m benchmarks.throughput $(THROUGHPUT)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("flatdirs needs Python 3.10 or newer; run make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'

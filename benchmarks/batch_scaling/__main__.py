@@ -14,8 +14,8 @@ import argparse
 
 import yaml
 
-from benchmarks.batch_scaling import distance, figures, page, warmup
-from benchmarks.batch_scaling.raw import HERE
+from benchmarks import pages
+from benchmarks.batch_scaling import distance, page, warmup
 from flatdirs.paths import conf_folder
 from flatdirs.training.device import cpu_threads
 from flatdirs.training.task import DataConfig, ImageTask
@@ -38,8 +38,7 @@ def main() -> None:
             for name in names:
                 distance.measure(task_named(name), DataConfig(path=arguments.data))
                 warmup.measure(task_named(name), DataConfig(path=arguments.data))
-    figures.draw_figures()
-    (HERE / "README.md").write_text(page.draw(), encoding="utf-8")
+    pages.write("batch_scaling")
 
 
 if __name__ == "__main__":

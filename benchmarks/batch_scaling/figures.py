@@ -10,15 +10,14 @@ import math
 import statistics
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from benchmarks import pages
 from benchmarks.batch_scaling import distance, findings, warmup
-from benchmarks.batch_scaling.raw import HERE
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 SHOWN_BATCH = 64
@@ -33,17 +32,12 @@ STYLE = {
 }
 
 
-def draw_figures(folder: Path = HERE) -> list[Path]:
-    """Draw every figure whose rows are on file into `folder`; the files written."""
-    written = []
+def pictures() -> dict[str, bytes]:
+    """Every figure whose rows are on file, by its file's name."""
     with mpl.rc_context(STYLE):
-        figures = {f"distance_{task}": draw_distance(task) for task in findings.walked_tasks()}
-        figures |= {f"warmup_{task}": draw_warmup(task) for task in findings.trained_tasks()}
-        for name, figure in figures.items():
-            path = folder / f"{name}.png"
-            figure.savefig(path, dpi=110, metadata={"Software": None})
-            written.append(path)
-    return written
+        figures = {f"distance_{task}.png": draw_distance(task) for task in findings.walked_tasks()}
+        figures |= {f"warmup_{task}.png": draw_warmup(task) for task in findings.trained_tasks()}
+        return {name: pages.png(figure, 110) for name, figure in figures.items()}
 
 
 def draw_distance(task: str) -> Figure:

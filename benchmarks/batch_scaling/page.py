@@ -1,4 +1,4 @@
-"""README.md of this folder, word for word from the raw rows: `draw()` returns it, whichever way the claims came out."""
+"""README.md and figures of this folder, from the raw rows alone, whichever way the claims came out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from benchmarks.batch_scaling import distance, findings, warmup
 from benchmarks.batch_scaling.raw import HERE
 
 COMMAND = "python -m benchmarks.batch_scaling"
+
+
+def results() -> dict[str, str | bytes]:
+    """Every drawn file of this folder."""
+    from benchmarks.batch_scaling import figures
+
+    return {"README.md": draw(), **figures.pictures()}
 
 
 def draw() -> str:

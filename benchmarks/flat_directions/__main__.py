@@ -10,7 +10,8 @@ import argparse
 import json
 from dataclasses import asdict
 
-from benchmarks.flat_directions.page import HERE, SLICES, results
+from benchmarks import pages
+from benchmarks.flat_directions.page import HERE, SLICES
 from flatdirs.report.heatmap import write_cells
 from flatdirs.slicing.grid import Axis, Grid
 
@@ -56,8 +57,7 @@ def main() -> None:
         for name in SLICES:
             if (HERE / "studies" / name / "journal.log").is_file():
                 export(name)
-    for file, content in results().items():
-        (HERE / file).write_bytes(content.encode() if isinstance(content, str) else content)
+    pages.write("flat_directions")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pages
 from flatdirs.report.heatmap import LABELS, flatness_sentence, read_cells, slice_figure, slope_sentence
 from flatdirs.slicing.grid import Axis, Grid, Run, by_cell
 from flatdirs.slicing.ridge import Ridge, claimed_exponent, fit_ridge
@@ -24,9 +24,7 @@ def results() -> dict[str, str | bytes]:
     for name in SLICES:
         if (HERE / f"{name}.csv").is_file():
             grid, runs, _ = read(name)
-            target = io.BytesIO()
-            slice_figure(grid, runs, "%").savefig(target, dpi=100)
-            drawn[f"{name}.png"] = target.getvalue()
+            drawn[f"{name}.png"] = pages.png(slice_figure(grid, runs, "%"), 100)
     return drawn
 
 

@@ -158,9 +158,7 @@ piece seeds "$python" -m benchmarks.gpu --output "$gpu" $(limit) "${common[@]}"
 [ ${#failed[@]} = 0 ] || die "no run of the hand-tuned setting ended; mend what stands above (without a network: --data cifar10.npz)"
 # 2. on these images if they are one file, else on made-up ones
 [[ $data == *.npz ]] && images=(--data "$data") || images=()
-if [ -f benchmarks/throughput/__main__.py ]; then
-  once throughput 240 "$python" -m benchmarks.throughput --device "$device" "${images[@]}" "${quick[@]}" --output "$gpu/throughput"
-fi
+once throughput 240 "$python" -m benchmarks.throughput --device "$device" "${images[@]}" "${quick[@]}" --output "$gpu/throughput"
 # 3.
 export -f gpu_tests
 export python root

@@ -1,9 +1,10 @@
 """How fast the trainer is: beside plain PyTorch, and beside the convolutions alone, in one run.
 
-    python -m benchmarks.throughput [--data cifar10.npz]   measure; write result.json, result.md, the README's table
-    python -m benchmarks.throughput --quick                the same at a reduced size, printed and not written
+    python -m benchmarks.throughput [--data cifar10.npz]   measure; write result.json and result.md
+    python -m benchmarks.throughput --resume               go on after an interruption
+    python -m benchmarks.throughput --quick                the same at a reduced size; not written without --output
     python -m benchmarks.throughput --profile              where a step's time goes, printed and not written
-    python -m benchmarks.throughput --draw                 draw result.md and the README's table from result.json
+    python -m benchmarks.throughput --draw                 draw result.md again from result.json
 
 contestants.py holds what is measured. Everybody lives in a process of its own and waits for its turn, so that noise of
 the machine hits all alike. At width 64 a plain step takes ten seconds on two cores, hence pieces of two steps.
@@ -26,12 +27,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pages
 from benchmarks.throughput.contestants import Case, make_images, serve
-from benchmarks.throughput.drawing import COMMAND, draw, profiles, redraw_readme
+from benchmarks.throughput.page import COMMAND, HERE, draw, profiles, read
 from flatdirs.training.task import ImageTask
 
-HERE = Path(__file__).resolve().parent
-README = HERE.parents[1] / "README.md"
 TRIO = ("plain", "flatdirs", "floor")
 
 
@@ -84,6 +84,7 @@ def ask(pipe: Connection, order: str) -> Any:
 def measure(case: Case, rounds: int) -> dict[str, Any]:
     """All raw times of one case, then the profile of one piece."""
     times: dict[str, list[float]] = {name: [] for name in TRIO}
+    load = round(os.getloadavg()[0], 2)
     with processes(case, TRIO) as pipes:
         waiting = dict(zip(TRIO, pipes, strict=True))
         for number in range(rounds):
@@ -94,7 +95,12 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
         profile = {kind: round(value, 4) for kind, value in ask(waiting["flatdirs"], "profile").items()}
     task = case.task
     about = {"name": case.name, "width": task.width, "size": task.image_size, "batch": task.batch_size}
-    about |= {"steps": case.steps, "images": case.steps * task.batch_size, "judged": task.validation_images}
+    about |= {
+        "load": load,
+        "steps": case.steps,
+        "images": case.steps * task.batch_size,
+        "judged": task.validation_images,
+    }
     return {**about, "seconds": times, "profile": profile, "peak_megabytes": peak}
 
 
@@ -144,24 +150,36 @@ def versions(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "precision": resolve_precision("auto", found),
         "amx_bf16": found.type == "cpu" and cpu.is_file() and "amx_bf16" in cpu.read_text(encoding="utf-8"),
-        "load": round(os.getloadavg()[0], 2),
     }
 
 
-def measure_all(data: str | None, device: str, quick: bool, only_profile: bool) -> dict[str, Any]:
-    """Everything, on the images of `data` or on synthetic ones."""
+def measure_all(data: str | None, device: str, quick: bool, resume: bool, folder: Path | None) -> dict[str, Any]:
+    """Everything, on the images of `data` or on synthetic ones; written into `folder` as it grows."""
+    kind = "Images: CIFAR-10, or its shape, from a .npz file" if data else "Images: random pixels of CIFAR-10's shape"
+    result: dict[str, Any] = {"versions": versions(device), "images": kind, "cases": []}
+    if resume and folder is not None:
+        result = {**read(folder), "versions": result["versions"]}
+    done = {case["name"] for case in result["cases"]}
+    with images_for(data, quick) as path:
+        plan = cases(path, device, quick)
+        for case, rounds in plan.items():
+            if case.name not in done:
+                result["cases"].append(measure(case, rounds))
+                write(result, folder)
+        if "pairs" not in result:
+            result["pairs"], result["startup_milliseconds"] = measure_pairs(list(plan)[-1], list(plan.values())[-1])
+            write(result, folder)
+    return result
+
+
+@contextmanager
+def images_for(data: str | None, quick: bool) -> Iterator[str]:
+    """The path of the images: `data`, or synthetic ones made for the occasion."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(data).absolute() if data else Path(folder) / "synthetic.npz"
         if not data:
             make_images(path, 200 if quick else 15000, 32)
-        plan = cases(str(path), device, quick)
-        if only_profile:
-            return {"cases": [profiled(case) for case in plan]}
-        begun = versions(device)
-        found = [measure(case, rounds) for case, rounds in plan.items()]
-        pairs, ahead = measure_pairs(list(plan)[-1], list(plan.values())[-1])
-    kind = "Images: CIFAR-10 from a .npz file" if data else "Images: synthetic, random uint8 pixels of CIFAR-10's shape"
-    return {"versions": begun, "images": kind, "cases": found, "pairs": pairs, "startup_milliseconds": ahead}
+        yield str(path)
 
 
 def profiled(case: Case) -> dict[str, Any]:
@@ -170,11 +188,14 @@ def profiled(case: Case) -> dict[str, Any]:
         return {"name": case.name, "profile": ask(pipe, "profile")}
 
 
-def write(result: dict[str, Any]) -> None:
-    """result.json with a line a case."""
+def write(result: dict[str, Any], folder: Path | None) -> None:
+    """result.json with a line a case; nothing where there is no folder."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     head = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in result.items() if key != "cases")
     rows = ",\n".join("  " + json.dumps(case) for case in result["cases"])
-    (HERE / "result.json").write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
+    (folder / "result.json").write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
 
 
 def main() -> None:
@@ -184,27 +205,32 @@ def main() -> None:
         "--data", help="CIFAR-10 as a .npz file with x_train, y_train, x_test, y_test; else synthetic images"
     )
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; the first GPU or else the CPU without it")
+    parser.add_argument("--quick", action="store_true", help="a reduced size, to see that everything runs")
     parser.add_argument(
-        "--quick", action="store_true", help="a reduced size, to see that everything runs; nothing is written"
+        "--resume", action="store_true", help="keep the networks that result.json has; measure the others"
     )
     parser.add_argument("--profile", action="store_true", help="print where a step's time goes; nothing is written")
-    parser.add_argument("--draw", action="store_true", help="draw result.md and the README's table from result.json")
+    parser.add_argument("--draw", action="store_true", help="draw result.md again from result.json")
+    parser.add_argument("--output", type=Path, help="folder of the results; with --quick nothing is written without")
     arguments = parser.parse_args()
+    folder = arguments.output or (None if arguments.quick and not arguments.draw else HERE)
     if not arguments.draw:
         from flatdirs.training.device import resolve_device
 
         device = str(resolve_device(arguments.device))
         if arguments.quick:  # for the processes to come; two threads may wait long for each other on a busy machine
             os.environ.setdefault("OMP_NUM_THREADS", "1")
-        result = measure_all(arguments.data, device, arguments.quick, arguments.profile)
-        if arguments.quick or arguments.profile:
-            print("\n".join(profiles(result)) if arguments.profile else draw(result))
+        if arguments.profile:
+            with images_for(arguments.data, arguments.quick) as path:
+                found = [profiled(case) for case in cases(path, device, arguments.quick)]
+            print("\n".join(profiles({"cases": found})))
             return
-        write(result)
-    result = json.loads((HERE / "result.json").read_text(encoding="utf-8"))
-    (HERE / "result.md").write_text(draw(result), encoding="utf-8")
-    redraw_readme(README, result)
-    print(draw(result))
+        result = measure_all(arguments.data, device, arguments.quick, arguments.resume, folder)
+        if folder is None:
+            print(draw(result))
+            return
+    pages.write("throughput", folder)
+    print(draw(read(folder)))
 
 
 if __name__ == "__main__":

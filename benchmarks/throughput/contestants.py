@@ -8,6 +8,7 @@ process: it warms up, says so, and answers every order with the seconds it took.
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import time
 from collections.abc import Callable
@@ -108,7 +109,12 @@ class PlainImages(Dataset[tuple[Tensor, int]]):
 def plain(case: Case) -> Callable[[], object]:
     """(a): torchvision transforms, DataLoader with two workers, float32, contiguous, eager, torch's own threads."""
     task, device = case.task, torch.device(case.device)
-    loader_of: dict[str, Any] = {"num_workers": 2, "pin_memory": device.type == "cuda"}
+    usual = multiprocessing.get_all_start_methods()[0]  # what a script would have; this process itself was spawned
+    loader_of: dict[str, Any] = {
+        "num_workers": 2,
+        "pin_memory": device.type == "cuda",
+        "multiprocessing_context": usual,
+    }
     training = PlainImages(case, slice(0, task.train_images), augment=True)
     loader = DataLoader(training, batch_size=task.batch_size, shuffle=True, drop_last=True, **loader_of)
     judged = PlainImages(case, slice(task.train_images, task.train_images + task.validation_images), augment=False)

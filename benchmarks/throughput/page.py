@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).resolve().parent
 COMMAND = "python -m benchmarks.throughput"
 BARS = {"width 64": (3.0, 0.6), "width 16": (2.0, None), "cifar10_small": (2.0, None)}  # least b/a, least c/b
-MARKS = ("<!-- throughput -->\n", "<!-- /throughput -->")
+
+
+def read(folder: Path = HERE) -> dict[str, Any]:
+    """The raw file of a folder."""
+    return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+
+
+def results(folder: Path = HERE) -> dict[str, str | bytes]:
+    """Every drawn file, by its path in the folder."""
+    return {"result.md": draw(read(folder))}
+
+
+def readme_blocks() -> dict[str, str]:
+    """What README.md quotes."""
+    return {"throughput": readme_block(read())}
 
 
 def ratios(case: dict[str, Any]) -> dict[str, list[float]]:
@@ -29,15 +45,19 @@ def spread(values: list[float], digits: int = 2) -> str:
 def table(result: dict[str, Any]) -> list[str]:
     """A row a case."""
     lines = [
-        "| network | images/s: plain PyTorch (a) | flatdirs (b) | b/a | floor/step c/b | peak MB a, b | n |",
-        "|---|---|---|---|---|---|---|",
+        "| network | images/s: plain PyTorch (a) | flatdirs (b) | b/a | floor/step c/b | peak MB a, b | n | load before |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for case in result["cases"]:
         speed = {who: [case["images"] / s for s in times] for who, times in case["seconds"].items()}
         found, peak = ratios(case), case["peak_megabytes"]
         cells = [f"{case['name']}, {case['size']}×{case['size']}, batch {case['batch']}"]
         cells += [spread(speed["plain"], 0), spread(speed["flatdirs"], 0), spread(found["b/a"]), spread(found["c/b"])]
-        cells += [f"{peak['plain']:,.0f}, {peak['flatdirs']:,.0f}", str(len(case["seconds"]["plain"]))]
+        cells += [
+            f"{peak['plain']:,.0f}, {peak['flatdirs']:,.0f}",
+            str(len(case["seconds"]["plain"])),
+            f"{case['load']:.1f}",
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -81,7 +101,8 @@ def draw(result: dict[str, Any]) -> str:
         "layout and threads, nothing else (the head's matrix product is not in it). The three live in processes of their own",
         "and take turns, a piece each a round: " + pieces(result) + ". Median",
         "(least – most) over n rounds; ratios are taken within a round. Peak memory is the process's resident set on the CPU",
-        "(the loader's workers not counted), what tensors hold on CUDA.",
+        "(the loader's workers not counted), what tensors hold on CUDA. Load: processes that wanted a core before the case",
+        "began, other people's included; with more of them than cores, two threads wait long for each other.",
         "",
         *table(result),
         "",
@@ -111,6 +132,8 @@ def pieces(result: dict[str, Any]) -> str:
 
 def small(result: dict[str, Any]) -> list[str]:
     """Two runs at a time, and what a further run costs before its first step."""
+    if "pairs" not in result:
+        return []
     pairs, ahead = result["pairs"], result["startup_milliseconds"]
     lines = [
         f"Two `cifar10_small` runs of {pairs['epochs']} epoch, seconds for both:",
@@ -138,11 +161,3 @@ def readme_block(result: dict[str, Any]) -> str:
         f"`{COMMAND}`; [the whole result](benchmarks/throughput/result.md).",
     ]
     return "\n".join(lines) + "\n"
-
-
-def redraw_readme(path: Path, result: dict[str, Any]) -> None:
-    """Put the block between the marks."""
-    text = path.read_text(encoding="utf-8")
-    before, rest = text.split(MARKS[0], 1)
-    after = rest.split(MARKS[1], 1)[1]
-    path.write_text(before + MARKS[0] + readme_block(result) + MARKS[1] + after, encoding="utf-8")
