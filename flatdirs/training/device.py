@@ -6,7 +6,8 @@ up, CPUs with avx512_bf16 or amx): at width 64 a step is then 2.4 times as fast 
 float32 with evaluation twice as fast. Older GPUs get float16 with a gradient scaler, everything else float32.
 
 Memory that torch frees on the CPU is kept by the process (`keep_freed_memory`). As it comes, glibc hands every large
-tensor back to the system and each step pays for touching all its pages anew.
+tensor back to the system and each step pays for touching all its pages anew: at width 64, batch 512, a step took 0.72
+of its time without that (medians 4.22 and 3.05 s, 3 steps each, one process after the other), at width 8 the same.
 """
 
 from __future__ import annotations
