@@ -42,7 +42,7 @@ def pictures() -> dict[str, bytes]:
 
 def draw_distance(task: str) -> Figure:
     """Distance against gradient norm; against the rate, with the bound; and in units of the step."""
-    figure = Figure(figsize=(12, 3.9), layout="constrained")
+    figure = Figure(figsize=(12, 4.3), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _against_gradient(left, task)
     _against_rate(middle, task)
@@ -62,13 +62,13 @@ def _against_gradient(axes: Axes, task: str) -> None:
             apart = [findings.ways()[(*key, batch, findings.REFERENCE_RATE)].same_examples for key in keys]
             axes.loglog(norms, apart, marker, color=colour, markersize=4, alpha=0.8)
     for epochs, marker in zip(distance.EPOCHS[task], "o^Ds", strict=False):
-        axes.plot([], [], marker, color=GREY, markersize=5, label=f"{epochs} epochs" if epochs else "initial")
+        axes.plot([], [], marker, color=GREY, markersize=5, label=f"epoch {epochs}" if epochs else "initial")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="gradient norm ‖∇L‖ at w", ylabel="distance ‖w_small − w_large‖")
     axes.set_title(f"same examples, Bη = 1/{round(1 / findings.REFERENCE_RATE)}; one dot a state and seed", fontsize=9)
-    axes.legend()
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=4)
 
 
 def _seed_mean(task: str, epochs: int, value: Callable[[tuple[str, int, int]], float]) -> float:

@@ -35,6 +35,12 @@ def draw() -> str:
         lines += [f"## {task}: how far apart", "", *distance_part(task), ""]
     for task in findings.trained_tasks():
         lines += [f"## {task}: with and without warm-up", "", *warmup_part(task), ""]
+    missing = [task for task in distance.EPOCHS if task not in findings.trained_tasks()]
+    if missing:
+        lines += [
+            f"Not measured to the end: {', '.join(missing)} with and without warm-up; `{COMMAND} --data …` goes on.",
+            "",
+        ]
     return "\n".join(lines)
 
 
