@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import pages
-from benchmarks.throughput.contestants import Case, make_images, serve
+from benchmarks.throughput.contestants import Case, levers, make_images, serve
 from benchmarks.throughput.page import COMMAND, HERE, draw, profiles, read
 from flatdirs.training.task import ImageTask
 
@@ -83,12 +83,14 @@ def ask(pipe: Connection, order: str) -> Any:
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
     """All raw times of one case, then the profile of one piece."""
-    times: dict[str, list[float]] = {name: [] for name in TRIO}
+    names = TRIO + levers(case.device)
+    times: dict[str, list[float]] = {name: [] for name in names}
     load = round(os.getloadavg()[0], 2)
-    with processes(case, TRIO) as pipes:
-        waiting = dict(zip(TRIO, pipes, strict=True))
+    with processes(case, names) as pipes:
+        waiting = dict(zip(names, pipes, strict=True))
         for number in range(rounds):
-            for name in TRIO[number % 3 :] + TRIO[: number % 3]:
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
                 times[name].append(round(ask(waiting[name], "go"), 6))
             print(case.name, {name: f"{values[-1]:.3f} s" for name, values in times.items()}, flush=True)
         peak = {name: round(ask(pipe, "peak"), 1) for name, pipe in waiting.items()}

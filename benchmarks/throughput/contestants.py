@@ -1,8 +1,8 @@
-"""The four that take turns, each in a process of its own so that memory and allocator settings stay its own.
+"""Those that take turns, each in a process of its own so that memory and allocator settings stay its own.
 
 `plain` is what a user would write; `flatdirs` is `flatdirs.training.loop.train`, augmentation included; `floor` is the
 convolutions of the same steps and nothing else, forward and backward, in flatdirs' precision, layout and threads, with
-weights cast beforehand. A piece is the same number of steps on the same number of images for all three. `serve` is a
+weights cast beforehand. `levers` are flatdirs with one thing done differently. A piece is the same number of steps on the same number of images for all three. `serve` is a
 process: it warms up, says so, and answers every order with the seconds it took.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from flatdirs.training import loop
 from flatdirs.training.device import (
     DTYPES,
     cpu_threads,
@@ -152,6 +154,25 @@ def flatdirs(case: Case, threads: int | None = None) -> Callable[[], object]:
     return lambda: train(config)
 
 
+def giving_back(case: Case) -> Callable[[], object]:
+    """flatdirs without `keep_freed_memory`: the C library does as it does by itself."""
+    loop.keep_freed_memory = lambda: False
+    return flatdirs(case)
+
+
+def compiled(case: Case) -> Callable[[], object]:
+    """flatdirs with compile=true; the compiling itself falls into the warm-up."""
+    config = replace(case.config(), compile=True)
+    return lambda: train(config)
+
+
+def levers(device: str) -> tuple[str, ...]:
+    """What can be done differently on this device and machine."""
+    cpu = torch.device(device).type == "cpu"
+    can_compile = not cpu or any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+    return (("freed memory given back",) if cpu else ()) + (("torch.compile",) if can_compile else ())
+
+
 def floor(case: Case) -> Callable[[], object]:
     """(c): the convolutions alone."""
     device, task = resolve_device(case.device), case.task
@@ -204,6 +225,8 @@ CONTESTANTS: dict[str, Callable[[Case], Callable[[], object]]] = {
     "plain": plain,
     "flatdirs": flatdirs,
     "floor": floor,
+    "freed memory given back": giving_back,
+    "torch.compile": compiled,
     "one thread": lambda case: flatdirs(case, 1),
     "two threads": lambda case: flatdirs(case, 2),
 }

@@ -75,6 +75,19 @@ def bars(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def levers(result: dict[str, Any]) -> list[str]:
+    """How long flatdirs takes with one thing done differently, in units of flatdirs as it is."""
+    names = [name for name in result["cases"][0]["seconds"] if name not in ("plain", "flatdirs", "floor")]
+    if not names:
+        return []
+    lines = [f"| time of a step against flatdirs' | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for case in result["cases"]:
+        own = case["seconds"]["flatdirs"]
+        cells = [spread([a / b for a, b in zip(case["seconds"][name], own, strict=True)]) for name in names]
+        lines.append(f"| {case['name']} | {' | '.join(cells)} |")
+    return ["What flatdirs would take otherwise (above 1: slower), in the same rounds:", "", *lines, ""]
+
+
 def profiles(result: dict[str, Any]) -> list[str]:
     """Milliseconds a step by kind of work, and their share."""
     cases = [case for case in result["cases"] if case.get("profile")]
@@ -98,7 +111,7 @@ def draw(result: dict[str, Any]) -> str:
         f"Drawn from result.json by `{COMMAND} --draw`; measured by `{COMMAND}`. {result['images']}.",
         "Plain: torchvision transforms in a DataLoader with two workers, float32, contiguous, eager, `torch.optim.SGD`,",
         "torch's own number of threads. Floor: every convolution of a step, forward and backward, in flatdirs' precision,",
-        "layout and threads, nothing else (the head's matrix product is not in it). The three live in processes of their own",
+        "layout and threads, nothing else (the head's matrix product is not in it). They live in processes of their own",
         "and take turns, a piece each a round: " + pieces(result) + ". Median",
         "(least – most) over n rounds; ratios are taken within a round. Peak memory is the process's resident set on the CPU",
         "(the loader's workers not counted), what tensors hold on CUDA. Load: processes that wanted a core before the case",
@@ -108,6 +121,7 @@ def draw(result: dict[str, Any]) -> str:
         "",
         *bars(result),
         "",
+        *levers(result),
         "Where a step of flatdirs goes, from torch.profiler over one piece (its own cost included, which weighs on small",
         f"steps; `{COMMAND} --profile`); \"rest\" is augmentation, loss, autograd's and Python's own work:",
         "",

@@ -6,9 +6,8 @@ another seed and other hyperparameters, finds the code ready. `prepare` makes it
 thrown away: compiling never counts as training. A second batch size compiles once more, then for all sizes at once.
 
 Evaluation is not compiled: it is a small part of a run, and its last, smaller batch would be compiled for itself. CUDA
-graphs are not used, for nobody could measure them. On the CPU compiling gained nothing: at widths 8, 16 and 64 (bf16,
-two busy AMD EPYC cores, alternating steps) a step took 0.99, 0.88 and 1.15 times as long as the eager one, within the
-machine's noise, for 27 to 46 s of compiling; hence the default, false.
+graphs are not used, for nobody could measure them. On the CPU compiling gained nothing (benchmarks/throughput); hence
+the default, false.
 """
 
 from __future__ import annotations

@@ -6,8 +6,7 @@ up, CPUs with avx512_bf16 or amx): at width 64 a step is then 2.4 times as fast 
 float32 with evaluation twice as fast. Older GPUs get float16 with a gradient scaler, everything else float32.
 
 Memory that torch frees on the CPU is kept by the process (`keep_freed_memory`). As it comes, glibc hands every large
-tensor back to the system and each step pays for touching all its pages anew: at width 64, batch 512, a step took 0.72
-of its time without that (medians 4.22 and 3.05 s, 3 steps each, one process after the other), at width 8 the same.
+tensor back to the system and each step pays for touching all its pages anew; benchmarks/throughput says how much.
 """
 
 from __future__ import annotations
@@ -24,10 +23,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.training.task import require_choice
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
-M_TRIM_THRESHOLD, M_MMAP_MAX = (
-    -1,
-    -4,
-)  # malloc.h: -1 is also the value for "never give back"; so many blocks of their own
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h; -1 as a value means "never", 0 "none"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
