@@ -29,8 +29,10 @@ def results() -> dict[str, str | bytes]:
 
 
 def readme_blocks() -> dict[str, str]:
-    """The table that the top README quotes."""
-    return {"slices": "\n".join(table())}
+    """The table and the pictures that the top README shows."""
+    there = [name for name in SLICES if (HERE / f"{name}.csv").is_file()]
+    shown = [f"![{LABELS[name]} against learning rate](benchmarks/flat_directions/{name}.png)" for name in there]
+    return {"slices": "\n".join([*table(), "", *shown])}
 
 
 def read(name: str) -> tuple[Grid, list[Run], dict[str, Any]]:
