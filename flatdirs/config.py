@@ -25,6 +25,7 @@ from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
 T = TypeVar("T")
+USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
@@ -173,12 +174,13 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
     data = read_dataclass(DataConfig, settings["data"], "data.")
     optimizer = read_optimizer(settings["optimizer"])
-    hints: dict[str, Any] = dict.fromkeys(optimizer.hyperparameters, float)  # the other's momentum is left alone
-    hints |= {"seed": int, "batch_size": int | None, "device": str, "precision": str}
-    hints |= {"threads": int | None, "compile": bool}
+    hints: dict[str, Any] = {"learning_rate": float, "weight_decay": float, "seed": int, "batch_size": int | None}
+    hints |= {"device": str, "precision": str, "threads": int | None, "compile": bool}
+    hints |= {"momentum": float | None, "beta1": float | None}
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
-    schedule = read_schedule(settings["schedule"])
-    return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **{"momentum": None, **plain})
+    if plain[optimizer.momentum_name] is None:
+        plain[optimizer.momentum_name] = USUAL_MOMENTUM
+    return TrainConfig(task=task, data=data, schedule=read_schedule(settings["schedule"]), optimizer=optimizer, **plain)
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
@@ -260,7 +262,20 @@ def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
     lattice = Lattice(walked, read_start(settings["start"], chart, task))
     rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
-    return SearchPlan(name, lattice, rules, seed, _read_box(settings["box"]))
+    box = _read_box(settings["box"])
+    if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
+        box["batch_size"] = _within_data(box["batch_size"], task.train_images)
+    return SearchPlan(name, lattice, rules, seed, box)
+
+
+def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
+    """The batch sizes of a box that an image task can take: from 2 to its training images."""
+    low, high = max(2.0, pair[0]), min(float(images), pair[1])
+    if low >= high:
+        raise ConfigError(
+            f"box.batch_size={list(pair)} leaves nothing between 2 and task.train_images={images}; change it"
+        )
+    return low, high
 
 
 def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | CallableTask) -> dict[str, float]:

@@ -20,6 +20,7 @@ from typing import IO
 from flatdirs.errors import ConfigError
 
 SET_PARENT_DEATH_SIGNAL = 1  # Linux: prctl(2)
+MOST = 256
 SHARED = ("journal", "url")  # storages that several processes may write to
 
 
@@ -33,6 +34,8 @@ class Workers:
     def __init__(
         self, name: str, count: int, storage: str, say: Callable[[str], None], more: Sequence[str] = ()
     ) -> None:
+        if count > MOST:
+            raise ConfigError(f"workers={count} must be at most {MOST}; change workers")
         if count > 1 and storage not in SHARED:
             raise ConfigError(f"workers={count} cannot share storage={storage}; set storage=journal or workers=1")
         self._command = [sys.executable, "-m", f"flatdirs.{name}", *sys.argv[1:], "workers=1", *more]

@@ -574,4 +574,22 @@ def test_workers_need_a_storage_they_can_share(workplace: Path, command: Command
         ended = command("tune", *own_function(workplace), "workers=2", f"storage={storage}")
         assert ended.code == 2
         assert f"workers=2 cannot share storage={storage}; set storage=journal or workers=1" in ended.err
-    assert "workers=0 must be 1 or more; change workers" in command("tune", *own_function(workplace), "workers=0").err
+    for count, words in ((0, "workers=0 must be 1 or more"), (10**6, "workers=1000000 must be at most 256")):
+        assert words in command("tune", *own_function(workplace), f"workers={count}").err
+
+
+def test_a_box_of_batch_sizes_ends_where_the_data_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ["chart=sgd_batch", "search=random", "task.epochs=1", "confirm=0", "live=false"]
+    ended = command("tune", *short, "budget=6", "task.width=2")
+    assert ended.code == 0, ended.err
+    assert command("tune", *short, "box.batch_size=[301,400]", "study=none").code == 2
+
+
+def test_momentum_of_the_other_optimizer_is_refused(command: Command) -> None:
+    for words in (["optimizer=adamw", "momentum=0.9"], ["optimizer=sgd", "beta1=0.9"]):
+        ended = command("train", *words)
+        assert ended.code == 2
+        assert f"{words[0]} has no {words[1].split('=')[0]}" in ended.err

@@ -5,6 +5,7 @@ Imports torch and the trainer alone, so that a machine without Optuna and Hydra 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,26 @@ def test_images_lie_on_the_card(images: str) -> None:
     dataset = load(config.task, config.data, resolve_device("cuda"))
     splits = [dataset.train, dataset.test]
     assert {part.device.type for split in splits for part in (split.images, split.labels)} == {"cuda"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the card whether its gradients overflowed
+def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> None:
+    import torch
+
+    from flatdirs.training.data import load
+    from flatdirs.training.device import resolve_device
+    from flatdirs.training.loop import _Run
+
+    device = resolve_device("cuda")
+    config = seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"])
+    run = _Run(config, load(config.task, config.data, device), device, precision)
+    run.train_epoch()
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sums = [run.train_epoch(), *run.evaluate(run.dataset.held_out)]
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            sums[0].item()
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+    assert all(math.isfinite(value.item()) for value in sums)

@@ -108,7 +108,7 @@ def test_seeds_go_on_from_what_is_on_file_and_stop_in_time(images: str, tmp_path
 
 
 def test_an_unknown_key_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match="speed=3 names a key that a training run lacks"):
+    with pytest.raises(ConfigError, match="speed cannot be changed here"):
         seeds.hand_tuned(None, "cpu", ["speed=3"])
 
 
@@ -172,3 +172,27 @@ def test_the_whole_check_runs_small_and_goes_on(tmp_path: Path) -> None:
     assert {outcome for _, outcome in pieces} == {"done"}
     assert sum(name == "seeds" for name, _ in pieces) == 2
     assert sum(name == "tests" for name, _ in pieces) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("schedule=cosine", "schedule cannot be changed here; the keys are learning_rate"),
+        ("seed=7", "seed cannot be changed here"),
+        ("learning_rate=abc", "learning_rate=abc must be a number; change learning_rate"),
+        ("threads=[1", "threads=[1 must be a whole number; change threads"),
+        ("compile=maybe", "compile=maybe must be true or false; change compile"),
+        ("task.epochs=0", "task.epochs=0 must be at least 1; change task.epochs"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        seeds.hand_tuned("images.npz", "cpu", [override])
+    assert words in str(caught.value)
+
+
+def test_overrides_reach_the_run() -> None:
+    config = seeds.hand_tuned(
+        "images.npz", "cpu", ["learning_rate=1e-1", "threads=null", "compile=true", "task.width=8"]
+    )
+    assert (config.learning_rate, config.threads, config.compile, config.task.width) == (0.1, None, True, 8)

@@ -143,6 +143,19 @@ def test_too_few_rows_have_no_ridge(tmp_path: Path) -> None:
         assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_exact_ridge_lies_at_45_degrees_whatever_the_last_bit_says() -> None:
+    ridge = fit_ridge(grid((-6, 6)), finished(grid((-6, 6)), ridge_of(-1, 0.1, 2.0)))
+    assert ridge is not None
+    assert ridge.exponent.holds(-1)
+    assert not ridge.exponent.holds(-1.001)
+
+
+def test_rows_of_two_finished_cells_tell_nothing_of_flatness() -> None:
+    slice_ = grid((-1, 1), (-1, 1), seeds=1)
+    runs = [Run(cell, 0, 50.0 - abs(cell[0]), diverged=cell[0] == 1) for cell in slice_.cells()]
+    assert "nothing can be told" in describe(slice_, runs, "%")
+
+
 def test_the_spread_is_pooled_over_cells() -> None:
     runs = [Run((0, 0), 0, 1.0), Run((0, 0), 1, 3.0), Run((1, 0), 0, 5.0), Run((1, 0), 1, 5.0), Run((2, 0), 0, 9.0)]
     assert pooled_spread(runs) == pytest.approx(np.sqrt(2 / 2))
@@ -233,6 +246,11 @@ MISTAKES = [
     (["y=one_minus_momentum", "y_steps=[-1,4]"], "takes one_minus_momentum to 1.6, above 1; change y_steps"),
     (["y=batch_size", "y_steps=[-5,0]"], "change y_steps or step"),
     (["y=batch_size", "y_steps=[0,6]"], "batch_size=1024 must be at most 300"),
+    (["x_steps=[-5,2000]"], "x_steps=[-5, 2000] goes beyond all numbers at step=2; change x_steps"),
+    (["step=1e300"], "goes beyond all numbers at step=1e+300; change x_steps"),
+    (["y=batch_size", "y_steps=[-3,1100]"], "y_steps=[-3, 1100] goes beyond all numbers at step=2; change y_steps"),
+    (["y=batch_size", "optimizer.rate_per_images=16"], "set optimizer.rate_per_images=null"),
+    (["floor=200"], "floor=200 must be percent, below 100; change floor"),
     (["step=1"], "step=1 must be above 1; change step"),
     (["seeds=0"], "seeds=0 must be 1 or more; change seeds"),
     (["start.weight_decay=0"], "weight_decay=0 in the centre has no logarithm; change start.weight_decay"),

@@ -5,20 +5,16 @@
 # grids were written down before the first run. WORKERS processes (default: one a core) share each slice.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$1
+data=${1:?give the path of cifar10.npz}
 shift
-here=benchmarks/flat_directions
-slice() { # study, y, x_steps, y_steps, overrides …
-  local study=$1 y=$2 x_steps=$3 y_steps=$4 workers=()
-  shift 4
-  for _ in $(seq "${WORKERS:-$(nproc)}"); do
-    nice "${PYTHON:-.venv/bin/python}" -m flatdirs.slices task=cifar10_small "data.path=$data" "output=$here/studies" "study=$study" \
-      start=typical start.learning_rate=0.2 x=learning_rate "x_steps=$x_steps" "y=$y" "y_steps=$y_steps" "$@" &
-    workers+=($!)
-  done
-  for worker in "${workers[@]}"; do wait "$worker"; done
+python=${PYTHON:-.venv/bin/python} here=benchmarks/flat_directions
+slice() { # study and y, x_steps, y_steps, overrides …
+  local y=$1 x_steps=$2 y_steps=$3
+  shift 3
+  nice "$python" -m flatdirs.slices task=cifar10_small "data.path=$data" "output=$here/studies" "study=$y" start=typical \
+    start.learning_rate=0.2 x=learning_rate "x_steps=$x_steps" "y=$y" "y_steps=$y_steps" "workers=${WORKERS:-$(nproc)}" "$@"
 }
-slice weight_decay weight_decay "[-5,4]" "[-3,3]" "$@"
-slice one_minus_momentum one_minus_momentum "[-5,4]" "[-3,3]" "$@"
-slice batch_size batch_size "[-4,5]" "[-2,4]" "$@"
-"${PYTHON:-.venv/bin/python}" -m benchmarks.flat_directions
+slice weight_decay "[-5,4]" "[-3,3]" "$@"
+slice one_minus_momentum "[-5,4]" "[-3,3]" "$@"
+slice batch_size "[-4,5]" "[-2,4]" "$@"
+"$python" -m benchmarks.flat_directions

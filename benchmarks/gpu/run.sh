@@ -53,7 +53,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[[ $minutes =~ ^([0-9]+([.][0-9]*)?)?$ ]] || die "--minutes $minutes must be a number; change --minutes"
+[[ $minutes =~ ^([0-9]*[.]?[0-9]*)$ && $minutes != . ]] || die "--minutes $minutes must be a number; change --minutes"
 [ -z "$data" ] || [ -e "$data" ] || die "--data $data does not exist; change --data"
 
 if [[ ${PYTHON:-} == */* ]]; then
@@ -158,7 +158,7 @@ piece seeds "$python" -m benchmarks.gpu --output "$gpu" $(limit) "${common[@]}"
 [ ${#failed[@]} = 0 ] || die "no run of the hand-tuned setting ended; mend what stands above (without a network: --data cifar10.npz)"
 # 2. on these images if they are one file, else on made-up ones
 [[ $data == *.npz ]] && images=(--data "$data") || images=()
-once throughput 240 "$python" -m benchmarks.throughput --device "$device" "${images[@]}" "${quick[@]}" --output "$gpu/throughput"
+once throughput 240 "$python" -m benchmarks.throughput --device "$device" "${images[@]}" "${quick[@]}" --resume --output "$gpu/throughput"
 # 3.
 export -f gpu_tests
 export python root

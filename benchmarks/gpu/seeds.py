@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import torch
 import yaml
@@ -30,6 +31,8 @@ from flatdirs.training.task import DataConfig, ImageTask
 
 HAND_TUNED = {"learning_rate": 0.4, "momentum": 0.9, "weight_decay": 5e-4}  # reference/004
 JPEG_CHECKSUMS = {"1b9326d1"}  # data sets known to be JPEG copies, named or not
+MAY_CHANGE = ("learning_rate", "momentum", "weight_decay", "batch_size", "precision", "threads", "compile")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 MARGIN = 1.2  # a run may take this much longer than the runs before it
 
 
@@ -42,12 +45,25 @@ def hand_tuned(path: str | None, device: str, overrides: Sequence[str] = ()) -> 
     own: dict[str, Any] = {**HAND_TUNED, "device": device}
     for override in overrides:
         key, _, value = override.partition("=")
-        (task if key.startswith("task.") else own)[key.removeprefix("task.")] = yaml.safe_load(value)
+        (task if key.startswith("task.") else own)[key.removeprefix("task.")] = _typed(key, value)
     data = DataConfig(path=path, download=path is None, evaluate="test")
+    return TrainConfig(task=ImageTask(**task), data=data, **own)
+
+
+def _typed(key: str, value: str) -> Any:
+    """An override's value as its key wants it. Raises ConfigError for other keys and other kinds of values."""
+    hints = {f"task.{name}": hint for name, hint in get_type_hints(ImageTask).items()}
+    hints |= {name: hint for name, hint in get_type_hints(TrainConfig).items() if name in MAY_CHANGE}
+    if key not in hints:
+        raise ConfigError(f"{key} cannot be changed here; the keys are {', '.join(MAY_CHANGE)} and task.…")
+    wanted = [kind for kind in (get_args(hints[key]) or (hints[key],)) if kind is not NoneType]
+    if value == "null" and NoneType in get_args(hints[key]):
+        return None
+    words: dict[str, Any] = {"true": True, "false": False} if bool in wanted else {}
     try:
-        return TrainConfig(task=ImageTask(**task), data=data, **own)
-    except TypeError as error:
-        raise ConfigError(f"{' '.join(overrides)} names a key that a training run lacks; change it") from error
+        return words[value] if words else wanted[0](value)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"{key}={value} must be {KINDS[wanted[0]]}; change {key}") from error
 
 
 def data_name(checksum: str, jpeg: bool) -> str:

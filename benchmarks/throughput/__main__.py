@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,8 +43,9 @@ def cases(path: str, device: str, quick: bool) -> dict[Case, int]:
     file = HERE.parents[1] / "conf" / "task" / "cifar10_small.yaml"
     small = ImageTask(**{**yaml.safe_load(file.read_text(encoding="utf-8")), "epochs": 1, "test_images": 1})
     large = replace(small, image_size=32, batch_size=512, pad=4, cutout=8, threads=None, validation_images=1)
-    wide = replace(large, name="width 64", width=64, train_images=2 * 512)
-    narrow = replace(large, name="width 16", width=16, train_images=10 * 512)
+    gpu = not device.startswith("cpu")  # where a step takes milliseconds, many make a piece
+    wide = replace(large, name="width 64", width=64, train_images=(80 if gpu else 2) * 512)
+    narrow = replace(large, name="width 16", width=16, train_images=(80 if gpu else 10) * 512)
     tasks, rounds = (wide, narrow, small), (5, 7, 7)
     if quick:
         less = {"width": 8, "batch_size": 16, "train_images": 64}
@@ -65,7 +67,7 @@ def processes(case: Case, names: tuple[str, ...]) -> Iterator[list[Connection]]:
             theirs.close()
             pipes.append(ours)
             started.append(process)
-            ours.recv()
+            heard(ours, name)
         yield pipes
         for pipe in pipes:
             pipe.send("stop")
@@ -75,10 +77,18 @@ def processes(case: Case, names: tuple[str, ...]) -> Iterator[list[Connection]]:
             process.terminate()
 
 
+def heard(pipe: Connection, name: str) -> Any:
+    """What a contestant says next; the end, with a sentence, where it has died."""
+    try:
+        return pipe.recv()
+    except EOFError:
+        sys.exit(f"{COMMAND}: the process of {name!r} died; what it said stands above")
+
+
 def ask(pipe: Connection, order: str) -> Any:
     """Send an order and wait for what it gives."""
     pipe.send(order)
-    return pipe.recv()
+    return heard(pipe, order)
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
@@ -159,8 +169,9 @@ def measure_all(data: str | None, device: str, quick: bool, resume: bool, folder
     """Everything, on the images of `data` or on synthetic ones; written into `folder` as it grows."""
     kind = "Images: CIFAR-10, or its shape, from a .npz file" if data else "Images: random pixels of CIFAR-10's shape"
     result: dict[str, Any] = {"versions": versions(device), "images": kind, "cases": []}
-    if resume and folder is not None:
-        result = {**read(folder), "versions": result["versions"]}
+    if resume and folder is not None and (before := read(folder)) is not None:
+        refuse_others(before, result)
+        result = {**before, "versions": result["versions"]}
     done = {case["name"] for case in result["cases"]}
     with images_for(data, quick) as path:
         plan = cases(path, device, quick)
@@ -174,13 +185,21 @@ def measure_all(data: str | None, device: str, quick: bool, resume: bool, folder
     return result
 
 
+def refuse_others(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """End with a sentence where a result of another machine or of other images would be gone on with."""
+    for key in ("images", *sorted({*before["versions"], *now["versions"]} - {"date"})):
+        was, is_now = (told["images"] if key == "images" else told["versions"].get(key) for told in (before, now))
+        if was != is_now:
+            sys.exit(f"{COMMAND}: the result to go on with has {key} {was}, not {is_now}; leave --resume out")
+
+
 @contextmanager
 def images_for(data: str | None, quick: bool) -> Iterator[str]:
     """The path of the images: `data`, or synthetic ones made for the occasion."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(data).absolute() if data else Path(folder) / "synthetic.npz"
         if not data:
-            make_images(path, 200 if quick else 15000, 32)
+            make_images(path, 200 if quick else 50_000, 32)
         yield str(path)
 
 
@@ -197,7 +216,9 @@ def write(result: dict[str, Any], folder: Path | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     head = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in result.items() if key != "cases")
     rows = ",\n".join("  " + json.dumps(case) for case in result["cases"])
-    (folder / "result.json").write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
+    part = folder / "result.json.part"
+    part.write_text(f'{{{head},\n"cases": [\n{rows}\n]}}\n', encoding="utf-8")
+    part.replace(folder / "result.json")
 
 
 def main() -> None:
@@ -232,7 +253,7 @@ def main() -> None:
             print(draw(result))
             return
     pages.write("throughput", folder)
-    print(draw(read(folder)))
+    print((folder / "result.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

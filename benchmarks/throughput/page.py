@@ -9,22 +9,26 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 COMMAND = "python -m benchmarks.throughput"
+NOT_YET = f"# Images per second\n\nNot measured yet; `{COMMAND}` measures.\n"
 BARS = {"width 64": (3.0, 0.6), "width 16": (2.0, None), "cifar10_small": (2.0, None)}  # least b/a, least c/b
 
 
-def read(folder: Path = HERE) -> dict[str, Any]:
-    """The raw file of a folder."""
-    return dict(json.loads((folder / "result.json").read_text(encoding="utf-8")))
+def read(folder: Path = HERE) -> dict[str, Any] | None:
+    """The raw file of a folder; None before the first measurement."""
+    path = folder / "result.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def results(folder: Path = HERE) -> dict[str, str | bytes]:
     """Every drawn file, by its path in the folder."""
-    return {"result.md": draw(read(folder))}
+    result = read(folder)
+    return {"result.md": NOT_YET if result is None else draw(result)}
 
 
 def readme_blocks() -> dict[str, str]:
     """What README.md quotes."""
-    return {"throughput": readme_block(read())}
+    result = read()
+    return {"throughput": "Not measured yet." if result is None else readme_block(result)}
 
 
 def ratios(case: dict[str, Any]) -> dict[str, list[float]]:

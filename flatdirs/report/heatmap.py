@@ -98,6 +98,8 @@ def slope_sentence(grid: Grid, ridge: Ridge) -> str:
 def flatness_sentence(ridge: Ridge, unit: str) -> str:
     """What a doubling costs along and across."""
     points = "points" if unit == "%" else unit
+    if not math.isfinite(ridge.across.value):
+        return "flatness: no row has three finished cells around its top, so nothing can be told"
     spread = ridge.spread
     in_spreads = "" if not spread else (
         f" ({ridge.along.value / spread:.2f} and {ridge.across.value / spread:.2f} times the seeds' standard deviation "

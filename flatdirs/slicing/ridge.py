@@ -18,6 +18,7 @@ quadratic surface through all cells, which a cliff of diverged runs on one side 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from flatdirs.slicing.grid import Grid, Run, by_cell
 
 WINDOW = 2  # cells to each side of a row's best that its parabola is laid through
 LEVEL = 95  # percent of the bootstrap interval
+ROUNDING = 1e-6
 EFFECTIVE_STEP = {"learning_rate": 1, "weight_decay": 1, "one_minus_momentum": -1, "batch_size": -1}  # λα/((1−ρ)N)
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -41,8 +43,8 @@ class Interval:
     high: float
 
     def holds(self, claim: float) -> bool:
-        """Whether a claimed number lies inside."""
-        return self.low <= claim <= self.high
+        """Whether a claimed number lies inside, but for rounding."""
+        return self.low - ROUNDING <= claim <= self.high + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int
     v, found = np.array([row.v for row, _ in inside]), np.array([top for _, top in inside])
     fitted = _fit(v[None], found[None])[0]
     drawn = _bootstrap([row for row, _ in inside], spread or 0.0, draws, np.random.default_rng(seed))
-    low, high = np.nanpercentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number has none: nan
+        low, high = np.nanpercentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
     exponent, angle, along, across = (
         Interval(*map(float, three)) for three in zip(fitted[1:], low[1:], high[1:], strict=True)
     )

@@ -33,10 +33,11 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
     objective = read_objective(task, data, settings)
+    x, y = str(settings["x"]), str(settings["y"])
+    _refuse_scaled_rate(objective, {x, y})
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     if isinstance(task, ImageTask) and not maximize:
         raise ConfigError(f"direction=minimize does not suit task={task.name}, whose accuracy is to rise")
-    x, y = str(settings["x"]), str(settings["y"])
     if x.removeprefix(AT_MOST_ONE) == y.removeprefix(AT_MOST_ONE):
         raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y")
     center = _center(settings["start"], objective, (x, y))
@@ -47,6 +48,9 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
         read_integer(settings, "near", 0),
     )
     _try_corners(grid, center, objective)
+    floor = read_value(float | None, settings["floor"], "floor")
+    if floor is not None and objective.unit == "%" and not 0 <= floor < 100:
+        raise ConfigError(f"floor={floor:g} must be percent, below 100; change floor")
     budget, seed = settings["budget"], read_integer(settings, "seed", 0)
     name = settings["study"] or f"{task.name}-{y}-against-{x}"
     return SliceConfig(
@@ -60,7 +64,7 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
         seed=seed,
         maximize=maximize,
         budget=None if budget is None else read_integer(settings, "budget", 0),
-        floor=read_value(float | None, settings["floor"], "floor"),
+        floor=floor,
         identity={
             "slice": {"x": x, "y": y, "step": grid.x.factor},
             "task": asdict(task),
@@ -71,6 +75,16 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
             "direction": "maximize" if maximize else "minimize",
         },
     )
+
+
+def _refuse_scaled_rate(objective: Objective, axes: set[str]) -> None:
+    """Raise ConfigError where the optimizer would already scale the rate with the batch, which hides the ridge."""
+    scaled = isinstance(objective, ImageObjective) and objective.optimizer.rate_per_images
+    if scaled and "batch_size" in axes:
+        raise ConfigError(
+            f"optimizer.rate_per_images={scaled} scales the rate with the batch, which is what a slice of batch_size "
+            f"is to show; set optimizer.rate_per_images=null"
+        )
 
 
 def _center(start: Mapping[str, Any], objective: Objective, axes: tuple[str, str]) -> dict[str, float]:
@@ -110,7 +124,14 @@ def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) ->
     if first > 0 or last < 0 or first == last:
         raise ConfigError(f"{key}_steps={steps} must run from at most 0 to at least 0; change {key}_steps")
     axis = Axis(name, value, factor, first, last, hyperparameter in WHOLE)
-    values = axis.values()
+    try:
+        values = axis.values()
+    except OverflowError as error:
+        raise ConfigError(
+            f"{key}_steps={steps} goes beyond all numbers at step={factor:g}; change {key}_steps"
+        ) from error
+    if not all(0 < value < math.inf for value in values):
+        raise ConfigError(f"{key}_steps={steps} goes beyond all numbers at step={factor:g}; change {key}_steps")
     if name != hyperparameter and values[-1] > 1:
         raise ConfigError(f"{key}_steps={steps} takes {name} to {values[-1]:g}, above 1; change {key}_steps")
     if len(set(values)) < len(values):
