@@ -28,10 +28,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import pages
+from benchmarks.gpu.seeds import data_name
 from benchmarks.throughput.contestants import Case, levers, make_images, serve
 from benchmarks.throughput.page import COMMAND, HERE, draw, profiles, read
-from flatdirs.training.task import ImageTask
+from flatdirs.training.task import DataConfig, ImageTask
 
 TRIO = ("plain", "flatdirs", "floor")
 
@@ -167,7 +170,7 @@ def versions(device: str) -> dict[str, Any]:
 
 def measure_all(data: str | None, device: str, quick: bool, resume: bool, folder: Path | None) -> dict[str, Any]:
     """Everything, on the images of `data` or on synthetic ones; written into `folder` as it grows."""
-    kind = "Images: CIFAR-10, or its shape, from a .npz file" if data else "Images: random pixels of CIFAR-10's shape"
+    kind = f"Images: {data_name(checksum(data), jpeg=False)}" if data else "Images: random pixels of CIFAR-10's shape"
     result: dict[str, Any] = {"versions": versions(device), "images": kind, "cases": []}
     if resume and folder is not None and (before := read(folder)) is not None:
         refuse_others(before, result)
@@ -183,6 +186,14 @@ def measure_all(data: str | None, device: str, quick: bool, resume: bool, folder
             result["pairs"], result["startup_milliseconds"] = measure_pairs(list(plan)[-1], list(plan.values())[-1])
             write(result, folder)
     return result
+
+
+def checksum(path: str) -> str:
+    """Which images a .npz file holds."""
+    from flatdirs.training.data import load
+
+    task = next(iter(cases(path, "cpu", quick=False))).task
+    return load(task, DataConfig(path=path), torch.device("cpu")).checksum
 
 
 def refuse_others(before: dict[str, Any], now: dict[str, Any]) -> None:
