@@ -14,7 +14,7 @@ def say(line: str) -> None:
 
 def run(settings: dict[str, Any]) -> int:
     """Make the runs that are wanted, then draw."""
-    from flatdirs.config import read_integer
+    from flatdirs.keys import read_integer
     from flatdirs.report.heatmap import describe, write_slice
     from flatdirs.slicing.running import run_slice
     from flatdirs.slicing.settings import read_slices

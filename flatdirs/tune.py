@@ -11,7 +11,8 @@ from flatdirs import command_line
 def run(settings: dict[str, Any]) -> int:
     """One search from settings to its closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
-    from flatdirs.config import read_integer, read_tune
+    from flatdirs.config import read_tune
+    from flatdirs.keys import read_integer
     from flatdirs.report.live import Report
     from flatdirs.tuning import tune
     from flatdirs.workers import Workers

@@ -8,17 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flatdirs.config import (
-    read_choice,
-    read_dataclass,
-    read_integer,
-    read_objective,
-    read_storage,
-    read_study_name,
-    read_task,
-    read_value,
-)
+from flatdirs.config import read_objective, read_storage, read_task
 from flatdirs.errors import ConfigError
+from flatdirs.keys import read_choice, read_dataclass, read_integer, read_study_name, read_value
 from flatdirs.objective import CallableObjective, ImageObjective, Objective
 from flatdirs.slicing.grid import Axis, Grid
 from flatdirs.slicing.running import SliceConfig
