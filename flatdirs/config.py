@@ -14,13 +14,14 @@ from typing import Any
 from flatdirs.chart import Chart, Lattice, read_chart
 from flatdirs.errors import ConfigError
 from flatdirs.keys import read_choice, read_dataclass, read_integer, read_named, read_study_name, read_value
-from flatdirs.objective import CallableObjective, CallableTask, ImageObjective, Objective
+from flatdirs.objective import ImageObjective, Objective
 from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.user_function import CallableObjective, CallableTask
 
 USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
 

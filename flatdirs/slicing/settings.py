@@ -11,10 +11,11 @@ from typing import Any
 from flatdirs.config import read_objective, read_storage, read_task
 from flatdirs.errors import ConfigError
 from flatdirs.keys import read_choice, read_dataclass, read_integer, read_study_name, read_value
-from flatdirs.objective import CallableObjective, ImageObjective, Objective
+from flatdirs.objective import ImageObjective, Objective
 from flatdirs.slicing.grid import Axis, Grid
 from flatdirs.slicing.running import SliceConfig
 from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.user_function import CallableObjective
 
 WHOLE = ("batch_size",)
 AT_MOST_ONE = "one_minus_"  # 1 − momentum cannot be more than 1
