@@ -172,7 +172,8 @@ def export(plan: Plan, search: str, seed: int) -> None:
     """Put one study's runs into runs.csv, in place of what it holds of them."""
     from flatdirs.history import OUTCOME, SETTING
     from flatdirs.storages import close_storage, open_storage
-    from flatdirs.study import PROVENANCE, view_study
+    from flatdirs.study import view_study
+    from flatdirs.trials import PROVENANCE
 
     name = f"{search}-{seed}"
     storage = open_storage("journal", plan.studies / name)

@@ -166,10 +166,12 @@ def compiled(case: Case) -> Callable[[], object]:
     return lambda: train(config)
 
 
-def levers(device: str) -> tuple[str, ...]:
-    """What can be done differently on this device and machine."""
+def levers(device: str, quick: bool) -> tuple[str, ...]:
+    """What can be done differently on this device and machine; `quick` leaves out compiling, which takes a minute."""
     cpu = torch.device(device).type == "cpu"
-    can_compile = any(shutil.which(name) for name in (("g++", "clang++", "c++") if cpu else ("gcc", "clang", "cc")))
+    can_compile = not quick and any(
+        shutil.which(name) for name in (("g++", "clang++", "c++") if cpu else ("gcc", "clang", "cc"))
+    )
     return (("freed memory given back",) if cpu else ()) + (("torch.compile",) if can_compile else ())
 
 
