@@ -20,6 +20,7 @@ from tests.cifar10_pack import unpacked
 from tests.conftest import Ended, calls, module_of, own_function, spawn
 
 Command = Callable[..., Ended]
+pytestmark = pytest.mark.slow  # every test runs a whole command
 
 
 def test_help_lists_every_group_and_key_without_torch() -> None:
@@ -92,7 +93,6 @@ def test_a_start_file_may_be_written_by_hand(workplace: Path, command: Command) 
     assert calls(workplace) == ["0.001 0.0 0.01 0"]
 
 
-@pytest.mark.slow
 def test_minutes_leave_room_for_the_confirmation(workplace: Path, command: Command) -> None:
     name = f"{module_of(workplace)}_slow"
     (workplace / f"{name}.py").write_text(
@@ -405,7 +405,6 @@ def test_a_user_exception_stops_the_search_and_loses_nothing(workplace: Path, co
     assert calls(workplace)[3] == calls(workplace)[4]
 
 
-@pytest.mark.slow
 def test_it_runs_as_a_module_from_any_folder(tmp_path: Path) -> None:
     process = spawn("flatdirs.tune", "budget=1", "task.epochs=1", "confirm=0", cwd=tmp_path)
     out, err = process.communicate(timeout=120)
@@ -533,7 +532,6 @@ def test_the_printed_commands_work(workplace: Path, command: Command) -> None:
     assert len(calls(workplace)) == 4
 
 
-@pytest.mark.slow
 def test_workers_share_one_study_and_end_with_the_command(workplace: Path) -> None:
     module = workplace / f"{module_of(workplace)}.py"
     meet = """
@@ -551,7 +549,6 @@ def test_workers_share_one_study_and_end_with_the_command(workplace: Path) -> No
     assert 12 + 2 <= len(set(calls(workplace))) <= 12 + 2 + 2  # confirm=1: winner and start; two may ask at once
 
 
-@pytest.mark.slow
 def test_helpers_die_with_a_killed_command(workplace: Path) -> None:
     module = workplace / f"{module_of(workplace)}.py"
     module.write_text(module.read_text(encoding="utf-8").replace("    report(1, 50.0)", "    time.sleep(0.3)"), "utf-8")

@@ -18,6 +18,8 @@ from flatdirs.training.task import DataConfig
 from tests.conftest import Ended, own_function
 from tests.test_training_parts import image_task
 
+pytestmark = pytest.mark.slow  # every test runs whole searches
+
 Command = Callable[..., Ended]
 SHORT = ["task.epochs=3", "task.train_images=200", "task.width=4", "confirm=0", "live=false", "precision=fp32"]
 RECIPES = {

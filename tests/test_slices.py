@@ -205,6 +205,7 @@ def test_momentum_is_sliced_as_one_minus_momentum(workplace: Path, command: Comm
     assert "learning_rate ∝ one_minus_momentum^1.00" in ended.out
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_one_run_and_two_workers_share(workplace: Path) -> None:
     module = workplace / f"{module_of(workplace)}.py"
     slow = module.read_text(encoding="utf-8").replace(

@@ -52,6 +52,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_is_committed_agrees_with_its_raw_files(copy: Path) -> None:
     done = verified(copy)
     assert done.returncode == 0, done.stderr
