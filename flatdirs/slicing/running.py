@@ -38,7 +38,6 @@ class SliceConfig:
     grid: Grid
     center: Mapping[str, float]
     objective: Objective
-    task: str
     seed: int
     maximize: bool
     budget: int | None

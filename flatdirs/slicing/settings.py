@@ -53,7 +53,6 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
         grid=grid,
         center=center,
         objective=objective,
-        task=task.name,
         seed=seed,
         maximize=maximize,
         budget=None if budget is None else read_integer(settings, "budget", 0),

@@ -14,8 +14,7 @@ Looked at for speed and left as it is (torch.profiler and CPU time, two AMD EPYC
 other copies are 5 % of a step at width 8 and 1 % at width 64, too little to keep bfloat16 weights beside float32
 ones; judging 5,000 images after every epoch is 6 % of a cifar10_small epoch, and pruners, the live curve and the
 check for divergence read it; pooling before the normalisation is another network wherever batch norm's weight is
-negative; micro-batches have other batch statistics. Contiguous tensors made a convolution of 8 channels twice as
-slow. compiled.py has torch.compile.
+negative; micro-batches have other batch statistics. compiled.py has torch.compile; benchmarks/throughput measures.
 """
 
 from __future__ import annotations

@@ -57,8 +57,17 @@ class Schedule(ABC):
         """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss: the last one."""
         return epochs
 
+    @abstractmethod
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         """The multiplier at `step`, in [0, 1]; 0 is the first step, total_steps − 1 the last."""
+
+
+@dataclass(frozen=True)
+class WarmedUp(Schedule):
+    """A schedule that begins at its full rate, behind the warm-up: all but the triangle, which is one itself."""
+
+    def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+        """The warm-up's line, then `after_warmup`."""
         rising = self.warmup(total_steps // steps_per_epoch) * steps_per_epoch
         if step + 0.5 < rising:
             return (step + 0.5) / rising
@@ -109,13 +118,9 @@ class Triangle(Schedule):
         epochs = total_steps // steps_per_epoch
         return triangle(step, total_steps, 5 / 24 if self.warmup_epochs is None else self.warmup_epochs / epochs)
 
-    def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """The falling side."""
-        return (total_steps - step) / (total_steps - rising)
-
 
 @dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(WarmedUp):
     """The full rate from the warm-up's end on."""
 
     name: ClassVar[str] = "constant"
@@ -126,7 +131,7 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
+class Cosine(WarmedUp):
     """Half a cosine wave from 1 down to `final`, as torch's CosineAnnealingLR."""
 
     name: ClassVar[str] = "cosine"
@@ -143,7 +148,7 @@ class Cosine(Schedule):
 
 
 @dataclass(frozen=True)
-class CosineRestarts(Schedule):
+class CosineRestarts(WarmedUp):
     """Half cosine waves one after another, each `phases` long (whole epochs) and from high to low of its `ranges`.
 
     The last phase comes again until the run ends, and the last range counts for all phases after it. A run that ends
@@ -209,7 +214,7 @@ class CosineRestarts(Schedule):
 
 
 @dataclass(frozen=True)
-class Step(Schedule):
+class Step(WarmedUp):
     """The rate times `factor` at each of `milestones` (epochs of the run, fractions allowed), as torch's MultiStepLR.
 
     `milestones` None: half and three quarters of the way from the warm-up's end to the run's.
@@ -250,7 +255,7 @@ class Step(Schedule):
 
 
 @dataclass(frozen=True)
-class Exponential(Schedule):
+class Exponential(WarmedUp):
     """The same factor at every step, from 1 to `final` at the run's end, as torch's ExponentialLR."""
 
     name: ClassVar[str] = "exponential"
@@ -269,7 +274,7 @@ class Exponential(Schedule):
 
 
 @dataclass(frozen=True)
-class InverseSquareRoot(Schedule):
+class InverseSquareRoot(WarmedUp):
     """∝ 1/√step, 1 at the warm-up's end: √(W/step) after W steps of it. Without one, 1/√(step + 1)."""
 
     name: ClassVar[str] = "inverse_sqrt"
