@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flatdirs.chart import Axis, Chart, Lattice, named_chart
-    from flatdirs.errors import ChartError, ConfigError, DataError, FlatdirsError, ObjectiveError, StudyError
+    from flatdirs.errors import (
+        ChartError,
+        ConfigError,
+        DataError,
+        FinderError,
+        FlatdirsError,
+        ObjectiveError,
+        StudyError,
+    )
     from flatdirs.sampler import FlatDirectionsSampler
     from flatdirs.search import Outcome, Rules
+    from flatdirs.stepsampling.finder import find_learning_rate
+    from flatdirs.stepsampling.result import LearningRates
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -21,13 +31,16 @@ _HOMES = {
     "ChartError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
+    "FinderError": "errors",
     "FlatDirectionsSampler": "sampler",
     "FlatdirsError": "errors",
     "Lattice": "chart",
+    "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
     "Rules": "search",
     "StudyError": "errors",
+    "find_learning_rate": "stepsampling.finder",
     "named_chart": "chart",
 }
 __all__ = [
@@ -36,14 +49,17 @@ __all__ = [
     "ChartError",
     "ConfigError",
     "DataError",
+    "FinderError",
     "FlatDirectionsSampler",
     "FlatdirsError",
     "Lattice",
+    "LearningRates",
     "ObjectiveError",
     "Outcome",
     "Rules",
     "StudyError",
     "__version__",
+    "find_learning_rate",
     "named_chart",
 ]
 

@@ -8,7 +8,8 @@ and exit with code 2. A run that diverges is an outcome, not an error, and a bug
     ├── ChartError     hyperparameters or coordinates that do not fit the chart
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that is not the one asked for
-    └── ObjectiveError a user's function that cannot be found or returned no number
+    ├── ObjectiveError a user's function that cannot be found or returned no number
+    └── FinderError    what the learning-rate finder cannot work with, or a curve without an answer
 """
 
 
@@ -34,3 +35,7 @@ class StudyError(FlatdirsError):
 
 class ObjectiveError(FlatdirsError):
     """A user's function that cannot be found or returned no number."""
+
+
+class FinderError(FlatdirsError):
+    """What the learning-rate finder cannot work with, or a curve without an answer."""

@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
-    "torch": {"training", "train"},
-    "rich": {"report", "status"},
+    "torch": {"training", "train", "stepsampling"},
+    "rich": {"report", "status", "stepsampling"},
     "sklearn": {"training"},
 }
 

@@ -1,0 +1,209 @@
+"""Loss against learning rate → the points of interest: knee, minimum, half of the reduction, steepest descent.
+
+Pure: numbers in, numbers out; placement.py decides with it where to probe next, finder.py what to answer. x is log10 of
+the learning rate throughout, and derivatives are by x. Definitions are the source's (reference/001): max_lr is the
+minimum of the curve, min_lr the knee, where the curvature y''/(1+y'²)^(3/2) is least left of the point at which half of
+the reduction is reached. Ours is how they are read off few and noisy points:
+
+- The falling flank, from the plateau to the lowest point, is a straight fall between two rounded corners (`_ramp`),
+  fitted with a weak prior on its five numbers, plus a smooth deviation from it, a Gaussian process that takes up what
+  the points show beyond their own scatter. Knee, half and steepest are read off that.
+- The minimum is that of a parabola through the lowest point and its neighbours. Beyond a cliff (a point that
+  has lost half of the reduction again, or diverged) nothing is fitted: there the loss grows without bound.
+
+Tried and dropped: three-point differences of the bare points (they drown in noise), a Gaussian process alone (wriggles
+on the plateau, rounds off cliffs), sigmoids (their corners are too soft). benchmarks/step_sampling measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+Array = NDArray[np.float64]
+CLIFF = 0.5  # of the reduction: a point this far above the minimum, to its right, is beyond the curve
+RESOLUTION = 0.01  # decades between the places at which the fitted curve is read
+NEAR = 0.6  # decades around the lowest point whose points the parabola goes through
+PLATEAU = (0.5, 1.0, 1.5)  # decades left of the first point where the loss is the initial one, as it is at rate 0
+TYPICAL = (1.0, 0.0, math.log(0.2), math.log(0.2))  # of fall/reduction, log length, and log roundness of both corners
+SPREAD = (0.2, 0.5, 0.5, 0.5)
+LENGTHS = (0.15, 0.3, 0.6)  # decades: scales of a deviation from the ramp
+AMPLITUDES = (0.0, 0.01, 0.03, 0.1)  # of the reduction: its sizes
+NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the reduction: the points' own scatter
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The points of interest, each log10 of a learning rate; `noise` is the points' scatter in units of the loss.
+
+    `curvature` is that of the knee, in units of the loss per squared decade; negative.
+    """
+
+    knee: float
+    minimum: float
+    half: float
+    steepest: float
+    curvature: float
+    noise: float
+
+    @property
+    def midpoint(self) -> float:
+        """The middle of the window, in decades."""
+        return (self.knee + self.minimum) / 2
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Losses by x = log10(learning rate), inf or nan where a probe diverged, and the loss at rate 0."""
+
+    initial_loss: float
+    losses: Mapping[float, float]
+
+    @cached_property
+    def x(self) -> Array:
+        """Where there are points, ascending."""
+        return np.array(sorted(self.losses), dtype=float)
+
+    @cached_property
+    def y(self) -> Array:
+        """Their losses, inf for all that diverged."""
+        values = np.array([self.losses[x] for x in self.x], dtype=float)
+        return np.where(np.isfinite(values), values, np.inf)
+
+    @cached_property
+    def lowest(self) -> int:
+        """The index of the point with the lowest loss."""
+        return int(np.argmin(self.y))
+
+    @cached_property
+    def reduction(self) -> float:
+        """How far the loss has come down at its lowest; −inf where every probe diverged."""
+        return float(self.initial_loss - self.y[self.lowest])
+
+    @cached_property
+    def cliff(self) -> int:
+        """The index of the first point beyond the cliff right of the lowest; how many points where there is none."""
+        limit = self.y[self.lowest] + CLIFF * self.reduction
+        beyond = [index for index in range(self.lowest + 1, len(self.x)) if not self.y[index] < limit]
+        return beyond[0] if beyond else len(self.x)
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """The points of interest. The curve must have a lowest point with a reduction above 0."""
+        minimum, bottom = self._minimum()
+        x, y, noise = self._flank(max(minimum, self.x[0] + RESOLUTION))
+        half = int(np.argmax(y <= (self.initial_loss + bottom) / 2)) or len(x) - 1
+        slope = np.gradient(y, x)
+        second = np.gradient(slope, x)
+        curvature = second / (1 + slope**2) ** 1.5
+        knee = int(np.argmin(curvature[: max(half, 1)]))
+        steepest = int(np.argmin(slope))
+        return Landmarks(float(x[knee]), minimum, float(x[half]), float(x[steepest]), float(second[knee]), noise)
+
+    def _minimum(self) -> tuple[float, float]:
+        """Where the parabola through the lowest point and its neighbours is lowest, and how low.
+
+        The point itself where it has no neighbour on this side of a cliff, or none of both sides of its own.
+        """
+        best = self.lowest
+        lowest = float(self.x[best]), float(self.y[best])
+        if best == 0 or best + 1 >= self.cliff:
+            return lowest
+        near = (np.abs(self.x - self.x[best]) <= NEAR) & (np.arange(len(self.x)) < self.cliff) & np.isfinite(self.y)
+        if near.sum() < 3:
+            return lowest
+        shift = self.x[near] - self.x[best]
+        a, b, c = np.polyfit(shift, self.y[near], 2)
+        if a <= 0:
+            return lowest
+        place = float(np.clip(-b / (2 * a), shift[0], shift[-1]))
+        return lowest[0] + place, float(np.polyval((a, b, c), place))
+
+    def flank(self) -> tuple[Array, Array, Array]:
+        """The fitted falling flank for drawing: x, the loss there, and its curvature."""
+        x, y, _ = self._flank(max(self.landmarks.minimum, self.x[0] + RESOLUTION))
+        slope = np.gradient(y, x)
+        return x, y, np.gradient(slope, x) / (1 + slope**2) ** 1.5
+
+    def _flank(self, end: float) -> tuple[Array, Array, float]:
+        """The fitted flank at steps of RESOLUTION from left of the first point to `end`, and the points' scatter."""
+        points = slice(0, self.lowest + 1)
+        finite = np.isfinite(self.y[points])
+        x, y = self.x[points][finite], self.y[points][finite]
+        ramp = _fit_ramp(x, (self.initial_loss - y) / self.reduction)
+        plateau = x[0] - np.array(PLATEAU)
+        places = np.concatenate([plateau, x])
+        fallen = np.concatenate([np.zeros(len(plateau)), (self.initial_loss - y) / self.reduction])
+        left = fallen - _ramp(places, ramp)
+        left[: len(plateau)] = 0.0
+        grid = np.arange(x[0] - PLATEAU[1], end + RESOLUTION / 2, RESOLUTION)
+        deviation, noise = _deviation(places, left, len(plateau), grid)
+        return grid, self.initial_loss - self.reduction * (_ramp(grid, ramp) + deviation), noise * self.reduction
+
+
+def _ramp(x: Array, ramp: Array) -> Array:
+    """How far the loss has fallen, in reductions: a straight rise from `start` over `length` with two rounded corners.
+
+    `ramp` holds the height, the start, and the logs of the length and of the roundness of both corners (decades).
+    """
+    height, start = ramp[0], ramp[1]
+    length, first, second = np.exp(ramp[2:])
+    rising = first * np.logaddexp(0, (x - start) / first)
+    levelling = second * np.logaddexp(0, (x - start - length) / second)
+    return np.asarray(height * (rising - levelling) / length)
+
+
+def _fit_ramp(x: Array, fallen: Array) -> Array:
+    """The ramp nearest to the points, against a prior that weighs as much as they scatter."""
+    half = float(x[int(np.argmax(fallen >= 0.5))])
+    weight = 0.03
+    for _ in range(2):
+        fits = [_fit_from(x, fallen, half, length, weight) for length in (0.6, 1.5)]
+        best = min(fits, key=lambda fit: float(fit.cost))
+        scatter = float(np.sqrt(np.sum((_ramp(x, best.x) - fallen) ** 2) / max(1, len(x) - 3)))
+        weight = min(max(scatter, 0.01), 0.2)
+    return np.asarray(best.x)
+
+
+def _fit_from(x: Array, fallen: Array, half: float, length: float, weight: float) -> Any:
+    """Least squares from one first guess; `weight`: the noise against which the prior is weighed."""
+    typical, spread = np.array(TYPICAL), np.array(SPREAD)
+
+    def residuals(ramp: Array) -> Array:
+        told = weight * (ramp[[0, 2, 3, 4]] - typical) / spread
+        return np.concatenate([_ramp(x, ramp) - fallen, told])
+
+    guess = [1.0, half - length / 2, math.log(length), TYPICAL[2], TYPICAL[3]]
+    lower = [0.5, min(x[0], half) - 2.0, math.log(0.2), math.log(0.02), math.log(0.02)]
+    upper = [1.6, half + 1.0, math.log(4.0), math.log(0.8), math.log(0.8)]
+    return least_squares(residuals, guess, bounds=(lower, upper))
+
+
+def _deviation(x: Array, left: Array, exact: int, grid: Array) -> tuple[Array, float]:
+    """What the points show beyond the ramp, at `grid`, and their own scatter; both averaged over what explains them.
+
+    The first `exact` points are known without scatter. The average is over lengths, amplitudes and noises, each
+    weighed by its marginal likelihood (a Gaussian process with a squared exponential kernel).
+    """
+    curves, noises, evidence = [], [], []
+    for length in LENGTHS:
+        kernel = np.exp(-0.5 * ((x[:, None] - x) / length) ** 2)
+        reach = np.exp(-0.5 * ((grid[:, None] - x) / length) ** 2)
+        for amplitude in AMPLITUDES:
+            for noise in NOISES:
+                diagonal = np.where(np.arange(len(x)) < exact, 1e-3, noise) ** 2
+                factor = np.linalg.cholesky(amplitude**2 * kernel + np.diag(diagonal))
+                weights = np.linalg.solve(factor.T, np.linalg.solve(factor, left))
+                curves.append(amplitude**2 * reach @ weights)
+                noises.append(noise)
+                evidence.append(-0.5 * float(left @ weights) - float(np.log(np.diag(factor)).sum()))
+    share = np.exp(np.array(evidence) - max(evidence))
+    share /= share.sum()
+    return share @ np.array(curves), float(share @ np.array(noises))

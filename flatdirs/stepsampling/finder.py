@@ -1,0 +1,164 @@
+"""`find_learning_rate`: a learning rate for any torch model, from a few short probes that leave no trace.
+
+    loader → batches (drawn once) → probe at the rate that placement asks for → curve → … → result
+
+Source: reference/001, "learning rate optimization through step sampling"; the modules beside this one say what is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from flatdirs.errors import FinderError
+from flatdirs.stepsampling.batches import Closure, closure_of, draw, draw_validation
+from flatdirs.stepsampling.curve import Curve
+from flatdirs.stepsampling.placement import Placement
+from flatdirs.stepsampling.probe import Prober
+from flatdirs.stepsampling.progress import progress_bar
+from flatdirs.stepsampling.result import LearningRates, Point, read_curve
+from flatdirs.stepsampling.snapshot import Snapshot, put_back
+
+VALIDATION_STEPS = 16  # batches of a loader that judge a probe
+
+OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+
+
+def find_learning_rate(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor] | None,
+    optimizer: torch.optim.Optimizer | OptimizerFactory,
+    train: Iterable[Any],
+    validation: Any = None,
+    *,
+    steps: int = 20,
+    budget: int | None = 14,
+    threshold: float = 0.1,
+    seeds: int = 1,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    validation_steps: int = VALIDATION_STEPS,
+    closure: Closure | None = None,
+    accumulate: int = 1,
+    autocast: torch.dtype | None = None,
+    scaler: Any = None,
+    clip_norm: float | None = None,
+    progress: bool = True,
+) -> LearningRates:
+    """Train a few steps at each of some constant learning rates, every time from the same state, and read the curve.
+
+    The rate found is a good constant rate, or one to start from; the peak of a schedule is another number. The model,
+    the optimizer, the scaler, the loaders and every random generator are afterwards what they were before, to the bit,
+    also when a probe raises or Ctrl-C arrives. State outside of these (a data set that counts its calls) is not seen.
+
+    Args:
+        model: probed where its parameters are (any device), in its own training mode; frozen parts stay frozen.
+        loss: (output, target) → scalar tensor for batches (inputs, target); (output, batch) → scalar for mappings,
+            which the model gets as keywords. None with `closure`.
+        optimizer: one over the model's parameters, whose state and settings every probe begins with, or a
+            factory, given the parameters. Of several parameter groups the highest rate is meant; ratios are kept.
+        train: a loader or list of batches; the first `steps` × `accumulate` are used, by every probe.
+        validation: a loader or list, a batch, or None: then the training batches judge, and the result says so.
+        steps: optimizer steps of a probe.
+        budget: learning rates to probe, None for as many as `threshold` asks for.
+        threshold: gap in decades below which a point of interest is known.
+        seeds: probes a rate, each on the next stretch of batches; their spread gives the intervals.
+        lowest: of the range to begin with; it widens by itself.
+        highest: of the same.
+        validation_steps: most batches of a validation loader that are used.
+        closure: (model, batch) → scalar tensor, for batches of any other kind.
+        accumulate: batches a step; the mean of their losses counts.
+        autocast: dtype of mixed precision, None for none.
+        scaler: a torch.amp.GradScaler, for float16.
+        clip_norm: gradients are clipped to this norm, None for not at all.
+        progress: show a bar on standard error.
+
+    Raises:
+        FinderError: something that no finder could work with: nothing that learns, no batch, a loss that is not a
+            finite scalar at rate 0, a value out of range. One sentence.
+    """
+    placement = Placement(lowest, highest, threshold, budget)
+    counts = {"steps": steps, "seeds": seeds, "validation_steps": validation_steps, "accumulate": accumulate}
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise FinderError(f"{name}={value} must be a whole number, 1 or more; change {name}")
+    _refuse_frozen(model)
+    with _guarded(model, loss, optimizer, scaler, (train, validation)) as (rule, snapshot):
+        device = next(model.parameters()).device
+        batches = draw(train, steps * accumulate * seeds, "train")
+        stretch = steps * accumulate
+        prober = Prober(
+            model,
+            rule,
+            closure_of(loss, closure, autocast, device),
+            [batches[seed * stretch : (seed + 1) * stretch] for seed in range(seeds)],
+            None if validation is None else draw_validation(validation, validation_steps),
+            snapshot,
+            device,
+            accumulate,
+            scaler,
+            clip_norm,
+        )
+        return _search(prober, placement, seeds, progress)
+
+
+def _search(prober: Prober, placement: Placement, seeds: int, progress: bool) -> LearningRates:
+    """Probe where the placement asks for it; the answer."""
+    initial = prober.initial_losses()
+    points: list[Point] = []
+    with progress_bar(placement.budget, progress) as advance:
+        while (x := placement.next(_curve(initial, points))) is not None:
+            losses = prober.losses(10**x)
+            points.append(Point(10**x, sum(losses) / seeds, tuple(losses)))
+            advance(points[-1])
+    judged = "training" if prober.judged is None else "validation"
+    return read_curve(initial, points, placement, judged, prober.cost, prober.accumulate)
+
+
+def _curve(initial: list[float], points: list[Point]) -> Curve:
+    return Curve(sum(initial) / len(initial), {math.log10(point.learning_rate): point.loss for point in points})
+
+
+@contextmanager
+def _guarded(
+    model: nn.Module, loss: Any, optimizer: Any, scaler: Any, sources: tuple[Any, ...]
+) -> Iterator[tuple[torch.optim.Optimizer, Snapshot]]:
+    """The optimizer and the state to begin every probe from; in the end everything is as it was before."""
+    held = [model, *([loss] if isinstance(loss, nn.Module) else []), *([] if scaler is None else [scaler])]
+    if isinstance(optimizer, torch.optim.Optimizer):
+        held.append(optimizer)
+    before = Snapshot(held, sources)
+    with put_back(before):
+        if isinstance(optimizer, torch.optim.Optimizer):
+            _refuse_optimizer(optimizer)
+            yield optimizer, before
+        else:
+            rule = optimizer(model.parameters())
+            _refuse_optimizer(rule)
+            yield rule, Snapshot([*held, rule], sources)
+
+
+def _refuse_frozen(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise FinderError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+        raise FinderError("the model has lazy parameters; run one batch through the model first")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise FinderError("the model has no parameter that learns; set requires_grad on what is to be trained")
+
+
+def _refuse_optimizer(rule: Any) -> None:
+    if not isinstance(rule, torch.optim.Optimizer):
+        raise FinderError(
+            f"optimizer gave a {type(rule).__name__}; pass a torch optimizer or a function that makes one"
+        )
+    if isinstance(rule, torch.optim.LBFGS):
+        raise FinderError("optimizer=LBFGS chooses its own steps; pass an optimizer whose step is one update")
+    if not any(parameter.requires_grad for group in rule.param_groups for parameter in group["params"]):
+        raise FinderError("the optimizer holds no parameter that learns; give it the model's")
