@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.step_sampling import grid
+from benchmarks.step_sampling import grid, rivals
 from benchmarks.step_sampling.models import subjects
 from flatdirs.training.device import resolve_device
 
@@ -34,6 +34,8 @@ def main() -> None:
     if arguments.only in (None, "grid"):
         wanted = grid.cells(found, range(arguments.seeds))
         grid.measure(HERE / "runs.csv", found, wanted[worker::workers])
+    if arguments.only in (None, "rivals"):
+        rivals.measure(HERE, found, range(3))
 
 
 if __name__ == "__main__":
