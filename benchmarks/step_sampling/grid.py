@@ -1,8 +1,9 @@
 """The grid of complete training runs, over rate, schedule and seed: what every pick is judged by.
 
-Rates are powers of two, thirteen a subject and schedule, fixed before any was run. Runs come in an order that shows
-every subject's whole range early. Each row is on disk before the next run; processes that share the list
-(`--worker 0/2`, `--worker 1/2`) append to one file behind a lock, and none trains what is already there.
+Rates are powers of two, thirteen a subject and schedule, fixed before any was run; where the best of them turns out to
+be the last on a side, two more are trained on that side. Runs come in an order that shows every subject's whole range
+early. Each row is on disk before the next run; processes that share the list (`--worker 0/2`, `--worker 1/2`) append to
+one file behind a lock, and none trains what is already there.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Any
 import torch
 
 from benchmarks import rows
+from benchmarks.step_sampling.findings import EXPONENTS, SCHEDULES, Evidence
 from benchmarks.step_sampling.models import Run, Subject
 from flatdirs.provenance import provenance
 from flatdirs.training.device import device_name
 
-SCHEDULES = ("constant", "triangle")
+BEYOND = 2  # rates added where the best is the last on a side
+JUDGED_SEEDS = (0, 1)  # complete runs at a pick
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,38 @@ class Cell:
         return self.model, self.schedule, repr(self.rate), str(self.seed)
 
 
-def cells(subjects: Sequence[Subject], seeds: Sequence[int]) -> list[Cell]:
-    """Seed by seed, every other rate of all subjects and schedules before the rates between."""
+def cells(models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Seed by seed, every other rate of all models and schedules before the rates between."""
     return [
-        Cell(subject.name, schedule, 2.0**exponent, seed)
+        Cell(model, schedule, 2.0**exponent, seed)
         for seed in seeds
         for offset in (0, 1)
         for schedule in SCHEDULES
-        for subject in subjects
-        for exponent in range(subject.exponents[0] + offset, subject.exponents[1] + 1, 2)
+        for model in models
+        for exponent in range(EXPONENTS[model][0] + offset, EXPONENTS[model][1] + 1, 2)
+    ]
+
+
+def cells_beyond(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """More rates wherever a whole grid's best is at an end; none where a grid is still to be finished."""
+    grids = {(model, schedule): Evidence(folder).grid(model, schedule) for model in models for schedule in SCHEDULES}
+    return [
+        Cell(model, schedule, grid.best * 2.0 ** (step if grid.best == grid.rates[-1] else -step), seed)
+        for (model, schedule), grid in grids.items()
+        if grid.best is not None and grid.best_at_an_end and set(seeds) <= set(grid.seeds)
+        for seed in seeds
+        for step in range(1, BEYOND + 1)
+    ]
+
+
+def cells_at_picks(folder: Path, models: Sequence[str]) -> list[Cell]:
+    """Constant rates that the rules picked with seed 0, each once."""
+    return [
+        Cell(model, "constant", rate, seed)
+        for seed in JUDGED_SEEDS
+        for model in models
+        for rate in dict.fromkeys(pick.judged for pick in Evidence(folder).picks(model).values())
+        if rate is not None
     ]
 
 

@@ -57,12 +57,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject(ABC):
-    """What every subject offers. `exponents`: the grid's rates are 2 to these powers."""
+    """What every subject offers; the rates of its grid are in findings.py."""
 
     device: torch.device
 
     name: ClassVar[str]
-    exponents: ClassVar[tuple[int, int]]
     batch_size: ClassVar[int] = 32
 
     @property
@@ -193,8 +192,6 @@ class ImageSubject(Subject):
     source: DataConfig
     task: ImageTask
 
-    exponents: ClassVar[tuple[int, int]] = (-11, 1)
-
     @property
     def dataset(self) -> Dataset:
         """The images on the device, from the trainer's cache."""
@@ -295,7 +292,6 @@ class Transformer(Subject):
     """A causal encoder of two layers that guesses the next character; dropout draws from torch's global generator."""
 
     name: ClassVar[str] = "transformer"
-    exponents: ClassVar[tuple[int, int]] = (-16, -4)
     total_steps: ClassVar[int] = 800  # type: ignore[misc]
     precision: ClassVar[str] = "fp32"  # type: ignore[misc]
     text: Characters = field(default_factory=load_text)

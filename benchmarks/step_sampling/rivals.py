@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,7 +86,7 @@ FINDERS: Mapping[str, Callable[[Subject, int], Ramp]] = {
 }
 
 
-def measure(folder: Path, subjects: list[Subject], seeds: range) -> None:
+def measure(folder: Path, subjects: Sequence[Subject], seeds: Sequence[int]) -> None:
     """Every ramp that is not on file: its picks into rivals.csv, then its curve into rivals_curves.csv."""
     for seed in seeds:
         for subject in subjects:
