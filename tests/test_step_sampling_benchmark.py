@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from benchmarks import pages, rows
 from benchmarks.step_sampling import grid, page, rivals, rules
 from benchmarks.step_sampling.findings import EXPONENTS, Evidence, Grid
-from benchmarks.step_sampling.models import Batch, ResNetSmall, Run, Subject, Transformer
+from benchmarks.step_sampling.models import ResNetSmall, Transformer
 from benchmarks.step_sampling.rules import Curve, NoPick
+from benchmarks.step_sampling.subject import Batch, Run, Subject
 from flatdirs.training.task import DataConfig, ImageTask
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import rows
 from benchmarks.step_sampling.findings import EXPONENTS, SCHEDULES, Evidence
-from benchmarks.step_sampling.models import Run, Subject
+from benchmarks.step_sampling.subject import Run, Subject
 from flatdirs.provenance import provenance
 from flatdirs.training.device import device_name
 

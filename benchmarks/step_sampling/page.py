@@ -129,7 +129,10 @@ def points_cell(grid: Grid, pick: Picks) -> str:
     if pick.judged is None or grid.best is None:
         return "–"
     lost = grid.lost(pick.judged)
-    return measured(lost) if lost else f"≈ {points_read(grid.read_off(pick.judged))}"
+    if lost:
+        return measured(lost)
+    read = grid.read_off(pick.judged)
+    return "outside the grid" if read is None else f"≈ {points_read(read)}"
 
 
 def points_read(points: float | None) -> str:

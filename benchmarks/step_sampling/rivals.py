@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from benchmarks import rows
 from benchmarks.step_sampling import rules
 from benchmarks.step_sampling.grid import locked
-from benchmarks.step_sampling.models import Subject
 from benchmarks.step_sampling.rules import Curve, NoPick
+from benchmarks.step_sampling.subject import Subject
 from flatdirs.training.optimizer import set_learning_rate
 
 STEPS = 100
