@@ -1,0 +1,59 @@
+"""Measure what the page of this folder shows: complete runs over a grid, the rivals' picks, complete runs at all picks.
+
+    pip install torch-lr-finder==0.2.2
+    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|rivals|picks] [--models resnet18] [--seeds 5]
+
+Whatever is on file is not measured again, so the same command goes on where a killed one stopped; `--worker 0/2` and
+`--worker 1/2` share the complete runs. `--only picks` trains at what rivals.csv and picks.csv say, seed 0 of each rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from benchmarks import pages
+from benchmarks.step_sampling import grid, rivals
+from benchmarks.step_sampling.findings import EXPONENTS, HERE
+from benchmarks.step_sampling.models import subjects
+from flatdirs.training.device import resolve_device
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_sampling")
+    parser.add_argument("--data", help="CIFAR-10 as one .npz file; without it torchvision fetches the images")
+    parser.add_argument("--only", choices=("grid", "rivals", "picks"), help="one part; all of them without it")
+    parser.add_argument(
+        "--worker", default="0/1", help="K/N: this process takes every N-th complete run, from the K-th on"
+    )
+    parser.add_argument(
+        "--models", nargs="+", choices=tuple(EXPONENTS), default=tuple(EXPONENTS), help="all three without it"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the grid's complete runs and of the finders")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    measure(arguments)
+    pages.write("step_sampling")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """What is asked for and not on file."""
+    models, seeds = arguments.models, range(arguments.seeds)
+    every = subjects(arguments.data, resolve_device(arguments.device))
+    found = [subject for subject in every if subject.name in models]
+    worker, workers = (int(part) for part in arguments.worker.split("/"))
+    if arguments.only in (None, "grid"):
+        grid.measure(HERE / "runs.csv", found, grid.cells(models, seeds)[worker::workers])
+        while beyond := grid.cells_beyond(HERE, models, seeds):
+            grid.measure(HERE / "runs.csv", found, beyond)
+    if arguments.only in (None, "rivals"):
+        rivals.measure(HERE, found, seeds)
+    if arguments.only in (None, "picks"):
+        grid.measure(HERE / "runs.csv", found, grid.cells_at_picks(HERE, models)[worker::workers])
+
+
+if __name__ == "__main__":
+    main()
