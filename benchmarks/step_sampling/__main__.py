@@ -1,7 +1,7 @@
-"""Measure what the page of this folder shows: complete runs over a grid, the rivals' picks, complete runs at all picks.
+"""Measure what the page of this folder shows: complete runs over a grid, every finder's picks, complete runs at these.
 
     pip install torch-lr-finder==0.2.2
-    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|rivals|picks] [--models resnet18] [--seeds 5]
+    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|finder|rivals|picks] [--models resnet18] [--seeds 5]
 
 Whatever is on file is not measured again, so the same command goes on where a killed one stopped; `--worker 0/2` and
 `--worker 1/2` share the complete runs. `--only picks` trains at what rivals.csv and picks.csv say, seed 0 of each rule.
@@ -14,7 +14,7 @@ import argparse
 import torch
 
 from benchmarks import pages
-from benchmarks.step_sampling import grid, rivals
+from benchmarks.step_sampling import grid, ours, rivals
 from benchmarks.step_sampling.findings import EXPONENTS, HERE
 from benchmarks.step_sampling.models import subjects
 from flatdirs.training.device import resolve_device
@@ -24,7 +24,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step_sampling")
     parser.add_argument("--data", help="CIFAR-10 as one .npz file; without it torchvision fetches the images")
-    parser.add_argument("--only", choices=("grid", "rivals", "picks"), help="one part; all of them without it")
+    parser.add_argument("--only", choices=("grid", "finder", "rivals", "picks"), help="one part; all of them without it")
     parser.add_argument(
         "--worker", default="0/1", help="K/N: this process takes every N-th complete run, from the K-th on"
     )
@@ -49,6 +49,8 @@ def measure(arguments: argparse.Namespace) -> None:
         grid.measure(HERE / "runs.csv", found, grid.cells(models, seeds)[worker::workers])
         while beyond := grid.cells_beyond(HERE, models, seeds):
             grid.measure(HERE / "runs.csv", found, beyond)
+    if arguments.only in (None, "finder"):
+        ours.measure(HERE, found, seeds)
     if arguments.only in (None, "rivals"):
         rivals.measure(HERE, found, seeds)
     if arguments.only in (None, "picks"):

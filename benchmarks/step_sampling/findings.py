@@ -178,11 +178,12 @@ class Evidence:
         return {rule: _picks(rule, found[rule]) for rule in (*OWN, *RIVALS) if rule in found}
 
     def curve(self, file: str, model: str, finder: str | None = None, seed: int = 0) -> tuple[list[float], list[float]]:
-        """Rates, ascending, and losses of one finder's seed: of probes.csv, or of a ramp in rivals_curves.csv."""
+        """Rates, ascending, and losses of one finder's seed: of probes.csv (14 rates), or of a ramp in rivals_curves.csv."""
         points = [
             (float(row["rate"]), float(row["loss"]))
             for row in rows.read(self.folder / file)
             if (row["model"], row["seed"]) == (model, str(seed)) and finder in (None, row.get("finder"))
+            if row.get("budget", "14") == "14" and float(row["rate"]) > 0
         ]
         return [rate for rate, _ in sorted(points)], [loss for _, loss in sorted(points)]
 

@@ -105,8 +105,8 @@ def _on_grid(curve: Curve) -> list[int]:
 def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     """The last place left of the flank and the first right of it; None where it is not known yet.
 
-    Before a loss has clearly come down, all that is not clearly worse counts as left of the flank: rates that are too high
-    give themselves away.
+    Before a loss has clearly come down, all that is not clearly worse counts as left of the flank: rates that are too
+    high give themselves away.
     """
     clear = CLEAR * abs(curve.initial_loss)
     losses = {place: curve.losses[_key(curve, place)] for place in probed}

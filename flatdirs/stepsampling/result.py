@@ -61,8 +61,8 @@ class LearningRates:
     """The answer of `find_learning_rate`.
 
     `points` in ascending order of rate; `initial_loss` is that at rate 0; `judged_on` says whether losses are of
-    validation or of training batches. Either `picks` or `problem`, a sentence that says what is wrong with the curve, is
-    None. `steps` are optimizer steps; `cost` is all work in steps, a forward pass alone counted as a third.
+    validation or of training batches. Either `picks` or `problem`, a sentence that says what is wrong with the curve,
+    is None. `steps` are optimizer steps; `cost` is all work in steps, a forward pass alone counted as a third.
     """
 
     points: tuple[Point, ...]
