@@ -7,18 +7,26 @@ values. Nothing beyond this module sees a mapping of settings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from flatdirs.chart import Chart, Lattice, read_chart
 from flatdirs.errors import ConfigError
-from flatdirs.keys import read_choice, read_dataclass, read_integer, read_named, read_study_name, read_value
+from flatdirs.keys import (
+    check_writable,
+    read_choice,
+    read_dataclass,
+    read_integer,
+    read_named,
+    read_study_name,
+    read_value,
+)
 from flatdirs.objective import ImageObjective, Objective
 from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
-from flatdirs.training.records import TrainConfig
+from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.user_function import CallableObjective, CallableTask
@@ -61,6 +69,15 @@ class TuneConfig:
     identity: Mapping[str, Any]
     task: ImageTask | CallableTask
     data: DataConfig
+
+
+@dataclass(frozen=True)
+class FindConfig:
+    """Everything one `find_lr` command says. `training` has no learning rate that counts."""
+
+    training: TrainConfig
+    probing: ProbeConfig
+    figure: Path | None
 
 
 def read_schedule(settings: Mapping[str, Any]) -> Schedule:
@@ -106,7 +123,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     """A training configuration from plain settings. Raises ConfigError naming the key."""
     task = read_task(settings["task"])
     if not isinstance(task, ImageTask):
-        raise ConfigError("task=callable is trained by your own function; choose an image task for flatdirs.train")
+        raise ConfigError("task=callable has only your function, no model; choose an image task, such as task=digits")
     data = read_dataclass(DataConfig, settings["data"], "data.")
     optimizer = read_optimizer(settings["optimizer"])
     hints: dict[str, Any] = {"learning_rate": float, "weight_decay": float, "seed": int, "batch_size": int | None}
@@ -116,6 +133,17 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
     return TrainConfig(task=task, data=data, schedule=read_schedule(settings["schedule"]), optimizer=optimizer, **plain)
+
+
+def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
+    """A whole `find_lr` configuration. Raises ConfigError naming the key."""
+    unused = {"learning_rate": 1.0, "schedule": {"name": "constant"}, "compile": False}
+    probing = {field.name: settings[field.name] for field in fields(ProbeConfig)}
+    figure = read_value(str | None, settings["figure"], "figure")
+    path = None if figure is None else Path(figure)
+    if path is not None:
+        check_writable(path, "figure", "curve.png")
+    return FindConfig(read_train({**settings, **unused}), read_dataclass(ProbeConfig, probing, ""), path)
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:

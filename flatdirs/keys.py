@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flatdirs.errors import ConfigError
@@ -92,6 +93,21 @@ def read_integer(settings: Mapping[str, Any], key: str, least: int) -> int:
     if value < least:
         raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
     return value
+
+
+def check_writable(path: Path, key: str, example: str) -> None:
+    """Raise ConfigError naming the key where a file cannot be written: now rather than after an hour of training."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{key}={path}: there is no folder {path.parent}; make it or change {key}")
+    if path.is_dir():
+        raise ConfigError(f"{key}={path} is a folder; change {key} to a file such as {example}")
+    fresh = not path.exists()
+    try:
+        path.open("ab").close()
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        raise ConfigError(f"{key}={path} cannot be written ({error.strerror}); change {key}") from error
 
 
 def read_study_name(name: Any) -> str:

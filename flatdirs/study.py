@@ -25,6 +25,7 @@ from flatdirs.search import VERSION, Outcome, Rules, make
 from flatdirs.trials import IDENTITY, Trials, open_optuna_study
 
 CONFIRMATION = "flatdirs:confirmation:"
+PROBES = "flatdirs:step_sampling"
 
 
 class Study(Trials):
@@ -118,6 +119,11 @@ class Study(Trials):
         attributes = self.optuna_study.user_attrs
         return {k.removeprefix(CONFIRMATION): v for k, v in attributes.items() if k.startswith(CONFIRMATION)}
 
+    def keep_probes(self, probes: str) -> None:
+        """Store what step sampling gave for the start, unless a worker has before."""
+        if PROBES not in self.optuna_study.user_attrs:
+            self.optuna_study.set_user_attr(PROBES, probes)
+
     def confirm(self, key: str, measurement: Measurement) -> None:
         """Store one confirming run."""
         record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
@@ -150,6 +156,16 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     if "slice" in identity:
         raise StudyError(f"study {name} is a slice; look at it with python -m flatdirs.slices and budget=0")
     return study, identity
+
+
+def stored_probes(storage: BaseStorage, name: str) -> str | None:
+    """What step sampling gave for the start of a study; None where there is no study, or it began another way."""
+    try:
+        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    except KeyError:
+        return None
+    probes: str | None = attributes.get(PROBES)
+    return probes
 
 
 def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:

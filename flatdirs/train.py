@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs import command_line
-from flatdirs.errors import ConfigError
 
 if TYPE_CHECKING:
     from flatdirs.training.loop import Epoch
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
 def run(settings: dict[str, Any]) -> int:
     """One training run, printed epoch by epoch."""
     from flatdirs.config import read_train
+    from flatdirs.keys import check_writable
     from flatdirs.training.loop import expected_seconds, train
 
     config = read_train(settings)
     save = settings["save"]
     if save is not None:
-        _check_save(Path(str(save)))
+        check_writable(Path(str(save)), "save", "model.pt")
     print(f"task {config.task.name}: about {expected_seconds(config):.0f} s expected here", flush=True)
     print("epoch  learning rate  train loss  loss    accuracy  seconds", flush=True)
     result = train(config, on_epoch=_print_epoch, keep_model=save is not None)
@@ -36,21 +36,6 @@ def run(settings: dict[str, Any]) -> int:
         torch.save(result.model.state_dict(), save)
         print(f"weights saved in {save}")
     return 0
-
-
-def _check_save(path: Path) -> None:
-    """Raise ConfigError now rather than after an hour of training."""
-    if not path.parent.is_dir():
-        raise ConfigError(f"save={path}: there is no folder {path.parent}; make it or change save")
-    if path.is_dir():
-        raise ConfigError(f"save={path} is a folder; change save to a file such as model.pt")
-    fresh = not path.exists()
-    try:
-        path.open("ab").close()
-        if fresh:
-            path.unlink()
-    except OSError as error:
-        raise ConfigError(f"save={path} cannot be written ({error.strerror}); change save") from error
 
 
 def _print_epoch(epoch: Epoch) -> None:

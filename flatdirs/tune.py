@@ -14,16 +14,18 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.config import read_tune
     from flatdirs.keys import read_integer
     from flatdirs.report.live import Report
+    from flatdirs.starting import numeric_start
     from flatdirs.tuning import tune
     from flatdirs.workers import Workers
 
-    config = read_tune(settings)
     count = read_integer(settings, "workers", 1)
+    settings, probes = numeric_start(settings, print)
+    config = read_tune(settings)
     report = Report(config.live)
-    more = ("confirm=0", "live=false")
+    more = ("confirm=0", "live=false", f"start.learning_rate={settings['start']['learning_rate']}")
     try:
         with Workers("tune", count, config.storage.kind, report.console.print, more) as workers:
-            tune(config, report, began, workers.join)
+            tune(config, report, began, workers.join, probes)
     except KeyboardInterrupt:
         report.close()
         report.console.print(

@@ -1,10 +1,11 @@
 """Measure what the page of this folder shows: complete runs over a grid, every finder's picks, complete runs at these.
 
     pip install torch-lr-finder==0.2.2
-    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|finder|rivals|picks] [--models resnet18] [--seeds 5]
+    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|finder|rivals|picks|synthetic] [--models resnet18] [--seeds 5]
 
 Whatever is on file is not measured again, so the same command goes on where a killed one stopped; `--worker 0/2` and
 `--worker 1/2` share the complete runs. `--only picks` trains at what rivals.csv and picks.csv say, seed 0 of each rule.
+`--only synthetic` needs no data and always measures anew.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import torch
 
 from benchmarks import pages
-from benchmarks.step_sampling import grid, ours, rivals
+from benchmarks.step_sampling import grid, ours, rivals, synthetic
 from benchmarks.step_sampling.findings import EXPONENTS, HERE
 from benchmarks.step_sampling.models import subjects
 from flatdirs.training.device import resolve_device
@@ -24,7 +25,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step_sampling")
     parser.add_argument("--data", help="CIFAR-10 as one .npz file; without it torchvision fetches the images")
-    parser.add_argument("--only", choices=("grid", "finder", "rivals", "picks"), help="one part; all of them without it")
+    parser.add_argument(
+        "--only", choices=("grid", "finder", "rivals", "picks", "synthetic"), help="one part; all of them without it"
+    )
     parser.add_argument(
         "--worker", default="0/1", help="K/N: this process takes every N-th complete run, from the K-th on"
     )
@@ -41,6 +44,10 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace) -> None:
     """What is asked for and not on file."""
+    if arguments.only == "synthetic" or (arguments.only is None and not (HERE / "synthetic.csv").exists()):
+        synthetic.measure(HERE / "synthetic.csv")
+    if arguments.only == "synthetic":
+        return
     models, seeds = arguments.models, range(arguments.seeds)
     every = subjects(arguments.data, resolve_device(arguments.device))
     found = [subject for subject in every if subject.name in models]

@@ -9,7 +9,7 @@ Their sizes were chosen for runs of half a minute on one core, before any rate w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -22,32 +22,13 @@ from benchmarks.gpu.seeds import data_name
 from benchmarks.step_sampling.subject import SCHEDULES, Batch, Run, Subject
 from benchmarks.step_sampling.text import Characters, NextCharacter, load_text
 from flatdirs.paths import conf_folder
-from flatdirs.training import augment
 from flatdirs.training.data import Dataset, load
 from flatdirs.training.device import resolve_precision
 from flatdirs.training.loop import TrainConfig, train
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer
+from flatdirs.training.probing import TaskBatches
 from flatdirs.training.task import DataConfig, ImageTask
-
-
-@dataclass(frozen=True)
-class ImageBatches:
-    """The batches of a whole run, as the trainer makes them: one order and one augmentation an epoch."""
-
-    task: ImageTask
-    dataset: Dataset
-    seed: int
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Epoch after epoch; what does not fill a batch is left to the next epoch's order."""
-        split, size = self.dataset.train, self.task.batch_size
-        generator = torch.Generator(device=split.labels.device).manual_seed(2 * self.seed + 1)
-        for _ in range(self.task.epochs):
-            draws = augment.draw(self.task, len(split), generator)
-            for start in range(0, len(split) - size + 1, size):
-                images = augment.apply(split.images, draws, start, start + size, self.task.cutout)
-                yield images, split.labels[draws.order[start : start + size]]
 
 
 @dataclass(frozen=True)
@@ -85,14 +66,14 @@ class ImageSubject(Subject):
 
     def batches(self, seed: int) -> Iterable[Batch]:
         """The trainer's own order and augmentation."""
-        return ImageBatches(self.task, self.dataset, seed)
+        return self._batches(seed)
 
     def validation(self) -> list[Batch]:
         """The images held out of training; what does not fill a batch is left out."""
-        held_out, size = self.dataset.held_out, self.task.batch_size
-        stop = len(held_out) // size * size
-        pairs = zip(held_out.images[:stop].split(size), held_out.labels[:stop].split(size), strict=True)
-        return list(pairs)
+        return self._batches(0).held_out()
+
+    def _batches(self, seed: int) -> TaskBatches:
+        return TaskBatches(self.task, self.dataset, seed, self.task.batch_size)
 
 
 @dataclass(frozen=True)

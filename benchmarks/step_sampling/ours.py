@@ -26,10 +26,10 @@ def measure(folder: Path, subjects: Sequence[Subject], seeds: Sequence[int]) -> 
     """Every search that is not on file, into costs.csv, probes.csv and picks.csv."""
     for seed in seeds:
         for subject in subjects:
-            for budget in BUDGETS:
+            for budget, most in BUDGETS.items():
                 known = {(row["model"], row["seed"], row["budget"]) for row in rows.read(folder / "costs.csv")}
                 if (subject.name, str(seed), budget) not in known:
-                    _write(folder, subject, seed, budget, find(subject, seed, BUDGETS[budget]))
+                    _write(folder, subject, seed, budget, find(subject, seed, most))
 
 
 def find(subject: Subject, seed: int, budget: int | None = 14) -> LearningRates:
@@ -57,7 +57,12 @@ def _write(folder: Path, subject: Subject, seed: int, budget: str, found: Learni
         if budget == "14":
             _replace(folder / "picks.csv", about, _picks(found))
         share = found.cost / subject.total_steps
-        cost = {"probes": len(found.points), "steps": found.steps, "cost": f"{found.cost:.1f}", "run_share": f"{share:.4f}"}
+        cost = {
+            "probes": len(found.points),
+            "steps": found.steps,
+            "cost": f"{found.cost:.1f}",
+            "run_share": f"{share:.4f}",
+        }
         _replace(folder / "costs.csv", {**about, "budget": budget}, [{**cost, "problem": found.problem or ""}])
 
 
@@ -74,9 +79,6 @@ def _picks(found: LearningRates) -> list[dict[str, object]]:
         rates = {name: "" if pick is None else repr(getattr(pick, key)) for name, key in KEYS.items()}
         picked.append({"rule": rule, **rates, "steps_equivalent": f"{found.cost:.1f}"})
     return picked
-
-
-
 
 
 def _replace(path: Path, about: dict[str, str], found: Sequence[dict[str, object]]) -> None:

@@ -118,6 +118,19 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class ProbeConfig:
+    """How a task's learning rate is looked for: the arguments of `flatdirs.find_learning_rate` of the same names."""
+
+    steps: int = 20
+    budget: int | None = 14
+    threshold: float = 0.1
+    seeds: int = 1
+    lowest: float = 1e-6
+    highest: float = 10.0
+    validation_steps: int = 16
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch: losses are means per image, `accuracy` is percent of the held-out images.
 
