@@ -1,0 +1,161 @@
+"""`find_lr`, and a search that takes its start from step sampling: the commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flatdirs.starting import PEAK_RATIO
+from tests.cifar10_pack import unpacked
+from tests.conftest import Ended, own_function
+
+Command = Callable[..., Ended]
+pytestmark = pytest.mark.slow  # every test runs a whole command
+QUICK = ("steps=5", "task.width=4", "validation_steps=4")
+
+
+def rate_of(text: str) -> float:
+    """The learning rate recommended."""
+    found = re.search(r"^learning rate (\S+) \[", text, re.MULTILINE)
+    assert found, text
+    return float(found.group(1))
+
+
+def test_it_prints_picks_and_cost_and_draws_the_curve(workplace: Path, command: Command) -> None:
+    ended = command("find_lr", *QUICK, "figure=curve.png")
+    assert ended.code == 0
+    assert (workplace / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert 0.001 < rate_of(ended.out) < 1
+    for word in (
+        "log_midpoint, recommended",
+        "half_loss",
+        "steepest",
+        "min_lr, max_lr",
+        "validation loss",
+        "14 learning",
+    ):
+        assert word in ended.out
+    assert re.search(r"\d+% of the 360 of a run", ended.out)
+
+
+def test_the_command_it_prints_works(workplace: Path, command: Command) -> None:
+    printed = command("find_lr", *QUICK, "optimizer=adamw", "beta1=0.8").out
+    arguments = printed.split("python -m flatdirs.train ")[1].split()
+    assert "beta1=0.8" in arguments
+    trained = command("train", *arguments, "task.epochs=1")
+    assert trained.code == 0
+    assert "accuracy" in trained.out
+
+
+def test_the_same_seed_finds_the_same_rate(workplace: Path, command: Command) -> None:
+    first, again, other = (command("find_lr", *QUICK, f"seed={seed}").out for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_rate_for_so_many_images_is_what_train_takes(workplace: Path, command: Command) -> None:
+    plain, scaled = (command("find_lr", *QUICK, *more).out for more in ((), ("optimizer.rate_per_images=32",)))
+    typed = [float(re.search(r" learning_rate=(\S+)", text).group(1)) for text in (plain, scaled)]  # type: ignore[union-attr]
+    assert typed[1] == pytest.approx(2 * typed[0], rel=0.01)  # task=digits has 16 images a step
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("steps=0",), "steps=0"),
+        (("budget=0",), "budget=0"),
+        (("seeds=two",), "seeds=two"),
+        (("lowest=1", "highest=0.1"), "highest=0.1"),
+        (("lowest=-1",), "lowest=-1"),
+        (("threshold=0",), "threshold=0"),
+        (("budget=3",), "raise budget"),
+        (("figure=nowhere/curve.png",), "figure=nowhere/curve.png"),
+        (("task=callable", "task.function=a:b"), "task=callable"),
+        (("momentum=0.5", "optimizer=adamw"), "momentum"),
+        (("task=cifar10", "data.path=nothing.npz"), "data.path"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(arguments: tuple[str, ...], words: str, workplace: Path, command: Command) -> None:
+    ended = command("find_lr", *arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("flatdirs: ")
+    assert ended.err.count("\n") == 1
+    assert words in ended.err
+    assert "learning rate" not in ended.out
+
+
+def search(command: Command, *arguments: str) -> Ended:
+    """A short search that starts from step sampling."""
+    return command(
+        "tune", "start=step_sampling", "task.width=4", "task.epochs=1", "confirm=0", "live=false", *arguments
+    )
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """What step sampling gave, as a study's SQLite file has it."""
+    with sqlite3.connect(path) as database:
+        query = "select value_json from study_user_attributes where key = 'flatdirs:step_sampling'"
+        (text,) = database.execute(query).fetchone()
+    return dict(json.loads(json.loads(text)))
+
+
+def test_a_search_starts_where_step_sampling_says_and_keeps_its_points(workplace: Path, command: Command) -> None:
+    first = search(command, "budget=1", "storage=sqlite", "study=probed")
+    assert first.code == 0
+    probes = kept(workplace / "studies/probed/study.db")
+    assert probes["start"] == pytest.approx(PEAK_RATIO * probes["pick"], rel=0.06)  # two digits
+    assert len(probes["losses"]) == 15  # 14 rates, and 0
+    assert f"learning_rate={probes['start']:g} " in first.out
+    again = search(command, "budget=2", "storage=sqlite", "study=probed")
+    assert again.code == 0
+    assert "found when the study began" in again.out
+    assert "run   2" in again.out
+    assert kept(workplace / "studies/probed/study.db") == probes
+
+
+def test_a_start_with_a_number_goes_on_with_it(workplace: Path, command: Command) -> None:
+    found = re.search(r"learning rate (\S+); it cost", search(command, "budget=1").out)
+    assert found
+    ended = command(
+        "tune", "start=typical", f"start.learning_rate={found.group(1)}", "task.width=4", "task.epochs=1", "confirm=0",
+        "live=false", "budget=2",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "continuing after 1 runs" in ended.out
+
+
+def test_helpers_probe_nothing(workplace: Path, command: Command) -> None:
+    """They are given the number; two probing at once would each need their own."""
+    ended = search(command, "budget=3", "workers=2")
+    assert ended.code == 0
+    assert ended.out.count("step sampling:") == 1
+    assert "helper ended" not in ended.out
+
+
+def test_a_constant_schedule_takes_the_pick_itself(workplace: Path, command: Command) -> None:
+    assert "× 1 (" in search(command, "budget=1", "schedule=constant").out
+
+
+def test_a_function_has_no_model_to_probe(workplace: Path, command: Command) -> None:
+    ended = command("tune", *own_function(workplace), "start=step_sampling")
+    assert ended.code == 2
+    assert "start.learning_rate=step_sampling needs a model" in ended.err
+
+
+def test_a_slice_wants_a_number(workplace: Path, command: Command) -> None:
+    ended = command("slices", "start=step_sampling")
+    assert ended.code == 2
+    assert "start.learning_rate=step_sampling must be a number" in ended.err
+
+
+def test_on_cifar10(workplace: Path, command: Command) -> None:
+    small = ("task=cifar10_small", f"data.path={unpacked()}", "task.train_images=1000")
+    ended = command("find_lr", *small, "steps=10", "validation_steps=4")
+    assert ended.code == 0
+    assert 0.001 < rate_of(ended.out) < 1
