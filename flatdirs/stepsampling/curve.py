@@ -29,6 +29,7 @@ from scipy.optimize import least_squares
 
 Array = NDArray[np.float64]
 CLIFF = 0.5  # of the reduction: a point this far above the minimum, to its right, is beyond the curve
+WRECKED = 10.0  # reductions above the initial loss: a point that high left of the minimum has diverged, too
 RESOLUTION = 0.01  # decades between the places at which the fitted curve is read
 NEAR = 0.6  # decades around the lowest point whose points the parabola goes through
 PLATEAU = (0.5, 1.0, 1.5)  # decades left of the first point where the loss is the initial one, as it is at rate 0
@@ -116,7 +117,8 @@ class Curve:
         lowest = float(self.x[best]), float(self.y[best])
         if best == 0 or best + 1 >= self.cliff:
             return lowest
-        near = (np.abs(self.x - self.x[best]) <= NEAR) & (np.arange(len(self.x)) < self.cliff) & np.isfinite(self.y)
+        near = (np.abs(self.x - self.x[best]) <= NEAR) & (np.arange(len(self.x)) < self.cliff)
+        near &= self.y < self.initial_loss + WRECKED * self.reduction
         if near.sum() < 3:
             return lowest
         shift = self.x[near] - self.x[best]
@@ -135,7 +137,7 @@ class Curve:
     def _flank(self, end: float) -> tuple[Array, Array, float]:
         """The fitted flank at steps of RESOLUTION from left of the first point to `end`, and the points' scatter."""
         points = slice(0, self.lowest + 1)
-        finite = np.isfinite(self.y[points])
+        finite = self.y[points] < self.initial_loss + WRECKED * self.reduction
         x, y = self.x[points][finite], self.y[points][finite]
         ramp = _fit_ramp(x, (self.initial_loss - y) / self.reduction)
         plateau = x[0] - np.array(PLATEAU)

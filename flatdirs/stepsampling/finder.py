@@ -8,7 +8,7 @@ Source: reference/001, "learning rate optimization through step sampling"; the m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from flatdirs.stepsampling.placement import Placement
 from flatdirs.stepsampling.probe import Prober
 from flatdirs.stepsampling.progress import progress_bar
 from flatdirs.stepsampling.result import LearningRates, Point, read_curve
-from flatdirs.stepsampling.snapshot import Snapshot, put_back
+from flatdirs.stepsampling.snapshot import STATEFUL, Snapshot, put_back
 
 VALIDATION_STEPS = 16  # batches of a loader that judge a probe
 
@@ -55,7 +55,8 @@ def find_learning_rate(
 
     The rate found is a good constant rate, or one to start from; the peak of a schedule is another number. The model,
     the optimizer, the scaler, the loaders and every random generator are afterwards what they were before, to the bit,
-    also when a probe raises or Ctrl-C arrives. State outside of these (a data set that counts its calls) is not seen.
+    also when a probe raises or Ctrl-C arrives. State outside of these is not seen: a stream that can be read only once,
+    an average of the weights that a hook keeps elsewhere.
 
     Args:
         model: probed where its parameters are (any device), in its own training mode; frozen parts stay frozen.
@@ -72,7 +73,7 @@ def find_learning_rate(
         lowest: of the range to begin with; it widens by itself.
         highest: of the same.
         validation_steps: most batches of a validation loader that are used.
-        closure: (model, batch) → scalar tensor, for batches of any other kind.
+        closure: (model, batch) → scalar tensor, for batches of any other kind; judged without gradients.
         accumulate: batches a step; the mean of their losses counts.
         autocast: dtype of mixed precision, None for none.
         scaler: a torch.amp.GradScaler, for float16.
@@ -84,12 +85,11 @@ def find_learning_rate(
             finite scalar at rate 0, a value out of range. One sentence.
     """
     placement = Placement(lowest, highest, threshold, budget)
-    counts = {"steps": steps, "seeds": seeds, "validation_steps": validation_steps, "accumulate": accumulate}
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise FinderError(f"{name}={value} must be a whole number, 1 or more; change {name}")
-    _refuse_frozen(model)
-    with _guarded(model, loss, optimizer, scaler, (train, validation)) as (rule, snapshot):
+    _refuse_counts(steps=steps, seeds=seeds, validation_steps=validation_steps, accumulate=accumulate)
+    _refuse_precision(autocast, scaler, clip_norm)
+    _refuse_model(model)
+    held = [part for part in (model, loss, closure, scaler, optimizer) if isinstance(part, STATEFUL)]
+    with _learning(), _guarded(model, optimizer, held, (train, validation, loss, closure)) as (rule, snapshot):
         device = next(model.parameters()).device
         batches = draw(train, steps * accumulate * seeds, "train")
         stretch = steps * accumulate
@@ -98,7 +98,7 @@ def find_learning_rate(
             rule,
             closure_of(loss, closure, autocast, device),
             [batches[seed * stretch : (seed + 1) * stretch] for seed in range(seeds)],
-            None if validation is None else draw_validation(validation, validation_steps),
+            None if validation is None else draw_validation(validation, validation_steps, batches[0]),
             snapshot,
             device,
             accumulate,
@@ -126,39 +126,62 @@ def _curve(initial: list[float], points: list[Point]) -> Curve:
 
 
 @contextmanager
+def _learning() -> Iterator[None]:
+    """Gradients, whatever the caller has switched off around the call."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+@contextmanager
 def _guarded(
-    model: nn.Module, loss: Any, optimizer: Any, scaler: Any, sources: tuple[Any, ...]
+    model: nn.Module, optimizer: Any, held: Sequence[Any], sources: Sequence[Any]
 ) -> Iterator[tuple[torch.optim.Optimizer, Snapshot]]:
     """The optimizer and the state to begin every probe from; in the end everything is as it was before."""
-    held = [model, *([loss] if isinstance(loss, nn.Module) else []), *([] if scaler is None else [scaler])]
-    if isinstance(optimizer, torch.optim.Optimizer):
-        held.append(optimizer)
-    before = Snapshot(held, sources)
-    with put_back(before):
-        if isinstance(optimizer, torch.optim.Optimizer):
-            _refuse_optimizer(optimizer)
-            yield optimizer, before
-        else:
-            rule = optimizer(model.parameters())
-            _refuse_optimizer(rule)
-            yield rule, Snapshot([*held, rule], sources)
+    snapshot = Snapshot(held, sources)
+    with put_back(snapshot):
+        made = not isinstance(optimizer, torch.optim.Optimizer) and callable(optimizer)
+        rule = optimizer(model.parameters()) if made else optimizer
+        _refuse_optimizer(rule, model)
+        snapshot.add([rule])
+        yield rule, snapshot
 
 
-def _refuse_frozen(model: Any) -> None:
+def _refuse_counts(**counts: Any) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise FinderError(f"{name}={value} must be a whole number, 1 or more; change {name}")
+
+
+def _refuse_precision(autocast: Any, scaler: Any, clip_norm: Any) -> None:
+    if autocast is not None and not isinstance(autocast, torch.dtype):
+        raise FinderError(f"autocast={autocast} must be a torch.dtype or None; change autocast")
+    if scaler is not None and not isinstance(scaler, torch.amp.GradScaler):
+        raise FinderError(f"scaler is a {type(scaler).__name__}; pass a torch.amp.GradScaler or None")
+    if clip_norm is not None and not (isinstance(clip_norm, (int, float)) and clip_norm > 0):
+        raise FinderError(f"clip_norm={clip_norm} must be a number above 0 or None; change clip_norm")
+
+
+def _refuse_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise FinderError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
-    if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        raise FinderError("the model holds a torch.jit.ScriptModule; pass a model with the module that was scripted")
+    parameters = list(model.parameters())
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
         raise FinderError("the model has lazy parameters; run one batch through the model first")
-    if not any(parameter.requires_grad for parameter in model.parameters()):
+    if not any(parameter.requires_grad for parameter in parameters):
         raise FinderError("the model has no parameter that learns; set requires_grad on what is to be trained")
+    if any(parameter.is_inference() for parameter in parameters):
+        raise FinderError("the model was made in inference mode and cannot learn; make the model outside of it")
 
 
-def _refuse_optimizer(rule: Any) -> None:
+def _refuse_optimizer(rule: Any, model: nn.Module) -> None:
     if not isinstance(rule, torch.optim.Optimizer):
         raise FinderError(
             f"optimizer gave a {type(rule).__name__}; pass a torch optimizer or a function that makes one"
         )
     if isinstance(rule, torch.optim.LBFGS):
         raise FinderError("optimizer=LBFGS chooses its own steps; pass an optimizer whose step is one update")
-    if not any(parameter.requires_grad for group in rule.param_groups for parameter in group["params"]):
-        raise FinderError("the optimizer holds no parameter that learns; give it the model's")
+    own = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    if not any(id(parameter) in own for group in rule.param_groups for parameter in group["params"]):
+        raise FinderError("the optimizer holds no parameter of the model that learns; give it the model's")

@@ -21,6 +21,7 @@ WIDENING = 4.0  # decades by which the range may grow at either end
 FLAT = 0.1  # of the reduction: a loss this close to the initial one has learnt nothing yet
 CLEAR = 0.1  # of the initial loss: a difference that noise does not make, before the reduction is known
 URGENCY = (("knee", 1.0), ("minimum", 1.0), ("half", 0.6), ("steepest", 0.4))  # the first two make the window
+DROWNED = 6.0  # a reduction of fewer times the scatter says nothing; the fit itself tells scatters up to a fifth of it
 SAME = 1e-6  # decades between places that count as one
 
 
@@ -61,7 +62,7 @@ class Placement:
         coarse = self._coarse(curve)
         if coarse is not None or _problem(curve) is not None:
             return coarse
-        return _refined(curve, self.threshold)
+        return _refined(curve, self.threshold, math.log10(self.lowest) - WIDENING)
 
     def problem(self, curve: Curve) -> str | None:
         """Why the curve has no answer, in one sentence, or None where it has one."""
@@ -93,7 +94,7 @@ class Placement:
         known = [ends[0], *(place for place in probed if ends[0] < place < ends[1]), ends[1]]
         gaps = [(after - before, after, before) for before, after in pairwise(known)]
         width, after, before = max(gaps)
-        return STEP * min(max((before + after + 1) // 2, bottom), top) if width > 1 else None
+        return STEP * ((before + after + 1) // 2) if width > 1 else None
 
 
 def _on_grid(curve: Curve) -> list[int]:
@@ -146,7 +147,7 @@ def _problem(curve: Curve) -> str | None:
     if left is None:
         return f"the loss has no plateau: it is already lower at {10 ** curve.x[0]:.2g} than untrained; lower lowest"
     noise = curve.landmarks.noise
-    if curve.reduction < 3 * noise:
+    if curve.reduction < DROWNED * noise:
         return (
             f"the curve drowns in noise: the loss came down by {curve.reduction:.2g} and scatters by {noise:.2g}; "
             f"raise steps, seeds or the number of validation batches"
@@ -154,11 +155,14 @@ def _problem(curve: Curve) -> str | None:
     return None
 
 
-def _refined(curve: Curve, threshold: float) -> float | None:
-    """The middle of the widest gap around a point of interest, None where all are known."""
+def _refined(curve: Curve, threshold: float, floor: float) -> float | None:
+    """The middle of the widest gap around a point of interest, not below `floor`; None where all are known."""
     marks = curve.landmarks
     wanted = [
-        (urgency * (b - a), (a + b) / 2) for name, urgency in URGENCY for a, b in _gaps(curve, marks, name, threshold)
+        (urgency * (b - a), (a + b) / 2)
+        for name, urgency in URGENCY
+        for a, b in _gaps(curve, marks, name, threshold)
+        if (a + b) / 2 >= floor
     ]
     return max(wanted)[1] if wanted else None
 

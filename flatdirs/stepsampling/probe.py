@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 
 from flatdirs.errors import FinderError
 from flatdirs.stepsampling.batches import Closure, moved
+from flatdirs.stepsampling.randomness import reseed
 from flatdirs.stepsampling.snapshot import Snapshot
 
 
@@ -66,17 +67,17 @@ class Prober:
         return [self._probe(learning_rate, seed) for seed in range(len(self.stretches))]
 
     def _begin(self, seed: int) -> None:
-        """The state that every probe begins from; seeds after the first draw other random numbers."""
+        """The state that every probe begins from, ready to learn; seeds after the first draw other random numbers."""
         self.snapshot.restore()
         for parameter in _parameters(self.optimizer):
             parameter.grad = None
+        if not self.model.training:
+            self.model.train()
         if seed:
-            torch.manual_seed((torch.initial_seed() + seed) % 2**63)
+            reseed(seed)
 
     def _probe(self, learning_rate: float, seed: int) -> float:
         self._begin(seed)
-        if not self.model.training:
-            self.model.train()
         _set_rate(self.optimizer, learning_rate)
         batches = self.stretches[seed]
         for first in range(0, len(batches), self.accumulate):
@@ -91,6 +92,8 @@ class Prober:
         losses = []
         for batch in batches:
             loss = self.closure(self.model, moved(batch, self.device)) / len(batches)
+            if not loss.requires_grad:
+                raise FinderError("the loss depends on no parameter that learns; let loss use what the model returns")
             losses.append(loss.detach())
             self.cost.trained_batches += 1
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
@@ -112,26 +115,29 @@ class Prober:
     @torch.no_grad()
     def _judge(self, seed: int) -> float:
         """The mean loss over the validation batches, or over the training batches of this seed where there are none."""
-        learning = self.model.training
-        normalising = [
-            part for part in self.model.modules() if isinstance(part, _BatchNorm) and (part.training or not learning)
-        ]
+        normalising = [part for part in self.model.modules() if isinstance(part, _NormBase) and part.training]
         self.model.eval()
         for part in normalising:
             part.train()
         batches = self.stretches[seed] if self.judged is None else self.judged
         self.cost.judged_batches += len(batches)
-        losses = [self.closure(self.model, moved(batch, self.device)).detach().double() for batch in batches]
-        return float(torch.stack(losses).mean())
+        losses = [self.closure(self.model, moved(batch, self.device)).detach() for batch in batches]
+        return float(torch.stack(losses).cpu().double().mean())
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+@torch.no_grad()
 def _set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give the group with the highest rate `learning_rate` and the others their share of it."""
+    """Give the group with the highest rate `learning_rate` and the others their share of it.
+
+    Where a warm-up begins with 0 for all, the rates it leads to tell.
+    """
     rates = [float(group["lr"]) for group in optimizer.param_groups]
+    if max(rates) == 0:
+        rates = [float(group.get("initial_lr", 0.0)) for group in optimizer.param_groups]
     highest = max(rates)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         own = learning_rate * (rate / highest if highest > 0 else 1.0)

@@ -1,49 +1,59 @@
 """Everything a probe may change, remembered and put back to the bit, also when something goes wrong in between.
 
 `Snapshot(objects, sources)` remembers the whole state of modules, optimizers and gradient scalers (every attribute:
-weights, gradients, buffers, training flags, state, parameter groups, plain counters), the random generators that are
-found inside the batch sources, and the global ones of Python, NumPy and torch on every device. `restore` writes values
-back into the same tensors and containers, so whoever holds a reference (a scheduler, a compiled model, a closure) sees
-the old state again.
+weights, gradients, buffers, training flags, state, parameter groups, plain counters); the own attributes of batch
+sources, of their samplers and data sets (positions, orders, counters; never the data); the random generators inside
+sources and functions, and the global ones of Python, NumPy and torch on every device. `restore` writes values back into
+the same tensors and containers, so whoever holds a reference (a scheduler, a compiled model, a closure) sees the old
+state again; what has not changed is not written to.
 
 Dropped: deep copies of model and optimizer, which a closure over the user's own objects would miss; and
 load_state_dict, which makes new containers and leaves out gradients, flags and everything that is not registered.
-Not covered: state that lives outside these objects, such as a data set that counts its own calls.
+Not covered: objects of other classes that a module or a data set holds, and a stream that can be read only once.
 """
 
 from __future__ import annotations
 
-import random
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from operator import is_
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Restore = Callable[[], Any]
-GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-DEPTH = 6  # how deep generators are looked for inside a batch source
+from flatdirs.stepsampling.randomness import GENERATORS, generator_state, generators_in, global_state
+
+Restore = Callable[[], None]
+STATEFUL = (nn.Module, torch.optim.Optimizer, torch.amp.GradScaler)  # whose attributes are state, wherever they are met
+CONTAINERS = (dict, list, deque, set)
+CHANGING = (*STATEFUL, *CONTAINERS, *GENERATORS, tuple, Tensor, np.ndarray)
+PARTS = ("sampler", "batch_sampler", "dataset")  # attributes of a batch source that hold its position
 
 
 class Snapshot:
-    """The state of `objects` and of the random generators in `sources` and everywhere, as it is now."""
+    """The state of `objects`, of the batch sources and functions in `sources`, and of every generator, as it is now."""
 
     def __init__(self, objects: Iterable[Any], sources: Iterable[Any] = ()) -> None:
-        memo: dict[int, Restore] = {}
-        self._restores = [_attributes(item, memo) for item in _spread(objects)]
-        generators = [generator for source in sources for generator in _generators(source, DEPTH, set())]
-        self._generators = [_generator(generator) for generator in generators]
-        self._global = _global_generators()
+        sources = list(sources)
+        self._seen: dict[int, Any] = {}
+        self._restores: list[Restore] = []
+        self.add(objects)
+        self._restores += [restore for part in _parts(sources) for restore in _own_attributes(part)]
+        self._restores += [generator_state(generator) for generator in generators_in(sources)]
+        self._restores.append(global_state())
+
+    def add(self, objects: Iterable[Any]) -> None:
+        """Remember more objects, as they are now; what is known already is not looked at again."""
+        self._restores += _walk(objects, self._seen)
 
     def restore(self) -> None:
         """Put everything back. May be called any number of times."""
-        for put_back in (*self._restores, *self._generators, self._global):
+        for put_back in self._restores:
             put_back()
 
 
@@ -59,149 +69,131 @@ def put_back(snapshot: Snapshot) -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while inside, where this thread is the one that gets it."""
+    """Hold Ctrl-C back while inside, where this thread is the one that gets it; then let it take its usual way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     pressed: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
-def _spread(objects: Iterable[Any]) -> list[Any]:
-    """The objects, and for a module all modules inside it."""
-    return [part for item in objects for part in (item.modules() if isinstance(item, nn.Module) else [item])]
+def _walk(objects: Iterable[Any], seen: dict[int, Any]) -> Iterator[Restore]:
+    """A restore for each thing that can change in the objects and what they hold; `seen` keeps what it knows alive."""
+    todo = list(objects)
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, Tensor):
+            yield _tensor(value)
+        elif isinstance(value, np.ndarray):
+            if value.flags.writeable:
+                yield _array(value)
+        elif isinstance(value, GENERATORS):
+            yield generator_state(value)
+        elif isinstance(value, tuple):
+            todo += _changing(value)
+        else:
+            container = value if isinstance(value, CONTAINERS) else vars(value)
+            yield _container(container)
+            todo += _changing(container.values() if isinstance(container, dict) else container)
 
 
-def _attributes(item: Any, memo: dict[int, Restore]) -> Restore:
-    """How to put back every attribute of an object, values inside containers included."""
-    inside = {name: _value(value, memo) for name, value in vars(item).items()}
+def _changing(values: Iterable[Any]) -> list[Any]:
+    """Those of some values that may change inside; a million numbers are looked at by type alone."""
+    kinds = {kind for kind in set(map(type, values)) if issubclass(kind, CHANGING)}
+    return [value for value in values if type(value) in kinds] if kinds else []
 
-    def put_back() -> None:
-        attributes = vars(item)
-        attributes.clear()
-        attributes.update({name: restore() for name, restore in inside.items()})
+
+def _container(value: Any) -> Restore:
+    """How to refill a dict, list, deque or set with the objects it holds; untouched where it still holds them."""
+    if isinstance(value, dict):
+        keys, values = list(value), list(value.values())
+
+        def put_back() -> None:
+            if not (_same(value, keys) and _same(value.values(), values)):
+                value.clear()
+                value.update(zip(keys, values, strict=True))
+    else:
+        items = list(value)
+
+        def put_back() -> None:
+            if not _same(value, items):
+                value.clear()
+                (value.update if isinstance(value, set) else value.extend)(items)
 
     return put_back
 
 
-def _value(value: Any, memo: dict[int, Restore]) -> Restore:
-    """How to get a value back: the same object, with what it held. One restore an object, however often it is met."""
-    known = memo.get(id(value))
-    if known is None:
-        memo[id(value)] = lambda: value  # a container that holds itself
-        known = memo[id(value)] = _remember(value, memo)
-    return known
+def _same(values: Any, items: list[Any]) -> bool:
+    """Whether these are the same objects in the same order."""
+    return len(values) == len(items) and all(map(is_, values, items))
 
 
-def _remember(value: Any, memo: dict[int, Restore]) -> Restore:
-    if isinstance(value, Tensor):
-        return _tensor(value)
-    if isinstance(value, GENERATORS):
-        return _generator(value)
-    if isinstance(value, (dict, list, deque)):
-        return _container(value, memo)
-    return lambda: value
+def _array(value: Any) -> Restore:
+    """How to put an array's values back into it."""
+    copied = value.copy()
 
-
-def _container(value: Any, memo: dict[int, Restore]) -> Restore:
-    """How to refill a dict, list or deque."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    inside = [(key, _value(item, memo)) for key, item in pairs]
-
-    def put_back() -> Any:
-        items = [(key, restore()) for key, restore in inside]
-        value.clear()
-        if isinstance(value, dict):
-            value.update(items)
-        else:
-            value.extend(item for _, item in items)
-        return value
+    def put_back() -> None:
+        value[...] = copied
 
     return put_back
 
 
 def _tensor(tensor: Tensor) -> Restore:
-    """How to put a tensor's values back into it; a parameter's gradient is the same object again, untouched."""
-    copied = tensor.detach().clone(memory_format=torch.preserve_format)
-    leaf = tensor.is_leaf
+    """How to put a tensor's values back into it; its gradient is the same object again, with its values."""
+    written = _written(tensor.detach())
+    copied = written.clone(memory_format=torch.preserve_format)
+    leaf, needs, inference = tensor.is_leaf, tensor.requires_grad, tensor.is_inference()
     gradient = tensor.grad if leaf else None
     held = None if gradient is None else gradient.detach().clone()
-    needs = tensor.requires_grad
 
-    def put_back() -> Tensor:
-        with torch.no_grad():
-            tensor.copy_(copied)
+    def put_back() -> None:
+        with torch.inference_mode(inference), torch.no_grad():
+            _written(tensor.detach()).copy_(copied)
         if leaf:
             tensor.requires_grad_(needs)
             tensor.grad = gradient
             if gradient is not None and held is not None:
                 gradient.detach().copy_(held)
+
+    return put_back
+
+
+def _written(tensor: Tensor) -> Tensor:
+    """A tensor without the repetitions of an expanded one, which lie in the same place and cannot be written to."""
+    if tensor.layout != torch.strided:
         return tensor
-
-    return put_back
-
-
-def _generator(generator: Any) -> Restore:
-    """How to set a random generator back."""
-    if isinstance(generator, np.random.Generator):
-        state: Any = generator.bit_generator.state
-    else:
-        state = generator.getstate() if isinstance(generator, random.Random) else generator.get_state()
-
-    def put_back() -> Any:
-        if isinstance(generator, np.random.Generator):
-            generator.bit_generator.state = state
-        elif isinstance(generator, random.Random):
-            generator.setstate(state)
-        else:
-            generator.set_state(state)
-        return generator
-
-    return put_back
+    for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+        if size > 1 and stride == 0:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor
 
 
-def _global_generators() -> Restore:
-    """How to set back the generators of Python, NumPy, and torch on every device that is in use."""
-    python, array, host = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    in_use = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    cuda = torch.cuda.get_rng_state_all() if in_use else None
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(array)
-        torch.set_rng_state(host)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
-
-    return put_back
+def _parts(sources: Iterable[Any]) -> list[Any]:
+    """Batch sources, with the samplers and data sets inside them, as far as they have attributes."""
+    parts: dict[int, Any] = {}
+    todo = list(sources)
+    while todo:
+        part = todo.pop()
+        if hasattr(part, "__dict__") and not isinstance(part, (type, Tensor)) and id(part) not in parts:
+            parts[id(part)] = part
+            todo += [vars(part)[name] for name in PARTS if name in vars(part)]
+    return list(parts.values())
 
 
-def _generators(value: Any, depth: int, seen: set[int]) -> Iterator[Any]:
-    """The random generators inside a batch source: its own, its sampler's, its data set's, its transforms'."""
-    if isinstance(value, GENERATORS):
-        yield value
-        return
-    if depth == 0 or id(value) in seen or isinstance(value, (str, bytes, int, float, Tensor, np.ndarray, type)):
-        return
-    seen.add(id(value))
-    if isinstance(value, Mapping):
-        inside: Iterable[Any] = value.values()
-    elif isinstance(value, (list, tuple)):
-        inside = value[:64]  # transforms come in short lists; a long one is data
-    else:
-        inside = vars(value).values() if hasattr(value, "__dict__") else ()
-    for item in list(inside):
-        yield from _generators(item, depth - 1, seen)
+def _own_attributes(part: Any) -> Iterator[Restore]:
+    """How to put back an object's attributes and the order in its containers and index arrays; nothing inside these."""
+    yield _container(vars(part))
+    for value in vars(part).values():
+        if isinstance(value, CONTAINERS):
+            yield _container(value)
+        elif isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu" and value.flags.writeable:
+            yield _array(value)
