@@ -1,4 +1,4 @@
-"""A line on standard error that says how far the probes are."""
+"""A line on standard error that says how far the probes are, where a person looks: in a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def progress_bar(budget: int | None, show: bool) -> Iterator[Callable[[Point], N
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    seen = console.is_terminal or console.is_jupyter
+    with Progress(*columns, console=console, transient=True, disable=not seen) as bar:
         task = bar.add_task("", total=budget)
 
         def advance(point: Point) -> None:
