@@ -1,7 +1,7 @@
 """Measure what the page of this folder shows: complete runs over a grid, every finder's picks, complete runs at these.
 
     pip install torch-lr-finder==0.2.2
-    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|finder|rivals|picks|synthetic] [--models resnet18] [--seeds 5]
+    python -m benchmarks.step_sampling --data cifar10.npz [--only grid|finder|rivals|picks|longer|synthetic] [--models resnet18] [--seeds 5]
 
 Whatever is on file is not measured again, so the same command goes on where a killed one stopped; `--worker 0/2` and
 `--worker 1/2` share the complete runs. `--only picks` trains at what rivals.csv and picks.csv say, seed 0 of each rule.
@@ -17,7 +17,7 @@ import torch
 from benchmarks import pages
 from benchmarks.step_sampling import grid, ours, rivals, synthetic
 from benchmarks.step_sampling.findings import EXPONENTS, HERE
-from benchmarks.step_sampling.models import subjects
+from benchmarks.step_sampling.models import longer, subjects
 from flatdirs.training.device import resolve_device
 
 
@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step_sampling")
     parser.add_argument("--data", help="CIFAR-10 as one .npz file; without it torchvision fetches the images")
     parser.add_argument(
-        "--only", choices=("grid", "finder", "rivals", "picks", "synthetic"), help="one part; all of them without it"
+        "--only",
+        choices=("grid", "finder", "rivals", "picks", "longer", "synthetic"),
+        help="one part; all of them without it",
     )
     parser.add_argument(
         "--worker", default="0/1", help="K/N: this process takes every N-th complete run, from the K-th on"
@@ -62,6 +64,9 @@ def measure(arguments: argparse.Namespace) -> None:
         rivals.measure(HERE, found, seeds)
     if arguments.only in (None, "picks"):
         grid.measure(HERE / "runs.csv", found, grid.cells_at_picks(HERE, models)[worker::workers])
+    if arguments.only in (None, "longer"):
+        cells = grid.cells_longer(HERE)[worker::workers]
+        grid.measure(HERE / "runs.csv", longer(arguments.data, resolve_device(arguments.device)), cells)
 
 
 if __name__ == "__main__":

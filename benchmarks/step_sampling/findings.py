@@ -28,6 +28,8 @@ EXPONENTS: Mapping[
     "resnet18": (-11, 1),
     "transformer": (-16, -4),
 }
+LONGER = {"resnet18": "resnet18_long", "transformer": "transformer_long"}  # the same in runs of four times the length
+LONGER_EXPONENTS = (-11, -6)  # both models' best rates and picks lie between these
 SCHEDULES = ("constant", "triangle")
 OWN = {
     "log_midpoint": "log_midpoint",
@@ -166,7 +168,7 @@ class Evidence:
         for row in self.run_rows:
             if (row["model"], row["schedule"]) == (model, schedule):
                 runs.setdefault(float(row["rate"]), {})[int(row["seed"])] = float(row["accuracy"])
-        low, high = EXPONENTS[model]
+        low, high = EXPONENTS.get(model, LONGER_EXPONENTS)
         return Grid(runs, tuple(2.0**exponent for exponent in range(low, high + 1)))
 
     def picks(self, model: str) -> dict[str, Picks]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks import rows
-from benchmarks.step_sampling.findings import EXPONENTS, SCHEDULES, Evidence
+from benchmarks.step_sampling.findings import EXPONENTS, LONGER, LONGER_EXPONENTS, SCHEDULES, Evidence
 from benchmarks.step_sampling.subject import Run, Subject
 from flatdirs.provenance import provenance
 from flatdirs.training.device import device_name
@@ -76,6 +76,17 @@ def cells_at_picks(folder: Path, models: Sequence[str]) -> list[Cell]:
         for rate in dict.fromkeys(pick.judged for pick in Evidence(folder).picks(model).values())
         if rate is not None
     ]
+
+
+def cells_longer(folder: Path) -> list[Cell]:
+    """Longer runs at constant rates around the picks and the best of the grids, and at what log_midpoint picked."""
+    low, high = LONGER_EXPONENTS
+    found = []
+    for model, name in LONGER.items():
+        pick = Evidence(folder).picks(model)["log_midpoint"].judged
+        rates = [2.0**exponent for exponent in range(low, high + 1)] + ([] if pick is None else [pick])
+        found += [Cell(name, "constant", rate, 0) for rate in rates]
+    return found
 
 
 def measure(path: Path, subjects: Sequence[Subject], wanted: Sequence[Cell]) -> None:

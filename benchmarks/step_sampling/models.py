@@ -10,7 +10,7 @@ Their sizes were chosen for runs of half a minute on one core, before any rate w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -175,6 +175,21 @@ class Transformer(Subject):
         return self.text.held_out(self.batch_size, self.device)
 
 
+@dataclass(frozen=True)
+class ResNet18Long(ResNet18):
+    """The same in runs of four times the epochs."""
+
+    name: ClassVar[str] = "resnet18_long"
+
+
+@dataclass(frozen=True)
+class TransformerLong(Transformer):
+    """The same in runs of four times the steps."""
+
+    name: ClassVar[str] = "transformer_long"
+    total_steps: ClassVar[int] = 4 * Transformer.total_steps  # type: ignore[misc]
+
+
 def subjects(path: str | None, device: torch.device) -> list[Subject]:
     """The three, in the order of every table; `path` is CIFAR-10 as one file, None torchvision's folder."""
     source = DataConfig(path=path, download=path is None)
@@ -194,3 +209,11 @@ def subjects(path: str | None, device: torch.device) -> list[Subject]:
         cutout=0,
     )
     return [ResNetSmall(device, source, small), ResNet18(device, source, images), Transformer(device)]
+
+
+def longer(path: str | None, device: torch.device) -> list[Subject]:
+    """The two whose runs end long before they have converged, in runs of four times the length."""
+    _, images, _ = subjects(path, device)
+    assert isinstance(images, ImageSubject)
+    task = replace(images.task, epochs=4 * images.task.epochs)
+    return [ResNet18Long(device, images.source, task), TransformerLong(device)]
