@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import pages
 from benchmarks.step_sampling import grid, ours, rivals, synthetic
-from benchmarks.step_sampling.findings import EXPONENTS, HERE
+from benchmarks.step_sampling.findings import EXPONENTS, HERE, SCHEDULES
 from benchmarks.step_sampling.models import longer, subjects
 from flatdirs.training.device import resolve_device
 
@@ -35,6 +35,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--models", nargs="+", choices=tuple(EXPONENTS), default=tuple(EXPONENTS), help="all three without it"
+    )
+    parser.add_argument(
+        "--schedules", nargs="+", choices=SCHEDULES, default=SCHEDULES, help="of the grid; both without"
     )
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the grid's complete runs and of the finders")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -55,7 +58,7 @@ def measure(arguments: argparse.Namespace) -> None:
     found = [subject for subject in every if subject.name in models]
     worker, workers = (int(part) for part in arguments.worker.split("/"))
     if arguments.only in (None, "grid"):
-        grid.measure(HERE / "runs.csv", found, grid.cells(models, seeds)[worker::workers])
+        grid.measure(HERE / "runs.csv", found, grid.cells(models, seeds, arguments.schedules)[worker::workers])
         while beyond := grid.cells_beyond(HERE, models, seeds):
             grid.measure(HERE / "runs.csv", found, beyond)
     if arguments.only in (None, "finder"):
@@ -63,7 +66,7 @@ def measure(arguments: argparse.Namespace) -> None:
     if arguments.only in (None, "rivals"):
         rivals.measure(HERE, found, seeds)
     if arguments.only in (None, "picks"):
-        grid.measure(HERE / "runs.csv", found, grid.cells_at_picks(HERE, models)[worker::workers])
+        grid.measure(HERE / "runs.csv", found, grid.cells_at_picks(HERE, models, seeds)[worker::workers])
     if arguments.only in (None, "longer"):
         cells = grid.cells_longer(HERE)[worker::workers]
         grid.measure(HERE / "runs.csv", longer(arguments.data, resolve_device(arguments.device)), cells)

@@ -43,13 +43,13 @@ class Cell:
         return self.model, self.schedule, repr(self.rate), str(self.seed)
 
 
-def cells(models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+def cells(models: Sequence[str], seeds: Sequence[int], schedules: Sequence[str] = SCHEDULES) -> list[Cell]:
     """Seed by seed, every other rate of all models and schedules before the rates between."""
     return [
         Cell(model, schedule, 2.0**exponent, seed)
         for seed in seeds
         for offset in (0, 1)
-        for schedule in SCHEDULES
+        for schedule in schedules
         for model in models
         for exponent in range(EXPONENTS[model][0] + offset, EXPONENTS[model][1] + 1, 2)
     ]
@@ -67,13 +67,17 @@ def cells_beyond(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> l
     ]
 
 
-def cells_at_picks(folder: Path, models: Sequence[str]) -> list[Cell]:
-    """Constant rates that the rules picked with seed 0, each once."""
+def cells_at_picks(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+    """Constant rates that the rules picked with seed 0, each once: log_midpoint's with all `seeds`, others with two."""
     return [
         Cell(model, "constant", rate, seed)
-        for seed in JUDGED_SEEDS
+        for seed in seeds
         for model in models
-        for rate in dict.fromkeys(pick.judged for pick in Evidence(folder).picks(model).values())
+        for rate in dict.fromkeys(
+            pick.judged
+            for rule, pick in Evidence(folder).picks(model).items()
+            if seed in JUDGED_SEEDS or rule == "log_midpoint"
+        )
         if rate is not None
     ]
 
