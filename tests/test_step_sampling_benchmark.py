@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import pages, rows
-from benchmarks.step_sampling import grid, page, rivals, rules
+from benchmarks.step_sampling import grid, ours, page, rivals, rules, synthetic
 from benchmarks.step_sampling.findings import EXPONENTS, Evidence, Grid
 from benchmarks.step_sampling.models import ResNetSmall, Transformer
 from benchmarks.step_sampling.rules import Curve, NoPick
@@ -224,8 +224,11 @@ def test_complete_runs_at_picks_are_each_wanted_once(tmp_path: Path) -> None:
     picked = [("fastai_valley", 0, "0.3"), ("fastai_steep", 0, "0.3"), ("lightning", 0, ""), ("lightning", 1, "0.7")]
     found = [{**fields, "rule": rule, "seed": str(seed), "rate": rate} for rule, seed, rate in picked]
     rows.write(tmp_path / "rivals.csv", list(found[0]), found)
-    wanted = grid.cells_at_picks(tmp_path, MODELS)
-    assert [cell.key for cell in wanted] == [("resnet18", "constant", "0.3", "0"), ("resnet18", "constant", "0.3", "1")]
+    own = {"model": "resnet18", "seed": "0", "rule": "log_midpoint", "rate": "0.2", "low": "0.1", "high": "0.4"}
+    rows.write(tmp_path / "picks.csv", list(own), [own])
+    wanted = grid.cells_at_picks(tmp_path, MODELS, range(3))
+    assert {cell.model for cell in wanted} == {"resnet18"}
+    assert [(cell.rate, cell.seed) for cell in wanted] == [(0.2, 0), (0.3, 0), (0.2, 1), (0.3, 1), (0.2, 2)]
 
 
 # --- subjects ------------------------------------------------------------------------------------------------------
@@ -271,10 +274,15 @@ def test_a_run_that_blows_up_counts_as_chance() -> None:
     assert run.accuracy == pytest.approx(100 / 103, rel=0.2)
 
 
-def test_a_subject_trains_as_the_trainer_does() -> None:
+def small_digits() -> ResNetSmall:
+    """Our network on little data."""
     sizes = {"train_images": 640, "validation_images": 320, "test_images": 320}
     task = ImageTask("digits", "digits", epochs=2, batch_size=32, width=4, image_size=8, pad=1, cutout=2, **sizes)
-    subject = ResNetSmall(CPU, DataConfig(), task)
+    return ResNetSmall(CPU, DataConfig(), task)
+
+
+def test_a_subject_trains_as_the_trainer_does() -> None:
+    subject = small_digits()
     own, generic = subject.train_fully(0.05, "triangle", 3), Subject.train_fully(subject, 0.05, "triangle", 3)
     assert (own.steps, own.diverged) == (generic.steps, generic.diverged) == (40, False)
     assert generic.accuracy == pytest.approx(own.accuracy)
@@ -332,7 +340,7 @@ def test_a_grid_knows_its_best_and_reads_between_rates() -> None:
 def test_the_page_says_what_is_not_measured(tmp_path: Path) -> None:
     drawn = page.results(tmp_path)
     assert list(drawn) == ["README.md"]
-    assert str(drawn["README.md"]).count("Not measured yet.") == 3
+    assert str(drawn["README.md"]).count("Not measured yet.") == 4
     assert "not measured yet" in page.readme_blocks(tmp_path)["step-sampling"]
 
 
@@ -362,3 +370,46 @@ def test_an_unfinished_grid_is_drawn_and_judges_nothing(tmp_path: Path) -> None:
     assert "not measured to the end" in text
     assert "held" not in text
     assert (tmp_path / "resnet18.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- our own finder, and curves with a known knee --------------------------------------------------------------------
+
+
+def test_a_search_is_written_down_once_with_picks_probes_and_cost(tmp_path: Path) -> None:
+    subject = small_digits()
+    ours.measure(tmp_path, [subject], (0,))
+    files = {name: (tmp_path / f"{name}.csv").read_text() for name in ("picks", "probes", "costs")}
+    found = {row["rule"]: float(row["rate"]) for row in rows.read(tmp_path / "picks.csv")}
+    assert found["min_lr"] < found["log_midpoint"] < found["max_lr"]
+    short = [row for row in rows.read(tmp_path / "costs.csv") if row["budget"] == "14"]
+    assert [row["probes"] for row in short] == ["14"]
+    assert float(short[0]["cost"]) == pytest.approx(14 * 20 + 15 * 10 / 3, abs=25)  # a diverged probe ends early
+    ours.measure(tmp_path, [subject], (0,))
+    assert files == {name: (tmp_path / f"{name}.csv").read_text() for name in files}
+
+
+@pytest.mark.parametrize("name", synthetic.SHAPES)
+def test_the_curves_fall_from_a_plateau_to_one_minimum(name: str) -> None:
+    true = synthetic.truth(synthetic.SHAPES[name], 0.0)
+    x = np.arange(-6.0, 1.0, 0.01)
+    y = synthetic.SHAPES[name](x, 0.0)
+    lowest = int(np.argmin(y))
+    assert (np.diff(y[: lowest + 1]) <= 1e-9).all()
+    assert (np.diff(y[lowest:]) >= -1e-9).all()
+    assert y[0] == pytest.approx(true.initial_loss, abs=0.01)
+    assert true.knee < true.midpoint < true.minimum == pytest.approx(x[lowest], abs=0.02)
+
+
+def test_the_truth_moves_with_the_curve() -> None:
+    for shape in synthetic.SHAPES.values():
+        here, there = (synthetic.truth(shape, center) for center in (-1.0, 0.5))
+        assert there.midpoint - here.midpoint == pytest.approx(1.5, abs=0.011)
+
+
+def test_noise_takes_the_midpoint_away_and_its_absence_does_not() -> None:
+    off = {
+        noise: [float(synthetic.search(synthetic.hinge, noise, seed)["midpoint_off"]) for seed in (1, 2, 3)]
+        for noise in (0.0, 0.1)
+    }
+    assert max(map(abs, off[0.0])) < 0.1
+    assert max(map(abs, off[0.1])) > max(map(abs, off[0.0]))
