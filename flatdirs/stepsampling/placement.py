@@ -108,7 +108,7 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     """The last place left of the flank and the first right of it; None where it is not known yet.
 
     Before a loss has clearly come down, all that is not clearly worse counts as left of the flank: rates that are too
-    high give themselves away.
+    high give themselves away. Where they do not, because the first is only a little worse, the plateau is still below.
     """
     clear = CLEAR * abs(curve.initial_loss)
     losses = {place: curve.losses[_key(curve, place)] for place in probed}
@@ -121,7 +121,9 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     bound = min(right, default=None)
     below = [place for place in probed if bound is None or place < bound]
     if reduction <= 0:
-        return max(below, default=None), bound
+        last = max(below, default=None)
+        worse = last is not None and losses[last] > curve.initial_loss + FLAT * clear
+        return None if worse and last + 1 == bound else last, bound
     flat = [place for place in below if place < best and curve.initial_loss - losses[place] < FLAT * reduction]
     return max(flat, default=None), bound
 
