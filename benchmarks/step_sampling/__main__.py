@@ -24,9 +24,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step_sampling")
     parser.add_argument("--data", help="CIFAR-10 as one .npz file; without it torchvision fetches the images")
-    parser.add_argument(
-        "--only", choices=("grid", "finder", "rivals", "picks"), help="one part; all of them without it"
-    )
+    parser.add_argument("--only", choices=("grid", "finder", "rivals", "picks"), help="one part; all of them without it")
     parser.add_argument(
         "--worker", default="0/1", help="K/N: this process takes every N-th complete run, from the K-th on"
     )

@@ -57,12 +57,7 @@ def _write(folder: Path, subject: Subject, seed: int, budget: str, found: Learni
         if budget == "14":
             _replace(folder / "picks.csv", about, _picks(found))
         share = found.cost / subject.total_steps
-        cost = {
-            "probes": len(found.points),
-            "steps": found.steps,
-            "cost": f"{found.cost:.1f}",
-            "run_share": f"{share:.4f}",
-        }
+        cost = {"probes": len(found.points), "steps": found.steps, "cost": f"{found.cost:.1f}", "run_share": f"{share:.4f}"}
         _replace(folder / "costs.csv", {**about, "budget": budget}, [{**cost, "problem": found.problem or ""}])
 
 
@@ -79,6 +74,9 @@ def _picks(found: LearningRates) -> list[dict[str, object]]:
         rates = {name: "" if pick is None else repr(getattr(pick, key)) for name, key in KEYS.items()}
         picked.append({"rule": rule, **rates, "steps_equivalent": f"{found.cost:.1f}"})
     return picked
+
+
+
 
 
 def _replace(path: Path, about: dict[str, str], found: Sequence[dict[str, object]]) -> None:

@@ -121,7 +121,7 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     bound = min(right, default=None)
     below = [place for place in probed if bound is None or place < bound]
     if reduction <= 0:
-        flat = [place for place in below if place + 1 != bound or losses[place] <= curve.initial_loss + FLAT * clear]
+        flat = [place for place in below if place + 1 != bound or losses[place] <= curve.initial_loss]
         return (None if len(flat) < len(below) else max(below, default=None)), bound
     flat = [place for place in below if place < best and curve.initial_loss - losses[place] < FLAT * reduction]
     return max(flat, default=None), bound
