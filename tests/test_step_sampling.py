@@ -763,7 +763,7 @@ def test_the_range_widens_by_itself() -> None:
 
     def learnt(**settings: Any) -> LearningRates:
         torch.manual_seed(1)
-        return search(nn.Linear(4, 2), torch.optim.SGD, batches(), budget=None, steps=8, **settings)
+        return search(nn.Linear(4, 2), torch.optim.SGD, batches(), budget=None, threshold=0.25, steps=8, **settings)
 
     wide = learnt()
     for settings in ({"highest": 0.01}, {"lowest": 10.0, "highest": 100.0}):

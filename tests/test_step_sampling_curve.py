@@ -94,7 +94,7 @@ GRID = np.arange(-5, 0.01, 0.25)
 
 
 @given(shift=st.integers(-8, 8))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
     """Up to the lattice on which the fitted curve is read."""
     moved = Curve(INITIAL, {float(x) + shift / 2: logistic(float(x)) for x in GRID})
@@ -103,7 +103,7 @@ def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
 
 
 @given(constant=st.floats(-100, 100))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_constant_on_all_losses_changes_nothing(constant: float) -> None:
     moved = Curve(INITIAL + constant, {float(x): logistic(float(x)) + constant for x in GRID})
     for name, place in marks_of(curve_of(logistic, GRID).landmarks).items():
@@ -187,7 +187,8 @@ def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, st
     for lowest in (-5, -2):
         for width in (0.3, 2.0):
             searched(
-                shaped(kind, middle, width, middle + width + 0.4, 0.0, 0), Placement(10.0**lowest, 10.0 ** (lowest + 2))
+                shaped(kind, middle, width, middle + width + 0.4, 0.0, 0),
+                Placement(10.0**lowest, 10.0 ** (lowest + 2), threshold=0.3),
             )
 
 
@@ -230,7 +231,7 @@ PROBLEMS: dict[str, tuple[Loss, Placement, str]] = {
     "flat": (lambda x: INITIAL, Placement(budget=None), "no learning rate between"),
     "all diverge": (lambda x: math.nan, Placement(budget=None), "no learning rate between"),
     "budget": (logistic, Placement(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
-    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(budget=None), "drowns in noise"),
+    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(), "drowns in noise"),
 }
 
 
