@@ -231,7 +231,7 @@ PROBLEMS: dict[str, tuple[Loss, Placement, str]] = {
     "flat": (lambda x: INITIAL, Placement(budget=None), "no learning rate between"),
     "all diverge": (lambda x: math.nan, Placement(budget=None), "no learning rate between"),
     "budget": (logistic, Placement(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
-    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(), "drowns in noise"),
+    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(budget=None), "drowns in noise"),
 }
 
 
