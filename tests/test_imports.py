@@ -14,6 +14,7 @@ import flatdirs
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "flatdirs"
+CURVE = "flatdirs.stepsampling.curve"
 MAY_IMPORT = {
     "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
     "hydra": {"command_line"},
@@ -58,6 +59,14 @@ def test_the_core_is_pure(pure: str) -> None:
         if part(path) == pure:
             own = {name.split(".")[1] for name in imported(path) if name.startswith("flatdirs.")}
             assert own <= allowed, path
+
+
+@pytest.mark.parametrize("module", ["curve", "placement"])
+def test_the_finders_search_is_pure(module: str) -> None:
+    own = {name for name in imported(PACKAGE / "stepsampling" / f"{module}.py") if name.startswith("flatdirs.")}
+    assert {name.rsplit(".", 1)[0] for name in own} <= {"flatdirs", "flatdirs.errors", "flatdirs.stepsampling", CURVE}
+    probe = f"import sys, flatdirs.stepsampling.{module}; sys.exit(bool({{'torch', 'rich'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
 def test_public_names_are_complete_and_lazy() -> None:

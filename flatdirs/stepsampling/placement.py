@@ -22,6 +22,7 @@ FLAT = 0.1  # of the reduction: a loss this close to the initial one has learnt 
 CLEAR = 0.1  # of the initial loss: a difference that noise does not make, before the reduction is known
 URGENCY = (("knee", 1.0), ("minimum", 1.0), ("half", 0.6), ("steepest", 0.4))  # the first two make the window
 DROWNED = 6.0  # a reduction of fewer times the scatter says nothing; the fit itself tells scatters up to a fifth of it
+SMALL = 1e-30  # what a rate may be: with the widening, float32 holds its inverse, too
 SAME = 1e-6  # decades between places that count as one
 
 
@@ -44,8 +45,8 @@ class Placement:
         """Refuse what no search could use."""
         for name in ("lowest", "highest", "threshold"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise FinderError(f"{name}={value} must be a finite number above 0; change {name}")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not SMALL <= value <= 1 / SMALL:
+                raise FinderError(f"{name}={value} must be a number between 1e-30 and 1e30; change {name}")
         if self.highest < 10 * self.lowest:
             raise FinderError(
                 f"lowest={self.lowest:g}, highest={self.highest:g} must span a decade or more; change lowest or highest"
@@ -107,7 +108,7 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     """The last place left of the flank and the first right of it; None where it is not known yet.
 
     Before a loss has clearly come down, all that is not clearly worse counts as left of the flank: rates that are too
-    high give themselves away.
+    high give themselves away. Where they do not, because the first is only a little worse, the plateau is still below.
     """
     clear = CLEAR * abs(curve.initial_loss)
     losses = {place: curve.losses[_key(curve, place)] for place in probed}
@@ -120,7 +121,8 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
     bound = min(right, default=None)
     below = [place for place in probed if bound is None or place < bound]
     if reduction <= 0:
-        return max(below, default=None), bound
+        flat = [place for place in below if place + 1 != bound or losses[place] <= curve.initial_loss]
+        return (None if len(flat) < len(below) else max(below, default=None)), bound
     flat = [place for place in below if place < best and curve.initial_loss - losses[place] < FLAT * reduction]
     return max(flat, default=None), bound
 

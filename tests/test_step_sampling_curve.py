@@ -1,0 +1,250 @@
+"""The finder's curve and search as pure functions: known answers, what changes nothing, and that every search ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatdirs import FinderError
+from flatdirs.stepsampling.curve import Curve, Landmarks
+from flatdirs.stepsampling.placement import Placement
+
+Loss = Callable[[float], float]
+NAMES = ("knee", "minimum", "half", "steepest")
+INITIAL = 2.0
+
+
+# --- curves that are known -------------------------------------------------------------------------------------------
+
+
+def logistic(x: float) -> float:
+    """A soft fall around 1e-3 by 1, and a soft rise after 1e-1."""
+    return INITIAL - 1 / (1 + math.exp(-(x + 3) / 0.2)) + 0.3 * math.log1p(math.exp((x + 1) / 0.15))
+
+
+def descent(x: float) -> float:
+    """The loss after 20 steps of gradient descent on a quadratic with curvatures 1 and 10, from its own definition."""
+    rate = 10**x
+    return sum(min(abs(1 - rate * curvature) ** 40, 1e30) for curvature in (1.0, 10.0))
+
+
+def hinge(x: float) -> float:
+    """A straight fall over 1.2 decades with corners rounded over 0.05, and a cliff at 1e-1."""
+    fall = 0.05 * (np.logaddexp(0, (x + 2.5) / 0.05) - np.logaddexp(0, (x + 1.3) / 0.05)) / 1.2
+    return INITIAL - float(fall) + (0.0 if x < -1 else math.inf) + 0.02 * max(0.0, x + 1.3) ** 2
+
+
+KNOWN: dict[str, Loss] = {"logistic": logistic, "descent": descent, "hinge": hinge}
+
+
+def curve_of(loss: Loss, places: np.ndarray, initial: float = INITIAL) -> Curve:
+    return Curve(initial, {float(x): loss(float(x)) for x in places})
+
+
+def by_definition(loss: Loss) -> dict[str, float]:
+    """The source's formulas on a grid of 0.01 decades; the knee is the least curvature left of the half."""
+    x = np.arange(-6, -0.5, 0.01)
+    y = np.array([loss(float(place)) for place in x])
+    bottom = int(np.argmin(y))
+    x, y = x[: bottom + 1], y[: bottom + 1]
+    slope = np.gradient(y, x)
+    half = int(np.argmax(y <= (INITIAL + y[-1]) / 2))
+    curvature = np.gradient(slope, x) / (1 + slope**2) ** 1.5
+    places = (np.argmin(curvature[:half]), bottom, half, np.argmin(slope))
+    return {name: float(x[place]) for name, place in zip(NAMES, places, strict=True)}
+
+
+def marks_of(landmarks: Landmarks) -> dict[str, float]:
+    return {name: getattr(landmarks, name) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", list(KNOWN))
+def test_points_of_interest_lie_where_the_source_defines_them(name: str) -> None:
+    loss = KNOWN[name]
+    found, defined = marks_of(curve_of(loss, np.arange(-5, -0.5, 0.1)).landmarks), by_definition(loss)
+    slack = dict.fromkeys(NAMES, 0.11)
+    if name == "hinge":
+        slack["steepest"] = 0.6  # the fall is straight: any of its places is as steep
+    if (
+        name == "descent"
+    ):  # its bottom is flat and lopsided: the parabola stays on the near side, where the loss is as low
+        assert loss(found["minimum"]) - loss(defined.pop("minimum")) < 0.02 * INITIAL
+    for mark, place in defined.items():
+        assert found[mark] == pytest.approx(place, abs=slack[mark]), mark
+
+
+@pytest.mark.parametrize("wrecked", [math.inf, -math.inf, math.nan, 1e30, 1e300])
+def test_diverged_points_poison_nothing(wrecked: float) -> None:
+    """Right of the minimum and, where a probe was unlucky, left of it."""
+    places = np.arange(-5, -0.5, 0.1)
+    clean = curve_of(logistic, places).losses
+    right = {**clean, -0.45: wrecked, 0.5: wrecked}
+    assert marks_of(Curve(INITIAL, right).landmarks) == marks_of(Curve(INITIAL, clean).landmarks)
+    left = {x: wrecked if abs(x + 3.5) < 0.01 else y for x, y in clean.items()}
+    for name, place in marks_of(Curve(INITIAL, left).landmarks).items():
+        assert place == pytest.approx(getattr(Curve(INITIAL, clean).landmarks, name), abs=0.1)
+
+
+GRID = np.arange(-5, 0.01, 0.25)
+
+
+@given(shift=st.integers(-8, 8))
+@settings(max_examples=5, deadline=None)
+def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
+    """Up to the lattice on which the fitted curve is read."""
+    moved = Curve(INITIAL, {float(x) + shift / 2: logistic(float(x)) for x in GRID})
+    for name, place in marks_of(curve_of(logistic, GRID).landmarks).items():
+        assert getattr(moved.landmarks, name) == pytest.approx(place + shift / 2, abs=0.011)
+
+
+@given(constant=st.floats(-100, 100))
+@settings(max_examples=5, deadline=None)
+def test_a_constant_on_all_losses_changes_nothing(constant: float) -> None:
+    moved = Curve(INITIAL + constant, {float(x): logistic(float(x)) + constant for x in GRID})
+    for name, place in marks_of(curve_of(logistic, GRID).landmarks).items():
+        assert getattr(moved.landmarks, name) == pytest.approx(place, abs=0.011)
+
+
+# --- searches --------------------------------------------------------------------------------------------------------
+
+
+def searched(loss: Loss, placement: Placement, initial: float = INITIAL) -> Curve:
+    """The curve when the search has ended; fails where it repeats itself, leaves its range, or does not end."""
+    losses: dict[float, float] = {}
+    while (x := placement.next(Curve(initial, dict(losses)))) is not None:
+        assert all(abs(x - known) > 1e-6 for known in losses), f"probed again: {x}"
+        assert math.log10(placement.lowest) - 4.01 <= x <= math.log10(placement.highest) + 4.01
+        losses[x] = loss(x)
+        assert len(losses) <= (placement.budget or 80)
+    return Curve(initial, losses)
+
+
+def shaped(kind: str, middle: float, width: float, edge: float, noise: float, seed: int) -> Loss:
+    """A curve of a kind: falling without end, falling to a floor or a cliff, flat, rising, or nothing but noise."""
+    random = np.random.default_rng(seed)
+
+    def loss(x: float) -> float:
+        fall = float(np.clip((x - middle) / width, 0, 1))
+        values = {
+            "monotone": INITIAL - 0.2 * (x - middle),
+            "falling": INITIAL - fall,
+            "cliff": INITIAL - fall if x < edge else math.inf,
+            "rising": INITIAL - fall + 5 * max(0.0, x - edge),
+            "flat": INITIAL,
+            "worse": INITIAL + 0.1 * fall,
+            "wild": float(random.choice([math.inf, math.nan, 1e30, 1.0, 2.0, 3.0])),
+            "nothing": math.nan,
+        }
+        return values[kind] + noise * float(random.normal())
+
+    return loss
+
+
+KINDS = ("monotone", "falling", "cliff", "rising", "flat", "worse", "wild", "nothing")
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    middle=st.floats(-9, 2),
+    width=st.floats(0.02, 2),
+    gap=st.floats(0, 3),
+    noise=st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.5]),
+    lowest=st.integers(-8, -1),
+    decades=st.integers(1, 8),
+    budget=st.sampled_from([None, 14, 3]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=12, deadline=None)
+def test_every_search_ends(
+    kind: str,
+    middle: float,
+    width: float,
+    gap: float,
+    noise: float,
+    lowest: int,
+    decades: int,
+    budget: int | None,
+    seed: int,
+) -> None:
+    placement = Placement(10.0**lowest, 10.0 ** (lowest + decades), budget=budget)
+    curve = searched(shaped(kind, middle, width, middle + gap, noise, seed), placement)
+    if placement.problem(curve) is None:
+        marks = curve.landmarks
+        assert marks.knee <= marks.half <= marks.minimum + 0.011
+        assert curve.x[0] - 1 <= marks.knee
+        assert marks.minimum <= curve.x[-1]
+
+
+@pytest.mark.parametrize("side", [(-2, "cliff"), (-6.5, "falling"), (1, "rising")])
+def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, str]) -> None:
+    """The flank lies across an end of the range: the gap that is left is beyond it."""
+    middle, kind = side
+    for lowest in (-5, -2):
+        for width in (0.3, 2.0):
+            searched(
+                shaped(kind, middle, width, middle + width + 0.4, 0.0, 0),
+                Placement(10.0**lowest, 10.0 ** (lowest + 2), threshold=0.3),
+            )
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(1e-6, 10.0), (1e-1, 10.0), (1e-7, 1e-4), (1e-3, 1e-2)])
+def test_the_answer_is_found_wherever_the_range_lies(lowest: float, highest: float) -> None:
+    """The minimum beyond `highest`, the plateau below `lowest`: the range widens, and the answer is the same."""
+    placement = Placement(lowest, highest, budget=None)
+    curve = searched(logistic, placement)
+    assert placement.problem(curve) is None
+    defined = by_definition(logistic)
+    for name in ("knee", "minimum", "half"):
+        assert getattr(curve.landmarks, name) == pytest.approx(defined[name], abs=0.2)
+
+
+def test_a_loss_that_is_a_little_worse_everywhere_is_looked_below() -> None:
+    """Nothing in the range is better than rate 0, nothing is clearly worse: the rates that learn are lower."""
+
+    def loss(x: float) -> float:
+        return logistic(x) if x < 0 else INITIAL + 0.15 if x < 2 else 3 * INITIAL
+
+    placement = Placement(1.0, 1000.0, budget=None)
+    curve = searched(loss, placement)
+    assert placement.problem(curve) is None
+    assert curve.landmarks.half == pytest.approx(by_definition(logistic)["half"], abs=0.1)
+
+
+def test_a_threshold_is_kept() -> None:
+    """Refined throughout, the window's ends and the half lie between probes 0.1 decades apart."""
+    curve = searched(logistic, Placement(budget=None))
+    for name in NAMES:
+        place = getattr(curve.landmarks, name)
+        gaps = [b - a for a, b in zip(curve.x[:-1], curve.x[1:], strict=True) if a - 1e-9 <= place <= b + 1e-9]
+        assert min(gaps) <= 0.13, name
+    assert len(curve.x) > len(searched(logistic, Placement(budget=None, threshold=0.3)).x)
+
+
+PROBLEMS: dict[str, tuple[Loss, Placement, str]] = {
+    "no minimum": (lambda x: INITIAL - 0.1 * (x + 30), Placement(budget=None), "has no minimum"),
+    "no plateau": (lambda x: 1.0 if x < 0 else math.inf, Placement(budget=None), "has no plateau"),
+    "flat": (lambda x: INITIAL, Placement(budget=None), "no learning rate between"),
+    "all diverge": (lambda x: math.nan, Placement(budget=None), "no learning rate between"),
+    "budget": (logistic, Placement(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
+    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(budget=None), "drowns in noise"),
+}
+
+
+@pytest.mark.parametrize("name", list(PROBLEMS))
+def test_a_curve_without_an_answer_is_a_sentence(name: str) -> None:
+    loss, placement, message = PROBLEMS[name]
+    problem = placement.problem(searched(loss, placement))
+    assert problem is not None
+    assert message in problem
+    assert "\n" not in problem
+
+
+def test_a_range_is_refused_by_name() -> None:
+    for name, value in (("lowest", 0), ("highest", 1e31), ("threshold", math.nan), ("lowest", True)):
+        with pytest.raises(FinderError, match=f"{name}={value}".replace("+", r"\+")):
+            Placement(**{name: value})
