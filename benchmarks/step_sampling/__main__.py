@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace) -> None:
         grid.measure(HERE / "runs.csv", found, grid.cells_at_picks(HERE, models, seeds)[worker::workers])
     if arguments.only in (None, "longer"):
         cells = grid.cells_longer(HERE)[worker::workers]
-        grid.measure(HERE / "runs.csv", longer(arguments.data, resolve_device(arguments.device)), cells)
+        grid.measure(HERE / "runs.csv", longer(resolve_device(arguments.device)), cells)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Their sizes were chosen for runs of half a minute on one core, before any rate w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -176,13 +176,6 @@ class Transformer(Subject):
 
 
 @dataclass(frozen=True)
-class ResNet18Long(ResNet18):
-    """The same in runs of four times the epochs."""
-
-    name: ClassVar[str] = "resnet18_long"
-
-
-@dataclass(frozen=True)
 class TransformerLong(Transformer):
     """The same in runs of four times the steps."""
 
@@ -211,9 +204,6 @@ def subjects(path: str | None, device: torch.device) -> list[Subject]:
     return [ResNetSmall(device, source, small), ResNet18(device, source, images), Transformer(device)]
 
 
-def longer(path: str | None, device: torch.device) -> list[Subject]:
-    """The two whose runs end long before they have converged, in runs of four times the length."""
-    _, images, _ = subjects(path, device)
-    assert isinstance(images, ImageSubject)
-    task = replace(images.task, epochs=4 * images.task.epochs)
-    return [ResNet18Long(device, images.source, task), TransformerLong(device)]
+def longer(device: torch.device) -> list[Subject]:
+    """The one that learns most after its runs have ended, in longer ones."""
+    return [TransformerLong(device)]

@@ -197,9 +197,8 @@ def longer_part(evidence: Evidence) -> list[str]:
     lines = [
         "## Runs of four times the length",
         "",
-        "The source trained until convergence; two of the models here are far from it when their runs end, and a short run asks for a",
-        "higher rate. The same in runs of four times the steps, at constant rates, seed 0 alone (`--only longer`; these rates were",
-        "chosen after the grid was seen, to hold its best rates and the picks):",
+        "The source trained until convergence; the transformer is far from it when its run ends, and a short run asks for a higher rate.",
+        "The same in runs of four times the steps, at constant rates, seed 0 alone (`--only longer`; decided after the grid was seen):",
         "",
         "| model | best rate | accuracy there | log_midpoint | accuracy there | points below | in the short runs |",
         "|---|---|---|---|---|---|---|",
