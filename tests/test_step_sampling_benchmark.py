@@ -19,6 +19,7 @@ from benchmarks.step_sampling.findings import EXPONENTS, Evidence, Grid
 from benchmarks.step_sampling.models import ResNetSmall, Transformer
 from benchmarks.step_sampling.rules import Curve, NoPick
 from benchmarks.step_sampling.subject import Batch, Run, Subject
+from flatdirs.starting import PEAK_RATIO
 from flatdirs.training.task import DataConfig, ImageTask
 
 CPU = torch.device("cpu")
@@ -413,3 +414,9 @@ def test_noise_takes_the_midpoint_away_and_its_absence_does_not() -> None:
     }
     assert max(map(abs, off[0.0])) < 0.1
     assert max(map(abs, off[0.1])) > max(map(abs, off[0.0]))
+
+
+def test_the_ratio_that_a_start_is_multiplied_by_is_the_measured_one() -> None:
+    text = (Path(page.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("| geometric mean"))
+    assert float(line.split("|")[-2]) == pytest.approx(PEAK_RATIO, rel=0.01)
