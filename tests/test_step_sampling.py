@@ -742,7 +742,7 @@ def test_a_figure_with_two_axes_and_no_pyplot(budget: int) -> None:
     torch.manual_seed(1)
     found = search(nn.Linear(4, 2), sgd, batches(), steps=8, budget=budget)
     assert (found.picks is None) == (budget == 1)
-    assert len(found.figure().axes) == 2
+    assert len(found.figure().axes) == (2 if found.picks else 1)
     assert found._repr_png_().startswith(b"\x89PNG\r\n")
     probe = "import sys, matplotlib.figure, flatdirs.stepsampling.figure; sys.exit('matplotlib.pyplot' in sys.modules)"
     if budget == 1:

@@ -36,9 +36,10 @@ OWN = {
     "half_loss": "half_loss",
     "steepest": "steepest",
     "min_lr": "min_lr, the knee",
-    "max_lr": "max_lr (Wittmann)",
+    "max_lr": "max_lr, the minimum",
 }
 RIVALS = {
+    "argmin": "Wittmann: argmin of the reset curve",
     "torch_lr_finder": "torch-lr-finder: suggestion",
     "fastai_valley": "fastai: valley",
     "fastai_steep": "fastai: steep",

@@ -19,6 +19,7 @@ from flatdirs import LearningRates, find_learning_rate
 
 BUDGETS = {"14": 14, "none": None}
 RULES = ("min_lr", "max_lr", "log_midpoint", "half_loss", "steepest")
+ARGMIN = "argmin"  # Wittmann's rule on our own points
 KEYS = {"rate": "learning_rate", "low": "low", "high": "high"}
 
 
@@ -78,7 +79,9 @@ def _picks(found: LearningRates) -> list[dict[str, object]]:
         pick = None if found.picks is None else getattr(found.picks, rule)
         rates = {name: "" if pick is None else repr(getattr(pick, key)) for name, key in KEYS.items()}
         picked.append({"rule": rule, **rates, "steps_equivalent": f"{found.cost:.1f}"})
-    return picked
+    lowest = min(found.points, key=lambda point: point.loss).learning_rate
+    at_a_point = {name: repr(lowest) for name in KEYS}
+    return [*picked, {"rule": ARGMIN, **at_a_point, "steps_equivalent": f"{found.cost:.1f}"}]
 
 
 def _replace(path: Path, about: dict[str, str], found: Sequence[dict[str, object]]) -> None:

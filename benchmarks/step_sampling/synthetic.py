@@ -6,7 +6,8 @@
 
 Each seed shifts the curve by up to a decade either way and draws one independent error a probe: a normal one, of a given
 part of the whole reduction. The loss at rate 0 is exact. Truth is the source's definition (reference/001) on the
-noiseless curve, at every hundredth of a decade. The finder was made on seeds below 1,000, these are those from there on.
+noiseless curve, in units of its reduction, at every hundredth of a decade. The finder was made on these three curves
+with seeds below 1,000; these are the seeds from there on. The hinge is of the finder's own family (curve.py), the others not.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def truth(shape: Shape, center: float) -> Truth:
     y = np.minimum(shape(x, center), 1e6)
     initial, lowest = float(shape(np.array([center - 12.0]), center)[0]), int(np.argmin(y))
     half = int(np.argmax(y <= (initial + y[lowest]) / 2))
-    slope = np.gradient(y, x)
+    slope = np.gradient(y / (initial - y[lowest]), x)
     curvature = np.gradient(slope, x) / (1 + slope**2) ** 1.5
     return Truth(float(x[np.argmin(curvature[:half])]), float(x[lowest]), initial, initial - float(y[lowest]))
 

@@ -5,5 +5,5 @@
     curve.py      losses → points of interest (no torch)     placement.py   where to probe next (no torch)
     finder.py     find_learning_rate          result.py, figure.py, progress.py    the answer
 
-Nothing of it needs the rest of flatdirs. Source: reference/001.
+Nothing of it needs the rest of flatdirs but its errors. Source: reference/001.
 """

@@ -116,6 +116,8 @@ def closure_of(loss: Any, closure: Closure | None, dtype: torch.dtype | None, de
         raise FinderError(
             "pass either loss, a function of output and target, or closure, a function of model and batch"
         )
+    if isinstance(loss, type):
+        raise FinderError(f"loss={loss.__name__} is a class; pass one of its objects, such as {loss.__name__}()")
     inner: Closure = closure if closure is not None else lambda model, batch: _loss(loss, model, batch)
 
     def scaled() -> AbstractContextManager[Any]:
@@ -132,20 +134,13 @@ def closure_of(loss: Any, closure: Closure | None, dtype: torch.dtype | None, de
 def _loss(loss: Callable[[Any, Any], Tensor], model: nn.Module, batch: Any) -> Tensor:
     """(inputs, target) → loss(model(inputs), target); a mapping → loss(model(**batch), batch)."""
     if isinstance(batch, Mapping):
-        return _defined(loss, model(**batch), batch)
+        return loss(model(**batch), batch)
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return _defined(loss, model(batch[0]), batch[1])
+        return loss(model(batch[0]), batch[1])
     raise FinderError(
         f"a batch is a {type(batch).__name__}, neither a pair (inputs, target) nor a mapping; pass closure, a "
         f"function of model and batch, instead of loss"
     )
-
-
-def _defined(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> Tensor:
-    """The loss; nan for an output with nan in it, which some losses refuse with an error of their own."""
-    if isinstance(output, Tensor) and bool(torch.isnan(output).any()):
-        return output.sum()
-    return loss(output, target)
 
 
 def _checked(value: Any) -> Tensor:

@@ -3,13 +3,14 @@
 Pure: numbers in, numbers out; placement.py decides with it where to probe next, finder.py what to answer. x is log10 of
 the learning rate throughout, and derivatives are by x. Definitions are the source's (reference/001): max_lr is the
 minimum of the curve, min_lr the knee, where the curvature y''/(1+y'²)^(3/2) is least left of the point at which half of
-the reduction is reached. Ours is how they are read off few and noisy points:
+the reduction is reached. Curvature depends on the units of both axes: x is in decades and, ours, y in reductions, so
+that a sum and a mean of the same losses have the same knee. Ours is also how they are read off few and noisy points:
 
 - The falling flank, from the plateau to the lowest point, is a straight fall between two rounded corners (`_ramp`),
   fitted with a weak prior on its five numbers, plus a smooth deviation from it, a Gaussian process that takes up what
   the points show beyond their own scatter. Knee, half and steepest are read off that.
-- The minimum is that of a parabola through the lowest point and its neighbours. Beyond a cliff (a point that
-  has lost half of the reduction again, or diverged) nothing is fitted: there the loss grows without bound.
+- The minimum is that of a parabola through the points near the lowest, between its neighbours. Beyond a cliff (a point
+  that has lost half of the reduction again, or diverged) nothing is fitted: there the loss grows without bound.
 
 Tried and dropped: three-point differences of the bare points (they drown in noise), a Gaussian process alone (wriggles
 on the plateau, rounds off cliffs), sigmoids (their corners are too soft). benchmarks/step_sampling measures.
@@ -37,27 +38,43 @@ TYPICAL = (1.0, 0.0, math.log(0.2), math.log(0.2))  # of fall/reduction, log len
 SPREAD = (0.2, 0.5, 0.5, 0.5)
 LENGTHS = (0.15, 0.3, 0.6)  # decades: scales of a deviation from the ramp
 AMPLITUDES = (0.0, 0.01, 0.03, 0.1)  # of the reduction: its sizes
-NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2)  # of the reduction: the points' own scatter
+NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the reduction: the points' own scatter
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """The points of interest, each log10 of a learning rate; `noise` is the points' scatter in units of the loss.
+    """The points of interest, each log10 of a learning rate.
 
-    `curvature` is that of the knee, in units of the loss per squared decade; negative.
+    `bend` is the second derivative at the knee, in reductions per squared decade, negative; `noise` the points' scatter
+    in units of the loss.
     """
 
     knee: float
     minimum: float
     half: float
     steepest: float
-    curvature: float
+    bend: float
     noise: float
 
     @property
     def midpoint(self) -> float:
         """The middle of the window, in decades."""
         return (self.knee + self.minimum) / 2
+
+
+@dataclass(frozen=True)
+class Flank:
+    """The fitted flank at steps of RESOLUTION: shape (n,) each, but for `noise`, the scatter of the points around it.
+
+    `loss` and `noise` are in units of the loss; slope, second derivative and curvature of the loss in reductions.
+    """
+
+    x: Array
+    loss: Array
+    slope: Array
+    second: Array
+    curvature: Array
+    noise: float
 
 
 @dataclass(frozen=True)
@@ -98,20 +115,20 @@ class Curve:
     @cached_property
     def landmarks(self) -> Landmarks:
         """The points of interest. The curve must have a lowest point with a reduction above 0."""
-        minimum, bottom = self._minimum()
-        x, y, noise = self._flank(max(minimum, self.x[0] + RESOLUTION))
-        half = int(np.argmax(y <= (self.initial_loss + bottom) / 2)) or len(x) - 1
-        slope = np.gradient(y, x)
-        second = np.gradient(slope, x)
-        curvature = second / (1 + slope**2) ** 1.5
-        knee = int(np.argmin(curvature[: max(half, 1)]))
-        steepest = int(np.argmin(slope))
-        return Landmarks(float(x[knee]), minimum, float(x[half]), float(x[steepest]), float(second[knee]), noise)
+        minimum, bottom = self._minimum
+        flank, half_way = self.flank, (self.initial_loss + bottom) / 2
+        half = int(np.argmax(flank.loss <= half_way)) or len(flank.x) - 1
+        knee = int(np.argmin(flank.curvature[: max(half, 1)]))
+        steepest = int(np.argmin(flank.slope))
+        places = (float(flank.x[index]) for index in (knee, half, steepest))
+        knee_x, half_x, steepest_x = places
+        return Landmarks(knee_x, minimum, half_x, steepest_x, float(flank.second[knee]), flank.noise)
 
+    @cached_property
     def _minimum(self) -> tuple[float, float]:
-        """Where the parabola through the lowest point and its neighbours is lowest, and how low.
+        """Where the parabola through the lowest point and the points near it is lowest, and how low.
 
-        The point itself where it has no neighbour on this side of a cliff, or none of both sides of its own.
+        Never beyond the lowest point's neighbours; the point itself at an end of the curve or beside a cliff.
         """
         best = self.lowest
         lowest = float(self.x[best]), float(self.y[best])
@@ -121,33 +138,36 @@ class Curve:
         near &= self.y < self.initial_loss + WRECKED * self.reduction
         if near.sum() < 3:
             return lowest
-        shift = self.x[near] - self.x[best]
-        a, b, c = np.polyfit(shift, self.y[near], 2)
+        a, b, c = np.polyfit(self.x[near] - self.x[best], self.y[near], 2)
         if a <= 0:
             return lowest
-        place = float(np.clip(-b / (2 * a), shift[0], shift[-1]))
-        return lowest[0] + place, float(np.polyval((a, b, c), place))
+        before, after = self.x[[best - 1, best + 1]] - self.x[best]
+        shift = float(np.clip(-b / (2 * a), before, after))
+        return lowest[0] + shift, float(np.polyval((a, b, c), shift))
 
-    def flank(self) -> tuple[Array, Array, Array]:
-        """The fitted falling flank for drawing: x, the loss there, and its curvature."""
-        x, y, _ = self._flank(max(self.landmarks.minimum, self.x[0] + RESOLUTION))
-        slope = np.gradient(y, x)
-        return x, y, np.gradient(slope, x) / (1 + slope**2) ** 1.5
-
-    def _flank(self, end: float) -> tuple[Array, Array, float]:
-        """The fitted flank at steps of RESOLUTION from left of the first point to `end`, and the points' scatter."""
+    @cached_property
+    def flank(self) -> Flank:
+        """The fitted falling flank, from left of the first point to the minimum."""
         points = slice(0, self.lowest + 1)
         finite = self.y[points] < self.initial_loss + WRECKED * self.reduction
-        x, y = self.x[points][finite], self.y[points][finite]
-        ramp = _fit_ramp(x, (self.initial_loss - y) / self.reduction)
+        x, fallen = self.x[points][finite], (self.initial_loss - self.y[points][finite]) / self.reduction
+        ramp = _fit_ramp(x, fallen)
         plateau = x[0] - np.array(PLATEAU)
-        places = np.concatenate([plateau, x])
-        fallen = np.concatenate([np.zeros(len(plateau)), (self.initial_loss - y) / self.reduction])
-        left = fallen - _ramp(places, ramp)
-        left[: len(plateau)] = 0.0
+        left = np.concatenate([np.zeros(len(plateau)), fallen - _ramp(x, ramp)])
+        end = max(self._minimum[0], self.x[0] + RESOLUTION)
         grid = np.arange(x[0] - PLATEAU[1], end + RESOLUTION / 2, RESOLUTION)
-        deviation, noise = _deviation(places, left, len(plateau), grid)
-        return grid, self.initial_loss - self.reduction * (_ramp(grid, ramp) + deviation), noise * self.reduction
+        deviation, noise = _deviation(np.concatenate([plateau, x]), left, len(plateau), grid)
+        loss = -(_ramp(grid, ramp) + deviation)
+        slope = np.gradient(loss, grid)
+        second = np.gradient(slope, grid)
+        return Flank(
+            grid,
+            self.initial_loss + self.reduction * loss,
+            slope,
+            second,
+            second / (1 + slope**2) ** 1.5,
+            noise * self.reduction,
+        )
 
 
 def _ramp(x: Array, ramp: Array) -> Array:

@@ -25,11 +25,13 @@ def curve_figure(result: LearningRates) -> Figure:
     _losses(upper, result)
     if result.picks is None:
         upper.set_title("\n".join(_wrapped(str(result.problem))), fontsize=9)
-        lower.set_visible(False)
+        lower.remove()
+        upper.tick_params(labelbottom=True)
+        upper.set_xlabel("learning rate")
         return figure
-    x, y, curvature = result.curve.flank()
-    upper.plot(10**x, y, color="0.5", linewidth=1, zorder=1)
-    lower.plot(10**x, curvature, color="0.3", linewidth=1)
+    flank = result.curve.flank
+    upper.plot(10**flank.x, flank.loss, color="0.5", linewidth=1, zorder=1)
+    lower.plot(10**flank.x, flank.curvature, color="0.3", linewidth=1)
     lower.axhline(0, color="0.8", linewidth=0.5)
     for axes in (upper, lower):
         axes.axvspan(*result.window, color="C1", alpha=0.1, linewidth=0)

@@ -7,9 +7,9 @@ Source: reference/001, "learning rate optimization through step sampling"; the m
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -18,11 +18,10 @@ from torch.nn.parameter import UninitializedParameter
 
 from flatdirs.errors import FinderError
 from flatdirs.stepsampling.batches import Closure, closure_of, draw, draw_validation
-from flatdirs.stepsampling.curve import Curve
 from flatdirs.stepsampling.placement import Placement
 from flatdirs.stepsampling.probe import Prober
 from flatdirs.stepsampling.progress import progress_bar
-from flatdirs.stepsampling.result import LearningRates, Point, read_curve
+from flatdirs.stepsampling.result import LearningRates, Point, curve_of, read_curve
 from flatdirs.stepsampling.snapshot import STATEFUL, Snapshot, put_back
 
 VALIDATION_STEPS = 16  # batches of a loader that judge a probe
@@ -59,12 +58,13 @@ def find_learning_rate(
     an average of the weights that a hook keeps elsewhere.
 
     Args:
-        model: probed where its parameters are (any device), in its own training mode; frozen parts stay frozen.
-        loss: (output, target) → scalar tensor for batches (inputs, target); (output, batch) → scalar for mappings,
-            which the model gets as keywords. None with `closure`.
+        model: probed where its parameters are (any device). In training mode, modules in it that are not stay as they
+            are (frozen batch norm); a model in evaluation mode is put in training mode as a whole.
+        loss: (output, target) → scalar tensor, mean or sum, for batches (inputs, target); (output, batch) → scalar for
+            mappings, which the model gets as keywords. None with `closure`.
         optimizer: one over the model's parameters, whose state and settings every probe begins with, or a
             factory, given the parameters. Of several parameter groups the highest rate is meant; ratios are kept.
-        train: a loader or list of batches; the first `steps` × `accumulate` are used, by every probe.
+        train: a loader or list of batches; the first `steps` × `accumulate` × `seeds` are held in memory and used.
         validation: a loader or list, a batch, or None: then the training batches judge, and the result says so.
         steps: optimizer steps of a probe.
         budget: learning rates to probe, None for as many as `threshold` asks for.
@@ -113,16 +113,12 @@ def _search(prober: Prober, placement: Placement, seeds: int, progress: bool) ->
     initial = prober.initial_losses()
     points: list[Point] = []
     with progress_bar(placement.budget, progress) as advance:
-        while (x := placement.next(_curve(initial, points))) is not None:
+        while (x := placement.next(curve_of(initial, points))) is not None:
             losses = prober.losses(10**x)
             points.append(Point(10**x, sum(losses) / seeds, tuple(losses)))
             advance(points[-1])
     judged = "training" if prober.judged is None else "validation"
     return read_curve(initial, points, placement, judged, prober.cost, prober.accumulate)
-
-
-def _curve(initial: list[float], points: list[Point]) -> Curve:
-    return Curve(sum(initial) / len(initial), {math.log10(point.learning_rate): point.loss for point in points})
 
 
 @contextmanager
@@ -148,7 +144,7 @@ def _guarded(
 
 def _refuse_counts(**counts: Any) -> None:
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise FinderError(f"{name}={value} must be a whole number, 1 or more; change {name}")
 
 

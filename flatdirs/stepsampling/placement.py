@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from flatdirs.errors import FinderError
-from flatdirs.stepsampling.curve import Curve, Landmarks
+from flatdirs.stepsampling.curve import CLIFF, Curve, Landmarks
 
 STEP = 0.5  # decades of the coarse grid
 WIDENING = 4.0  # decades by which the range may grow at either end
 FLAT = 0.1  # of the reduction: a loss this close to the initial one has learnt nothing yet
 CLEAR = 0.1  # of the initial loss: a difference that noise does not make, before the reduction is known
 URGENCY = (("knee", 1.0), ("minimum", 1.0), ("half", 0.6), ("steepest", 0.4))  # the first two make the window
-DROWNED = 6.0  # a reduction of fewer times the scatter says nothing; the fit itself tells scatters up to a fifth of it
+DROWNED = 2.7  # a reduction of fewer times the scatter says nothing; the fit tells scatters of up to 0.4 of it
 SMALL = 1e-30  # what a rate may be: with the widening, float32 holds its inverse, too
 SAME = 1e-6  # decades between places that count as one
 
@@ -131,7 +131,7 @@ def _is_beyond(loss: float, right_of_best: bool, curve: Curve, clear: float) -> 
     """Whether a loss is that of a rate beyond the minimum: diverged, clearly worse than at rate 0, or risen by half."""
     if not math.isfinite(loss) or loss > curve.initial_loss + clear:
         return True
-    return right_of_best and loss > curve.y[curve.lowest] + 0.5 * curve.reduction
+    return right_of_best and loss > curve.y[curve.lowest] + CLIFF * curve.reduction
 
 
 def _key(curve: Curve, place: int) -> float:
@@ -171,9 +171,9 @@ def _refined(curve: Curve, threshold: float, floor: float) -> float | None:
 
 def _gaps(curve: Curve, marks: Landmarks, name: str, threshold: float) -> list[tuple[float, float]]:
     """The gaps between probes next to a point of interest that are wider than `threshold`."""
-    drowned = (
-        math.sqrt(math.sqrt(6) * marks.noise / abs(marks.curvature)) if name == "knee" and marks.curvature else 0.0
-    )
+    drowned = 0.0
+    if name == "knee" and marks.bend:  # three points a gap h apart tell a second derivative to √6·noise/h²
+        drowned = math.sqrt(math.sqrt(6) * marks.noise / curve.reduction / abs(marks.bend))
     low, high = neighbours(curve, getattr(marks, name))
     between = [float(x) for x in curve.x if low < x < high]
     edges = [low, *between, high]

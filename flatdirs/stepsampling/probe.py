@@ -21,6 +21,8 @@ from flatdirs.stepsampling.batches import Closure, moved
 from flatdirs.stepsampling.randomness import reseed
 from flatdirs.stepsampling.snapshot import Snapshot
 
+HUGE = 1e18  # a weight beyond this has left all that could be trained
+
 
 @dataclass
 class Cost:
@@ -79,12 +81,25 @@ class Prober:
     def _probe(self, learning_rate: float, seed: int) -> float:
         self._begin(seed)
         _set_rate(self.optimizer, learning_rate)
+        try:
+            loss = self._train_and_judge(seed)
+        except (ValueError, RuntimeError, AssertionError):
+            if self._is_finite():
+                raise
+            return math.inf  # a model or a loss that refuses nan
+        return loss if math.isfinite(loss) else math.inf
+
+    def _train_and_judge(self, seed: int) -> float:
         batches = self.stretches[seed]
         for first in range(0, len(batches), self.accumulate):
             if not self._step(batches[first : first + self.accumulate]):
                 return math.inf
-        loss = self._judge(seed)
-        return loss if math.isfinite(loss) else math.inf
+        return self._judge(seed)
+
+    def _is_finite(self) -> bool:
+        """Whether all weights and buffers are numbers, and none so large that the next product is none."""
+        state = [*self.model.parameters(), *self.model.buffers()]
+        return all(bool((part.detach().abs() < HUGE).all()) for part in state if part.is_floating_point())
 
     def _step(self, batches: Sequence[Any]) -> bool:
         """One optimizer step over the mean of a few batches; whether their losses were finite."""

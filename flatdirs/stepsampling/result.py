@@ -81,7 +81,7 @@ class LearningRates:
 
     @property
     def window(self) -> tuple[float, float]:
-        """(min_lr, max_lr), between which any rate is worth a thought. Raises FinderError as `learning_rate` does."""
+        """(min_lr, max_lr), outside of which no rate is worth trying. Raises FinderError as `learning_rate` does."""
         return self.found.min_lr.learning_rate, self.found.max_lr.learning_rate
 
     @property
@@ -124,6 +124,11 @@ class LearningRates:
         return "\n".join(lines)
 
 
+def curve_of(initial: Sequence[float], points: Sequence[Point]) -> Curve:
+    """The mean curve of all seeds."""
+    return Curve(sum(initial) / len(initial), {math.log10(point.learning_rate): point.loss for point in points})
+
+
 def read_curve(
     initial: Sequence[float],
     points: Sequence[Point],
@@ -135,7 +140,7 @@ def read_curve(
     """The answer that a curve gives. `initial` and each point's `losses` have one entry a seed."""
     ordered = tuple(sorted(points, key=lambda point: point.learning_rate))
     places = [math.log10(point.learning_rate) for point in ordered]
-    curve = Curve(sum(initial) / len(initial), dict(zip(places, (point.loss for point in ordered), strict=True)))
+    curve = curve_of(initial, ordered)
     problem = placement.problem(curve)
     own = [
         Curve(start, dict(zip(places, (point.losses[seed] for point in ordered), strict=True)))
