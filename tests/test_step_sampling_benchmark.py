@@ -229,7 +229,7 @@ def test_complete_runs_at_picks_are_each_wanted_once(tmp_path: Path) -> None:
     rows.write(tmp_path / "picks.csv", list(own), [own])
     wanted = grid.cells_at_picks(tmp_path, MODELS, range(3))
     assert {cell.model for cell in wanted} == {"resnet18"}
-    assert [(cell.rate, cell.seed) for cell in wanted] == [(0.2, 0), (0.3, 0), (0.2, 1), (0.3, 1), (0.2, 2)]
+    assert [(cell.rate, cell.seed) for cell in wanted] == [(0.2, 0), (0.2, 1), (0.2, 2), (0.3, 0), (0.3, 1)]
 
 
 # --- subjects ------------------------------------------------------------------------------------------------------

@@ -68,18 +68,12 @@ def cells_beyond(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> l
 
 
 def cells_at_picks(folder: Path, models: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
-    """Constant rates that the rules picked with seed 0, each once: log_midpoint's with all `seeds`, others with two."""
-    return [
-        Cell(model, "constant", rate, seed)
-        for seed in seeds
-        for model in models
-        for rate in dict.fromkeys(
-            pick.judged
-            for rule, pick in Evidence(folder).picks(model).items()
-            if seed in JUDGED_SEEDS or rule == "log_midpoint"
-        )
-        if rate is not None
-    ]
+    """Constant rates picked with seed 0, each once: log_midpoint's first, with all `seeds`, the others' with two."""
+    picks = {model: Evidence(folder).picks(model) for model in models}
+    own = [(model, rule, seed) for seed in seeds for model in models for rule in picks[model] if rule == "log_midpoint"]
+    others = [(model, rule, seed) for seed in JUDGED_SEEDS for model in models for rule in picks[model]]
+    found = ((model, picks[model][rule].judged, seed) for model, rule, seed in own + others)
+    return list(dict.fromkeys(Cell(model, "constant", rate, seed) for model, rate, seed in found if rate is not None))
 
 
 def cells_longer(folder: Path) -> list[Cell]:
