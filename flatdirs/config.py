@@ -143,7 +143,16 @@ def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     path = None if figure is None else Path(figure)
     if path is not None:
         check_writable(path, "figure", "curve.png")
+        _check_picture(path)
     return FindConfig(read_train({**settings, **unused}), read_dataclass(ProbeConfig, probing, ""), path)
+
+
+def _check_picture(path: Path) -> None:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ConfigError(f"figure={path} must end in one of .{', .'.join(kinds)}; change figure")
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:

@@ -19,14 +19,15 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.slicing.running import run_slice
     from flatdirs.slicing.settings import read_slices
     from flatdirs.trials import study_folder
-    from flatdirs.workers import Workers
+    from flatdirs.workers import Workers, require_shared
 
     config = read_slices(settings)
     x, y = config.grid.x, config.grid.y
     count = read_integer(settings, "workers", 1)
+    require_shared(count, config.storage.kind)
     print(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}", flush=True)
     try:
-        with Workers("slices", count, config.storage.kind, say) as workers:
+        with Workers("slices", count, say) as workers:
             runs = run_slice(config, say, workers.join)
     except KeyboardInterrupt:
         print(f"interrupted; the same command continues study {config.study}")

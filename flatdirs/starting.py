@@ -1,8 +1,8 @@
 """`start.learning_rate=step_sampling`: the word becomes a number before the search begins, once a study.
 
-The finder answers with a good constant rate, while a search tunes the highest rate of a schedule; between the two lies
-PEAK_RATIO, which was measured. What the probes gave is kept with the study, so that the same command later, or another
-worker, goes on from the same start and probes nothing.
+The finder answers with a constant rate, while a search tunes the highest rate of a schedule; between the two lies
+PEAK_RATIO, measured on our own network under the triangle and used for every schedule that is not constant. What the
+probes gave is kept with the study, so that the same command later goes on from the same start and probes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flatdirs.config import TuneConfig, read_tune
-from flatdirs.errors import ConfigError
+from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objective import ImageObjective
 from flatdirs.storages import close_storage, open_storage, storage_errors
 from flatdirs.study import stored_probes
@@ -27,13 +27,18 @@ def numeric_start(settings: Mapping[str, Any], say: Callable[[str], None]) -> tu
     """The settings with a learning rate for a start, and what the probes gave, as JSON, where there were any.
 
     Raises:
-        ConfigError: the task has no model that could be probed.
+        ConfigError: the task has no model that could be probed, or the search does not begin at the start.
         FinderError: the curve has no answer; the sentence says what is wrong with it.
+        StudyError: the study is there and began another way.
     """
-    start = settings["start"]
-    if start.get("learning_rate") != WORD:
+    if settings["start"].get("learning_rate") != WORD:
         return dict(settings), None
     config = read_tune(_with_rate(settings, 1.0))
+    if not config.plan.descends:
+        raise ConfigError(
+            f"start.learning_rate={WORD} would probe for nothing, as search={config.plan.name} begins nowhere; set "
+            f"start.learning_rate to a number"
+        )
     record = _stored(config)
     if record is None:
         record = json.dumps(_probe(config, say))
@@ -70,8 +75,15 @@ def _probe(config: TuneConfig, say: Callable[[str], None]) -> dict[str, Any]:
     from flatdirs.training.probing import probe_task
     from flatdirs.training.records import ProbeConfig
 
+    probing = ProbeConfig()
     training = objective.config(config.plan.lattice.start, config.plan.seed)
-    found = probe_task(training, ProbeConfig(), progress=config.live is not False)
+    say(f"step sampling: {probing.budget} probes of {probing.steps} steps before the first run")
+    found = probe_task(training, probing, progress=config.live is not False)
+    if found.problem is not None:
+        raise FinderError(
+            f"step sampling found no rate to start from: {found.problem.partition(';')[0]}; set start.learning_rate to "
+            f"a number, or look closer with python -m flatdirs.find_lr"
+        )
     pick = found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step)
     ratio = 1.0 if isinstance(objective.schedule, Constant) else PEAK_RATIO
     start = float(f"{ratio * pick:.2g}")

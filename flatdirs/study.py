@@ -159,12 +159,21 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
 
 
 def stored_probes(storage: BaseStorage, name: str) -> str | None:
-    """What step sampling gave for the start of a study; None where there is no study, or it began another way."""
+    """What step sampling gave for the start of a study; None where there is no study yet.
+
+    Raises:
+        StudyError: the study began with a number.
+    """
     try:
         attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
     except KeyError:
         return None
     probes: str | None = attributes.get(PROBES)
+    if probes is None and (start := attributes.get(IDENTITY, {}).get("start")):
+        raise StudyError(
+            f"study {name} was made with start.learning_rate={start.get('learning_rate')}, not step_sampling; continue "
+            f"it with the old value, or change study to another name"
+        )
     return probes
 
 

@@ -8,23 +8,33 @@ from typing import Any
 from flatdirs import command_line
 
 
+def say(line: str) -> None:
+    """Print at once, also into a pipe."""
+    print(line, flush=True)
+
+
 def run(settings: dict[str, Any]) -> int:
     """One search from settings to its closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
-    from flatdirs.config import read_tune
+    from flatdirs.config import read_storage, read_tune
     from flatdirs.keys import read_integer
     from flatdirs.report.live import Report
     from flatdirs.starting import numeric_start
     from flatdirs.tuning import tune
-    from flatdirs.workers import Workers
+    from flatdirs.workers import Workers, require_shared
 
     count = read_integer(settings, "workers", 1)
-    settings, probes = numeric_start(settings, print)
+    require_shared(count, read_storage(settings["storage"]).kind)
+    try:
+        settings, probes = numeric_start(settings, say)
+    except KeyboardInterrupt:
+        say("interrupted; no run had begun")
+        raise
     config = read_tune(settings)
     report = Report(config.live)
     more = ("confirm=0", "live=false", f"start.learning_rate={settings['start']['learning_rate']}")
     try:
-        with Workers("tune", count, config.storage.kind, report.console.print, more) as workers:
+        with Workers("tune", count, report.console.print, more) as workers:
             tune(config, report, began, workers.join, probes)
     except KeyboardInterrupt:
         report.close()

@@ -24,20 +24,18 @@ MOST = 256
 SHARED = ("journal", "url")  # storages that several processes may write to
 
 
+def require_shared(count: int, storage: str) -> None:
+    """Raise ConfigError for more workers than there may be, or than one on a storage that processes cannot share."""
+    if count > MOST:
+        raise ConfigError(f"workers={count} must be at most {MOST}; change workers")
+    if count > 1 and storage not in SHARED:
+        raise ConfigError(f"workers={count} cannot share storage={storage}; set storage=journal or workers=1")
+
+
 class Workers:
-    """`count` − 1 helpers of `flatdirs.<name>` with the command's own overrides, and `more` of them, while inside.
+    """`count` − 1 helpers of `flatdirs.<name>` with the command's own overrides, and `more` of them, while inside."""
 
-    Raises:
-        ConfigError: more than one worker on a storage that processes cannot share.
-    """
-
-    def __init__(
-        self, name: str, count: int, storage: str, say: Callable[[str], None], more: Sequence[str] = ()
-    ) -> None:
-        if count > MOST:
-            raise ConfigError(f"workers={count} must be at most {MOST}; change workers")
-        if count > 1 and storage not in SHARED:
-            raise ConfigError(f"workers={count} cannot share storage={storage}; set storage=journal or workers=1")
+    def __init__(self, name: str, count: int, say: Callable[[str], None], more: Sequence[str] = ()) -> None:
         self._command = [sys.executable, "-m", f"flatdirs.{name}", *sys.argv[1:], "workers=1", *more]
         self._count, self._say = count, say
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []

@@ -44,13 +44,15 @@ def test_it_prints_picks_and_cost_and_draws_the_curve(workplace: Path, command: 
     assert re.search(r"\d+% of the 360 of a run", ended.out)
 
 
-def test_the_command_it_prints_works(workplace: Path, command: Command) -> None:
-    printed = command("find_lr", *QUICK, "optimizer=adamw", "beta1=0.8").out
+def test_the_command_it_prints_trains_what_was_probed(workplace: Path, command: Command) -> None:
+    own = ("optimizer=adamw", "beta1=0.8", "batch_size=32", "optimizer.rate_per_images=16", "seed=3", "task.width=4")
+    printed = command("find_lr", "steps=5", "validation_steps=4", "task.epochs=1", *own, "figure=curve.pdf").out
     arguments = printed.split("python -m flatdirs.train ")[1].split()
-    assert "beta1=0.8" in arguments
-    trained = command("train", *arguments, "task.epochs=1")
+    assert {*own, "task.epochs=1", "schedule=constant"} < set(arguments)
+    trained = command("train", *arguments)
     assert trained.code == 0
-    assert "accuracy" in trained.out
+    shown = float(trained.out.splitlines()[-2].split()[1])  # the optimizer's own rate in the last epoch
+    assert shown == pytest.approx(rate_of(printed), rel=0.02)
 
 
 def test_the_same_seed_finds_the_same_rate(workplace: Path, command: Command) -> None:
@@ -76,6 +78,7 @@ def test_a_rate_for_so_many_images_is_what_train_takes(workplace: Path, command:
         (("threshold=0",), "threshold=0"),
         (("budget=3",), "raise budget"),
         (("figure=nowhere/curve.png",), "figure=nowhere/curve.png"),
+        (("figure=curve.xyz",), "must end in one of"),
         (("task=callable", "task.function=a:b"), "task=callable"),
         (("momentum=0.5", "optimizer=adamw"), "momentum"),
         (("task=cifar10", "data.path=nothing.npz"), "data.path"),
@@ -87,7 +90,7 @@ def test_a_mistake_gets_one_sentence(arguments: tuple[str, ...], words: str, wor
     assert ended.err.startswith("flatdirs: ")
     assert ended.err.count("\n") == 1
     assert words in ended.err
-    assert "learning rate" not in ended.out
+    assert " [" not in ended.out
 
 
 def search(command: Command, *arguments: str) -> Ended:
@@ -134,8 +137,35 @@ def test_helpers_probe_nothing(workplace: Path, command: Command) -> None:
     """They are given the number; two probing at once would each need their own."""
     ended = search(command, "budget=3", "workers=2")
     assert ended.code == 0
-    assert ended.out.count("step sampling:") == 1
+    assert ended.out.count("step sampling:") == 2  # that it begins, and what it found
     assert "helper ended" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("workers=2", "storage=memory"), "cannot share storage=memory"),
+        (("search=tpe",), "search=tpe begins nowhere"),
+        (("study=numbered",), "study numbered was made with start.learning_rate=0.1, not step_sampling"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_probe(
+    arguments: tuple[str, ...], words: str, workplace: Path, command: Command
+) -> None:
+    short = ("task.width=4", "task.epochs=1", "confirm=0", "live=false", "budget=1")
+    assert command("tune", "start=typical", "study=numbered", *short).code == 0
+    ended = command("tune", "start=step_sampling", *short, *arguments)
+    assert ended.code == 2
+    assert words in ended.err
+    assert "probes" not in ended.out
+
+
+def test_a_curve_without_an_answer_is_no_start(workplace: Path, command: Command) -> None:
+    ended = search(command, "budget=1", "start.weight_decay=1e30")
+    assert ended.code == 2
+    assert "step sampling found no rate to start from" in ended.err
+    assert "start.learning_rate" in ended.err
+    assert not (workplace / "studies").exists()
 
 
 def test_a_constant_schedule_takes_the_pick_itself(workplace: Path, command: Command) -> None:

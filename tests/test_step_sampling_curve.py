@@ -47,12 +47,12 @@ def curve_of(loss: Loss, places: np.ndarray, initial: float = INITIAL) -> Curve:
 
 
 def by_definition(loss: Loss) -> dict[str, float]:
-    """The source's formulas on a grid of 0.01 decades; the knee is the least curvature left of the half."""
+    """The source's formulas on a grid of 0.01 decades, the loss in reductions; the knee lies left of the half."""
     x = np.arange(-6, -0.5, 0.01)
     y = np.array([loss(float(place)) for place in x])
     bottom = int(np.argmin(y))
     x, y = x[: bottom + 1], y[: bottom + 1]
-    slope = np.gradient(y, x)
+    slope = np.gradient(y / (INITIAL - y[-1]), x)
     half = int(np.argmax(y <= (INITIAL + y[-1]) / 2))
     curvature = np.gradient(slope, x) / (1 + slope**2) ** 1.5
     places = (np.argmin(curvature[:half]), bottom, half, np.argmin(slope))
@@ -108,6 +108,21 @@ def test_a_constant_on_all_losses_changes_nothing(constant: float) -> None:
     moved = Curve(INITIAL + constant, {float(x): logistic(float(x)) + constant for x in GRID})
     for name, place in marks_of(curve_of(logistic, GRID).landmarks).items():
         assert getattr(moved.landmarks, name) == pytest.approx(place, abs=0.011)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_a_factor_on_all_losses_changes_nothing(factor: float) -> None:
+    """So the mean and the sum of the same losses have the same picks."""
+    scaled = Curve(factor * INITIAL, {float(x): factor * logistic(float(x)) for x in GRID})
+    for name, place in marks_of(curve_of(logistic, GRID).landmarks).items():
+        assert getattr(scaled.landmarks, name) == pytest.approx(place, abs=0.011)
+
+
+def test_the_minimum_lies_between_the_neighbours_of_the_lowest_point() -> None:
+    """Also where the flank is much longer than the rise behind it."""
+    losses = {-3.0: 2.29, -2.5: 2.28, -2.0: 2.25, -1.5: 2.16, -1.0: 1.99, -0.375: 1.756, -0.25: 1.469, -0.1875: 1.514}
+    curve = Curve(2.3, {**losses, -0.125: 1.738, -0.0625: 1.903, 0.0: 2.4})
+    assert -0.375 <= curve.landmarks.minimum <= -0.1875
 
 
 # --- searches --------------------------------------------------------------------------------------------------------
