@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import multiprocessing
 import statistics
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,9 +94,10 @@ def test_neighbours_stay_inside() -> None:
     assert set(TINY.around((2, 0, -4))) <= set(TINY.all_cells())
 
 
-def whole(values: Mapping[Run, Result] | None = None) -> dict[Run, Result]:
+@cache
+def whole() -> Mapping[Run, Result]:
     """A lattice filled to its end."""
-    found = dict(values or {})
+    found: dict[Run, Result] = {}
     while wanted := refinement.runs_left(TINY, found):
         found |= {run: Result(accuracy(run) or CHANCE, not accuracy(run), 1.0) for run in wanted}
     return found
@@ -153,27 +156,31 @@ def test_a_lattice_that_was_stopped_goes_on_as_one_that_was_not(tmp_path: Path) 
     assert fill(tmp_path / "at_once") == []
 
 
-def _work(folder: Path) -> None:
-    """A process that notes every run it trains."""
+def _work(folder: Path, name: str, until: str | None = None) -> None:
+    """A process that notes every run it trains; its first one lasts until the process `until` has noted one."""
+    notes = folder / "trained.txt"
 
     def noting(run: Run) -> Measurement:
-        with (folder / "trained.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{TINY.number(run)}\n")
+        while until and until not in notes.read_text(encoding="utf-8"):
+            time.sleep(0.01)
+        with notes.open("a", encoding="utf-8") as file:
+            file.write(f"{name} {TINY.number(run)}\n")
         return train(run)
 
-    running.WAIT_SECONDS = 0.01
     running.fill(folder, TINY, noting, {}, None, lambda line: None)
 
 
-def test_processes_share_a_lattice_and_train_nothing_twice(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_work, args=(tmp_path,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    trained = (tmp_path / "trained.txt").read_text(encoding="utf-8").split()
+def test_processes_share_a_lattice_and_train_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
+    (tmp_path / "trained.txt").touch()
+    other = multiprocessing.get_context("spawn").Process(target=_work, args=(tmp_path, "other"))
+    other.start()
+    _work(tmp_path, "own", until="other")
+    other.join()
+    assert other.exitcode == 0
+    notes = [line.split() for line in (tmp_path / "trained.txt").read_text(encoding="utf-8").splitlines()]
+    assert {name for name, _ in notes} == {"own", "other"}
+    trained = [number for _, number in notes]
     assert len(trained) == len(set(trained)) == len(on_file(tmp_path))
     assert set(on_file(tmp_path)) == set(whole())
 
@@ -241,12 +248,7 @@ def test_a_real_run_is_that_of_tune() -> None:
 
     for lattice in lattices.read().values():
         objective = command.objective_of(lattice, command.read(["data.path=images.npz"]))
-        config = objective.config(lattice.hyperparameters(lattice.order[-1]), 3)
-        assert (config.seed, config.schedule, config.data.evaluate, config.task.name) == (
-            3,
-            Triangle(),
-            "validation",
-            lattice.task,
-        )
-        assert config.cpu_threads == 1
-        objective.config({"learning_rate": 1.0, **lattice.probe}, 0)
+        assert (objective.task.name, objective.task.epochs) == (lattice.task, 6 if "cifar" in lattice.task else 20)
+        assert (objective.schedule, objective.data.evaluate, objective.threads) == (Triangle(), "validation", 1)
+        objective.check(lattice.hyperparameters(lattice.order[-1]))
+        objective.check({"learning_rate": 1.0, **lattice.probe})
