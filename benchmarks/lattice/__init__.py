@@ -1,0 +1,1 @@
+"""Lattices of real training runs: the surfaces that searches are compared on."""
