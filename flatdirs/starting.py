@@ -22,6 +22,22 @@ from flatdirs.trials import study_folder
 WORD = "step_sampling"
 PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
 
+AUTO_MOMENTUM = 0.9  # ρ or β₁ of an automatic start
+TIMESCALE = 4.0  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα)
+
+
+def automatic_start(pick: float, total_steps: int, momentum_name: str, constant: bool = False) -> dict[str, float]:
+    """Hyperparameters that a search may begin at when nobody has said anything.
+
+    `pick`: what step sampling found, a constant rate at momentum 0.9; `total_steps`: T, the steps of a complete run;
+    `momentum_name`: momentum (SGD) or beta1 (AdamW, whose invariant is λα); `constant`: the schedule is, so that the
+    rate is the pick itself. Two digits each. Ours; the timescale rule is THEORY's: T·λα/(1−ρ) of order 1–10.
+    """
+    rate = float(f"{(1.0 if constant else PEAK_RATIO) * pick:.2g}")
+    averaging = 1.0 - AUTO_MOMENTUM if momentum_name == "momentum" else 1.0
+    decay = float(f"{TIMESCALE * averaging / (rate * total_steps):.2g}")
+    return {"learning_rate": rate, momentum_name: AUTO_MOMENTUM, "weight_decay": decay}
+
 
 def numeric_start(settings: Mapping[str, Any], say: Callable[[str], None]) -> tuple[dict[str, Any], str | None]:
     """The settings with a learning rate for a start, and what the probes gave, as JSON, where there were any.

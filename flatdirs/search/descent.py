@@ -24,7 +24,8 @@ VERSION = 1  # of the sequence of questions; a stored study of another version i
 class Question:
     """A point the search wants judged, and why.
 
-    `axis` is None for the start. `visit` counts the axes searched so far, so that runs of one line search share it.
+    `axis` is None for the start and for moves along several axes. `visit` counts the axes searched so far, so that runs
+    of one line search share it. `repeat` counts the runs of the same point, each with seeds of its own; 0 is the first.
     """
 
     point: Point
@@ -33,6 +34,7 @@ class Question:
     incumbent: Point | None
     visit: int
     reason: str
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
