@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
-    from rich.console import Console
-
     from flatdirs.config import read_storage
+    from flatdirs.report.console import Output
     from flatdirs.report.live import print_summary
     from flatdirs.report.rows import rows
     from flatdirs.report.tables import runs_table
@@ -35,7 +34,7 @@ def run(settings: dict[str, Any]) -> int:
         study = view_study(storage, str(name), 60 * config.stale_minutes)
         task = read_study(storage, str(name))[1]["task"]
         unit = task.get("unit", "%")
-        console = Console(highlight=False)
+        console = Output()
         console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
         console.print(runs_table(study.plan.lattice.chart, rows(study), unit, width=console.width))
         print_summary(console, study, unit)

@@ -532,6 +532,27 @@ def test_the_printed_commands_work(workplace: Path, command: Command) -> None:
     assert len(calls(workplace)) == 4
 
 
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_reader_that_has_seen_enough_ends_the_command_and_loses_nothing(lines: int, workplace: Path) -> None:
+    module = workplace / f"{module_of(workplace)}.py"
+    slow = "    time.sleep(0.5)\n    report(1, 50.0)"
+    module.write_text(module.read_text(encoding="utf-8").replace("    report(1, 50.0)", slow), "utf-8")
+    told = [*own_function(workplace), "start=source", "budget=3"]
+    process = spawn("flatdirs.tune", *told, cwd=workplace)
+    assert process.stdout
+    assert process.stderr
+    for _ in range(lines):
+        process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    again = spawn("flatdirs.tune", *told, cwd=workplace)
+    _, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    assert len(calls(workplace)) == len(set(calls(workplace))) == 3
+
+
 def test_workers_share_one_study_and_end_with_the_command(workplace: Path) -> None:
     module = workplace / f"{module_of(workplace)}.py"
     meet = """

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from flatdirs.chart import symbol
+from flatdirs.report.console import Output
 from flatdirs.report.rows import axis_lines, rows, winner
 from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
 from flatdirs.report.winner import next_commands, train_overrides
@@ -29,7 +30,7 @@ class Report:
     """Prints a search as it goes. In a terminal (or with `live=True`) the table is redrawn in place."""
 
     def __init__(self, live: bool | None = None, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Output()
         self.live = self.console.is_terminal if live is None else live
         self._printed: set[str] = set()
         self._display: Live | None = None
