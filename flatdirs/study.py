@@ -6,12 +6,14 @@ asks is plan.py's matter. The confirmations of the winner are kept with it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs import claims
@@ -22,7 +24,7 @@ from flatdirs.objective import Measurement
 from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
 from flatdirs.search import VERSION, Outcome, Rules, make
-from flatdirs.trials import IDENTITY, Trials, open_optuna_study
+from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
 
 CONFIRMATION = "flatdirs:confirmation:"
 PROBES = "flatdirs:step_sampling"
@@ -119,11 +121,6 @@ class Study(Trials):
         attributes = self.optuna_study.user_attrs
         return {k.removeprefix(CONFIRMATION): v for k, v in attributes.items() if k.startswith(CONFIRMATION)}
 
-    def keep_probes(self, probes: str) -> None:
-        """Store what step sampling gave for the start, unless a worker has before."""
-        if PROBES not in self.optuna_study.user_attrs:
-            self.optuna_study.set_user_attr(PROBES, probes)
-
     def confirm(self, key: str, measurement: Measurement) -> None:
         """Store one confirming run."""
         record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
@@ -158,23 +155,40 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     return study, identity
 
 
-def stored_probes(storage: BaseStorage, name: str) -> str | None:
-    """What step sampling gave for the start of a study; None where there is no study yet.
+def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict[str, Any] | None:
+    """What the probes gave for the start of a study; None where it has not begun, or not with these settings (`mark`).
+
+    The start of a study that has begun is what counts, whatever two workers may have found at once.
 
     Raises:
-        StudyError: the study began with a number.
+        StudyError: the study began with a number, not with `word`.
     """
     try:
-        attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+        study_id = storage.get_study_id_from_name(name)
     except KeyError:
         return None
-    probes: str | None = attributes.get(PROBES)
-    if probes is None and (start := attributes.get(IDENTITY, {}).get("start")):
+    attributes = storage.get_study_user_attrs(study_id)
+    kept: dict[str, Any] | None = json.loads(attributes[PROBES]) if PROBES in attributes else None
+    start = attributes.get(IDENTITY, {}).get("start")
+    if start is None or not has_begun(storage.get_all_trials(study_id, deepcopy=False)):
+        return kept if kept is not None and kept.get("mark") == mark else None
+    if kept is None:
         raise StudyError(
-            f"study {name} was made with start.learning_rate={start.get('learning_rate')}, not step_sampling; continue "
+            f"study {name} was made with start.learning_rate={start.get('learning_rate')}, not {word}; continue "
             f"it with the old value, or change study to another name"
         )
-    return probes
+    began = {"start": start["learning_rate"], "weight_decay": start["weight_decay"]}
+    return {**kept, **{key: value for key, value in began.items() if key in kept}}
+
+
+def keep_probes(storage: BaseStorage, name: str, word: str, record: dict[str, Any], maximize: bool) -> dict[str, Any]:
+    """Keep what the probes gave for the start of a study that may be new; what is kept already goes first."""
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+    kept = stored_probes(storage, name, word, record["mark"])
+    if kept is None:
+        study.set_user_attr(PROBES, json.dumps(record))
+    return record if kept is None else kept
 
 
 def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,11 @@ class Trials:
         return None
 
 
+def has_begun(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a study's search has an outcome, or a run in progress that will be one."""
+    return any(OUTCOME in trial.user_attrs or trial.state == TrialState.RUNNING for trial in trials)
+
+
 def open_optuna_study(
     storage: BaseStorage, name: str, identity: Mapping[str, Any], maximize: bool = True
 ) -> optuna.Study:
@@ -144,7 +149,7 @@ def open_optuna_study(
     study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
     trials = study.get_trials(deepcopy=False)
     ours = not trials or IDENTITY in study.user_attrs
-    if ours and not any(OUTCOME in t.user_attrs or t.state == TrialState.RUNNING for t in trials):
+    if ours and not has_begun(trials):
         # nothing is known yet, so this search may have the name
         if study.direction != direction:
             optuna.delete_study(study_name=name, storage=storage)

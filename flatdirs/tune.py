@@ -26,16 +26,18 @@ def run(settings: dict[str, Any]) -> int:
     count = read_integer(settings, "workers", 1)
     require_shared(count, read_storage(settings["storage"]).kind)
     try:
-        settings, probes = numeric_start(settings, say)
+        numeric = numeric_start(settings, say)
     except KeyboardInterrupt:
         say("interrupted; no run had begun")
         raise
-    config = read_tune(settings)
+    config = read_tune(numeric)
     report = Report(config.live)
-    more = ("confirm=0", "live=false", f"start.learning_rate={settings['start']['learning_rate']}")
+    start, words = numeric["start"], settings["start"]
+    found = [f"start.{key}={start[key]}" for key in start if start[key] != words[key]]  # helpers probe nothing
+    more = ("confirm=0", "live=false", *found)
     try:
         with Workers("tune", count, report.console.print, more) as workers:
-            tune(config, report, began, workers.join, probes)
+            tune(config, report, began, workers.join)
     except KeyboardInterrupt:
         report.close()
         report.console.print(

@@ -66,13 +66,11 @@ def tune(
     listener: Listener,
     began: float | None = None,
     wait_for_helpers: Callable[[], None] | None = None,
-    probes: str | None = None,
 ) -> Result:
     """Run a search to its end, or continue one. Raises FlatdirsError for what a user can mend.
 
     `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count.
-    `wait_for_helpers` is called before the winner is confirmed. `probes`: what step sampling gave for the start, to be
-    kept with the study (starting.py).
+    `wait_for_helpers` is called before the winner is confirmed.
     """
     began = time.monotonic() if began is None else began
     identity = _with_data(config.identity, config.objective.fingerprint())
@@ -83,8 +81,6 @@ def tune(
         stale = 60 * config.storage.stale_minutes
         with storage_errors():
             study = open_study(storage, config.study, config.plan, identity, config.maximize, stale)
-            if probes is not None:
-                study.keep_probes(probes)
             study.tidy()
             return _search(config, study, folder, listener, began, wait_for_helpers)
     finally:
