@@ -62,8 +62,8 @@ def module_of(folder: Path) -> str:
 
 
 def own_function(folder: Path) -> list[str]:
-    """The overrides that tune the hill of `workplace`."""
-    return ["task=callable", f"task.function={module_of(folder)}:train", "confirm=0", "live=false"]
+    """The overrides that tune the hill of `workplace` from the source's start."""
+    return ["task=callable", f"task.function={module_of(folder)}:train", "start=source", "confirm=0", "live=false"]
 
 
 @pytest.fixture

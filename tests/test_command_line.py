@@ -132,6 +132,7 @@ def test_minimize_and_maximize_mirror_each_other(workplace: Path, command: Comma
         "confirm=0",
         "live=false",
         "direction=minimize",
+        "start=source",
         "study=down",
     ]
     assert command("tune", *other).code == 0
@@ -195,7 +196,7 @@ def test_a_search_cut_in_two_is_the_same_search(search: str, workplace: Path, co
 
 @pytest.mark.parametrize("storage", ["journal", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Path, command: Command) -> None:
-    command("tune", "budget=1", "task.epochs=2", "confirm=0", f"storage={storage}", "live=false")
+    command("tune", "start=source", "budget=1", "task.epochs=2", "confirm=0", f"storage={storage}", "live=false")
     from flatdirs.storages import open_storage
     from flatdirs.study import read_study
 
@@ -327,7 +328,7 @@ def test_another_search_on_the_same_name_is_refused(
 ) -> None:
     command("tune", *own_function(workplace), "study=taken", "budget=2")
     if change == ["task=digits"]:
-        ended = command("tune", "study=taken", "task=digits", "confirm=0")
+        ended = command("tune", "study=taken", "task=digits", "start=source", "confirm=0")
     else:
         ended = command("tune", *own_function(workplace), "study=taken", *change)
     assert ended.code == 2
@@ -395,7 +396,7 @@ def test_a_user_exception_stops_the_search_and_loses_nothing(workplace: Path, co
         "    if kw['learning_rate'] > 0.005 and not os.path.exists('mended'): raise RuntimeError('out of memory')\n"
         "    return value\n"
     )
-    arguments = ["task=callable", f"task.function={name}:train", "confirm=0", "live=false", "budget=6"]
+    arguments = [*own_function(workplace), f"task.function={name}:train", "budget=6"]
     with pytest.raises(RuntimeError, match="out of memory"):
         command("tune", *arguments)
     assert len(calls(workplace)) == 4
@@ -537,7 +538,7 @@ def test_a_reader_that_has_seen_enough_ends_the_command_and_loses_nothing(lines:
     module = workplace / f"{module_of(workplace)}.py"
     slow = "    time.sleep(0.5)\n    report(1, 50.0)"
     module.write_text(module.read_text(encoding="utf-8").replace("    report(1, 50.0)", slow), "utf-8")
-    told = [*own_function(workplace), "start=source", "budget=3"]
+    told = [*own_function(workplace), "budget=3"]
     process = spawn("flatdirs.tune", *told, cwd=workplace)
     assert process.stdout
     assert process.stderr

@@ -173,7 +173,7 @@ def test_a_constant_schedule_takes_the_pick_itself(workplace: Path, command: Com
 
 
 def test_a_function_has_no_model_to_probe(workplace: Path, command: Command) -> None:
-    ended = command("tune", *own_function(workplace), "start=step_sampling")
+    ended = command("tune", *own_function(workplace), "start.learning_rate=step_sampling")
     assert ended.code == 2
     assert "start.learning_rate=step_sampling needs a model" in ended.err
 

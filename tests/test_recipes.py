@@ -21,7 +21,8 @@ from tests.test_training_parts import image_task
 pytestmark = pytest.mark.slow  # every test runs whole searches
 
 Command = Callable[..., Ended]
-SHORT = ["task.epochs=3", "task.train_images=200", "task.width=4", "confirm=0", "live=false", "precision=fp32"]
+TINY = ["task.epochs=3", "task.train_images=200", "task.width=4", "confirm=0", "live=false", "precision=fp32"]
+SHORT = [*TINY, "start=source"]
 RECIPES = {
     "cosine": ["schedule=cosine", "schedule.warmup_epochs=1.5", "schedule.final=0.1"],
     "restarts": ["schedule=cosine_restarts", "schedule.phases=[1,1,9]", "schedule.ranges=[[1,0.1],[0.5,0]]"],
@@ -82,7 +83,7 @@ def test_adamw_is_tuned_along_rate_times_decay(workplace: Path, command: Command
 
 def test_the_batch_size_is_tuned_along_rate_over_batch(workplace: Path, command: Command) -> None:
     ended = command(
-        *("tune", *SHORT, "chart=sgd_batch", "start=typical", "start.batch_size=40"),
+        *("tune", *TINY, "chart=sgd_batch", "start=typical", "start.batch_size=40"),
         *("fixed=[momentum,weight_decay]", "task.epochs=1", "budget=30"),
     )
     assert ended.code == 0
