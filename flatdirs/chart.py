@@ -48,7 +48,8 @@ class Chart:
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
     (batch size). What rounding does to either is taken up by `follows` (the learning rate), so that the first
     coordinate it enters keeps its value. `bounds` are walls per hyperparameter, None where there is none; `fixed`
-    ones stay at the start. Raises ChartError where the axes do not determine the hyperparameters.
+    ones stay at the start. `step` is the factor of one step of the lattice, of which `parts` make one move.
+    Raises ChartError where the axes do not determine the hyperparameters.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Chart:
     follows: str | None = "learning_rate"
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     step: float = 2.0
+    parts: int = 1
     fixed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -122,6 +124,10 @@ class Chart:
     def inner(self, name: str, value: float) -> float:
         """The hyperparameter as it enters the products: 1 − value for momentum, the value itself otherwise."""
         return 1.0 - value if name in self.one_minus else float(value)
+
+    def refine(self, parts: int) -> Chart:
+        """The chart with moves of so many steps each; one that has them already stays as it is."""
+        return self if self.parts == parts else replace(self, step=self.step ** (self.parts / parts), parts=parts)
 
     def raw(self) -> Chart:
         """The same hyperparameters with one axis each: the coordinates the source warns about."""
@@ -282,7 +288,8 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChartError(f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml") from error
     follows, fixed = settings.get("follows", "learning_rate"), frozenset(settings.get("fixed") or ())
-    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, fixed)
+    parts = int(settings.get("parts", 1))
+    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
 
 
 def describe_chart(chart: Chart) -> dict[str, Any]:
@@ -291,6 +298,7 @@ def describe_chart(chart: Chart) -> dict[str, Any]:
         "name": chart.name,
         "fixed": sorted(chart.fixed),
         "step": chart.step,
+        "parts": chart.parts,
         "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
         "hyperparameters": list(chart.hyperparameters),
         "one_minus": sorted(chart.one_minus),

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flatdirs import claims
-from flatdirs.chart import Point
-from flatdirs.search import Outcome
+from flatdirs.search import Key, Outcome
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -32,7 +31,8 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
     if written is not None:
         value = written.get("value")
         score = -math.inf if value is None else (value if maximize else -value)
-        return Outcome(written["state"], score, written.get("loss"), written.get("at_chance"))
+        known = (written.get(key) for key in ("loss", "at_chance", "relaxation"))
+        return Outcome(written["state"], score, *known)
     if SETTING in trial.user_attrs:
         return None
     state = trial.state.name
@@ -46,10 +46,11 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
     return None
 
 
-def point_of(trial: FrozenTrial) -> Point | None:
-    """The lattice point that one of our own trials claimed."""
-    point = (claims.read(trial) or {}).get("point")
-    return None if point is None else tuple(point)
+def key_of(trial: FrozenTrial) -> Key | None:
+    """The run that one of our own trials claimed: a lattice point, and which repeat of it."""
+    claim = claims.read(trial) or {}
+    point, repeat = claim.get("point"), claim.get("repeat", 0)
+    return None if point is None else (*point, repeat) if repeat else tuple(point)
 
 
 def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:

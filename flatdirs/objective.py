@@ -28,7 +28,10 @@ Progress = Callable[[int, int | None, float], None]  # epochs (or reports) done,
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one point gave. `value` is in the study's own unit (percent for accuracies), None where there is none."""
+    """What one point gave. `value` is in the study's own unit (percent for accuracies), None where there is none.
+
+    `relaxation`: T·λα/(1−ρ), how often the weights forget where they were; None where nobody knows.
+    """
 
     state: State
     value: float | None
@@ -37,6 +40,7 @@ class Measurement:
     seconds: float = 0.0
     curve: tuple[Mapping[str, float | None], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    relaxation: float | None = None
 
 
 class Objective(Protocol):
@@ -138,7 +142,8 @@ class ImageObjective:
                 progress(done + epoch.number, len(seeds) * self.task.epochs, epoch.accuracy)
 
             results.append(train(config, on_epoch=on_epoch))
-        return _combine(results, seeds)
+        relaxation = self.config(hyperparameters, seeds[0]).relaxation
+        return replace(_combine(results, seeds), relaxation=relaxation)
 
     def fingerprint(self) -> str:
         """A checksum of the images and labels."""

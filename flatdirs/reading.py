@@ -21,10 +21,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
-from flatdirs.chart import Chart, Lattice, Point
+from flatdirs.chart import Chart, Lattice
 from flatdirs.errors import ChartError
-from flatdirs.history import outcome_of, swallowed
-from flatdirs.search import Outcome
+from flatdirs.history import key_of, outcome_of, swallowed
+from flatdirs.search import Key, Outcome
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -40,8 +40,8 @@ class View:
 
     lattice: Lattice | None
     mark: str
-    answers: Mapping[Point, Outcome]
-    busy: frozenset[Point]
+    answers: Mapping[Key, Outcome]
+    busy: frozenset[Key]
 
 
 class Reader:
@@ -60,7 +60,7 @@ class Reader:
         self._tried = False  # whether any trial that could have suggested something of the chart has ended
         self._lattice: tuple[Any, Lattice | None] = ((), None)
         self._mark = ""
-        self._answers: dict[Point, tuple[int, Outcome]] = {}
+        self._answers: dict[Key, tuple[int, Outcome]] = {}
 
     def reads(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
         """Whether this reader has read this very study (a deleted study's id and memory may be used again)."""
@@ -87,18 +87,18 @@ class Reader:
             self._mark, self._points, self._answers = mark, _Progress(), {}
         busy = set()
         for trial in self._points.news(trials):
-            point = self._point_of(trial, lattice)
-            if point is None or trial.number == number:
+            key = self._key_of(trial, lattice)
+            if key is None or trial.number == number:
                 continue
             outcome = outcome_of(trial, self._maximize, swallowed(trial, trials))
             if outcome is None:
                 if not trial.state.is_finished() and not claims.abandoned(trial, stale_seconds):
-                    busy.add(point)
-            elif point not in self._answers or trial.number < self._answers[point][0]:
-                self._answers[point] = (trial.number, outcome)
+                    busy.add(key)
+            elif key not in self._answers or trial.number < self._answers[key][0]:
+                self._answers[key] = (trial.number, outcome)
         if self._anchor is None and (ended := next((t for t in trials if t.state.is_finished()), None)) is not None:
             self._anchor = (ended.number, ended._trial_id, ended.datetime_complete)
-        answers = {point: outcome for point, (_, outcome) in self._answers.items()}
+        answers = {key: outcome for key, (_, outcome) in self._answers.items()}
         return View(lattice, mark, answers, frozenset(busy))
 
     def _read_ranges(self, trial: FrozenTrial) -> None:
@@ -135,12 +135,11 @@ class Reader:
         except ChartError:  # ranges that the chart cannot walk in, such as a momentum of 1 or a learning rate of 0
             return None
 
-    def _point_of(self, trial: FrozenTrial, lattice: Lattice) -> Point | None:
+    def _key_of(self, trial: FrozenTrial, lattice: Lattice) -> Key | None:
         """Where a trial stands on the lattice: as claimed on this very lattice, else by its parameters."""
         claim = claims.read(trial) or {}
         if claim.get("lattice") == self._mark:
-            point = claim.get("point")
-            return None if point is None or self._asked_nothing(trial) else tuple(point)
+            return None if self._asked_nothing(trial) else key_of(trial)
         found = self._parameters(trial)
         if not trial.state.is_finished() and "hyperparameters" in claim:
             last = {name: space for name, (_, space) in self._last.items()}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from flatdirs.chart import Point
-from flatdirs.search import Descent, Outcome, Question, Verdict
+from flatdirs.search import Descent, Key, Outcome, Question, Verdict
 
 GOES_ON = 0.6  # how often a line search that just gained gains again; else 1 − GOES_ON (ours; it only orders guesses)
 EFFORT = 64  # how many guessed histories are tried before speculation gives up
@@ -21,7 +21,7 @@ EFFORT = 64  # how many guessed histories are tried before speculation gives up
 
 @dataclass(frozen=True)
 class Step:
-    """One answered question. `recalled` marks a point that an earlier step had asked for already."""
+    """One answered question. `recalled` marks a run that an earlier step had asked for already."""
 
     question: Question
     outcome: Outcome
@@ -43,9 +43,9 @@ class Trace:
         return self.pending is None
 
 
-def trace(search: Callable[[], Descent], answers: Mapping[Point, Outcome]) -> Trace:
+def trace(search: Callable[[], Descent], answers: Mapping[Key, Outcome]) -> Trace:
     """Run a search on recorded answers up to the first question that they leave open."""
-    asking, asked = search(), set[Point]()
+    asking, asked = search(), set[Key]()
     steps: list[Step] = []
     reply: Outcome | None = None
     incumbent: Point | None = None
@@ -56,24 +56,24 @@ def trace(search: Callable[[], Descent], answers: Mapping[Point, Outcome]) -> Tr
             return Trace(tuple(steps), None, end.value)
         if not isinstance(question, Question):
             raise TypeError(f"a search must yield a Question here, not {question!r}")
-        if question.point not in answers:
+        if question.key not in answers:
             asking.close()
             return Trace(tuple(steps), question, incumbent)
-        outcome = answers[question.point]
+        outcome = answers[question.key]
         verdict = asking.send(outcome)
         if not isinstance(verdict, Verdict):
             raise TypeError(f"a search must yield a Verdict after each answer, not {verdict!r}")
-        steps.append(Step(question, outcome, verdict, question.point in asked))
-        asked.add(question.point)
+        steps.append(Step(question, outcome, verdict, question.key in asked))
+        asked.add(question.key)
         incumbent, reply = verdict.incumbent, None
 
 
 def proposals(
-    search: Callable[[], Descent], answers: Mapping[Point, Outcome], busy: Collection[Point] = ()
+    search: Callable[[], Descent], answers: Mapping[Key, Outcome], busy: Collection[Key] = ()
 ) -> Iterator[Question]:
-    """The open question, then the ones most likely to follow it; never a point that is answered or `busy`."""
+    """The open question, then the ones most likely to follow it; never a run that is answered or `busy`."""
     order = itertools.count()
-    histories: list[tuple[float, int, dict[Point, Outcome]]] = [(-1.0, next(order), {})]
+    histories: list[tuple[float, int, dict[Key, Outcome]]] = [(-1.0, next(order), {})]
     given = set(busy)
     for _ in range(EFFORT):
         if not histories:
@@ -83,16 +83,16 @@ def proposals(
         question = run.pending
         if question is None:
             continue
-        if question.point not in given:
-            given.add(question.point)
+        if question.key not in given:
+            given.add(question.key)
             yield question
         for likelihood, guess in _guesses(run, question):
-            heapq.heappush(histories, (weight * likelihood, next(order), {**guesses, question.point: guess}))
+            heapq.heappush(histories, (weight * likelihood, next(order), {**guesses, question.key: guess}))
 
 
 def _guesses(run: Trace, question: Question) -> list[tuple[float, Outcome]]:
     """Both answers to a question with their likelihoods; the start has only one."""
-    if question.axis is None:
+    if question.incumbent is None:
         return [(1.0, Outcome(guess="better"))]
     last = run.steps[-1]
     goes_on = last.question.visit == question.visit and last.verdict.judgement == "better"

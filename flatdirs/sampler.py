@@ -28,23 +28,19 @@ from flatdirs.search import Question, Rules
 if TYPE_CHECKING:
     from optuna.study import Study
 
-SOURCE_START: Mapping[str, float] = {  # reference/004; batch size and β₁: what its trainer and torch use
-    "learning_rate": 0.001,
-    "momentum": 0.5,
-    "weight_decay": 0.01,
-    "batch_size": 512,
-    "beta1": 0.9,
-}
+TYPICAL_SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128}
+TYPICAL_ADAMW = {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2, "batch_size": 128}
 
 
 class FlatDirectionsSampler(BaseSampler):
     """Walks along the directions of hyperparameter space that matter.
 
-    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: the source's), clipped
-    into the ranges the objective asks for. `search`: "myrtle" or "raw". `names`: the study's parameter for each of
-    the chart's, where they differ, such as {"learning_rate": "lr"}; a parameter called one_minus_<name> is
-    understood. `fixed`: hyperparameters held at the start. `rules`: what counts as better. `seed`: for parameters
-    outside the chart. Raises ChartError for a start or names that do not fit, ValueError on several objectives.
+    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts begin
+    with), clipped into the ranges the objective asks for. `search`: "flatdirs", "myrtle" or "raw". `names`: the study's
+    parameter for each of the chart's, where they differ, such as {"learning_rate": "lr"}; a parameter called
+    one_minus_<name> is understood. `fixed`: hyperparameters held at the start. `rules`: what counts as better. `seed`:
+    for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on several
+    objectives.
     """
 
     def __init__(
@@ -52,7 +48,7 @@ class FlatDirectionsSampler(BaseSampler):
         *,
         chart: str | Chart = "sgd",
         start: Mapping[str, float] | None = None,
-        search: str = "myrtle",
+        search: str = "flatdirs",
         seed: int | None = None,
         names: Mapping[str, str] | None = None,
         fixed: Iterable[str] = (),
@@ -63,7 +59,7 @@ class FlatDirectionsSampler(BaseSampler):
         self._chart = _walked(given, search, fixed)
         self._search = search
         self._rules = rules or Rules()
-        self._start = {name: value for name, value in SOURCE_START.items() if name in given.hyperparameters}
+        self._start = typical_start(given)
         if unknown := set(start or {}) - set(given.hyperparameters):
             raise ChartError(
                 f"start has {', '.join(sorted(unknown))}, which chart {given.name} does not know; change start"
@@ -110,7 +106,7 @@ class FlatDirectionsSampler(BaseSampler):
         if set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
             self._claim_rest(study, trial, view.lattice, run.incumbent or view.lattice.origin)
             return
-        if question is not None and question.point in view.busy:
+        if question is not None and question.key in view.busy:
             question = next(replay.proposals(descent, view.answers, view.busy), None)
         if question is not None:
             self._claim(study, trial, view, question)
@@ -155,7 +151,7 @@ class FlatDirectionsSampler(BaseSampler):
         axis = None if question.axis is None else lattice.chart.axes[question.axis].name
         incumbent = None if question.incumbent is None else lattice.hyperparameters(question.incumbent)
         why = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
-        claim = {"lattice": view.mark, "point": list(question.point)}
+        claim = {"lattice": view.mark, "point": list(question.point), "repeat": question.repeat}
         self._write(study, trial, claim, lattice.hyperparameters(question.point), why)
 
     def _claim_nearby(self, study: Study, trial: FrozenTrial, lattice: Lattice, winner: Point) -> None:
@@ -197,6 +193,12 @@ class FlatDirectionsSampler(BaseSampler):
         for key, value in why.items():
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
             trial.user_attrs[key] = value  # for the objective, which sees the trial as it was before these writes
+
+
+def typical_start(chart: Chart) -> dict[str, float]:
+    """What many scripts begin with, as far as a chart knows it."""
+    typical = TYPICAL_ADAMW if "beta1" in chart.hyperparameters else TYPICAL_SGD
+    return {name: value for name, value in typical.items() if name in chart.hyperparameters}
 
 
 def _walked(chart: Chart, name: str, fixed: Iterable[str]) -> Chart:

@@ -20,6 +20,7 @@ from flatdirs.config import TuneConfig, read_tune
 from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objective import ImageObjective
 from flatdirs.report.tables import overrides
+from flatdirs.sampler import TYPICAL_ADAMW, TYPICAL_SGD
 from flatdirs.storages import close_storage, open_storage, storage_errors
 from flatdirs.study import keep_probes, stored_probes
 from flatdirs.training.records import ProbeConfig, TrainConfig
@@ -35,12 +36,10 @@ STEP_SAMPLING, AUTO = "step_sampling", "auto"
 PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
 
 AUTO_MOMENTUM = 0.9  # ρ or β₁ of an automatic start
-TIMESCALE = 4.0  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα)
+TIMESCALE = 1.5  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα); benchmarks/runs_to_target says how much it matters
 PROBED_DECAY = 5e-4  # weight decay of the probes, where none is given
-TYPICAL = {  # what many scripts begin with, by the optimizer's momentum
-    "momentum": {"learning_rate": 0.1, "weight_decay": 5e-4},
-    "beta1": {"learning_rate": 1e-3, "weight_decay": 1e-2},
-}
+MOST_DECAY = {"momentum": 0.02, "beta1": 1.0}  # the timescale rule asks for more in runs of a few steps
+TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer's momentum
 
 Say = Callable[[str], None]
 
@@ -58,9 +57,9 @@ def automatic_start(pick: float, total_steps: int, momentum_name: str, constant:
 
 
 def _timescale_decay(rate: float, momentum: float, total_steps: int, momentum_name: str) -> float:
-    """α with T·λα/(1−ρ) = TIMESCALE; for AdamW T·λα."""
+    """α with T·λα/(1−ρ) = TIMESCALE, at most MOST_DECAY; for AdamW T·λα."""
     averaging = 1.0 - momentum if momentum_name == "momentum" else 1.0
-    return _two_digits(TIMESCALE * averaging / (rate * total_steps))
+    return _two_digits(min(MOST_DECAY[momentum_name], TIMESCALE * averaging / (rate * total_steps)))
 
 
 def _two_digits(value: float) -> float:

@@ -17,13 +17,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs import claims
-from flatdirs.chart import Lattice, Point, read_chart
+from flatdirs.chart import Lattice, read_chart
 from flatdirs.errors import StudyError
-from flatdirs.history import OUTCOME, SETTING, outcome_of, point_of
+from flatdirs.history import OUTCOME, SETTING, key_of, outcome_of
 from flatdirs.objective import Measurement
 from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
-from flatdirs.search import VERSION, Outcome, Rules, make
+from flatdirs.search import VERSION, Key, Outcome, Rules, make
 from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
 
 CONFIRMATION = "flatdirs:confirmation:"
@@ -41,11 +41,11 @@ class Study(Trials):
         """The descent as far as these runs carry it (None: all that are stored now); None for Optuna's own searches."""
         if not self.plan.descends:
             return None
-        answers: dict[Point, Outcome] = {}
+        answers: dict[Key, Outcome] = {}
         for trial, outcome in self.runs() if runs is None else runs:
-            point = point_of(trial)
-            if point is not None:
-                answers.setdefault(point, outcome)
+            key = key_of(trial)
+            if key is not None:
+                answers.setdefault(key, outcome)
         return trace(make(self.plan.name, self.plan.lattice, self.plan.rules), answers)
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Outcome]]:
@@ -76,12 +76,12 @@ class Study(Trials):
         """
         if not self.plan.descends:
             return False
-        runs, busy = self.runs(), {point_of(trial) for trial in self.live()}
+        runs, busy = self.runs(), {key_of(trial) for trial in self.live()}
         run = self.trace(runs)
-        if run is None or run.pending is None or run.pending.point not in busy:
+        if run is None or run.pending is None or run.pending.key not in busy:
             return False
-        asked = {step.question.point for step in run.steps}
-        ahead = {point_of(trial) for trial, _ in runs} - asked
+        asked = {step.question.key for step in run.steps}
+        ahead = {key_of(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
 
     def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
@@ -102,6 +102,11 @@ class Study(Trials):
             own = name.removeprefix("one_minus_")
             hyperparameters[own] = 1.0 - value if own != name else value
         return trial, hyperparameters
+
+    def repeat_of(self, trial: optuna.Trial) -> int:
+        """Which repeat of its point a trial is, each with seeds of its own; 0 for the first."""
+        claim = claims.latest(self.optuna_study, trial) or {}
+        return int(claim.get("repeat", 0))
 
     def begin(self, trial: optuna.Trial, hyperparameters: Mapping[str, float], seeds: Sequence[int]) -> None:
         """Write what this run is about to try."""

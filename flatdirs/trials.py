@@ -91,7 +91,7 @@ class Trials:
         with self._still_ours(trial):
             trial.set_user_attr(CURVE, list(measurement.curve))
             trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
-            outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance")}
+            outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance", "relaxation")}
             trial.set_user_attr(OUTCOME, outcome)
         self._close(trial._trial_id, measurement.value)
 

@@ -128,7 +128,8 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
     """One point from question to stored outcome."""
     trial, hyperparameters = study.ask()
     number = study.run_number(trial)
-    seeds = [config.plan.seed + n for n in range(config.repeats)]
+    first = config.plan.seed + config.repeats * study.repeat_of(trial)
+    seeds = [first + n for n in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
     why = str(trial.user_attrs.get("reason", config.plan.name))
     listener.run_started(number, why, hyperparameters, _left(config, study, expected))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.history import OUTCOME, SETTING, point_of
+from flatdirs.history import OUTCOME, SETTING, key_of
 from flatdirs.replay import Trace
 from flatdirs.search import Outcome, guessing, judge
 
@@ -76,17 +76,17 @@ def rows(study: Study) -> list[Row]:
 def axis_lines(study: Study) -> list[AxisLine]:
     """A line for the start and one for each axis that brought a gain, the one being searched included.
 
-    Empty for Optuna's own searches, which have no axes.
+    Empty for searches that do not go axis by axis.
     """
     numbered = study.numbered_runs()
     trace = study.trace(_plain(numbered))
-    if trace is None or not trace.steps:
+    if trace is None or not trace.steps or any(s.question.axis is None for s in trace.steps[1:]):
         return []
     by_point = _rows_by_point(numbered)
     lines: list[AxisLine] = []
     asked: set[Any] = set()
     for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
-        asked.add(step.question.point)
+        asked.add(step.question.key)
         ended = following is None or following.question.visit != step.question.visit
         stands = step.verdict.incumbent
         if ended and stands in by_point and (not lines or by_point[stands].run != lines[-1].row.run):
@@ -103,9 +103,11 @@ def winner(study: Study) -> Winner | None:
     best: Numbered | None = None
     trace = study.trace(_plain(numbered))
     if trace is not None and trace.incumbent is not None:
-        best = next(one for one in numbered if point_of(one[1]) == trace.incumbent)
+        best = next(one for one in numbered if key_of(one[1]) == trace.incumbent)
+    asked = set() if trace is None else {step.question.key for step in trace.steps}
     for one in numbered:
-        if one[2].state == "finished" and (best is None or judge(one[2], best[2], rules) == "better"):
+        news = key_of(one[1]) not in asked and one[2].state == "finished"
+        if news and (best is None or judge(one[2], best[2], rules) == "better"):
             best = one
     if best is None or rules.score(best[2]) == float("-inf"):
         return None
@@ -144,16 +146,16 @@ def _sampled(study: Study, numbered: Sequence[Numbered]) -> Iterator[Row]:
 
 def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iterator[Row]:
     """Rows along the trace, then the runs that it has not come to."""
-    by_point: dict[Any, tuple[int, FrozenTrial]] = {}
+    by_key: dict[Any, tuple[int, FrozenTrial]] = {}
     for run, trial, _ in numbered:
-        by_point.setdefault(point_of(trial), (run, trial))
-    outcomes = {step.question.point: step.outcome for step in trace.steps}
+        by_key.setdefault(key_of(trial), (run, trial))
+    outcomes = {step.question.key: step.outcome for step in trace.steps}
     axes, seen = study.plan.lattice.chart.axes, set[int]()
     for step in trace.steps:
         question = step.question
-        run, trial = by_point[question.point]
-        before = None if question.incumbent is None else _value(by_point[question.incumbent][1])
-        axis = "start" if question.axis is None else axes[question.axis].name
+        run, trial = by_key[question.key]
+        before = None if question.incumbent is None else _value(by_key[question.incumbent][1])
+        axis = "start" if question.incumbent is None else "" if question.axis is None else axes[question.axis].name
         row = _row(run, trial, axis, question.move, before, _verdict(step.outcome, step.verdict.judgement, axis))
         if question.incumbent is not None:
             best = outcomes[question.incumbent]
@@ -178,5 +180,5 @@ def _verdict(outcome: Outcome, judgement: str, axis: str) -> str:
 def _rows_by_point(numbered: Sequence[Numbered]) -> dict[Any, Row]:
     found: dict[Any, Row] = {}
     for run, trial, _ in numbered:
-        found.setdefault(point_of(trial), _row(run, trial, "", "", None, ""))
+        found.setdefault(key_of(trial), _row(run, trial, "", "", None, ""))
     return found

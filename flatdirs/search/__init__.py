@@ -9,13 +9,16 @@ from collections.abc import Callable
 
 from flatdirs.chart import Chart, Lattice
 from flatdirs.errors import ConfigError
-from flatdirs.search.descent import VERSION, Descent, Question, Verdict, descend
+from flatdirs.search.descent import VERSION, descend
+from flatdirs.search.flat import MOVE, search_flat
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
+from flatdirs.search.question import Descent, Key, Question, Verdict
 
 __all__ = [
     "SEARCHES",
     "VERSION",
     "Descent",
+    "Key",
     "Outcome",
     "Question",
     "Rules",
@@ -26,13 +29,15 @@ __all__ = [
     "make",
 ]
 
-SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"myrtle": descend, "raw": descend}
+SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"flatdirs": search_flat, "myrtle": descend, "raw": descend}
 
 
 def chart_of(search: str, chart: Chart) -> Chart:
-    """The chart a search walks on: `raw` takes one axis a hyperparameter, the others the chart as it is."""
+    """The chart a search walks on: `flatdirs` in half moves, `raw` with one axis a hyperparameter, else as it is."""
     if search not in SEARCHES:
         raise ConfigError(f"search={search} is unknown here; choose one of {', '.join(SEARCHES)}")
+    if search == "flatdirs":
+        return chart.refine(MOVE)
     return chart.raw() if search == "raw" else chart
 
 

@@ -15,37 +15,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from flatdirs.chart import SIGN, Direction, Lattice, Point
-from flatdirs.search.outcome import Judgement, Outcome, Rules, guessing, judge
+from flatdirs.search.outcome import Outcome, Rules, guessing, judge
+from flatdirs.search.question import Descent, Question, Verdict
 
 VERSION = 1  # of the sequence of questions; a stored study of another version is refused
 
 
-@dataclass(frozen=True)
-class Question:
-    """A point the search wants judged, and why.
-
-    `axis` is None for the start and for moves along several axes. `visit` counts the axes searched so far, so that runs
-    of one line search share it. `repeat` counts the runs of the same point, each with seeds of its own; 0 is the first.
-    """
-
-    point: Point
-    axis: int | None
-    move: str
-    incumbent: Point | None
-    visit: int
-    reason: str
-    repeat: int = 0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the search made of the last answer, and the best point it now holds."""
-
-    judgement: Judgement
-    incumbent: Point
-
-
-Descent = Generator[Question | Verdict, Outcome | None, Point]
 OTHER: dict[Direction, Direction] = {"double": "halve", "halve": "double"}
 
 

@@ -116,6 +116,12 @@ class TrainConfig:
         """Optimizer steps of a run that does not diverge."""
         return self.steps_per_epoch * self.task.epochs
 
+    @property
+    def relaxation(self) -> float:
+        """T·λα/(1−ρ) (AdamW: T·λα) at the schedule's highest rate: how often the weights forget where they were."""
+        averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
+        return self.total_steps * self.peak_rate * self.weight_decay / averaging
+
 
 @dataclass(frozen=True)
 class ProbeConfig:

@@ -1,0 +1,70 @@
+"""What a search by model has learnt, in words: which directions are flat, and which coordinate counts. Pure reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flatdirs.chart import Lattice
+from flatdirs.search.flat import MOVE, SURE, Told, model_of
+from flatdirs.search.geometry import Geometry
+from flatdirs.search.model import Model
+
+FEWEST = 6  # runs before anything is said
+SHORT = 0.5  # probability from which on weight decay is said to have no part in the steep coordinate
+
+
+@dataclass(frozen=True)
+class Flatness:
+    """What two doublings (`factor` 4) or halvings (¼) along an axis do to the score: mean and 90 % interval.
+
+    `flat`: the whole interval lies within the standard deviation of one run, `noise`.
+    """
+
+    axis: str
+    factor: float
+    mean: float
+    low: float
+    high: float
+    noise: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether one run could not show the difference."""
+        return max(-self.low, self.high) <= self.noise
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`flatness`: both ways along every axis, walls left out. `short`: how likely it is that weight decay hardly matters."""
+
+    flatness: tuple[Flatness, ...]
+    short: float | None
+
+
+def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
+    """What the runs so far say; None where they are too few."""
+    if len(told) < FEWEST:
+        return None
+    geometry = Geometry(lattice)
+    model = model_of(geometry, told)
+    short = None if geometry.decay is None else model.decays[0.0]
+    return Findings(tuple(_flatness(geometry, model)), short)
+
+
+def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:
+    best, found = model.best, []
+    level = float(model.mean(np.array([best], dtype=float))[0])
+    for axis, about in enumerate(geometry.lattice.chart.axes):
+        for side in (2 * MOVE, -2 * MOVE):
+            other = (*best[:axis], best[axis] + side, *best[axis + 1 :])
+            if not geometry.inside(np.array([other], dtype=float))[0]:
+                continue
+            mean, deviation = model.change(best, other)
+            shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
+            middle, low, high = (model.score(level + shift) - model.score(level) for shift in shifts)
+            factor = geometry.lattice.chart.step**side
+            found.append(Flatness(about.name, factor, middle, low, high, model.noise * model.unit))
+    return found

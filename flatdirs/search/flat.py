@@ -1,0 +1,255 @@
+"""flatdirs' own search: a line along the steep axis, then wherever a model of all runs expects the largest gain.
+
+1. The line. Along the chart's first axis the result has one peak. Stride over it, the wider the less has been learnt
+   (nothing better than guessing, a loss that does not move), until the best run has a worse one on each side.
+2. The model (model.py). Every further run goes where the expected gain is largest, in steps of half a move (√2),
+   along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
+   has something to learn. An axis whose two doublings change nothing beyond one run's noise is left alone.
+
+Needs no box and nothing but a score; the loss beside it and T·λα/(1−ρ) are used where an outcome has them. A generator
+like the source's search (descent.py), so it resumes, replays and explains itself alike. Ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from flatdirs.chart import Lattice, Point, describe_chart
+from flatdirs.search.geometry import Geometry
+from flatdirs.search.model import Model, Run
+from flatdirs.search.outcome import Judgement, Outcome, Rules, guessing
+from flatdirs.search.question import Descent, Question, Verdict
+
+MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
+STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
+UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
+REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
+GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
+CENTRES = 2  # points that the model looks around
+PROMISING = 5  # of the coarse grid's points, refined
+SURE = 1.64  # standard deviations of a 90 % interval
+MEMORY = 20_000  # proposals remembered, so that replaying a search costs next to nothing
+
+_remembered: OrderedDict[bytes, Proposal] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Told:
+    """One answered question; `score` is -inf where the run diverged or was pruned."""
+
+    question: Question
+    outcome: Outcome
+    score: float
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Where to go next, why, the best point so far, and the standard deviation of a point's runs (0: not known)."""
+
+    point: Point
+    repeat: int
+    reason: str
+    best: Point
+    noise: float = 0.0
+
+
+def search_flat(lattice: Lattice, rules: Rules) -> Descent:
+    """Yield the Question to answer next, be sent its Outcome; goes on for as long as it is asked."""
+    geometry, told = Geometry(lattice), list[Told]()
+    question = Question(lattice.origin, None, "start", None, 0, "the start")
+    history = blake2b(repr((describe_chart(lattice.chart), lattice.start, rules)).encode())
+    while True:
+        outcome = yield question
+        assert outcome is not None
+        told.append(Told(question, outcome, _score(outcome, told, rules)))
+        history.update(repr((question.key, outcome)).encode())
+        proposal = _recall(history.digest(), lambda: propose(geometry, rules, told))
+        yield Verdict(_judgement(told, question, proposal), proposal.best)
+        move = describe_move(lattice, proposal.best, proposal.point) if not proposal.repeat else "repeat"
+        question = Question(
+            proposal.point, None, move, proposal.best, len(told), proposal.reason, repeat=proposal.repeat
+        )
+
+
+def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
+    """The next run: along the line until its best is bracketed, then by the model."""
+    on_line = all(not any(one.question.point[1:]) for one in told)
+    found = _line(geometry.lattice, rules, told) if on_line else None
+    if found is not None:
+        step, reason = found
+        best = max(told, key=lambda one: one.score).question.point
+        return Proposal((step, *geometry.lattice.origin[1:]), 0, reason, best)
+    return _by_model(geometry, told)
+
+
+def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
+    """The next step along the first axis, and why; None once the best is bracketed, or a wall is in the way."""
+    line = sorted(told, key=lambda one: one.question.point[0])
+    steps = [one.question.point[0] for one in line]
+    best = max(range(len(line)), key=lambda number: line[number].score)
+    top, name = line[best], lattice.chart.axes[0].name
+    failed = top.score == -math.inf
+    if len(told) > rules.plateau_limit:
+        return None
+    unmoved = len(line) > 1 and (_same_losses(line) or guessing(top.outcome, rules))
+    up = steps[-1] - steps[-2] if len(line) > 1 else 0
+    down = steps[1] - steps[0] if len(line) > 1 else 0
+    if failed:
+        step, why = steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
+    elif len(line) == 1:
+        step = LONG_STRIDE if guessing(top.outcome, rules) else STRIDE
+        why = "which way is better?"
+    elif unmoved and line[-1].score > -math.inf:
+        step, why = steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
+    elif best == len(line) - 1:
+        step, why = steps[-1] + _stride(STRIDE, _widened(line, up)), "the last stride was better"
+    elif best == 0:
+        step, why = steps[0] - _stride(STRIDE, min(down, LONG_STRIDE)), "the best is at this end so far"
+    else:
+        return None
+    point = (step, *lattice.origin[1:])
+    if lattice.wall(point) is not None:
+        return None
+    return step, f"along {name}: {why}"
+
+
+def _stride(least: int, wanted: int) -> int:
+    return max(least, min(LONGEST_STRIDE, wanted))
+
+
+def _widened(line: Sequence[Told], stride: int) -> int:
+    """The next stride up: wider after two gains in a row, where nobody knows what guessing would give."""
+    gains = len(line) > 2 and line[-3].score < line[-2].score < line[-1].score
+    return 3 * stride // 2 if gains and line[-1].outcome.at_chance is None else stride
+
+
+def _same_losses(line: Sequence[Told]) -> bool:
+    """Whether all runs have a loss, and about the same."""
+    losses = [one.outcome.loss for one in line]
+    known = [loss for loss in losses if loss is not None]
+    return len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
+
+
+def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
+    """The point that is worth most, by everything so far."""
+    model = model_of(geometry, told)
+    best = model.best
+    tried = {one.question.point for one in told}
+    held = [axis for axis in range(1, len(best)) if is_flat(model, geometry, best, axis)]
+    centres = _centres(model)
+    coarse = _allowed(geometry, _around(geometry, centres, held), tried)
+    worth = model.worth(np.array(coarse, dtype=float))
+    order = np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")[:PROMISING]
+    fine = _allowed(geometry, _refined(geometry, [coarse[number] for number in order], held), tried)
+    worth = model.worth(np.array(fine, dtype=float))
+    point = fine[int(np.argmax(np.round(worth / (worth.max() or 1.0), 9)))]
+    repeat = sum(one.question.point == point for one in told)
+    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
+
+
+def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
+    """The model of these runs."""
+    return Model(geometry, [Run(one.question.point, one.score, one.outcome.relaxation) for one in told])
+
+
+def _centres(model: Model) -> list[Point]:
+    expected = np.round(model.mean(model.points), 9)
+    ranked = dict.fromkeys(model.runs[number].point for number in np.argsort(-expected, kind="stable"))
+    return list(ranked)[:CENTRES]
+
+
+def _kinds(geometry: Geometry) -> list[str]:
+    """What sort of axis each is: the steep first one, an average over steps (1−ρ, 1−β₁), or another."""
+    chart = geometry.lattice.chart
+    kinds = ["averaging" if set(axis.exponents) <= chart.one_minus else "other" for axis in chart.axes]
+    return ["first", *kinds[1:]]
+
+
+def _around(geometry: Geometry, centres: Sequence[Point], held: Sequence[int]) -> set[Point]:
+    sides = [range(-REACH[kind], REACH[kind] + 1, GRID[kind]) for kind in _kinds(geometry)]
+    return _shifted(centres, [range(1) if axis in held else side for axis, side in enumerate(sides)])
+
+
+def _refined(geometry: Geometry, points: Sequence[Point], held: Sequence[int]) -> set[Point]:
+    sides = [range(-(GRID[kind] // 2), GRID[kind] // 2 + 1) for kind in _kinds(geometry)]
+    return _shifted(points, [range(1) if axis in held else side for axis, side in enumerate(sides)])
+
+
+def _shifted(points: Sequence[Point], sides: Sequence[range]) -> set[Point]:
+    shifts = list(itertools.product(*sides))
+    return {tuple(n + m for n, m in zip(point, shift, strict=True)) for point in points for shift in shifts}
+
+
+def _allowed(geometry: Geometry, points: set[Point], tried: set[Point]) -> list[Point]:
+    """Those inside the walls, and the tried ones, sorted."""
+    found = sorted(points | tried)
+    inside = geometry.inside(np.array(found, dtype=float))
+    return [point for point, is_inside in zip(found, inside, strict=True) if is_inside or point in tried]
+
+
+def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
+    """Whether two doublings along an axis, either way, change nothing beyond one run's noise, for sure."""
+    for side in (-2 * MOVE, 2 * MOVE):
+        other = (*point[:axis], point[axis] + side, *point[axis + 1 :])
+        if not geometry.inside(np.array([other], dtype=float))[0]:
+            continue
+        mean, deviation = model.change(point, other)
+        if abs(mean) + SURE * deviation > model.noise:
+            return False
+    return True
+
+
+def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
+    """What leads from one point to another, such as λα/(1−ρ) ×4, α ÷1.41."""
+    chart, words = lattice.chart, []
+    for axis, (old, new) in zip(chart.axes, zip(start, end, strict=True), strict=True):
+        if new != old:
+            words.append(f"{axis.name} {'×' if new > old else '÷'}{chart.step ** abs(new - old):.3g}")
+    return ", ".join(words) or "repeat"
+
+
+def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point, best: Point, repeat: int) -> str:
+    if repeat:
+        return "once more with another seed: what to do next hangs on this point"
+    belief = model.believe(np.array([point], dtype=float))
+    mean = float(model.weights @ belief.mean[:, 0])
+    spread = float(np.sqrt(model.weights @ (belief.deviation[:, 0] ** 2 + (belief.mean[:, 0] - mean) ** 2)))
+    low, middle, high = (model.score(value) for value in (mean - spread, mean, mean + spread))
+    names = [geometry.lattice.chart.axes[axis].name for axis in held]
+    flat = f"; {' and '.join(names)} held, flat so far" if names else ""
+    where = describe_move(geometry.lattice, best, point)
+    return f"{where} from the best: all runs together expect {middle:.4g} there ({low:.4g} to {high:.4g}){flat}"
+
+
+def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
+    """The score as the rules count it; an answer that was only guessed is as good as the best, or as the middle run."""
+    if outcome.guess is None:
+        return rules.score(outcome)
+    scores = sorted(one.score for one in told)
+    if not scores:
+        return 0.0
+    return scores[-1] if outcome.guess == "better" else scores[len(scores) // 2]
+
+
+def _judgement(told: Sequence[Told], question: Question, proposal: Proposal) -> Judgement:
+    """Better where the run's point became the best; a tie where its score is within one run's noise of the best's."""
+    if question.incumbent is None or (proposal.best == question.point != question.incumbent):
+        return "better"
+    best = max((one.score for one in told if one.question.point == proposal.best), default=-math.inf)
+    return "tie" if told[-1].score >= best - proposal.noise else "worse"
+
+
+def _recall(key: bytes, make: Callable[[], Proposal]) -> Proposal:
+    """The proposal made for the same history before, or a new one."""
+    found = _remembered.pop(key, None) or make()
+    _remembered[key] = found
+    while len(_remembered) > MEMORY:
+        _remembered.popitem(last=False)
+    return found

@@ -1,0 +1,242 @@
+"""What is learnt from all runs: Gaussian processes over the chart's coordinates, and what a further run is worth.
+
+A handful of noisy runs cannot tell length scales, so none is fitted. A few hypotheses stand side by side instead, and
+the runs decide how much each counts (their marginal likelihoods, the scale integrated out):
+
+- the first axis is the steep one, the others are long (the prior that gives flatdirs its name);
+- or the steep coordinate does not have the weight decay in it, because the run is as short as the weights' relaxation
+  time; or it has half of it;
+- all lengths twice as long; noise small or large; and, where the runs say how often the weights relax
+  (T·λα/(1−ρ)), that about once or twice is likely to be right.
+
+Scores enter as −log(1 + gap to the best, in parts of the range seen): near the top a gap counts in full, hopeless runs
+are all about equally bad, and a diverged one is a little worse than the worst. Ours throughout. Tried and dropped: a
+sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import ndtr
+
+from flatdirs.chart import Point
+from flatdirs.search.geometry import Array, Geometry
+
+STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
+NOISE = (0.15, 0.4)  # of one run, in parts of the process's own standard deviation
+STRETCH = (1.0, 2.0)
+DECAY = (1.0, 0.5, 0.0)  # the power of the weight decay in the steep coordinate
+BELOW = 3.0  # prior mean, in warped units below the best run
+RANGE_PART, SCORE_PART = 0.02, 0.005  # of the range of scores seen, of the best score: the gap that counts as one unit
+LOWEST = -2.5  # warped value of a diverged run, at most
+BROKEN = -0.3  # a diverged or pruned run, in warped units below the worst finished one
+RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
+USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
+FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
+MOST_RUNS = 80  # that the model looks at: the best half and the latest half
+MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
+WEIGHT = 0.02  # hypotheses with less are left out
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: `score` is −inf where it diverged or was pruned; `relaxation` is T·λα/(1−ρ), None where not known."""
+
+    point: Point
+    score: float
+    relaxation: float | None = None
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One process with the n runs taken in; `lower` (n, n) is the Cholesky factor of their covariance."""
+
+    decay: float
+    stretch: float
+    noise: float
+    relaxes: bool
+    evidence: float
+    scale: float
+    places: Array
+    lower: Array
+    weights: Array
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Mean and standard deviation of the warped score at some points, hypotheses along the first axis: (h, n)."""
+
+    mean: Array
+    deviation: Array
+
+
+class Model:
+    """The hypotheses that the runs leave standing, each with its weight. Made anew for every proposal: milliseconds."""
+
+    def __init__(self, geometry: Geometry, runs: Sequence[Run]) -> None:
+        self.geometry = geometry
+        self.top, self.unit, warped = warp(np.array([run.score for run in runs]))
+        kept = _most_telling(warped)
+        self.runs = [runs[number] for number in kept]
+        self.values: Array = warped[kept]
+        self.points = np.array([run.point for run in self.runs], dtype=float)
+        self.level = float(self.values.max()) - BELOW
+        known = [
+            math.log2(run.relaxation / RELAXED) - float(geometry.relaxing @ np.array(run.point, dtype=float))
+            for run in self.runs
+            if run.relaxation is not None and run.relaxation > 0
+        ]
+        self._relaxation = known[0] if known else None
+        found = list(self._hypotheses())
+        likely = np.exp(np.array([one.evidence for one in found]) - max(one.evidence for one in found))
+        likely /= likely.sum()
+        order = [number for number in np.argsort(-likely, kind="stable")[:6] if likely[number] > WEIGHT]
+        self.hypotheses = [found[number] for number in order]
+        self.weights: Array = likely[order] / likely[order].sum()
+        self.decays = {
+            decay: sum(float(p) for p, one in zip(likely, found, strict=True) if one.decay == decay) for decay in DECAY
+        }
+
+    def _hypotheses(self) -> Iterator[Hypothesis]:
+        decays = DECAY if self.geometry.decay is not None else DECAY[:1]
+        count = len(self.points)
+        for decay, stretch in itertools.product(decays, STRETCH):
+            places = self._places(self.points, decay, stretch)
+            alike = _matern(places, places)
+            for noise in NOISE:
+                lower: Array = np.asarray(np.linalg.cholesky(alike + noise**2 * np.eye(count)), dtype=np.float64)
+                for relaxes in (False, True) if self._relaxation is not None else (False,):
+                    off = self.values - self._prior(self.points, relaxes)
+                    half = solve_triangular(lower, off, lower=True, check_finite=False)
+                    misfit = float(half @ half) + FREEDOM
+                    weights = solve_triangular(lower.T, half, lower=False, check_finite=False)
+                    evidence = -float(np.log(np.diag(lower)).sum()) - 0.5 * (count + FREEDOM) * math.log(misfit)
+                    scale = misfit / (count + FREEDOM)
+                    yield Hypothesis(decay, stretch, noise, relaxes, evidence, scale, places, lower, weights)
+
+    def _places(self, points: Array, decay: float, stretch: float) -> Array:
+        """Points (n, axes) in units of a hypothesis' lengths, weight decay with this power in the first coordinate."""
+        octaves = points * self.geometry.octaves
+        if self.geometry.decay is not None:
+            axis, power = self.geometry.decay
+            octaves = octaves.copy()
+            octaves[:, 0] += (decay - power) * octaves[:, axis]
+        lengths = np.full(points.shape[1], LONG)
+        lengths[0] = STEEP
+        return octaves / (lengths * stretch)
+
+    def _prior(self, points: Array, relaxes: bool) -> Array:
+        """The mean before any run (n,): low, and lower far from usual averaging and (`relaxes`) usual relaxation."""
+        mean = np.full(len(points), self.level)
+        logs = self.geometry.base + points @ self.geometry.rows.T
+        for place in self.geometry.averaging:
+            mean -= AVERAGING_COST * (logs[:, place] - math.log2(USUAL_AVERAGING)) ** 2
+        if relaxes and self._relaxation is not None:
+            off = self._relaxation + points @ self.geometry.relaxing
+            mean -= np.where(off < 0, TOO_LITTLE, TOO_MUCH) * off**2
+        return mean
+
+    def believe(self, points: Array) -> Belief:
+        """What each hypothesis says of points (n, axes), noise left out."""
+        means, deviations = [], []
+        for one in self.hypotheses:
+            alike = _matern(self._places(points, one.decay, one.stretch), one.places)
+            means.append(self._prior(points, one.relaxes) + alike @ one.weights)
+            solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
+            deviations.append(np.sqrt(np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0)) * one.scale))
+        return Belief(np.array(means), np.array(deviations))
+
+    def mean(self, points: Array) -> Array:
+        """The expected warped score (n,)."""
+        expected: Array = self.weights @ self.believe(points).mean
+        return expected
+
+    @cached_property
+    def best(self) -> Point:
+        """The point, among those of the runs, that is expected to be best."""
+        return self.runs[int(np.argmax(np.round(self.mean(self.points), 9)))].point
+
+    def change(self, point: Point, other: Point) -> tuple[float, float]:
+        """By how much the warped score changes from one point to another: mean and standard deviation."""
+        pair = np.array([point, other], dtype=float)
+        mean = spread = 0.0
+        shifts = []
+        for weight, one in zip(self.weights, self.hypotheses, strict=True):
+            places = self._places(pair, one.decay, one.stretch)
+            alike = _matern(places, one.places)
+            solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
+            covariance = (_matern(places, places) - solved.T @ solved) * one.scale
+            means = self._prior(pair, one.relaxes) + alike @ one.weights
+            shifts.append(float(means[1] - means[0]))
+            mean += float(weight) * shifts[-1]
+            spread += float(weight) * max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+        spread += sum(float(weight) * (shift - mean) ** 2 for weight, shift in zip(self.weights, shifts, strict=True))
+        return mean, math.sqrt(spread)
+
+    @property
+    def noise(self) -> float:
+        """The standard deviation of one run, in warped units near the best."""
+        return math.fsum(
+            float(weight) * one.noise * math.sqrt(one.scale)
+            for weight, one in zip(self.weights, self.hypotheses, strict=True)
+        )
+
+    def score(self, warped: float) -> float:
+        """A warped value as a score."""
+        return float(self.top - self.unit * math.expm1(-warped))
+
+    def worth(self, points: Array) -> Array:
+        """The gain that a run at each point (n,) can be expected to bring over the best, less what its noise hides.
+
+        Expected improvement over the best expected score of the runs, with Huang's factor for noisy runs, so that a
+        repeat of a point is worth something where a decision hangs on it.
+        """
+        belief = self.believe(points)
+        bar = float(self.mean(self.points).max()) + MARGIN
+        gain = np.zeros(len(points))
+        for weight, one, mean, deviation in zip(
+            self.weights, self.hypotheses, belief.mean, belief.deviation, strict=True
+        ):
+            z = (mean - bar) / deviation
+            expected = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
+            noise = one.noise * math.sqrt(one.scale)
+            gain += weight * expected * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
+        return gain
+
+
+def warp(scores: Array) -> tuple[float, float, Array]:
+    """Scores (n,), −inf where there is none, as (the best, the unit of gaps, −log(1 + gap to the best in units))."""
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
+        return 0.0, 1.0, np.full(len(scores), -BELOW)
+    top, bottom = float(finite.max()), float(finite.min())
+    unit = max(RANGE_PART * (top - bottom), SCORE_PART * abs(top), 1e-12)
+    warped = np.full(len(scores), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
+    usable = np.isfinite(scores)
+    warped[usable] = -np.log1p((top - scores[usable]) / unit)
+    return top, unit, warped
+
+
+def _most_telling(values: Array) -> list[int]:
+    """The places of the runs that the model looks at, oldest first: all, or the best and the latest ones."""
+    if len(values) <= MOST_RUNS:
+        return list(range(len(values)))
+    half = MOST_RUNS // 2
+    best = np.argsort(-values, kind="stable")[:half].tolist()
+    latest = [number for number in range(len(values) - 1, -1, -1) if number not in set(best)][: MOST_RUNS - half]
+    return sorted([*best, *latest])
+
+
+def _matern(places: Array, others: Array) -> Array:
+    """Matérn 5/2 between points (n, axes) and (m, axes) in units of their lengths: (n, m)."""
+    squares = ((places[:, None] - others[None]) ** 2).sum(axis=-1)
+    distance = np.sqrt(5.0 * squares + 1e-12)
+    found: Array = (1.0 + distance + distance**2 / 3.0) * np.exp(-distance)
+    return found
