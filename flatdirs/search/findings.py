@@ -38,7 +38,7 @@ class Flatness:
 
 @dataclass(frozen=True)
 class Findings:
-    """`flatness`: both ways along every axis, walls left out. `short`: how likely it is that weight decay hardly matters."""
+    """`flatness`: both ways along every axis, inside the walls. `short`: how likely weight decay hardly matters."""
 
     flatness: tuple[Flatness, ...]
     short: float | None

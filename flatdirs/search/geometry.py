@@ -1,4 +1,4 @@
-"""A lattice in octaves: what numpy needs of it, many points at a time. Between the chart, which is exact, and the model."""
+"""A lattice in octaves: what numpy needs of it, many points at a time. Between the exact chart and the model."""
 
 from __future__ import annotations
 
