@@ -213,7 +213,7 @@ def make(name: str, surface: Surface, box: Box, begin: Hyperparameters | None, s
     if name == "cmaes":
         assert first is not None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore")  # Optuna deprecates x0, and has nothing else that says where to begin
             try:
                 sampler = optuna.samplers.CmaEsSampler(x0=first, seed=seed, warn_independent_sampling=False)
             except ImportError as error:

@@ -21,12 +21,13 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.lattices import Lattice
-from flatdirs.starting import automatic_start
+from flatdirs.paths import conf_folder
 
 HERE = Path(__file__).resolve().parent
 NONE = "-"
 PLUS = "+start"
 VERSION = 1  # of the way methods are run; rows of another one are made anew
+AUTOMATIC = 1  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes
 METHODS_VERSION: Mapping[str, int] = {}  # the same for single methods, where one changed alone
 
 Box = Mapping[str, tuple[float, float]]  # by the names of the lattice's axes
@@ -62,23 +63,30 @@ def settings(path: Path = HERE / "conditions.yaml") -> dict[str, Any]:
     return found
 
 
+@lru_cache
+def named(lattice: str) -> Lattice:
+    """The lattice of this name; read once."""
+    return lattices.named(lattice)
+
+
 def conditions(lattice: str) -> Iterator[Condition]:
     """Every condition of a lattice, the quick ones first."""
     found = settings()
-    group, methods = found[lattices.named(lattice).optimizer], found["methods"]
+    group, methods = found[named(lattice).optimizer], found["methods"]
     starts, boxes = list(group["starts"]), list(group["boxes"])
     for method in methods["own"]:
         yield from (Condition(lattice, method, NONE, start) for start in starts)
-    for method in sorted([*methods["both"], *methods["box"]], key=_price):
+    for method in sorted([*methods["both"], *methods["box"], *methods["coordinates"]], key=_price):
         for box in boxes:
-            if method in methods["box"]:
+            if method not in methods["both"]:
                 yield Condition(lattice, method, box, NONE)
-            name = f"{method}{PLUS}" if method in methods["box"] else method
-            yield from (Condition(lattice, name, box, start) for start in starts)
+            if method not in methods["coordinates"]:
+                name = f"{method}{PLUS}" if method in methods["box"] else method
+                yield from (Condition(lattice, name, box, start) for start in starts)
 
 
 def _price(method: str) -> int:
-    return ("random", "qmc", "cfo", "cmaes", "tpe", "tpe_chart", "gp").index(method)
+    return ("random", "qmc", "cfo", "cmaes", "tpe_chart", "tpe", "gp").index(method)
 
 
 def repetitions(condition: Condition) -> int:
@@ -86,9 +94,10 @@ def repetitions(condition: Condition) -> int:
     return int(settings()["gp_seeds" if condition.base in settings()["methods"]["slow"] else "seeds"])
 
 
+@lru_cache
 def box(lattice: str, name: str) -> Box:
     """A box's ranges by the names of the lattice's axes; λ follows the linear rule where it should."""
-    found = lattices.named(lattice)
+    found = named(lattice)
     group = settings()[found.optimizer]
     factor = scale(found) if name in group["scaled_boxes"] else 1.0
     ranges = {key: (float(low), float(high)) for key, (low, high) in group["boxes"][name].items()}
@@ -98,7 +107,7 @@ def box(lattice: str, name: str) -> Box:
 
 def start(lattice: str, name: str, seed: int, probes: Path = LATTICES / "probes.csv") -> Start:
     """A start of a repetition. Only the automatic one depends on the seed."""
-    found = lattices.named(lattice)
+    found = named(lattice)
     group = settings()[found.optimizer]
     entry = group["starts"][name]
     if entry == "step_sampling":
@@ -120,6 +129,8 @@ def automatic(lattice: Lattice, seed: int, probes: Path = LATTICES / "probes.csv
     group = settings()[lattice.optimizer]
     if not probe["log_midpoint"]:
         return Start(group["starts"]["typical"], cost)
+    from flatdirs.starting import automatic_start
+
     begin = automatic_start(float(probe["log_midpoint"]), int(probe["run_steps"]), group["momentum"])
     return Start(begin, cost)
 
@@ -132,9 +143,14 @@ def _probes(lattice: str, path: Path) -> tuple[Mapping[str, str], ...]:
 
 def scale(lattice: Lattice) -> float:
     """The linear rule from the source's batch to the lattice's."""
-    from benchmarks.runs_to_target.surface import task_of
+    return float(task_of(lattice.task)["batch_size"]) / float(settings()["reference_batch"])
 
-    return float(task_of(lattice)["batch_size"]) / float(settings()["reference_batch"])
+
+@lru_cache
+def task_of(name: str) -> Mapping[str, Any]:
+    """The keys of a task, from conf/task/."""
+    found: dict[str, Any] = yaml.safe_load((conf_folder() / "task" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return found
 
 
 def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.csv") -> str:
@@ -152,8 +168,16 @@ def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.cs
     else:
         about["box"] = box(condition.lattice, condition.box)
     if condition.start != NONE:
-        seeds = range(20) if condition.start == "auto" else (0,)
-        begins = [start(condition.lattice, condition.start, seed, probes) for seed in seeds]
-        about["start"] = [[dict(begin.hyperparameters), begin.cost] for begin in begins]
+        about["start"] = _about_start(condition, probes)
     text = json.dumps(about, sort_keys=True)
     return hashlib.blake2s(text.encode(), digest_size=3).hexdigest()
+
+
+def _about_start(condition: Condition, probes: Path) -> Any:
+    """What a start is made of; of the automatic one the probes, without flatdirs.starting, which brings Optuna along."""
+    if condition.start != "auto":
+        return dict(start(condition.lattice, condition.start, 0, probes).hyperparameters)
+    found = _probes(condition.lattice, probes)
+    if not found:
+        raise LookupError(f"{condition.lattice} has no probes on file")
+    return [AUTOMATIC, *([probe["log_midpoint"], probe["cost_steps"], probe["run_steps"]] for probe in found)]

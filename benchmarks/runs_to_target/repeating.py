@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import rows
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.running import claimed, locked
-from benchmarks.runs_to_target import conditions, methods, surface
+from benchmarks.runs_to_target import conditions, facts, methods, surface
 from benchmarks.runs_to_target.conditions import HERE, NONE, Condition
 from benchmarks.runs_to_target.surface import Surface
 
@@ -136,7 +136,9 @@ class Job:
     def surface(self) -> Surface:
         """The lattice's surface; learnt once."""
         with locked(self.folder / "surfaces.json"):
-            return surface.named(self.lattice, self.folder, self.measured)
+            found = surface.named(self.lattice, self.folder, self.measured)
+            facts.note(found, self.folder, self.measured)
+            return found
 
     def wanted(self) -> Iterator[tuple[int, Condition]]:
         """The conditions asked for, numbered."""
@@ -226,6 +228,7 @@ def on_file(path: Path) -> list[dict[str, str]]:
 
 @lru_cache(maxsize=1)
 def _rows(path: Path, written: int) -> list[dict[str, str]]:
+    del written  # part of the cache's key only
     return rows.read(path)
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
@@ -28,8 +27,8 @@ from benchmarks.lattice.lattices import Lattice
 from benchmarks.lattice.results import CHANCE
 from benchmarks.runs_to_target import cells, fitting
 from benchmarks.runs_to_target.cells import Array, Cells
+from benchmarks.runs_to_target.conditions import task_of
 from flatdirs.chart import Chart, named_chart
-from flatdirs.paths import conf_folder
 from flatdirs.search import Outcome
 
 PER_OCTAVE = 2
@@ -182,12 +181,4 @@ def named(name: str, folder: Path = fitting.HERE, measured: Path = LATTICES) -> 
     if entry is None or (entry["checksum"], entry["version"]) != (found.checksum, fitting.VERSION):
         entry = fitting.learn(found)
         fitting.keep(name, entry, folder)
-    return build(found, task_of(lattice), entry)
-
-
-def task_of(lattice: Lattice) -> dict[str, Any]:
-    """The keys of the lattice's task, from conf/task/."""
-    found: dict[str, Any] = yaml.safe_load(
-        (conf_folder() / "task" / f"{lattice.task}.yaml").read_text(encoding="utf-8")
-    )
-    return found
+    return build(found, task_of(lattice.task), entry)
