@@ -15,7 +15,7 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Cell
 from benchmarks.runs_to_target import __main__ as command
-from benchmarks.runs_to_target import baselines, bars, cells, conditions, methods, page, repeating, surface
+from benchmarks.runs_to_target import bars, baselines, cells, conditions, methods, page, repeating, surface
 from benchmarks.runs_to_target.conditions import NONE, Condition
 from benchmarks.runs_to_target.findings import NEVER, Evidence, curve, summary, versus
 from benchmarks.runs_to_target.repeating import Job, Trace
@@ -85,7 +85,9 @@ def test_a_plateau_stays_flat_and_a_cliff_a_cliff() -> None:
 def test_outside_the_lattice_is_what_its_edge_is() -> None:
     assert ground().value(at(-20, -3, -7)) == ground().value(at(-14, -3, -7))
     assert ground().value(at(-3, -12, -30)) == ground().value(at(-3, -8, -16))
-    assert ground().value({"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 1.0}) == ground().value(at(-14, 0, -2))
+    assert ground().value({"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 1.0}) == ground().value(
+        at(-14, 0, -2)
+    )
 
 
 def test_values_of_many_places_are_those_of_each() -> None:

@@ -157,16 +157,22 @@ def hardness(evidence: Evidence) -> list[str]:
         name = f"**{target:g} %**" if target in evidence.counted else f"{target:g} %"
         each = " | ".join(f"{volumes[box][f'{target:g}']:.2f}" for box in volumes)
         lines.append(f"| {name} | {facts['best'] * (1 - target / 100):.2f} | {each} |")
-    starts = ", ".join(f"{name} {value:.1f}" for name, value in facts["starts"].items())
+    names = [name for name in starts_of(evidence) if name in facts["starts"]]
+    starts = ", ".join(f"{name} {facts['starts'][name]:.1f}" for name in names)
     cost = (
         "" if facts["probe_runs"] is None else f" The probes of `auto` cost as much as {facts['probe_runs']:.2f} runs."
     )
     return [*lines, "", f"Noiseless accuracy of the starts (of `auto` the median): {starts}.{cost}", ""]
 
 
+def starts_of(evidence: Evidence) -> list[str]:
+    """The starts of a lattice, as conditions.yaml has them."""
+    return list(conditions.settings()[conditions.named(evidence.lattice).optimizer]["starts"])
+
+
 def medians(evidence: Evidence, target: float) -> list[str]:
     """One target: a line a method and box, a column a start."""
-    starts = list(conditions.settings()[conditions.named(evidence.lattice).optimizer]["starts"])
+    starts = starts_of(evidence)
     lines = [
         f"### {evidence.lattice}: {target:g} %",
         "",
@@ -213,8 +219,8 @@ def duel(evidence: Evidence) -> list[str]:
 def returned(evidence: Evidence) -> list[str]:
     """How good the point is that a method would give back, where repetitions were run to their end."""
     lines = [
-        "Points below the best of the fit of what a method would return, noiseless, median over seeds (complete repetitions only; of those",
-        "methods that have one, from the start typical):",
+        "Points below the best of the fit of what a method would return, noiseless, median over seeds (where all",
+        "repetitions were run to their end; where a method has a start, from typical and auto):",
         "",
         "| method | box | start | " + " | ".join(f"after {count}" for count in AFTER) + " |",
         "|---|---|---|" + "---|" * len(AFTER),
