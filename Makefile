@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 RIVALS := $(VENV)/.rivals
 
-.PHONY: tune test test-quick check format verify-results bench bench-full bench-latency bench-throughput bench-94 clean
+.PHONY: tune test test-quick check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -34,6 +34,9 @@ bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow o
 
 bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; hours, goes on where it stopped
 	$(RUN) -m benchmarks.runs_to_target workers=2 full=true
+
+bench-real: $(RIVALS)  ## the same by training itself, no table: digits (REAL="lattice=cifar10_small data.path=cifar10.npz" for that)
+	$(RUN) -m benchmarks.runs_to_target.real $(REAL)
 
 bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
 	$(RUN) -m benchmarks.latency

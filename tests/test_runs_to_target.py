@@ -1,4 +1,4 @@
-"""benchmarks/runs_to_target: a fit that keeps plateaus and cliffs, searches driven as they are, rows made once, bars."""
+"""benchmarks/runs_to_target: a fit that keeps plateaus and cliffs, searches driven right, rows made once, bars."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Cell
 from benchmarks.runs_to_target import __main__ as command
-from benchmarks.runs_to_target import bars, baselines, cells, conditions, methods, page, repeating, surface
+from benchmarks.runs_to_target import bars, baselines, cells, conditions, methods, page, real, repeating, surface
 from benchmarks.runs_to_target.conditions import NONE, Condition
 from benchmarks.runs_to_target.findings import NEVER, Evidence, curve, summary, versus
 from benchmarks.runs_to_target.repeating import Job, Trace
 from benchmarks.runs_to_target.surface import Sample, Surface
+from flatdirs.objective import Measurement
 from flatdirs.search import Outcome, Question, Verdict
 from flatdirs.starting import automatic_start
 
@@ -28,7 +29,7 @@ TOP = 95.0
 
 
 def truth(cell: Cell) -> float | None:
-    """A ridge along λα/(1−ρ) = 2⁻⁹ that falls to guessing on both sides; None beyond λ/(1−ρ) = 8, where runs diverge."""
+    """A ridge along λα/(1−ρ) = 2⁻⁹ that falls to guessing on both sides; None, divergence, beyond λ/(1−ρ) = 8."""
     rate, averaging, decay = cell
     if rate - averaging > 3:
         return None
@@ -103,6 +104,26 @@ def test_noise_is_that_of_real_runs_and_whole_images() -> None:
     assert np.mean([sample.accuracy for sample in samples]) == pytest.approx(ground().value(point), abs=0.2)
     falling = np.corrcoef([s.accuracy for s in samples], [math.log(s.loss or 1) for s in samples])[0, 1]
     assert falling < -0.5, "accuracy and loss of a run belong together"
+
+
+def test_a_seed_has_as_much_luck_elsewhere_as_was_measured() -> None:
+    residuals = np.random.default_rng(0).standard_normal((300, 3))
+    spread = cells.Spread(np.full(300, 50.0), residuals, (0.0, 0.2, 0.8), (99, 99, 99))
+    generator, pairs = np.random.default_rng(1), []
+    for _ in range(2000):
+        one, other, luck = generator.standard_normal(3)
+        pairs.append([spread.draw(50.0, own, luck)[0] for own in (one, other)])
+    assert np.corrcoef(np.array(pairs).T)[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert spread.draw(0.0, 1.0, -3.0)[0] == spread.draw(0.0, 1.0, 3.0)[0], "none on the ridge"
+
+
+def test_shared_luck_is_measured_from_pairs_of_cells() -> None:
+    """Cells of one band: seed 0 is a point above seed 1 in all of them, or above in one and below in the next."""
+    concert = [np.array([[50.0, 0, 0], [49.0, 0, 0]]) for _ in range(20)]
+    turns = [np.array([[50.0, 0, 0], [49.0 + 2 * (n % 2), 0, 0]]) for n in range(20)]
+    places = np.array([[n % 4, 0.0, 0.0] for n in range(20)])
+    assert [part for part, _ in cells._luck(places, concert, 90.0)] == [0.0, 0.0, 1.0]
+    assert [part for part, _ in cells._luck(places, turns, 90.0)] == [0.0, 0.0, 0.0]
 
 
 def test_outcomes_are_what_the_objective_gives() -> None:
@@ -270,10 +291,42 @@ def draw_partial(folder: Path, measured: Path) -> None:
     assert set(drawn) == {"README.md", "digits.md", "digits.png"}
     text = str(drawn["README.md"])
     assert "Not all of it is measured" in text
-    assert text.count(page.NOTHING) == 2, "the other two lattices"
+    assert text.count(page.NOTHING) == 2 + 1, "the other two lattices, and real training"
     assert "`myrtle`" in text
     evidence = Evidence("digits", folder, measured)
     assert {bar.met for bar in bars.bars(evidence)} <= {None}
+
+
+def test_real_training_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    measured, folder = tmp_path / "lattice", tmp_path / "rows"
+    folder.mkdir()
+    measured.mkdir()
+    write_lattice(measured)
+    trained: list[tuple[float, int]] = []
+
+    def train(point: Mapping[str, float], seed: int, limit: int | None) -> Measurement:
+        if len(trained) == limit:
+            raise KeyboardInterrupt
+        trained.append((point["learning_rate"], seed))
+        epoch = {"number": 1, "train_loss": 0.5, "loss": 0.5, "accuracy": 50.0, "seconds": 1.0, "seed": seed}
+        value = ground().value(point)
+        return Measurement("finished", value, 0.5, False, 1.0, (epoch,), {})
+
+    def job(limit: int | None) -> real.Job:
+        return real.Job("digits", lambda point, seed: train(point, seed, limit), folder, measured, ("myrtle", "tpe"))
+
+    with pytest.raises(KeyboardInterrupt):
+        real.run(job(20), lambda line: None)
+    assert len(rows.read(folder / "real.csv")) == 20
+    real.run(job(None), lambda line: None)
+    found = rows.read(folder / "real.csv")
+    assert len(found) == len(trained)
+    assert len({tuple(row[name] for name in ("method", "box", "seed", "kind", "run")) for row in found}) == len(found)
+    searched = {row["seed"] for row in found if row["kind"] == "search" and row["method"] == "tpe"}
+    assert searched == {"0", "1", "2", "3", "4"}
+    repeating.run(Job("digits", folder, measured, only=("myrtle",), seeds=1), lambda line: None)
+    text = str(page.results(folder, measured)["README.md"])
+    assert "| `tpe` | expert | - | 5 |" in text
 
 
 def test_a_page_without_rows_says_so(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from flatdirs.paths import conf_folder
 HERE = Path(__file__).resolve().parent
 NONE = "-"
 PLUS = "+start"
-VERSION = 1  # of the way methods are run; rows of another one are made anew
+VERSION = 2  # of the way methods are run; rows of another one are made anew
 AUTOMATIC = 1  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes
 METHODS_VERSION: Mapping[str, int] = {}  # the same for single methods, where one changed alone
 

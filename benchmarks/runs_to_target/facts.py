@@ -33,6 +33,7 @@ def facts(ground: Surface, probes: Path = LATTICES / "probes.csv") -> dict[str, 
     """Best in percent, volumes in percent by box and target, accuracies of starts, epochs of a run, cost of the probes."""
     found = conditions.settings()
     group = found[ground.lattice.optimizer]
+    spread = ground.cells.spread
     starts: dict[str, float] = {}
     cost = None
     for name in group["starts"]:
@@ -45,7 +46,8 @@ def facts(ground: Surface, probes: Path = LATTICES / "probes.csv") -> dict[str, 
     return {
         "best": round(ground.best, 3),
         "level": round(ground.cells.level, 3),
-        "noise": round(float(ground.cells.spread.deviations(np.array([ground.cells.level - ground.best]))[0, 0]), 3),
+        "noise": round(float(spread.deviations(np.array([ground.cells.level - ground.best]))[0, 0]), 3),
+        "shared": [[round(part, 2), pairs] for part, pairs in zip(spread.shared, spread.pairs, strict=True)],
         "epochs": ground.epochs,
         "volumes": {name: volumes(ground, conditions.box(ground.name, name)) for name in group["boxes"]},
         "starts": starts,

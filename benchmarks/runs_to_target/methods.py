@@ -64,6 +64,11 @@ class Own:
         """The pending question's point."""
         return None if self._question is None else self._lattice.hyperparameters(self._question.point)
 
+    @property
+    def repeat(self) -> int:
+        """How often the pending question's point was asked before with other seeds."""
+        return 0 if self._question is None else self._question.repeat
+
     def tell(self, sample: Sample) -> None:
         """Record the answer and go on to the next question that has none."""
         assert self._question is not None

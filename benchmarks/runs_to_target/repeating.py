@@ -1,7 +1,8 @@
 """Repetitions of conditions, each to one row; resumable, any number of processes.
 
 A repetition ends at the budget, when its method stops, or, unless it is to be complete, once the tightest target is
-reached. Repetition `seed` of every method meets the same stream of noise. Probes of an automatic start are part of the
+reached. Repetition `seed` of every method meets the same stream of noise and has one training seed for all its points, as
+`flatdirs.tune` has; repeats of a point have others. Probes of an automatic start are part of the
 budget and of every count of runs. A process claims a slice of a condition's seeds by locking a byte of a file; the rows
 of a slice are on disk before its claim ends. Rows whose key is not the condition's own (another surface, another box)
 are no rows of it, and go when it is made again.
@@ -35,6 +36,7 @@ FIELDS = (
     *(f"returned_{count}" for count in AFTER),
     *("runs", "complete", "overhead_ms"),
 )
+REPEATS = 1000  # lucks drawn for a repetition: one for its training seed, the others for repeats of a point
 Say = Callable[[str], None]
 
 
@@ -73,7 +75,7 @@ def repetition(condition: Condition, ground: Surface, seed: int, complete: bool,
     begin = None if condition.start == NONE else conditions.start(condition.lattice, condition.start, seed, probes)
     budget = conditions.settings()["budget"]
     trace = Trace(*(0.0, math.nan) if begin is None else (begin.cost, ground.value(begin.hyperparameters)))
-    noise = np.random.default_rng([seed, 1])
+    noise, lucks = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2]).standard_normal(REPEATS).tolist()
     tightest = max(ground.target(percent) for percent in TARGETS)
     began = time.perf_counter()
     method = methods.make(condition, ground, begin, seed)
@@ -84,7 +86,7 @@ def repetition(condition: Condition, ground: Surface, seed: int, complete: bool,
             trace.stopped = True
             break
         trace.values.append(ground.value(point))
-        sample = ground.observe(point, noise)
+        sample = ground.observe(point, noise, lucks[getattr(method, "repeat", 0) % REPEATS])
         began = time.perf_counter()
         method.tell(sample)
         trace.seconds += time.perf_counter() - began

@@ -7,7 +7,8 @@
 The fit is laid out on a grid of half octaves and read off linearly. Outside the lattice the value is that of the nearest
 edge: every axis is clipped to the lattice's ends, so nothing is extrapolated along a flat direction. A run's noise is the
 residual of a real run, accuracy and both losses together, from a cell at a similar number of points below the level;
-accuracies come in whole images, as real ones do. Where the fit diverges the run diverges, seed or no seed.
+accuracies come in whole images, as real ones do. Where the fit diverges the run diverges, seed or no seed. Runs of one
+training seed, which all points of a search have in common, share their `luck` as far as the lattice's do.
 """
 
 from __future__ import annotations
@@ -93,15 +94,18 @@ class Surface:
         found = _interpolate(self.grid, self._clipped(logs))
         return np.where(found[:, 3] > 0, CHANCE, fitting.unwarp(found[:, 0]))
 
-    def observe(self, hyperparameters: Mapping[str, float], generator: np.random.Generator) -> Sample:
-        """One run with its noise; takes one number from the generator, whatever happens."""
-        draw = generator.random()
+    def observe(
+        self, hyperparameters: Mapping[str, float], generator: np.random.Generator, luck: float | None = None
+    ) -> Sample:
+        """One run with its noise; takes two numbers from the generator, whatever happens.
+
+        `luck` is standard normal and the training seed's: give the same to all runs of a seed. None draws one for this run.
+        """
+        own, drawn = generator.standard_normal(2).tolist()
         accuracy, loss, train_loss, diverged = self._at(hyperparameters)
         if diverged:
             return Sample(CHANCE, None, None, True)
-        spread = self.cells.spread
-        near = spread.residuals[spread.nearest(self.cells.level - accuracy)]
-        noise = near[int(draw * len(near))]
+        noise = self.cells.spread.draw(self.cells.level - accuracy, own, drawn if luck is None else luck)
         whole = 100.0 / self.task["validation_images"]
         noisy = min(max(round((accuracy + noise[0]) / whole) * whole, 0.0), 100.0)
         return Sample(noisy, math.exp(loss + noise[1]), math.exp(train_loss + noise[2]), False)
