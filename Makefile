@@ -30,10 +30,10 @@ verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; f
 	$(RUN) -m benchmarks.verify
 
 bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow ones against the others; about ten minutes on two cores
-	$(RUN) -m benchmarks.runs_to_target workers=2
+	$(RUN) -m benchmarks.runs_to_target workers=2 $(BENCH)
 
-bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; hours, goes on where it stopped
-	$(RUN) -m benchmarks.runs_to_target workers=2 full=true
+bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; about an hour, goes on where it stopped
+	$(RUN) -m benchmarks.runs_to_target workers=2 full=true $(BENCH)
 
 bench-real: $(RIVALS)  ## the same by training itself, no table: digits (REAL="lattice=cifar10_small data.path=cifar10.npz" for that)
 	$(RUN) -m benchmarks.runs_to_target.real $(REAL)

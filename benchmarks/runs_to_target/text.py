@@ -62,7 +62,7 @@ def methods() -> list[str]:
         "- `tpe_chart` is TPE that is given flatdirs' coordinates. Its box is the smallest one in coordinates that holds the raw box, which is",
         "  larger than the raw box; what falls outside the raw box is clipped to it, hyperparameter by hyperparameter, and TPE is told the point it asked for.",
         "- `cmaes` is Optuna's, its first run and its x0 the start clipped to the box, its step size Optuna's default. `cfo` is FLAML 2.7.0's,",
-        "  its low-cost start the start clipped to the box; every run costs the same.",
+        "  its low-cost start the start clipped to the box; every run costs the same. A clipped start may be a good one: the box then gives it away.",
         "- Diverged runs are told to Optuna and FLAML as a guess, 10 %, for Optuna ignores failed trials. What they return is the best run observed.",
         "- The start `auto` is flatdirs' automatic one, from step sampling of the lattice's task with probe seed (repetition mod 20). Its probes",
         "  are counted as runs, in fractions, for every method that begins there, and are part of the budget; where a probe had no answer the",
