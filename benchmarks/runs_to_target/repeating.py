@@ -42,13 +42,17 @@ Say = Callable[[str], None]
 
 @dataclass
 class Trace:
-    """One repetition as it goes: the noiseless values of what was run, and of what would be returned after each run."""
+    """One repetition as it goes: the noiseless values of what was run, and of what would be returned after each run.
+
+    `stopped`: by its method; `cut`: at the tightest target, before its end.
+    """
 
     cost: float
     start: float
     values: list[float] = field(default_factory=list)
     returned: list[float] = field(default_factory=list)
     stopped: bool = False
+    cut: bool = False
     seconds: float = 0.0
 
     def reached(self, target: float) -> float | None:
@@ -93,12 +97,13 @@ def repetition(condition: Condition, ground: Surface, seed: int, complete: bool,
         assert method.returned is not None
         trace.returned.append(ground.value(method.returned))
         if not complete and trace.values[-1] >= tightest:
+            trace.cut = True
             break
         began = time.perf_counter()
     return trace
 
 
-def row(condition: Condition, ground: Surface, seed: int, trace: Trace, complete: bool, key: str) -> dict[str, Any]:
+def row(condition: Condition, ground: Surface, seed: int, trace: Trace, key: str) -> dict[str, Any]:
     """A repetition as the file has it."""
     runs = {f"runs_{percent:g}": trace.reached(ground.target(percent)) for percent in TARGETS}
     returned = {f"returned_{count}": trace.after(count) for count in AFTER}
@@ -111,7 +116,7 @@ def row(condition: Condition, ground: Surface, seed: int, trace: Trace, complete
         **{name: "" if value is None else f"{round(value, 3):g}" for name, value in runs.items()},
         **{name: "" if value is None else f"{value:.2f}" for name, value in returned.items()},
         "runs": len(trace.values),
-        "complete": int(complete),
+        "complete": int(not trace.cut),
         "overhead_ms": f"{1000 * trace.seconds / max(len(trace.values), 1):.2g}",
     }
 
@@ -201,9 +206,7 @@ def _made(job: Job, ground: Surface, condition: Condition, key: str, seeds: Sequ
     """Make and write a slice; a line about it."""
     began = time.perf_counter()
     whole = job.whole(condition)
-    found = [
-        row(condition, ground, seed, repetition(condition, ground, seed, whole, probes), whole, key) for seed in seeds
-    ]
+    found = [row(condition, ground, seed, repetition(condition, ground, seed, whole, probes), key) for seed in seeds]
     keep(job.path, condition, key, found)
     spent = time.perf_counter() - began
     return f"{' '.join((condition.lattice, condition.method, condition.box, condition.start))}: {len(found)} in {spent:.2f} s"
