@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 NONE = "-"
 PLUS = "+start"
 VERSION = 2  # of the way methods are run; rows of another one are made anew
-AUTOMATIC = 1  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes
+AUTOMATIC = 2  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes
 METHODS_VERSION: Mapping[str, int] = {}  # the same for single methods, where one changed alone
 
 Box = Mapping[str, tuple[float, float]]  # by the names of the lattice's axes

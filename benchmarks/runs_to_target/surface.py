@@ -44,6 +44,7 @@ class Sample:
     loss: float | None
     train_loss: float | None
     diverged: bool
+    relaxation: float | None = None  # T·λα/(1−ρ)
 
 
 @dataclass(frozen=True)
@@ -104,17 +105,25 @@ class Surface:
         own, drawn = generator.standard_normal(2).tolist()
         accuracy, loss, train_loss, diverged = self._at(hyperparameters)
         if diverged:
-            return Sample(CHANCE, None, None, True)
+            return Sample(CHANCE, None, None, True, self.relaxation(hyperparameters))
         noise = self.cells.spread.draw(self.cells.level - accuracy, own, drawn if luck is None else luck)
         whole = 100.0 / self.task["validation_images"]
         noisy = min(max(round((accuracy + noise[0]) / whole) * whole, 0.0), 100.0)
-        return Sample(noisy, math.exp(loss + noise[1]), math.exp(train_loss + noise[2]), False)
+        losses = (math.exp(loss + noise[1]), math.exp(train_loss + noise[2]))
+        return Sample(noisy, *losses, False, self.relaxation(hyperparameters))
+
+    def relaxation(self, hyperparameters: Mapping[str, float]) -> float:
+        """How often the weights forget where they were in a run: T·λα/(1−ρ), with AdamW T·λα."""
+        steps = self.epochs * (self.task["train_images"] // self.task["batch_size"])
+        averaging = 1.0 - hyperparameters.get("momentum", 0.0)
+        return steps * hyperparameters["learning_rate"] * hyperparameters["weight_decay"] / averaging
 
     def outcome(self, sample: Sample) -> Outcome:
         """What flatdirs' searches are told of a run, as flatdirs.objective has it."""
         if sample.diverged:
-            return Outcome("diverged", sample.accuracy, None, True)
-        return Outcome("finished", sample.accuracy, sample.loss, sample.accuracy <= self.chance_ceiling)
+            return Outcome("diverged", sample.accuracy, None, True, sample.relaxation)
+        guessing = sample.accuracy <= self.chance_ceiling
+        return Outcome("finished", sample.accuracy, sample.loss, guessing, sample.relaxation)
 
     @cached_property
     def chance_ceiling(self) -> float:
