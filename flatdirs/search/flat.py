@@ -23,12 +23,13 @@ import numpy as np
 
 from flatdirs.chart import Lattice, Point, describe_chart
 from flatdirs.search.geometry import Geometry
-from flatdirs.search.model import Model, Run
+from flatdirs.search.model import RELAXED, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules, guessing
 from flatdirs.search.question import Descent, Question, Verdict
 
 MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
 STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
+FAR = 3 * MOVE  # steps off the usual T·λα/(1−ρ), from which on it decides the first stride
 UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -104,12 +105,11 @@ def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, st
     if failed:
         step, why = steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
     elif len(line) == 1:
-        step = LONG_STRIDE if guessing(top.outcome, rules) else STRIDE
-        why = "which way is better?"
+        step, why = _first_stride(lattice, top, rules)
     elif unmoved and line[-1].score > -math.inf:
         step, why = steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
     elif best == len(line) - 1:
-        step, why = steps[-1] + _stride(STRIDE, _widened(line, up)), "the last stride was better"
+        step, why = steps[-1] + _stride(STRIDE, _widened(line, up) if steps[-1] > 0 else 0), "the last stride was better"
     elif best == 0:
         step, why = steps[0] - _stride(STRIDE, min(down, LONG_STRIDE)), "the best is at this end so far"
     else:
@@ -118,6 +118,18 @@ def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, st
     if lattice.wall(point) is not None:
         return None
     return step, f"along {name}: {why}"
+
+
+def _first_stride(lattice: Lattice, start: Told, rules: Rules) -> tuple[int, str]:
+    """Away from the start: as far as T·λα/(1−ρ) says, where it is known and far from usual; else two doublings or four."""
+    relaxation = start.outcome.relaxation
+    if relaxation is not None and relaxation > 0:
+        off = round(math.log2(RELAXED / relaxation) / math.log2(lattice.chart.step))
+        if abs(off) >= FAR:
+            low = "too little" if off > 0 else "too much"
+            stride = _stride(STRIDE, abs(off))
+            return (stride if off > 0 else -stride), f"T·λα/(1−ρ) = {relaxation:.2g} is likely {low}"
+    return (LONG_STRIDE if guessing(start.outcome, rules) else STRIDE), "which way is better?"
 
 
 def _stride(least: int, wanted: int) -> int:
