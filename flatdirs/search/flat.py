@@ -29,6 +29,7 @@ from flatdirs.search.question import Descent, Question, Verdict
 
 MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
 STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
+FAR = 40  # steps above the start, twenty doublings, at which the line turns round if nothing has begun to change
 UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -98,7 +99,8 @@ def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, st
     failed = top.score == -math.inf
     if len(told) > rules.plateau_limit:
         return None
-    unmoved = len(line) > 1 and (_same_losses(line) or guessing(top.outcome, rules))
+    same = _same_losses(line) or len({one.score for one in line}) == 1
+    unmoved = len(line) > 1 and line[-1].score > -math.inf and (same or guessing(top.outcome, rules))
     up = steps[-1] - steps[-2] if len(line) > 1 else 0
     down = steps[1] - steps[0] if len(line) > 1 else 0
     if failed:
@@ -106,8 +108,10 @@ def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, st
     elif len(line) == 1:
         step = LONG_STRIDE if guessing(top.outcome, rules) else STRIDE
         why = "which way is better?"
-    elif unmoved and line[-1].score > -math.inf:
+    elif unmoved and steps[-1] < FAR:
         step, why = steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
+    elif unmoved:
+        step, why = steps[0] - _stride(STRIDE, 2 * down), "nothing changes upwards"
     elif best == len(line) - 1:
         step, why = steps[-1] + _stride(STRIDE, _widened(line, up)), "the last stride was better"
     elif best == 0:
