@@ -298,7 +298,7 @@ def describe_chart(chart: Chart) -> dict[str, Any]:
         "name": chart.name,
         "fixed": sorted(chart.fixed),
         "step": chart.step,
-        "parts": chart.parts,
+        **({"parts": chart.parts} if chart.parts != 1 else {}),
         "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
         "hyperparameters": list(chart.hyperparameters),
         "one_minus": sorted(chart.one_minus),

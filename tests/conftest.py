@@ -62,8 +62,9 @@ def module_of(folder: Path) -> str:
 
 
 def own_function(folder: Path) -> list[str]:
-    """The overrides that tune the hill of `workplace` from the source's start."""
-    return ["task=callable", f"task.function={module_of(folder)}:train", "start=source", "confirm=0", "live=false"]
+    """The overrides that tune the hill of `workplace` by the source's search, from the source's start."""
+    function = f"task.function={module_of(folder)}:train"
+    return ["task=callable", function, "search=myrtle", "start=source", "confirm=0", "live=false"]
 
 
 @pytest.fixture

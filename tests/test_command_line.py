@@ -200,7 +200,7 @@ def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Pat
     from flatdirs.storages import open_storage
     from flatdirs.study import read_study
 
-    study, identity = read_study(open_storage(storage, workplace / "studies/digits-myrtle"), "digits-myrtle")
+    study, identity = read_study(open_storage(storage, workplace / "studies/digits-flatdirs"), "digits-flatdirs")
     attributes = study.trials[0].user_attrs
     assert identity["task"]["epochs"] == 2
     assert attributes["setting"]["hyperparameters"] == {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
@@ -222,7 +222,7 @@ def test_train_prints_its_curve_and_saves(workplace: Path, command: Command) -> 
 def test_best_yaml_trains_to_the_same_accuracy(command: Command) -> None:
     command("tune", "budget=3", "task.epochs=3", "confirm=0", "live=false", "threads=1")
     found = re.search(r"best: run \d of 3, ([\d.]+)%", command("status").out)
-    ended = command("train", "--config-file", "studies/digits-myrtle/best.yaml", "threads=1")
+    ended = command("train", "--config-file", "studies/digits-flatdirs/best.yaml", "threads=1")
     assert found
     assert f"accuracy {found.group(1)}%" in ended.out
 
@@ -420,14 +420,14 @@ def test_tune_on_cifar10(workplace: Path, command: Command) -> None:
     sizes = ["task.train_images=800", "task.validation_images=400", "task.test_images=200", "task.epochs=1"]
     ended = command("tune", "task=cifar10_small", f"data.path={path}", *sizes, "budget=2", "confirm=1", "live=false")
     assert ended.code == 0
-    assert "study cifar10_small-myrtle" in ended.out
+    assert "study cifar10_small-flatdirs" in ended.out
     assert "confirmed on test images, 1 seed: winner" in ended.out
 
 
 def test_the_batch_size_is_a_coordinate_between_walls(workplace: Path, command: Command) -> None:
     ended = command(
         "tune",
-        *("chart=sgd_batch", "start=typical", "start.batch_size=150", "fixed=[momentum,weight_decay]"),
+        *("search=myrtle", "chart=sgd_batch", "start=typical", "start.batch_size=150", "fixed=[momentum,weight_decay]"),
         *("task.epochs=1", "budget=30", "confirm=0", "live=false"),
     )
     assert ended.code == 0
@@ -444,7 +444,7 @@ def test_the_line_to_type_and_the_file_reproduce_the_winner(workplace: Path, com
     ended = command("tune", *settings, "budget=3", "confirm=0", "live=false")
     found = re.search(r"best: run \d of 3, ([\d.]+)%", ended.out)
     assert found
-    again = command("train", "--config-file", "studies/mine-myrtle/best.yaml")
+    again = command("train", "--config-file", "studies/mine-flatdirs/best.yaml")
     assert f"accuracy {found.group(1)}%" in again.out
     settings.remove("task.name=mine")
     ended = command("tune", *settings, "budget=3", "confirm=0", "live=false")

@@ -293,5 +293,5 @@ def test_rules_that_cannot_be_followed_name_the_key(rules: dict[str, object], ke
 
 
 def test_an_unknown_search_is_refused() -> None:
-    with pytest.raises(ConfigError, match="search=mirtle is unknown here; choose one of myrtle, raw"):
+    with pytest.raises(ConfigError, match="search=mirtle is unknown here; choose one of flatdirs, myrtle, raw"):
         chart_of("mirtle", named_chart("sgd"))

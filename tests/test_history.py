@@ -83,7 +83,7 @@ def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answer
 
 def test_a_failure_told_by_another_sampler_counts_once_its_process_went_on() -> None:
     """Told through a study with a foreign sampler, so that nobody noted what the failure meant; this process lives."""
-    study = optuna.create_study(direction="maximize", sampler=workers.FlatDirectionsSampler(seed=0))
+    study = optuna.create_study(direction="maximize", sampler=workers.source_sampler())
     for value in (1.0, math.nan):
         trial = study.ask()
         workers.suggest(trial)

@@ -41,7 +41,7 @@ def test_the_winner_of_a_recipe_trains_again_from_file_and_line(recipe: str, wor
     line = re.search(r"or: python -m flatdirs.train (.*)", ended.out)
     assert found
     assert line
-    for arguments in (["--config-file", "studies/digits-myrtle/best.yaml"], shlex.split(line.group(1))):
+    for arguments in (["--config-file", "studies/digits-flatdirs/best.yaml"], shlex.split(line.group(1))):
         again = command("train", *arguments)
         assert f"accuracy {found.group(1)}%" in again.out, arguments
 
@@ -62,7 +62,7 @@ def _identity(folder: Path, study: str) -> dict[str, dict[str, object]]:
 
 
 def test_adamw_is_tuned_along_rate_times_decay(workplace: Path, command: Command) -> None:
-    ended = command("tune", *SHORT, "chart=adamw", "optimizer=adamw", "budget=30", "task.epochs=1")
+    ended = command("tune", *SHORT, "search=myrtle", "chart=adamw", "optimizer=adamw", "budget=30", "task.epochs=1")
     assert ended.code == 0
     assert "the search is over" in ended.out
     study, identity = read_study(open_storage("journal", workplace / "studies/digits-myrtle"), "digits-myrtle")
@@ -83,7 +83,7 @@ def test_adamw_is_tuned_along_rate_times_decay(workplace: Path, command: Command
 
 def test_the_batch_size_is_tuned_along_rate_over_batch(workplace: Path, command: Command) -> None:
     ended = command(
-        *("tune", *TINY, "chart=sgd_batch", "start=typical", "start.batch_size=40"),
+        *("tune", *TINY, "search=myrtle", "chart=sgd_batch", "start=typical", "start.batch_size=40"),
         *("fixed=[momentum,weight_decay]", "task.epochs=1", "budget=30"),
     )
     assert ended.code == 0

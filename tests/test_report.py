@@ -26,7 +26,7 @@ def settings(folder: Path, **changes: object) -> dict[str, object]:
 
     from flatdirs.paths import conf_folder
 
-    overrides = ["task=callable", f"task.function={module_of(folder)}:train", "start=source"]
+    overrides = ["task=callable", f"task.function={module_of(folder)}:train", "search=myrtle", "start=source"]
     with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
         config = compose("tune", overrides + [f"{key}={value}" for key, value in changes.items()])
     plain = OmegaConf.to_container(config, resolve=True)

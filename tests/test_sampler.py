@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from flatdirs import ChartError, FlatDirectionsSampler, Rules, claims
 from tests.test_descent import SOURCE, START, bowl, search_on
+from tests.workers import source_sampler, suggest
 
 PATH = search_on(bowl)  # what the descent asks for on this surface
 
@@ -33,9 +34,12 @@ class Contract:
     """Optuna's own test cases draw parameters called x, y …; here they are the chart's, in odd ranges."""
 
     @pytest.fixture(params=["foreign", "chart"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        names = {"learning_rate": "x", "momentum": "y", "weight_decay": "z"} if request.param == "chart" else {}
-        return lambda: FlatDirectionsSampler(seed=0, names=names)
+    def names(self, request: pytest.FixtureRequest) -> dict[str, str]:
+        return {"learning_rate": "x", "momentum": "y", "weight_decay": "z"} if request.param == "chart" else {}
+
+    @pytest.fixture(params=["flatdirs", "myrtle"])
+    def sampler(self, request: pytest.FixtureRequest, names: dict[str, str]) -> Callable[[], BaseSampler]:
+        return lambda: FlatDirectionsSampler(seed=0, search=request.param, names=names)
 
 
 class TestBasicContract(Contract, BasicSamplerTestCase):
@@ -50,22 +54,13 @@ class TestSingleOnlyContract(Contract, SingleOnlySamplerTestCase):
     pass
 
 
-def suggest(trial: optuna.Trial) -> dict[str, float]:
-    """What an objective that knows nothing of flatdirs asks for."""
-    return {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True),
-        "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
-    }
-
-
 def objective(trial: optuna.Trial) -> float:
     return bowl(suggest(trial)).score
 
 
 def new_study(direction: str = "maximize", **arguments: Any) -> optuna.Study:
     pruner = arguments.pop("pruner", None)
-    return optuna.create_study(direction=direction, sampler=FlatDirectionsSampler(seed=0, **arguments), pruner=pruner)
+    return optuna.create_study(direction=direction, sampler=source_sampler(**arguments), pruner=pruner)
 
 
 def asked(study: optuna.Study) -> list[dict[str, float]]:
@@ -136,7 +131,7 @@ class TestPlainObjective:
     def test_a_sampler_made_anew_for_each_trial_walks_the_same_path(self) -> None:
         study = new_study()
         for number in range(26):
-            study.sampler = FlatDirectionsSampler(seed=number)
+            study.sampler = source_sampler(seed=number)
             study.optimize(objective, n_trials=1)
         assert asked(study) == expected()
 
@@ -149,7 +144,7 @@ class TestPlainObjective:
 
     def test_one_sampler_serves_one_study_after_another(self) -> None:
         """Memory of a study that is gone, at whose address another now lies, must not speak."""
-        sampler = FlatDirectionsSampler(seed=0)
+        sampler = source_sampler()
         for sign in (1, -1) * 5:
             study = optuna.create_study(direction="maximize", sampler=sampler)
             study.optimize(lambda trial, sign=sign: sign * objective(trial), n_trials=4)  # type: ignore[misc]
@@ -159,7 +154,7 @@ class TestPlainObjective:
 
     def test_a_study_deleted_and_made_again_starts_again(self) -> None:
         storage = optuna.storages.RDBStorage("sqlite:///:memory:")
-        sampler = FlatDirectionsSampler(seed=0)
+        sampler = source_sampler()
         for _ in range(2):
             study = optuna.create_study(study_name="again", storage=storage, sampler=sampler, direction="maximize")
             study.optimize(objective, n_trials=5)
@@ -247,7 +242,7 @@ class TestSpaces:
 
         runs = []
         for seed in (3, 3, 4):
-            study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=seed))
+            study = optuna.create_study(direction="maximize", sampler=source_sampler(seed=seed))
             study.optimize(more, n_trials=26)
             runs.append(asked(study))
         assert runs[0] == runs[1]
@@ -550,20 +545,20 @@ def test_several_objectives_are_refused() -> None:
 
 def test_a_storage_of_copies_gives_the_same_path() -> None:
     """A relational storage returns new objects at each reading, and a cached one in front of it old ones."""
-    study = optuna.create_study(
-        storage="sqlite:///:memory:", direction="maximize", sampler=FlatDirectionsSampler(seed=0)
-    )
+    study = optuna.create_study(storage="sqlite:///:memory:", direction="maximize", sampler=source_sampler())
     study.optimize(objective, n_trials=26)
     assert asked(study) == expected()
 
 
-def test_adamw_has_its_own_coordinates() -> None:
+@pytest.mark.parametrize("search", ["flatdirs", "myrtle"])
+def test_adamw_has_its_own_coordinates(search: str) -> None:
     def adamw(trial: optuna.Trial) -> float:
         rate = trial.suggest_float("learning_rate", 1e-9, 1.0, log=True)
         decay = trial.suggest_float("weight_decay", 1e-9, 10.0, log=True)
         beta = trial.suggest_float("beta1", 0.0, 0.999)
         return -((math.log2(rate * decay) + 12) ** 2) - math.log2(decay / 0.1) ** 2 - math.log2((1 - beta) / 0.05) ** 2
 
-    study = new_study(chart="adamw")
+    sampler = FlatDirectionsSampler(seed=0, chart="adamw", search=search)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(adamw, n_trials=40)
     assert study.best_value > -1.0

@@ -11,7 +11,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from flatdirs import FlatDirectionsSampler
 from tests import workers
 from tests.test_descent import SOURCE, bowl, search_on
 
@@ -59,7 +58,7 @@ class TestThreads:
                 running.remove(point)
             return bowl(values).score
 
-        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        study = optuna.create_study(direction="maximize", sampler=workers.source_sampler())
         study.optimize(objective, n_trials=60, n_jobs=4)
         assert twice == []
         assert len(set(walked(study))) == len(walked(study))
@@ -71,7 +70,7 @@ class TestThreads:
 
     def test_four_threads_need_less_time_than_one(self) -> None:
         """The line that goes on is run ahead: the winner, run 21 of one worker, comes within 12 rounds of four."""
-        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        study = optuna.create_study(direction="maximize", sampler=workers.source_sampler())
         rounds = 0
         while rounds < 30 and (rounds == 0 or study.best_params != SOURCE[-1][1]):
             rounds += 1
@@ -82,7 +81,7 @@ class TestThreads:
 
     def test_waiting_for_ranges_that_nobody_shows_ends(self) -> None:
         """A batch asked for by one thread, none of it suggested yet, is not waited for at all."""
-        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        study = optuna.create_study(direction="maximize", sampler=workers.source_sampler())
         began = time.monotonic()
         trials = [study.ask() for _ in range(6)]
         assert time.monotonic() - began < 0.5

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flatdirs.starting import AUTO_MOMENTUM, PEAK_RATIO, TIMESCALE, automatic_start
+from flatdirs.starting import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start
 from flatdirs.storages import open_storage
 from flatdirs.study import PROBES, read_study
 from flatdirs.trials import IDENTITY
@@ -24,12 +24,12 @@ STEPS = 36  # of a run: 2 epochs of 300 images, 16 at a time
 ADAMW = ("chart=adamw", "optimizer=adamw")
 
 
-def identity(study: str = "digits-myrtle") -> dict[str, Any]:
+def identity(study: str = "digits-flatdirs") -> dict[str, Any]:
     """What a study under ./studies was made with."""
     return read_study(open_storage("journal", Path("studies") / study), study)[1]
 
 
-def start_of(study: str = "digits-myrtle") -> dict[str, float]:
+def start_of(study: str = "digits-flatdirs") -> dict[str, float]:
     """Where it began."""
     return dict(identity(study)["start"])
 
@@ -53,6 +53,7 @@ def test_the_rule_has_two_digits_and_the_schedules_ratio() -> None:
     adamw = automatic_start(0.002, 2000, "beta1")
     assert adamw["beta1"] == AUTO_MOMENTUM
     assert 2000 * adamw["learning_rate"] * adamw["weight_decay"] == pytest.approx(TIMESCALE, rel=0.05)
+    assert automatic_start(0.0534, 20, "momentum")["weight_decay"] == MOST_DECAY["momentum"], "a run of a few steps"
 
 
 @pytest.mark.slow
@@ -98,8 +99,8 @@ def test_what_the_user_gives_stays(given: dict[str, float], probed: bool, workpl
     assert given.items() <= start.items()
     assert start["momentum"] == given.get("momentum", AUTO_MOMENTUM)
     if "weight_decay" not in given:
-        product = STEPS * start["learning_rate"] * start["weight_decay"] / (1 - start["momentum"])
-        assert product == pytest.approx(TIMESCALE, rel=0.06)
+        ruled = TIMESCALE * (1 - start["momentum"]) / (STEPS * start["learning_rate"])
+        assert start["weight_decay"] == pytest.approx(min(MOST_DECAY["momentum"], ruled), rel=0.06)
 
 
 @pytest.mark.slow
@@ -186,7 +187,7 @@ def test_a_study_with_numbers_is_not_begun_again(workplace: Path, command: Comma
     assert command("tune", *QUICK, "budget=1", "start=source").code == 0
     ended = command("tune", *QUICK, "budget=2")
     assert ended.code == 2
-    assert "study digits-myrtle was made with start.learning_rate=0.001, not auto" in ended.err
+    assert "study digits-flatdirs was made with start.learning_rate=0.001, not auto" in ended.err
     assert probes(ended.out) == 0
 
 
@@ -194,7 +195,7 @@ def test_a_study_with_numbers_is_not_begun_again(workplace: Path, command: Comma
 def test_the_probes_are_kept_before_the_study_says_how_it_began(workplace: Path, command: Command) -> None:
     """Another worker that finds a start but no probes would take it for a number's."""
     assert command("tune", *QUICK, "budget=1").code == 0
-    lines = [json.loads(line) for line in Path("studies/digits-myrtle/journal.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in Path("studies/digits-flatdirs/journal.log").read_text().splitlines()]
     written = [key for line in lines for key in line.get("user_attr", {})]
     assert written.index(PROBES) < written.index(IDENTITY)
 
@@ -224,7 +225,7 @@ def test_two_at_once_agree(workplace: Path) -> None:
     for process in both:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-    study = read_study(open_storage("journal", workplace / "studies/digits-myrtle"), "digits-myrtle")[0]
+    study = read_study(open_storage("journal", workplace / "studies/digits-flatdirs"), "digits-flatdirs")[0]
     points = [str(trial.user_attrs["setting"]["hyperparameters"]) for trial in study.trials]
     assert len(points) == len(set(points))
     assert 4 <= len(points) <= 5
@@ -241,5 +242,5 @@ def test_helpers_probe_nothing_and_the_winner_is_a_start(workplace: Path, comman
     again = command("tune", *shlex.split(line.group(1)), *QUICK, "budget=1")
     assert again.code == 0
     assert "start=auto" not in again.out
-    best = yaml.safe_load(Path("studies/digits-myrtle/best.yaml").read_text(encoding="utf-8"))
+    best = yaml.safe_load(Path("studies/digits-flatdirs/best.yaml").read_text(encoding="utf-8"))
     assert start_of("another") == {key: best[key] for key in ("learning_rate", "momentum", "weight_decay")}

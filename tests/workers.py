@@ -8,24 +8,32 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import optuna
 
 from flatdirs import FlatDirectionsSampler
 from flatdirs.storages import open_storage
-from tests.test_descent import bowl
+from tests.test_descent import START, bowl
 
 NAME = "shared"
 CONTEXT = multiprocessing.get_context("forkserver")  # clean processes, without importing everything anew for each
 CONTEXT.set_forkserver_preload(["tests.workers"])
 
 
+def source_sampler(start: Mapping[str, float] | None = None, **arguments: Any) -> FlatDirectionsSampler:
+    """The source's search from the source's start, unless told otherwise."""
+    settings = {"seed": 0, "search": "myrtle", **arguments}
+    return FlatDirectionsSampler(start={**START, **(start or {})}, **settings)
+
+
 def open_shared(folder: Path, kind: str = "journal") -> optuna.Study:
     """The study in a folder, with a new sampler."""
     storage = open_storage(kind, folder)
-    sampler = FlatDirectionsSampler(seed=0)
+    sampler = source_sampler()
     return optuna.create_study(
         study_name=NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
     )

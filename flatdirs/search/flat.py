@@ -1,7 +1,7 @@
 """flatdirs' own search: a line along the steep axis, then wherever a model of all runs expects the largest gain.
 
-1. The line. Along the chart's first axis the result has one peak. Stride over it, the wider the less has been learnt
-   (nothing better than guessing, a loss that does not move), until the best run has a worse one on each side.
+1. The line (line.py). Along the chart's first axis the result has one peak: stride over it until the best run has a
+   worse one on each side.
 2. The model (model.py). Every further run goes where the expected gain is largest, in steps of half a move (√2),
    along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
    has something to learn. An axis whose two doublings change nothing beyond one run's noise is left alone.
@@ -23,14 +23,11 @@ import numpy as np
 
 from flatdirs.chart import Lattice, Point, describe_chart
 from flatdirs.search.geometry import Geometry
-from flatdirs.search.model import RELAXED, Model, Run
-from flatdirs.search.outcome import Judgement, Outcome, Rules, guessing
-from flatdirs.search.question import Descent, Question, Verdict
+from flatdirs.search.line import MOVE, next_on_line
+from flatdirs.search.model import Model, Run
+from flatdirs.search.outcome import Judgement, Outcome, Rules
+from flatdirs.search.question import Descent, Question, Told, Verdict
 
-MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
-STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
-FAR = 3 * MOVE  # steps off the usual T·λα/(1−ρ), from which on it decides the first stride
-UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
 CENTRES = 2  # points that the model looks around
@@ -39,15 +36,6 @@ SURE = 1.64  # standard deviations of a 90 % interval
 MEMORY = 20_000  # proposals remembered, so that replaying a search costs next to nothing
 
 _remembered: OrderedDict[bytes, Proposal] = OrderedDict()
-
-
-@dataclass(frozen=True)
-class Told:
-    """One answered question; `score` is -inf where the run diverged or was pruned."""
-
-    question: Question
-    outcome: Outcome
-    score: float
 
 
 @dataclass(frozen=True)
@@ -82,71 +70,12 @@ def search_flat(lattice: Lattice, rules: Rules) -> Descent:
 def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
     on_line = all(not any(one.question.point[1:]) for one in told)
-    found = _line(geometry.lattice, rules, told) if on_line else None
+    found = next_on_line(geometry.lattice, rules, told) if on_line else None
     if found is not None:
         step, reason = found
         best = max(told, key=lambda one: one.score).question.point
         return Proposal((step, *geometry.lattice.origin[1:]), 0, reason, best)
     return _by_model(geometry, told)
-
-
-def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
-    """The next step along the first axis, and why; None once the best is bracketed, or a wall is in the way."""
-    line = sorted(told, key=lambda one: one.question.point[0])
-    steps = [one.question.point[0] for one in line]
-    best = max(range(len(line)), key=lambda number: line[number].score)
-    top, name = line[best], lattice.chart.axes[0].name
-    failed = top.score == -math.inf
-    if len(told) > rules.plateau_limit:
-        return None
-    unmoved = len(line) > 1 and (_same_losses(line) or guessing(top.outcome, rules))
-    up = steps[-1] - steps[-2] if len(line) > 1 else 0
-    down = steps[1] - steps[0] if len(line) > 1 else 0
-    if failed:
-        step, why = steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
-    elif len(line) == 1:
-        step, why = _first_stride(lattice, top, rules)
-    elif unmoved and line[-1].score > -math.inf:
-        step, why = steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
-    elif best == len(line) - 1:
-        step, why = steps[-1] + _stride(STRIDE, _widened(line, up) if steps[-1] > 0 else 0), "the last stride was better"
-    elif best == 0:
-        step, why = steps[0] - _stride(STRIDE, min(down, LONG_STRIDE)), "the best is at this end so far"
-    else:
-        return None
-    point = (step, *lattice.origin[1:])
-    if lattice.wall(point) is not None:
-        return None
-    return step, f"along {name}: {why}"
-
-
-def _first_stride(lattice: Lattice, start: Told, rules: Rules) -> tuple[int, str]:
-    """Away from the start: as far as T·λα/(1−ρ) says, where it is known and far from usual; else two doublings or four."""
-    relaxation = start.outcome.relaxation
-    if relaxation is not None and relaxation > 0:
-        off = round(math.log2(RELAXED / relaxation) / math.log2(lattice.chart.step))
-        if abs(off) >= FAR:
-            low = "too little" if off > 0 else "too much"
-            stride = _stride(STRIDE, abs(off))
-            return (stride if off > 0 else -stride), f"T·λα/(1−ρ) = {relaxation:.2g} is likely {low}"
-    return (LONG_STRIDE if guessing(start.outcome, rules) else STRIDE), "which way is better?"
-
-
-def _stride(least: int, wanted: int) -> int:
-    return max(least, min(LONGEST_STRIDE, wanted))
-
-
-def _widened(line: Sequence[Told], stride: int) -> int:
-    """The next stride up: wider after two gains in a row, where nobody knows what guessing would give."""
-    gains = len(line) > 2 and line[-3].score < line[-2].score < line[-1].score
-    return 3 * stride // 2 if gains and line[-1].outcome.at_chance is None else stride
-
-
-def _same_losses(line: Sequence[Told]) -> bool:
-    """Whether all runs have a loss, and about the same."""
-    losses = [one.outcome.loss for one in line]
-    known = [loss for loss in losses if loss is not None]
-    return len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
 
 
 def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
