@@ -23,8 +23,8 @@ import numpy as np
 
 from flatdirs.chart import Lattice, Point, describe_chart
 from flatdirs.search.geometry import Geometry
-from flatdirs.search.line import MOVE, next_on_line
-from flatdirs.search.model import Model, Run
+from flatdirs.search.line import FAR, MOVE, next_on_line
+from flatdirs.search.model import RELAXED, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Question, Told, Verdict
 
@@ -69,13 +69,30 @@ def search_flat(lattice: Lattice, rules: Rules) -> Descent:
 
 def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
-    on_line = all(not any(one.question.point[1:]) for one in told)
-    found = next_on_line(geometry.lattice, rules, told) if on_line else None
-    if found is not None:
-        step, reason = found
-        best = max(told, key=lambda one: one.score).question.point
-        return Proposal((step, *geometry.lattice.origin[1:]), 0, reason, best)
+    if not any(any(one.question.point[1:]) for one in told):
+        best = max(told, key=lambda one: one.score)
+        if (found := next_on_line(geometry.lattice, rules, told)) is not None:
+            return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
+        if (point := _usual_decay(geometry, best)) is not None:
+            reason = (
+                f"T·λα/(1−ρ) = {best.outcome.relaxation:.2g} on the line: the usual weight decay, at the same speed"
+            )
+            return Proposal(point, 0, reason, best.question.point)
     return _by_model(geometry, told)
+
+
+def _usual_decay(geometry: Geometry, best: Told) -> Point | None:
+    """The line's best with a weight decay under which the weights relax as often as usual, where theirs is far from it.
+
+    At the same λ/(1−ρ), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
+    """
+    relaxation, point = best.outcome.relaxation, best.question.point
+    if geometry.decay is None or not relaxation or best.score == -math.inf:
+        return None
+    axis, power = geometry.decay
+    off = round(math.log2(RELAXED / relaxation) / geometry.octaves)
+    moved = (point[0] + power * off, *point[1:axis], point[axis] + off, *point[axis + 1 :])
+    return moved if abs(off) >= FAR and geometry.lattice.wall(moved) is None else None
 
 
 def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
@@ -85,10 +102,10 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     tried = {one.question.point for one in told}
     held = [axis for axis in range(1, len(best)) if is_flat(model, geometry, best, axis)]
     centres = _centres(model)
-    coarse = _allowed(geometry, _around(geometry, centres, held), tried)
+    coarse = _allowed(model, _around(geometry, centres, held), tried, best)
     worth = model.worth(np.array(coarse, dtype=float))
     order = np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")[:PROMISING]
-    fine = _allowed(geometry, _refined(geometry, [coarse[number] for number in order], held), tried)
+    fine = _allowed(model, _refined(geometry, [coarse[number] for number in order], held), tried, best)
     worth = model.worth(np.array(fine, dtype=float))
     point = fine[int(np.argmax(np.round(worth / (worth.max() or 1.0), 9)))]
     repeat = sum(one.question.point == point for one in told)
@@ -128,11 +145,12 @@ def _shifted(points: Sequence[Point], sides: Sequence[range]) -> set[Point]:
     return {tuple(n + m for n, m in zip(point, shift, strict=True)) for point in points for shift in shifts}
 
 
-def _allowed(geometry: Geometry, points: set[Point], tried: set[Point]) -> list[Point]:
-    """Those inside the walls, and the tried ones, sorted."""
+def _allowed(model: Model, points: set[Point], tried: set[Point], best: Point) -> list[Point]:
+    """Those inside the walls that do not idle, and the tried ones, sorted."""
     found = sorted(points | tried)
-    inside = geometry.inside(np.array(found, dtype=float))
-    return [point for point, is_inside in zip(found, inside, strict=True) if is_inside or point in tried]
+    places = np.array(found, dtype=float)
+    usable = model.geometry.inside(places) & ~model.idle(places, best)
+    return [point for point, is_usable in zip(found, usable, strict=True) if is_usable or point in tried]
 
 
 def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:

@@ -1,6 +1,6 @@
 """The line at the beginning of flatdirs' own search: strides along the steep axis, until its best run is bracketed.
 
-The less has been learnt, the wider the stride: while nothing is better than guessing, while losses or scores do not move.
+The less has been learnt, the wider the stride: while nothing beats guessing, while losses or scores do not move.
 The first stride is set by what is usual: runs whose weights relax about once or twice (T·λα/(1−ρ), where an outcome
 says so) and a speed λ/(1−ρ) about 1 (AdamW: λ about 0.001); where both are far off to the same side, it goes as far as
 the nearer of them. Moving the first axis of a chart moves the learning rate alone. Ours.
