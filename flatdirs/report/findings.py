@@ -22,8 +22,8 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
         )
     if findings.short is not None and findings.short >= SHORT:
         lines.append(
-            f"λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability {findings.short:.2f}): runs are short beside the time in "
-            f"which weight decay acts"
+            f"λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability {findings.short:.2f}): runs are short beside the time "
+            f"in which weight decay acts"
         )
     return lines
 

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flatdirs.chart import Lattice, Point, describe_chart
-from flatdirs.search.geometry import Geometry
+from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
 from flatdirs.search.model import RELAXED, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
@@ -99,17 +100,19 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     """The point that is worth most, by everything so far."""
     model = model_of(geometry, told)
     best = model.best
-    tried = {one.question.point for one in told}
+    tried = np.array(sorted({one.question.point for one in told}), dtype=float)
     held = [axis for axis in range(1, len(best)) if is_flat(model, geometry, best, axis)]
-    centres = _centres(model)
-    coarse = _allowed(model, _around(geometry, centres, held), tried, best)
-    worth = model.worth(np.array(coarse, dtype=float))
-    order = np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")[:PROMISING]
-    fine = _allowed(model, _refined(geometry, [coarse[number] for number in order], held), tried, best)
-    worth = model.worth(np.array(fine, dtype=float))
-    point = fine[int(np.argmax(np.round(worth / (worth.max() or 1.0), 9)))]
+    coarse = _allowed(model, _around(geometry, _centres(model), held), tried, best)
+    promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
+    fine = _allowed(model, _refined(geometry, promising, held), tried, best)
+    point = tuple(int(step) for step in fine[_ranked(model.worth(fine))[0]])
     repeat = sum(one.question.point == point for one in told)
     return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
+
+
+def _ranked(worth: Array) -> NDArray[np.intp]:
+    """Places by falling worth; what differs in the last digits only, as it may between machines, keeps its order."""
+    return np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")
 
 
 def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
@@ -130,27 +133,29 @@ def _kinds(geometry: Geometry) -> list[str]:
     return ["first", *kinds[1:]]
 
 
-def _around(geometry: Geometry, centres: Sequence[Point], held: Sequence[int]) -> set[Point]:
+def _around(geometry: Geometry, centres: Sequence[Point], held: Sequence[int]) -> Array:
     sides = [range(-REACH[kind], REACH[kind] + 1, GRID[kind]) for kind in _kinds(geometry)]
-    return _shifted(centres, [range(1) if axis in held else side for axis, side in enumerate(sides)])
+    return _shifted(np.array(centres, dtype=float), sides, held)
 
 
-def _refined(geometry: Geometry, points: Sequence[Point], held: Sequence[int]) -> set[Point]:
+def _refined(geometry: Geometry, points: Array, held: Sequence[int]) -> Array:
     sides = [range(-(GRID[kind] // 2), GRID[kind] // 2 + 1) for kind in _kinds(geometry)]
-    return _shifted(points, [range(1) if axis in held else side for axis, side in enumerate(sides)])
+    return _shifted(points, sides, held)
 
 
-def _shifted(points: Sequence[Point], sides: Sequence[range]) -> set[Point]:
-    shifts = list(itertools.product(*sides))
-    return {tuple(n + m for n, m in zip(point, shift, strict=True)) for point in points for shift in shifts}
+def _shifted(points: Array, sides: Sequence[range], held: Sequence[int]) -> Array:
+    """Every point (n, axes) moved by every combination of shifts, those along held axes left out: (m, axes)."""
+    free = [range(1) if axis in held else side for axis, side in enumerate(sides)]
+    shifts = np.array(list(itertools.product(*free)), dtype=float)
+    moved: Array = (points[:, None] + shifts[None]).reshape(-1, points.shape[1])
+    return moved
 
 
-def _allowed(model: Model, points: set[Point], tried: set[Point], best: Point) -> list[Point]:
-    """Those inside the walls that do not idle, and the tried ones, sorted."""
-    found = sorted(points | tried)
-    places = np.array(found, dtype=float)
-    usable = model.geometry.inside(places) & ~model.idle(places, best)
-    return [point for point, is_usable in zip(found, usable, strict=True) if is_usable or point in tried]
+def _allowed(model: Model, points: Array, tried: Array, best: Point) -> Array:
+    """Those inside the walls that do not idle, and the tried ones, each once, in order."""
+    usable = model.geometry.inside(points) & ~model.idle(points, best)
+    found: Array = np.unique(np.concatenate([points[usable], tried]), axis=0)
+    return found
 
 
 def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:

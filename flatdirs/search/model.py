@@ -31,7 +31,7 @@ from flatdirs.chart import Point
 from flatdirs.search.geometry import Array, Geometry
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
-NOISE = (0.15, 0.4)  # of one run, in parts of the process's own standard deviation
+NOISE = (0.25, 0.5)  # of one run, in parts of the process's own standard deviation
 STRETCH = (1.0, 2.0)
 DECAY = (1.0, 0.5, 0.0)  # the power of the weight decay in the steep coordinate
 BELOW = 3.0  # prior mean, in warped units below the best run
@@ -248,7 +248,7 @@ def _most_telling(values: Array) -> list[int]:
 
 def _matern(places: Array, others: Array) -> Array:
     """Matérn 5/2 between points (n, axes) and (m, axes) in units of their lengths: (n, m)."""
-    squares = ((places[:, None] - others[None]) ** 2).sum(axis=-1)
-    distance = np.sqrt(5.0 * squares + 1e-12)
+    squares = (places**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * places @ others.T
+    distance = np.sqrt(5.0 * np.maximum(squares, 0.0) + 1e-12)
     found: Array = (1.0 + distance + distance**2 / 3.0) * np.exp(-distance)
     return found
