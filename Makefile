@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+RIVALS := $(VENV)/.rivals
 
-.PHONY: tune test test-quick check format verify-results bench-latency bench-throughput bench-94 clean
+.PHONY: tune test test-quick check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -28,6 +29,15 @@ format: $(STAMP)  ## let ruff put things in order
 verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; fail where one, or a number in README.md, differs
 	$(RUN) -m benchmarks.verify
 
+bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow ones against the others; about ten minutes on two cores
+	$(RUN) -m benchmarks.runs_to_target workers=2 $(BENCH)
+
+bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; about an hour, goes on where it stopped
+	$(RUN) -m benchmarks.runs_to_target workers=2 full=true $(BENCH)
+
+bench-real: $(RIVALS)  ## the same by training itself, no table: digits (REAL="lattice=cifar10_small data.path=cifar10.npz" for that)
+	$(RUN) -m benchmarks.runs_to_target.real $(REAL)
+
 bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
 	$(RUN) -m benchmarks.latency
 
@@ -43,6 +53,10 @@ $(STAMP): pyproject.toml
 	  echo "flatdirs needs python3-venv to make $(VENV): sudo apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(RIVALS): $(STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check flaml==2.7.0
 	@touch $@
 
 clean:  ## remove the environment and everything that was built; studies stay

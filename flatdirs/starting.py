@@ -36,7 +36,7 @@ STEP_SAMPLING, AUTO = "step_sampling", "auto"
 PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
 
 AUTO_MOMENTUM = 0.9  # ρ or β₁ of an automatic start
-TIMESCALE = 1.5  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα); benchmarks/runs_to_target says how much it matters
+TIMESCALE = 1.0  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα); benchmarks/runs_to_target says how much it matters
 PROBED_DECAY = 5e-4  # weight decay of the probes, where none is given
 MOST_DECAY = {"momentum": 0.02, "beta1": 1.0}  # the timescale rule asks for more in runs of a few steps
 TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer's momentum

@@ -24,6 +24,8 @@ from flatdirs.objective import Measurement
 from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
 from flatdirs.search import VERSION, Key, Outcome, Rules, make
+from flatdirs.search.findings import Findings, find
+from flatdirs.search.question import Told
 from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
 
 CONFIRMATION = "flatdirs:confirmation:"
@@ -47,6 +49,16 @@ class Study(Trials):
             if key is not None:
                 answers.setdefault(key, outcome)
         return trace(make(self.plan.name, self.plan.lattice, self.plan.rules), answers)
+
+    def findings(self) -> Findings | None:
+        """What the search by model has learnt so far; None for other searches and before it has a few runs."""
+        trace = self.trace() if self.plan.name == "flatdirs" else None
+        if trace is None:
+            return None
+        rules = self.plan.rules
+        steps = [step for step in trace.steps if not step.recalled]
+        told = [Told(step.question, step.outcome, rules.score(step.outcome)) for step in steps]
+        return find(self.plan.lattice, told)
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Outcome]]:
         """The runs that count with their numbers, from 1, the start.

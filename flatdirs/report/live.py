@@ -14,6 +14,7 @@ from rich.text import Text
 
 from flatdirs.chart import symbol
 from flatdirs.report.console import Output
+from flatdirs.report.findings import finding_lines
 from flatdirs.report.rows import axis_lines, rows, winner
 from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
 from flatdirs.report.winner import next_commands, train_overrides
@@ -145,6 +146,9 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     run = f"run {best.run} of {len(study.runs())}"
     found = f"best: {run}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"
     console.print(escape(found), soft_wrap=True)
+    if (findings := study.findings()) is not None:
+        for line in finding_lines(findings, unit, 1 if study.maximize else -1):
+            console.print(escape(line), soft_wrap=True)
 
 
 def print_result(console: Console, config: TuneConfig, result: Result) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from flatdirs.chart import Chart, Lattice
 from flatdirs.errors import ConfigError
 from flatdirs.search.descent import VERSION, descend
-from flatdirs.search.flat import MOVE, search_flat
+from flatdirs.search.flat import search_flat
+from flatdirs.search.line import MOVE
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Key, Question, Verdict
 

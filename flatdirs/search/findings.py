@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatdirs.chart import Lattice
-from flatdirs.search.flat import MOVE, SURE, Told, model_of
+from flatdirs.search.flat import SURE, model_of
 from flatdirs.search.geometry import Geometry
+from flatdirs.search.line import MOVE
 from flatdirs.search.model import Model
+from flatdirs.search.question import Told
 
 FEWEST = 6  # runs before anything is said
 SHORT = 0.5  # probability from which on weight decay is said to have no part in the steep coordinate

@@ -1,7 +1,7 @@
 """flatdirs' own search: a line along the steep axis, then wherever a model of all runs expects the largest gain.
 
-1. The line. Along the chart's first axis the result has one peak. Stride over it, the wider the less has been learnt
-   (nothing better than guessing, a loss that does not move), until the best run has a worse one on each side.
+1. The line (line.py). Along the chart's first axis the result has one peak: stride over it until the best run has a
+   worse one on each side.
 2. The model (model.py). Every further run goes where the expected gain is largest, in steps of half a move (√2),
    along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
    has something to learn. An axis whose two doublings change nothing beyond one run's noise is left alone.
@@ -23,14 +23,11 @@ import numpy as np
 
 from flatdirs.chart import Lattice, Point, describe_chart
 from flatdirs.search.geometry import Geometry
-from flatdirs.search.model import Model, Run
-from flatdirs.search.outcome import Judgement, Outcome, Rules, guessing
-from flatdirs.search.question import Descent, Question, Verdict
+from flatdirs.search.line import FAR, MOVE, next_on_line
+from flatdirs.search.model import RELAXED, Model, Run
+from flatdirs.search.outcome import Judgement, Outcome, Rules
+from flatdirs.search.question import Descent, Question, Told, Verdict
 
-MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
-STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
-FAR = 40  # steps above the start, twenty doublings, at which the line turns round if nothing has begun to change
-UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
 CENTRES = 2  # points that the model looks around
@@ -39,15 +36,6 @@ SURE = 1.64  # standard deviations of a 90 % interval
 MEMORY = 20_000  # proposals remembered, so that replaying a search costs next to nothing
 
 _remembered: OrderedDict[bytes, Proposal] = OrderedDict()
-
-
-@dataclass(frozen=True)
-class Told:
-    """One answered question; `score` is -inf where the run diverged or was pruned."""
-
-    question: Question
-    outcome: Outcome
-    score: float
 
 
 @dataclass(frozen=True)
@@ -81,64 +69,30 @@ def search_flat(lattice: Lattice, rules: Rules) -> Descent:
 
 def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
-    on_line = all(not any(one.question.point[1:]) for one in told)
-    found = _line(geometry.lattice, rules, told) if on_line else None
-    if found is not None:
-        step, reason = found
-        best = max(told, key=lambda one: one.score).question.point
-        return Proposal((step, *geometry.lattice.origin[1:]), 0, reason, best)
+    if not any(any(one.question.point[1:]) for one in told):
+        best = max(told, key=lambda one: one.score)
+        if (found := next_on_line(geometry.lattice, rules, told)) is not None:
+            return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
+        if (point := _usual_decay(geometry, best)) is not None:
+            reason = (
+                f"T·λα/(1−ρ) = {best.outcome.relaxation:.2g} on the line: the usual weight decay, at the same speed"
+            )
+            return Proposal(point, 0, reason, best.question.point)
     return _by_model(geometry, told)
 
 
-def _line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
-    """The next step along the first axis, and why; None once the best is bracketed, or a wall is in the way."""
-    line = sorted(told, key=lambda one: one.question.point[0])
-    steps = [one.question.point[0] for one in line]
-    best = max(range(len(line)), key=lambda number: line[number].score)
-    top, name = line[best], lattice.chart.axes[0].name
-    failed = top.score == -math.inf
-    if len(told) > rules.plateau_limit:
+def _usual_decay(geometry: Geometry, best: Told) -> Point | None:
+    """The line's best with a weight decay under which the weights relax as often as usual, where theirs is far from it.
+
+    At the same λ/(1−ρ), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
+    """
+    relaxation, point = best.outcome.relaxation, best.question.point
+    if geometry.decay is None or not relaxation or best.score == -math.inf:
         return None
-    same = _same_losses(line) or len({one.score for one in line}) == 1
-    unmoved = len(line) > 1 and line[-1].score > -math.inf and (same or guessing(top.outcome, rules))
-    up = steps[-1] - steps[-2] if len(line) > 1 else 0
-    down = steps[1] - steps[0] if len(line) > 1 else 0
-    if failed:
-        step, why = steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
-    elif len(line) == 1:
-        step = LONG_STRIDE if guessing(top.outcome, rules) else STRIDE
-        why = "which way is better?"
-    elif unmoved and steps[-1] < FAR:
-        step, why = steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
-    elif unmoved:
-        step, why = steps[0] - _stride(STRIDE, 2 * down), "nothing changes upwards"
-    elif best == len(line) - 1:
-        step, why = steps[-1] + _stride(STRIDE, _widened(line, up)), "the last stride was better"
-    elif best == 0:
-        step, why = steps[0] - _stride(STRIDE, min(down, LONG_STRIDE)), "the best is at this end so far"
-    else:
-        return None
-    point = (step, *lattice.origin[1:])
-    if lattice.wall(point) is not None:
-        return None
-    return step, f"along {name}: {why}"
-
-
-def _stride(least: int, wanted: int) -> int:
-    return max(least, min(LONGEST_STRIDE, wanted))
-
-
-def _widened(line: Sequence[Told], stride: int) -> int:
-    """The next stride up: wider after two gains in a row, where nobody knows what guessing would give."""
-    gains = len(line) > 2 and line[-3].score < line[-2].score < line[-1].score
-    return 3 * stride // 2 if gains and line[-1].outcome.at_chance is None else stride
-
-
-def _same_losses(line: Sequence[Told]) -> bool:
-    """Whether all runs have a loss, and about the same."""
-    losses = [one.outcome.loss for one in line]
-    known = [loss for loss in losses if loss is not None]
-    return len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
+    axis, power = geometry.decay
+    off = round(math.log2(RELAXED / relaxation) / geometry.octaves)
+    moved = (point[0] + power * off, *point[1:axis], point[axis] + off, *point[axis + 1 :])
+    return moved if abs(off) >= FAR and geometry.lattice.wall(moved) is None else None
 
 
 def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
@@ -148,10 +102,10 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     tried = {one.question.point for one in told}
     held = [axis for axis in range(1, len(best)) if is_flat(model, geometry, best, axis)]
     centres = _centres(model)
-    coarse = _allowed(geometry, _around(geometry, centres, held), tried)
+    coarse = _allowed(model, _around(geometry, centres, held), tried, best)
     worth = model.worth(np.array(coarse, dtype=float))
     order = np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")[:PROMISING]
-    fine = _allowed(geometry, _refined(geometry, [coarse[number] for number in order], held), tried)
+    fine = _allowed(model, _refined(geometry, [coarse[number] for number in order], held), tried, best)
     worth = model.worth(np.array(fine, dtype=float))
     point = fine[int(np.argmax(np.round(worth / (worth.max() or 1.0), 9)))]
     repeat = sum(one.question.point == point for one in told)
@@ -191,11 +145,12 @@ def _shifted(points: Sequence[Point], sides: Sequence[range]) -> set[Point]:
     return {tuple(n + m for n, m in zip(point, shift, strict=True)) for point in points for shift in shifts}
 
 
-def _allowed(geometry: Geometry, points: set[Point], tried: set[Point]) -> list[Point]:
-    """Those inside the walls, and the tried ones, sorted."""
+def _allowed(model: Model, points: set[Point], tried: set[Point], best: Point) -> list[Point]:
+    """Those inside the walls that do not idle, and the tried ones, sorted."""
     found = sorted(points | tried)
-    inside = geometry.inside(np.array(found, dtype=float))
-    return [point for point, is_inside in zip(found, inside, strict=True) if is_inside or point in tried]
+    places = np.array(found, dtype=float)
+    usable = model.geometry.inside(places) & ~model.idle(places, best)
+    return [point for point, is_usable in zip(found, usable, strict=True) if is_usable or point in tried]
 
 
 def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:

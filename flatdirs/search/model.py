@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
@@ -39,6 +40,7 @@ LOWEST = -2.5  # warped value of a diverged run, at most
 BROKEN = -0.3  # a diverged or pruned run, in warped units below the worst finished one
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
+IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
@@ -142,6 +144,16 @@ class Model:
             off = self._relaxation + points @ self.geometry.relaxing
             mean -= np.where(off < 0, TOO_LITTLE, TOO_MUCH) * off**2
         return mean
+
+    def idle(self, points: Array, best: Point) -> NDArray[np.bool_]:
+        """Which points (n, axes) have less weight decay than the best where it does nothing already: T·λα/(1−ρ) ≪ 1."""
+        if self._relaxation is None or self.geometry.decay is None:
+            return np.zeros(len(points), dtype=bool)
+        axis, _ = self.geometry.decay
+        found: NDArray[np.bool_] = (points[:, axis] < best[axis]) & (
+            self._relaxation + points @ self.geometry.relaxing < IDLE
+        )
+        return found
 
     def believe(self, points: Array) -> Belief:
         """What each hypothesis says of points (n, axes), noise left out."""

@@ -41,4 +41,13 @@ class Verdict:
     incumbent: Point
 
 
+@dataclass(frozen=True)
+class Told:
+    """One answered question; `score` is -inf where the run diverged or was pruned."""
+
+    question: Question
+    outcome: Outcome
+    score: float
+
+
 Descent = Generator[Question | Verdict, Outcome | None, Point]

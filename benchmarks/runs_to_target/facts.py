@@ -1,0 +1,66 @@
+"""What the page says of a surface and cannot know from rows: its best, how much of a box every target fills, its starts.
+
+Worked out when a lattice is run and kept in surfaces.json beside the fit, so that drawing needs no fit. A volume is the
+part of a box, log-uniform in its sides, where the noiseless value reaches a target: 2^15 points of a Sobol sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+
+from benchmarks.lattice.lattices import HERE as LATTICES
+from benchmarks.runs_to_target import conditions, fitting
+from benchmarks.runs_to_target.conditions import HERE
+from benchmarks.runs_to_target.surface import Surface
+
+POINTS = 15  # as a power of two
+
+
+def note(ground: Surface, folder: Path = HERE, measured: Path = LATTICES) -> None:
+    """Write the facts of a surface into its entry, unless they are there."""
+    entry = fitting.known(ground.name, folder) or {}
+    found = facts(ground, measured / "probes.csv")
+    if entry.get("facts") != found:
+        fitting.keep(ground.name, {**entry, "facts": found}, folder)
+
+
+def facts(ground: Surface, probes: Path = LATTICES / "probes.csv") -> dict[str, Any]:
+    """Best in percent, volumes in percent by box and target, accuracies of starts, epochs of a run, cost of the probes."""
+    found = conditions.settings()
+    group = found[ground.lattice.optimizer]
+    spread = ground.cells.spread
+    starts: dict[str, float] = {}
+    cost = None
+    for name in group["starts"]:
+        try:
+            begins = [conditions.start(ground.name, name, seed, probes) for seed in range(20)]
+        except LookupError:
+            continue
+        starts[name] = round(float(np.median([ground.value(begin.hyperparameters) for begin in begins])), 2)
+        cost = round(float(np.mean([begin.cost for begin in begins])), 3) if name == "auto" else cost
+    return {
+        "best": round(ground.best, 3),
+        "level": round(ground.cells.level, 3),
+        "noise": round(float(spread.deviations(np.array([ground.cells.level - ground.best]))[0, 0]), 3),
+        "shared": [[round(part, 2), pairs] for part, pairs in zip(spread.shared, spread.pairs, strict=True)],
+        "epochs": ground.epochs,
+        "volumes": {name: volumes(ground, conditions.box(ground.name, name)) for name in group["boxes"]},
+        "starts": starts,
+        "probe_runs": cost,
+    }
+
+
+def volumes(ground: Surface, box: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """By target, in percent."""
+    sides = np.log2(np.array([box[axis.name] for axis in ground.lattice.axes]))
+    unit = qmc.Sobol(len(sides), scramble=True, seed=0).random_base2(POINTS)
+    values = ground.values(sides[:, 0] + unit * (sides[:, 1] - sides[:, 0]))
+    return {
+        f"{percent:g}": round(100 * float(np.mean(values >= ground.target(percent))), 2)
+        for percent in conditions.settings()["targets"]
+    }

@@ -1,0 +1,194 @@
+"""README.md, the full tables and the figures of this folder, from rows and surfaces.json alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.lattice.lattices import HERE as LATTICES
+from benchmarks.runs_to_target import conditions, text
+from benchmarks.runs_to_target.bars import OURS, Bar, bars, never
+from benchmarks.runs_to_target.conditions import HERE, NONE
+from benchmarks.runs_to_target.findings import TARGETS, Evidence
+from benchmarks.runs_to_target.real_table import real_section
+from benchmarks.runs_to_target.tables import brief, duel, full_table, medians, overheads, returned, starts_of
+
+NOTHING = "Not measured yet."
+BLOCK = "runs-to-target"
+
+
+def results(folder: Path = HERE, measured: Path = LATTICES) -> dict[str, str | bytes]:
+    """Every drawn file of this folder."""
+    from benchmarks.runs_to_target import figures
+
+    every = evidences(folder, measured)
+    found: dict[str, str | bytes] = {"README.md": "\n".join(page(every))}
+    for evidence in every:
+        if evidence.groups:
+            found[f"{evidence.lattice}.md"] = "\n".join(full_table(evidence))
+            found[f"{evidence.lattice}.png"] = figures.picture(evidence, shown_target(evidence))
+    return found
+
+
+def readme_blocks() -> dict[str, str]:
+    """The short table for the project's README."""
+    return {BLOCK: "\n".join(short(evidences(HERE, LATTICES)))}
+
+
+def evidences(folder: Path, measured: Path) -> list[Evidence]:
+    """One a lattice."""
+    return [Evidence(lattice, folder, measured) for lattice in conditions.settings()["lattices"]]
+
+
+def shown_target(evidence: Evidence) -> float:
+    """The target of the figure and of the short table: the widest that counts, else the middle one."""
+    return evidence.counted[0] if evidence.counted else TARGETS[1]
+
+
+def page(every: list[Evidence]) -> list[str]:
+    """The whole page."""
+    lines = [*text.introduction(), *promises(every), *text.surfaces(), *fits(every)]
+    for evidence in every:
+        lines += section(evidence)
+    return [*lines, *real_section(every), *text.methods(), *overheads(every)]
+
+
+def promises(every: list[Evidence]) -> list[str]:
+    """The bars' table."""
+    low, high = conditions.settings()["bars"]["volume"]
+    lines = [
+        "## The bars",
+        "",
+        f"What `{OURS}` promised before it was measured, on the targets that fill {low:g} to {high:g} % of the expert's box.",
+        "",
+    ]
+    found = [bar for evidence in every for bar in bars(evidence)]
+    if not found:
+        return [*lines, NOTHING, ""]
+    lines += [tally(found), "", "| lattice | target | start | bar | measured | |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {bar.lattice} | {bar.target:g} % | {bar.start} | {bar.claim} | {bar.measured} | {verdict(bar)} |"
+        for bar in found
+    ]
+    return [*lines, "", *lost(every)]
+
+
+def tally(found: list[Bar]) -> str:
+    """How many were met."""
+    met, missed = (sum(bar.met is value for bar in found) for value in (True, False))
+    rest = len(found) - met - missed
+    return f"{met} of {len(found)} lines met, {missed} missed" + (f", {rest} not measured." if rest else ".")
+
+
+def verdict(bar: Bar) -> str:
+    """Met or missed."""
+    return "–" if bar.met is None else "met" if bar.met else "**missed**"
+
+
+def lost(every: list[Evidence]) -> list[str]:
+    """The repetitions of flatdirs that never arrived, each."""
+    lines = []
+    for evidence in every:
+        if evidence.entry is not None:
+            for target in evidence.counted:
+                for start, seeds in never(evidence, target):
+                    names = ", ".join(map(str, seeds))
+                    lines.append(f"- {evidence.lattice}, {target:g} %, from {start}: seeds {names}")
+    return [f"Repetitions of `{OURS}` that never arrived:", "", *lines, ""] if lines else []
+
+
+def fits(every: list[Evidence]) -> list[str]:
+    """The cross-validation of every surface."""
+    lines = [
+        "| lattice | cells | diverged (mixed) | best of the fit | seeds' deviation there | near: error (noise alone) | bias | overall: error (noise alone) | cells on the wrong side of the cliff | luck shared (pairs) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for evidence in every:
+        if evidence.entry is None:
+            lines.append(f"| {evidence.lattice} | {NOTHING.lower()} | | | | | | | | |")
+            continue
+        off, facts = evidence.entry["errors"], evidence.facts
+        shared = ", ".join(f"{part:.2f} ({pairs})" for part, pairs in facts["shared"])
+        lines.append(
+            f"| {evidence.lattice} | {off['tried']:.0f} | {off['diverged']:.0f} ({off['mixed']:.0f}) | {facts['best']:.2f} % | "
+            f"{facts['noise']:.2f} | {off['near']:.2f} ({off['near_noise']:.2f}) | {off['near_bias']:+.2f} | "
+            f"{off['overall']:.2f} ({off['overall_noise']:.2f}) | {off['cliff_wrong']:.0f} | {shared} |"
+        )
+    return [*lines, ""]
+
+
+def section(evidence: Evidence) -> list[str]:
+    """One lattice."""
+    lines = [f"## {evidence.lattice}", ""]
+    if evidence.entry is None or not evidence.groups:
+        return [*lines, NOTHING, ""]
+    lines += [*gaps(evidence), *hardness(evidence)]
+    for target in TARGETS:
+        lines += medians(evidence, target)
+    lines += [
+        f"Quartiles, intervals, epochs and tests: [{evidence.lattice}.md]({evidence.lattice}.md).",
+        "",
+        f"![share of seeds at the target]({evidence.lattice}.png)",
+        "",
+        *duel(evidence),
+        *returned(evidence),
+    ]
+    return lines
+
+
+def gaps(evidence: Evidence) -> list[str]:
+    """What is missing, and whether the lattice has grown since."""
+    lines = []
+    if evidence.stale:
+        lines += ["The lattice has other runs now than those this was made on; `make bench` makes it anew.", ""]
+    if evidence.missing:
+        short = sorted({condition.method for condition in evidence.missing})
+        lines += [f"Not all of it is measured: {', '.join(f'`{name}`' for name in short)} lack repetitions.", ""]
+    return lines
+
+
+def hardness(evidence: Evidence) -> list[str]:
+    """How much of each box every target fills, and how good the starts are."""
+    facts = evidence.facts
+    volumes = facts["volumes"]
+    lines = [
+        f"Targets, and the percentage of each box that reaches them (those in bold count for the bars), {facts['epochs']} epochs a run:"
+    ]
+    lines += ["", "| target | accuracy | " + " | ".join(f"{box} box" for box in volumes) + " |"]
+    lines += ["|---|---|" + "---|" * len(volumes)]
+    for target in TARGETS:
+        name = f"**{target:g} %**" if target in evidence.counted else f"{target:g} %"
+        each = " | ".join(f"{volumes[box][f'{target:g}']:.2f}" for box in volumes)
+        lines.append(f"| {name} | {facts['best'] * (1 - target / 100):.2f} | {each} |")
+    names = [name for name in starts_of(evidence) if name in facts["starts"]]
+    starts = ", ".join(f"{name} {facts['starts'][name]:.1f}" for name in names)
+    cost = (
+        "" if facts["probe_runs"] is None else f" The probes of `auto` cost as much as {facts['probe_runs']:.2f} runs."
+    )
+    return [*lines, "", f"Noiseless accuracy of the starts (of `auto` the median): {starts}.{cost}", ""]
+
+
+def short(every: list[Evidence]) -> list[str]:
+    """A few lines for the project's README: the automatic start against the field."""
+    measured = [evidence for evidence in every if evidence.groups]
+    if not measured:
+        return [NOTHING]
+    columns = {
+        **{f"`{name}`, auto": (name, NONE, "auto") for name in (OURS, "myrtle")},
+        **{f"TPE, {box} box": ("tpe", box, NONE) for box in ("expert", "ignorant")},
+        **{f"CMA-ES, auto, {box} box": ("cmaes", box, "auto") for box in ("expert", "ignorant")},
+        **{f"random, {box} box": ("random", box, NONE) for box in ("expert", "ignorant")},
+    }
+    lines = ["| lattice | within | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
+    for evidence in measured:
+        target = shown_target(evidence)
+        each = (brief(evidence.summary(evidence.of(*parts), target)) or "–" for parts in columns.values())
+        lines.append(f"| {evidence.lattice} | {target:g} % | {' | '.join(each)} |")
+    found = [bar for evidence in every for bar in bars(evidence)]
+    return [
+        *lines,
+        "",
+        "Median training runs until one is that close to the best accuracy (in brackets the percentage of repetitions that never are),",
+        f"probes included, over {conditions.settings()['seeds']} seeds, on fits to lattices of real runs.",
+        *([f"Of what `{OURS}` promised: {tally(found)}"] if found else []),
+        "[All of it](benchmarks/runs_to_target/README.md).",
+    ]

@@ -1,0 +1,35 @@
+"""What a search by model has learnt, as lines to print."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from flatdirs.report.tables import value_text
+from flatdirs.search.findings import SHORT, Findings, Flatness
+
+
+def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
+    """How flat each axis is around the best, and whether runs are too short for weight decay. `sign`: -1 for losses."""
+    lines = []
+    for axis, group in groupby(findings.flatness, key=lambda one: one.axis):
+        sides = list(group)
+        changes = ", ".join(_change(one, unit, sign) for one in sides)
+        flat = "; flat, as far as single runs can tell" if all(one.flat for one in sides) else ""
+        lines.append(f"along {axis}: {changes}{flat}")
+    if findings.flatness:
+        lines.append(
+            f"one run differs from another of the same point by ±{value_text(findings.flatness[0].noise, unit)}"
+        )
+    if findings.short is not None and findings.short >= SHORT:
+        lines.append(
+            f"λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability {findings.short:.2f}): runs are short beside the time in "
+            f"which weight decay acts"
+        )
+    return lines
+
+
+def _change(one: Flatness, unit: str, sign: int) -> str:
+    """What one side does, such as ×4 changes it by -0.12% (-0.60 to 0.31)."""
+    factor = f"×{one.factor:.3g}" if one.factor > 1 else f"÷{1 / one.factor:.3g}"
+    low, high = sorted((sign * one.low, sign * one.high))
+    return f"{factor} changes it by {value_text(sign * one.mean, unit)} ({low:.2g} to {high:.2g})"
