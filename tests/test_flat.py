@@ -17,10 +17,10 @@ from flatdirs.replay import Trace, proposals, trace
 from flatdirs.sampler import typical_start
 from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
 from flatdirs.search.findings import FEWEST, Findings, find
-from flatdirs.search.flat import Told
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model, warp
 from flatdirs.search.model import Run as ModelRun
+from flatdirs.search.question import Told
 
 HEIGHT = 94.0
 GOOD = 0.99 * HEIGHT
@@ -340,6 +340,27 @@ class TestReplay:
         offered = [question.point for question in itertools.islice(proposals(descent, {}, {(0, 0, 0)}), 3)]
         assert len(set(offered)) == 3
         assert all(point[1:] == (0, 0) for point in offered[:1])
+
+    def test_every_answer_on_the_line_was_foreseen(self) -> None:
+        """With both follow-ups run ahead, whatever the pending run gives, the next question is answered already."""
+        descent = make("flatdirs", lattice_of(), Rules())
+        for length in (1, 2, 3):
+            climbing = dict[Key, Outcome]()
+            for number in range(length):
+                pending = trace(descent, climbing).pending
+                assert pending is not None
+                climbing[pending.key] = Outcome(score=70.0 + 5 * number)
+            open_question, *ahead = itertools.islice(proposals(descent, climbing), 8)
+            for score in (70.0 + 5 * length, 20.0):
+                following = trace(descent, {**climbing, open_question.key: Outcome(score=score)}).pending
+                assert following is not None
+                if not any(following.point[1:]):
+                    assert following.point in [question.point for question in ahead]
+
+    def test_while_every_run_diverges_there_is_enough_to_run_ahead(self) -> None:
+        descent = make("flatdirs", lattice_of(), Rules())
+        offered = list(itertools.islice(proposals(descent, {(0, 0, 0): Outcome("diverged")}), 16))
+        assert len({question.key for question in offered}) == 16
 
     @pytest.mark.parametrize("power", [-9, 3, 20])
     @pytest.mark.parametrize("deviation", [0.0, 0.5])
