@@ -67,6 +67,11 @@ def own_function(folder: Path) -> list[str]:
     return ["task=callable", function, "search=myrtle", "start=source", "confirm=0", "live=false"]
 
 
+def told_nothing(folder: Path) -> list[str]:
+    """The overrides that tune the same hill by the default search, from the default start."""
+    return ["task=callable", f"task.function={module_of(folder)}:train", "confirm=0", "live=false"]
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """Run an entry point in this process."""

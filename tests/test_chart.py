@@ -156,6 +156,19 @@ def test_a_chart_survives_being_described_and_read(chart: Chart) -> None:
     assert read_chart(describe_chart(chart)) == chart
 
 
+def test_a_chart_may_be_refined_once_and_an_unrefined_one_is_described_as_ever() -> None:
+    chart = named_chart("sgd")
+    fine = chart.refine(2)
+    assert fine.step == pytest.approx(math.sqrt(2))
+    assert fine.parts == 2
+    assert fine.refine(2) is fine
+    assert read_chart(describe_chart(fine)) == fine
+    assert "parts" not in describe_chart(chart)
+    assert read_chart(describe_chart(chart)).parts == 1
+    start = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 1e-3}
+    assert Lattice(fine, start).hyperparameters((4, -2, 6)) == Lattice(chart, start).hyperparameters((2, -1, 3))
+
+
 def test_off_the_lattice_is_no_point() -> None:
     lattice = lattice_of(named_chart("sgd"))
     assert lattice.locate({"learning_rate": 0.003, "momentum": 0.5, "weight_decay": 0.01}) is None

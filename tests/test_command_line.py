@@ -17,7 +17,7 @@ import yaml
 
 from flatdirs.paths import conf_folder
 from tests.cifar10_pack import unpacked
-from tests.conftest import Ended, calls, module_of, own_function, spawn
+from tests.conftest import Ended, calls, module_of, own_function, spawn, told_nothing
 
 Command = Callable[..., Ended]
 pytestmark = pytest.mark.slow  # every test runs a whole command
@@ -118,12 +118,13 @@ def test_status_reads_a_study_from_elsewhere(workplace: Path, command: Command) 
     assert command("status", "study=nowhere").code == 2
 
 
-def test_minimize_and_maximize_mirror_each_other(workplace: Path, command: Command) -> None:
+@pytest.mark.parametrize("search", ["flatdirs", "myrtle"])
+def test_minimize_and_maximize_mirror_each_other(search: str, workplace: Path, command: Command) -> None:
     name = f"{module_of(workplace)}_loss"
     (workplace / f"{name}.py").write_text(
         f"from {module_of(workplace)} import train as hill\ndef train(**kw): return -hill(**kw)\n", encoding="utf-8"
     )
-    command("tune", *own_function(workplace))
+    command("tune", *own_function(workplace), f"search={search}")
     climbed = calls(workplace)
     (workplace / "calls.txt").unlink()
     other = [
@@ -133,10 +134,61 @@ def test_minimize_and_maximize_mirror_each_other(workplace: Path, command: Comma
         "live=false",
         "direction=minimize",
         "start=source",
+        f"search={search}",
         "study=down",
     ]
     assert command("tune", *other).code == 0
     assert calls(workplace) == climbed
+
+
+def test_a_search_told_nothing_is_near_the_top_within_its_budget(workplace: Path, command: Command) -> None:
+    ended = command("tune", *told_nothing(workplace))
+    assert ended.code == 0, ended.err
+    assert "study callable-flatdirs in studies/callable-flatdirs: search flatdirs from λ=0.1" in ended.out
+    assert "the budget of 25 runs is used up" in ended.out
+    assert len(calls(workplace)) == len(set(calls(workplace))) == 25, "a repeat has a seed of its own"
+    repeated = [line.rsplit(" ", 1) for line in calls(workplace)]
+    for point in {point for point, _ in repeated}:
+        seeds = [int(seed) for other, seed in repeated if other == point]
+        assert seeds == list(range(len(seeds)))
+    found = re.search(r"best: run \d+ of 25, ([\d.]+),", ended.out)
+    assert found
+    assert float(found.group(1)) > 93.06
+    status = command("status")
+    assert status.code == 0
+    assert "best: run" in status.out
+    assert all(re.search(rf"^(run)? *{run}  ", status.out, re.MULTILINE) for run in range(1, 26))
+
+
+def test_repeats_of_several_seeds_share_none(workplace: Path, command: Command) -> None:
+    command("tune", *told_nothing(workplace), "repeats=2", "seed=5", "chart.bounds.learning_rate=[0.09,0.11]")
+    repeated = [line.rsplit(" ", 1) for line in calls(workplace)]
+    assert len(repeated) == 50
+    for point in {point for point, _ in repeated}:
+        seeds = [int(seed) for other, seed in repeated if other == point]
+        assert seeds == list(range(5, 5 + len(seeds)))
+
+
+def test_two_workers_share_a_search_told_nothing(workplace: Path, command: Command) -> None:
+    process = spawn("flatdirs.tune", *told_nothing(workplace), "workers=2", "budget=15", cwd=workplace)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "best: run" in out
+    assert 15 <= len(calls(workplace)) <= 16
+    assert len(set(calls(workplace))) == len(calls(workplace))
+    status = command("status")
+    assert status.code == 0
+    assert "callable-flatdirs" in status.out
+    assert "nothing is running" in status.out
+
+
+def test_a_study_of_the_source_from_before_moves_had_parts_goes_on(workplace: Path, command: Command) -> None:
+    command("tune", *own_function(workplace), "budget=3")
+    journal = workplace / "studies/callable-myrtle/journal.log"
+    assert '"parts"' not in journal.read_text(encoding="utf-8"), "as earlier versions wrote it"
+    assert command("tune", *own_function(workplace), "budget=4").code == 0
+    assert command("status").code == 0
+    assert len(calls(workplace)) == 4
 
 
 def test_target_stops_at_the_first_run_that_reaches_it(workplace: Path, command: Command) -> None:
@@ -183,7 +235,7 @@ def test_optunas_searches_run_through_the_same_study(search: str, workplace: Pat
     assert "best: run" in ended.out
 
 
-@pytest.mark.parametrize("search", ["random", "qmc", "myrtle"])
+@pytest.mark.parametrize("search", ["random", "qmc", "myrtle", "flatdirs"])
 def test_a_search_cut_in_two_is_the_same_search(search: str, workplace: Path, command: Command) -> None:
     whole = [*own_function(workplace), f"search={search}", "budget=12"]
     command("tune", *whole)

@@ -19,14 +19,14 @@ from flatdirs.tuning import tune
 from tests.conftest import module_of
 
 
-def settings(folder: Path, **changes: object) -> dict[str, object]:
+def settings(folder: Path, search: str = "myrtle", **changes: object) -> dict[str, object]:
     """A tune configuration of `workplace`'s hill, composed by Hydra as the command does it."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     from flatdirs.paths import conf_folder
 
-    overrides = ["task=callable", f"task.function={module_of(folder)}:train", "search=myrtle", "start=source"]
+    overrides = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=source"]
     with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
         config = compose("tune", overrides + [f"{key}={value}" for key, value in changes.items()])
     plain = OmegaConf.to_container(config, resolve=True)
@@ -69,6 +69,22 @@ def test_rows_and_axis_lines_tell_the_same_story(workplace: Path) -> None:
     recalled = [row for row in table if row.verdict == "recalled"]
     assert recalled
     assert all(row.run in {other.run for other in asked} and row.seconds is None for row in recalled)
+
+
+def test_rows_of_a_search_by_model_say_what_moved_and_repeats_are_rows_of_their_own(workplace: Path) -> None:
+    report = Report(live=False, console=Console(file=io.StringIO()))
+    result = tune(read_tune(settings(workplace, "flatdirs", confirm=0, budget=20)), report)
+    study = view_study(open_storage("journal", workplace / "studies/callable-flatdirs"), "callable-flatdirs")
+    table = rows(study)
+    assert [row.run for row in table] == list(range(1, 21))
+    assert [row.axis for row in table] == ["start"] + [""] * 19
+    for row in table[1:]:
+        assert row.move == "repeat" or any(sign in row.move for sign in "×÷")
+        assert row.verdict in ("better", "worse", "tie")
+    assert axis_lines(study) == [], "it does not go axis by axis"
+    assert result.winner is not None
+    assert result.winner.value == max(row.value for row in table if row.value is not None)
+    assert study.plan.lattice.chart.parts == 2
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(1.234, "1.2 s"), (45, "45 s"), (600, "10 min"), (7200, "2.0 h")])

@@ -8,14 +8,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs import ChartError, FlatDirectionsSampler, Rules, claims
+from flatdirs import ChartError, FlatDirectionsSampler, Lattice, Outcome, Rules, claims, named_chart
+from flatdirs.replay import trace
+from flatdirs.search import Key, chart_of, make
 from tests.test_descent import SOURCE, START, bowl, search_on
 from tests.workers import source_sampler, suggest
 
@@ -65,6 +68,12 @@ def new_study(direction: str = "maximize", **arguments: Any) -> optuna.Study:
 
 def asked(study: optuna.Study) -> list[dict[str, float]]:
     return [trial.params for trial in study.trials]
+
+
+def run_of(trial: FrozenTrial) -> tuple[float, ...]:
+    """What no other trial of a search may be: a point, and which repeat of it."""
+    repeat = (claims.read(trial) or {}).get("repeat", 0)
+    return (*trial.params.values(), repeat)
 
 
 def expected(run: Any = PATH) -> list[dict[str, float]]:
@@ -505,9 +514,10 @@ PRUNERS: list[Callable[[], optuna.pruners.BasePruner]] = [
 ]
 
 
+@pytest.mark.parametrize("search", ["flatdirs", "myrtle"])
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner]) -> None:
-    """No point twice while the search lasts, pruned runs count as worst, and the best is near the path's best."""
+def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner], search: str) -> None:
+    """No run twice while the search lasts, pruned runs count as worst, and the best is near the path's best."""
 
     def reporting(trial: optuna.Trial) -> float:
         score = objective(trial)
@@ -519,11 +529,11 @@ def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner]) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = new_study(pruner=pruner())
+        study = new_study(pruner=pruner(), search=search)
     study.optimize(reporting, n_trials=26)
-    walked = [tuple(t.params.values()) for t in study.trials if t.user_attrs["move"] != "random"]
+    walked = [run_of(t) for t in study.trials if t.user_attrs["move"] != "random"]
     assert len(set(walked)) == len(walked)
-    by_parameters = {tuple(t.params.values()): t for t in study.trials}
+    by_parameters = {tuple(t.params.values()): t for t in reversed(study.trials)}
     for trial in study.trials:
         incumbent = trial.user_attrs["incumbent"]
         if incumbent is not None and any(t.state == TrialState.COMPLETE for t in study.trials[: trial.number]):
@@ -562,3 +572,178 @@ def test_adamw_has_its_own_coordinates(search: str) -> None:
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(adamw, n_trials=40)
     assert study.best_value > -1.0
+
+
+RUNS = 16
+
+
+class TestFlatdirs:
+    """The default search of the sampler walks one path too, however its trials come about."""
+
+    @staticmethod
+    def new(direction: str = "maximize", **arguments: Any) -> optuna.Study:
+        return optuna.create_study(direction=direction, sampler=FlatDirectionsSampler(seed=0, **arguments))
+
+    @pytest.fixture
+    def path(self) -> list[dict[str, float]]:
+        """What one sampler in one study asks for."""
+        study = self.new()
+        study.optimize(objective, n_trials=RUNS)
+        return asked(study)
+
+    def test_it_is_the_default_from_where_many_scripts_begin(self, path: list[dict[str, float]]) -> None:
+        assert path[0] == {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+        assert max(bowl(values).score for values in path) > 93.9
+
+    def test_replay_asks_for_the_same(self, path: list[dict[str, float]]) -> None:
+        walls = {"learning_rate": (1e-9, 1e3), "momentum": (0.0, 0.9999), "weight_decay": (1e-9, 1.0)}
+        lattice = Lattice(chart_of("flatdirs", named_chart("sgd").within(walls)), path[0])
+        descent, answers = make("flatdirs", lattice, Rules()), dict[Key, Outcome]()
+        for values in path:
+            question = trace(descent, answers).pending
+            assert question is not None
+            assert lattice.hyperparameters(question.point) == values
+            answers[question.key] = bowl(values)
+
+    def test_a_sampler_made_anew_for_each_trial(self, path: list[dict[str, float]]) -> None:
+        study = self.new()
+        for number in range(RUNS):
+            study.sampler = FlatDirectionsSampler(seed=number)
+            study.optimize(objective, n_trials=1)
+        assert asked(study) == path
+
+    def test_a_pickled_sampler(self, path: list[dict[str, float]]) -> None:
+        study = self.new()
+        study.optimize(objective, n_trials=6)
+        study.sampler = pickle.loads(pickle.dumps(study.sampler))
+        study.optimize(objective, n_trials=RUNS - 6)
+        assert asked(study) == path
+
+    def test_minimising(self, path: list[dict[str, float]]) -> None:
+        study = self.new("minimize")
+        study.optimize(lambda trial: -objective(trial), n_trials=RUNS)
+        assert asked(study) == path
+
+    def test_a_storage_of_copies(self, path: list[dict[str, float]]) -> None:
+        sampler = FlatDirectionsSampler(seed=0)
+        study = optuna.create_study(storage="sqlite:///:memory:", direction="maximize", sampler=sampler)
+        study.optimize(objective, n_trials=RUNS)
+        assert asked(study) == path
+
+    def test_every_prefix_goes_on_as_the_whole(self) -> None:
+        """Repeats of a noisy objective included: their numbers are read back from the claims."""
+        noise = np.random.default_rng(2)
+
+        def noisy(trial: optuna.Trial) -> float:
+            return objective(trial) + float(noise.standard_normal())
+
+        whole = self.new()
+        whole.optimize(noisy, n_trials=24)
+        assert any(run_of(trial)[-1] for trial in whole.trials), "some point is run again"
+        for length in range(24):
+            study = self.new()
+            study.add_trials(whole.trials[:length])
+            trial = study.ask()
+            assert suggest(trial) == whole.trials[length].params
+            assert run_of(study.trials[-1]) == run_of(whole.trials[length])
+            assert trial.user_attrs == whole.trials[length].user_attrs
+
+    def test_an_interrupted_run_is_made_again(self, path: list[dict[str, float]]) -> None:
+        def interrupted(trial: optuna.Trial) -> float:
+            suggest(trial)
+            raise KeyboardInterrupt
+
+        study = self.new()
+        for _ in range(4):
+            study.optimize(objective, n_trials=3)
+            with pytest.raises(KeyboardInterrupt):
+                study.optimize(interrupted, n_trials=1)
+        assert [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE] == path[:12]
+
+    @pytest.mark.parametrize("ends", ["nan", "raise"])
+    def test_a_failure_is_a_diverged_run(self, ends: str) -> None:
+        def fragile(trial: optuna.Trial) -> float:
+            score = objective(trial)
+            if trial.params["learning_rate"] < 0.5:
+                return score
+            if ends == "raise":
+                raise RuntimeError("loss is not finite")
+            return math.nan
+
+        study = self.new(start={"learning_rate": 8.0})
+        study.optimize(fragile, n_trials=20, catch=(RuntimeError,))
+        rates = [params["learning_rate"] for params in asked(study)]
+        assert rates[0] > rates[1] > rates[2]
+        assert study.best_value > 93
+
+    def test_enqueued_points_come_first_and_count_where_they_lie_on_the_path(
+        self, path: list[dict[str, float]]
+    ) -> None:
+        study = self.new()
+        study.optimize(objective, n_trials=2)
+        study.enqueue_trial(path[2])
+        study.enqueue_trial({"learning_rate": 0.3, "momentum": 0.9, "weight_decay": 1e-4})
+        study.enqueue_trial({"weight_decay": 1e-3})
+        study.optimize(objective, n_trials=RUNS)
+        assert asked(study)[2] == path[2]
+        assert asked(study)[3]["learning_rate"] == 0.3
+        assert study.trials[4].params["weight_decay"] == 1e-3
+        assert study.trials[4].user_attrs["move"] == "enqueued"
+        assert asked(study)[5 : RUNS + 2] == path[3:]
+
+    def test_asking_without_telling_gives_other_runs(self) -> None:
+        study = self.new()
+        for _ in range(12):
+            suggest(study.ask())
+        assert len({run_of(trial) for trial in study.trials}) == 12
+
+    def test_telling_in_another_order_changes_no_answer(self, path: list[dict[str, float]]) -> None:
+        """Runs ahead come back last first; the search still asks for all that one worker would have asked for."""
+        study, answered = self.new(), list[dict[str, float]]()
+        while len(answered) < 45:
+            trials = [study.ask() for _ in range(3)]
+            values = [suggest(trial) for trial in trials]
+            for trial, value in reversed(list(zip(trials, values, strict=True))):
+                study.tell(trial, bowl(value).score)
+                answered.append(value)
+        assert all(values in answered for values in path)
+
+    def test_ranges_hold_and_rounded_answers_count(self) -> None:
+        def stepped(trial: optuna.Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 0.001, 1.001, step=0.001)
+            rho = trial.suggest_float("momentum", 0.0, 0.95, step=0.05)
+            decay = trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True)
+            size = trial.suggest_int("batch_size", 64, 512, step=64)
+            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score - abs(size - 256) / 1e3
+
+        study = self.new(chart="sgd_batch")
+        study.optimize(stepped, n_trials=30)
+        assert len({run_of(trial) for trial in study.trials}) >= 25  # neighbours may round to one value
+        assert all(isinstance(trial.params["batch_size"], int) for trial in study.trials)
+        assert study.best_value > 92
+
+    def test_what_is_held_stays_and_what_is_not_asked_for_is_held(self) -> None:
+        study = self.new(fixed=["momentum"])
+        study.optimize(objective, n_trials=12)
+        assert {params["momentum"] for params in asked(study)} == {0.9}
+
+        def only_rate(trial: optuna.Trial) -> float:
+            return bowl({**START, "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)}).score
+
+        study = self.new()
+        study.optimize(only_rate, n_trials=12)
+        assert study.best_params["learning_rate"] == pytest.approx(0.1 * 2**1.5), "next to 7.9 octaves above 0.001"
+
+    def test_the_objective_sees_why(self) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def watching(trial: optuna.Trial) -> float:
+            value = objective(trial)
+            seen.append(dict(trial.user_attrs))
+            return value
+
+        study = self.new()
+        study.optimize(watching, n_trials=RUNS)
+        assert seen == [trial.user_attrs for trial in study.trials]
+        assert seen[0] == {"axis": None, "move": "start", "incumbent": None, "reason": "the start"}
+        assert all(len(why["reason"].split()) > 3 and why["incumbent"] for why in seen[1:])

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from flatdirs import FlatDirectionsSampler
 from tests import workers
 from tests.test_descent import SOURCE, bowl, search_on
 
@@ -138,3 +139,65 @@ def counted(folder: Path, kind: str = "journal") -> list[dict[str, float]]:
     """The points of the trials that count, in order."""
     study = workers.open_shared(folder, kind)
     return [trial.params for trial in study.trials if trial.state == TrialState.COMPLETE]
+
+
+def runs(study: optuna.Study) -> list[tuple[float, ...]]:
+    """The runs of a study, repeats told apart."""
+    claimed = [trial.system_attrs["flatdirs:claim"] for trial in study.trials]
+    return [(*t.params.values(), c.get("repeat", 0)) for t, c in zip(study.trials, claimed, strict=True)]
+
+
+class TestFlatdirs:
+    def test_threads_run_nothing_twice_and_lose_nothing(self) -> None:
+        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        lock, running, most = threading.Lock(), 0, 0
+
+        def objective(trial: optuna.Trial) -> float:
+            nonlocal running, most
+            values = workers.suggest(trial)
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.01 * (1 + trial.number % 3))
+            with lock:
+                running -= 1
+            return bowl(values).score
+
+        study.optimize(objective, n_trials=40, n_jobs=4)
+        assert most == 4
+        assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
+        assert len(set(runs(study))) == 40
+        assert study.best_value > 93.9
+
+    def test_four_at_a_time_are_near_in_few_rounds(self) -> None:
+        study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+        for _ in range(6):
+            trials = [study.ask() for _ in range(4)]
+            for trial, values in [(trial, workers.suggest(trial)) for trial in trials]:
+                study.tell(trial, bowl(values).score)
+        assert study.best_value > 93.06
+        assert len(set(runs(study))) == 24
+
+    @pytest.mark.slow
+    def test_four_processes_on_one_journal(self, tmp_path: Path) -> None:
+        team = [workers.start(tmp_path, trials=8, seconds=0.02, search="flatdirs") for _ in range(4)]
+        for process in team:
+            process.join(60)
+        assert [process.exitcode for process in team] == [0, 0, 0, 0]
+        study = workers.open_shared(tmp_path, search="flatdirs")
+        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 32
+        assert len(set(runs(study))) == 32
+        assert study.best_value > 93.5
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("every", [1, 4])
+    @pytest.mark.parametrize("kind", ["journal", "sqlite"])
+    def test_killed_after_every_few_trials_it_is_an_uninterrupted_search(
+        self, tmp_path: Path, every: int, kind: str
+    ) -> None:
+        whole = optuna.create_study(direction="maximize", sampler=workers.source_sampler(search="flatdirs"))
+        whole.optimize(lambda trial: bowl(workers.suggest(trial)).score, n_trials=12)
+        study = workers.open_shared(tmp_path, kind, "flatdirs")
+        while sum(trial.state == TrialState.COMPLETE for trial in study.trials) < 12:
+            assert workers.run(tmp_path, trials=every, then="kill", kind=kind, search="flatdirs") == -9
+        assert counted(tmp_path, kind)[:12] == [trial.params for trial in whole.trials]

@@ -17,7 +17,7 @@ import pytest
 
 from flatdirs.errors import StudyError
 from flatdirs.storages import open_storage
-from tests.conftest import Ended, calls, module_of, own_function, spawn
+from tests.conftest import Ended, calls, module_of, own_function, spawn, told_nothing
 
 Command = Callable[..., Ended]
 
@@ -33,8 +33,8 @@ def train(**settings):
 """
 
 
-def journal(folder: Path) -> Path:
-    return folder / "studies/callable-myrtle/journal.log"
+def journal(folder: Path, name: str = "callable-myrtle") -> Path:
+    return folder / "studies" / name / "journal.log"
 
 
 def slow_function(folder: Path, seconds: float) -> None:
@@ -106,30 +106,42 @@ def test_a_journal_with_a_spoilt_line_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [1, 3])
-def test_killed_after_every_few_trials_the_search_is_the_same(every: int, workplace: Path, command: Command) -> None:
+@pytest.mark.parametrize(
+    ("told", "name", "budget", "every"),
+    [
+        (own_function, "callable-myrtle", 9, 1),
+        (own_function, "callable-myrtle", 9, 3),
+        (told_nothing, "callable-flatdirs", 15, 2),
+    ],
+)
+def test_killed_after_every_few_trials_the_search_is_the_same(
+    told: Callable[[Path], list[str]], name: str, budget: int, every: int, workplace: Path, command: Command
+) -> None:
     """SIGKILL in mid-run, again and again, with half a journal line and a stale lock left each time."""
-    command("tune", *own_function(workplace), "budget=9", "study=whole")
+    command("tune", *told(workplace), f"budget={budget}", "study=whole")
     expected = calls(workplace)
     (workplace / "calls.txt").unlink()
-    deaths = list(range(every, 14, every + 1))
+    deaths = list(range(every, budget + 5, every + 1))
     (workplace / "deadly.py").write_text(DEADLY.format(module=module_of(workplace), deaths=deaths))
-    arguments = [*own_function(workplace), "task.function=deadly:train", "budget=9"]
+    arguments = [*told(workplace), "task.function=deadly:train", f"budget={budget}"]
     for _ in range(len(deaths) + 1):
         process = spawn("flatdirs.tune", *arguments, cwd=workplace)
         out, err = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGKILL), err
         if process.returncode == 0:
             break
-        with journal(workplace).open("ab") as file:
+        with journal(workplace, name).open("ab") as file:
             file.write(b'{"op_code":5,"wor')
-        Path(f"{journal(workplace)}.lock").symlink_to(journal(workplace))
+        Path(f"{journal(workplace, name)}.lock").symlink_to(journal(workplace, name))
     assert process.returncode == 0
     lost = [n - 1 for n in deaths if n <= len(calls(workplace))]
     assert lost
     assert [line for n, line in enumerate(calls(workplace)) if n not in lost] == expected
     assert all(calls(workplace)[n] == calls(workplace)[n + 1] for n in lost), "a lost run is the next to be run"
     assert "best: run" in out
+    status = command("status", f"study={name}")
+    assert status.code == 0
+    assert f"of {budget}" in status.out or f"{budget} runs" in status.out
 
 
 @pytest.mark.slow

@@ -30,10 +30,10 @@ def source_sampler(start: Mapping[str, float] | None = None, **arguments: Any) -
     return FlatDirectionsSampler(start={**START, **(start or {})}, **settings)
 
 
-def open_shared(folder: Path, kind: str = "journal") -> optuna.Study:
+def open_shared(folder: Path, kind: str = "journal", search: str = "myrtle") -> optuna.Study:
     """The study in a folder, with a new sampler."""
     storage = open_storage(kind, folder)
-    sampler = source_sampler()
+    sampler = source_sampler(search=search)
     return optuna.create_study(
         study_name=NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
     )
@@ -48,7 +48,9 @@ def suggest(trial: optuna.Trial) -> dict[str, float]:
     }
 
 
-def work(folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0) -> None:
+def work(
+    folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0, search: str = "myrtle"
+) -> None:
     """Run `trials` trials, then one more that ends as `then` says: kill, interrupt, raise, swallow or nan."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     done = 0
@@ -68,21 +70,23 @@ def work(folder: Path, trials: int, then: str = "", kind: str = "journal", secon
             return math.nan
         raise ValueError("raised" if then == "raise" else "swallowed")
 
-    study = open_shared(folder, kind)
+    study = open_shared(folder, kind, search)
     catch = (ValueError,) if then == "swallow" else ()
     with contextlib.suppress(KeyboardInterrupt, ValueError):
         study.optimize(objective, n_trials=trials + bool(then), catch=catch)
 
 
-def start(folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0) -> BaseProcess:
+def start(
+    folder: Path, trials: int, then: str = "", kind: str = "journal", seconds: float = 0.0, search: str = "myrtle"
+) -> BaseProcess:
     """`work` in a process of its own."""
-    process = CONTEXT.Process(target=work, args=(folder, trials, then, kind, seconds))
+    process = CONTEXT.Process(target=work, args=(folder, trials, then, kind, seconds, search))
     process.start()
     return process
 
 
-def run(folder: Path, trials: int, then: str = "", kind: str = "journal") -> int | None:
+def run(folder: Path, trials: int, then: str = "", kind: str = "journal", search: str = "myrtle") -> int | None:
     """`work` in a process of its own, waited for. Returns its exit code."""
-    process = start(folder, trials, then, kind)
+    process = start(folder, trials, then, kind, search=search)
     process.join(60)
     return process.exitcode

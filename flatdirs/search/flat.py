@@ -193,13 +193,16 @@ def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point,
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
-    """The score as the rules count it; an answer that was only guessed is as good as the best, or as the middle run."""
+    """The score as the rules count it; one that was only guessed is just above the best, or as good as the middle run."""
     if outcome.guess is None:
         return rules.score(outcome)
-    scores = sorted(one.score for one in told)
-    if not scores:
-        return 0.0
-    return scores[-1] if outcome.guess == "better" else scores[len(scores) // 2]
+    better, scores = outcome.guess == "better", sorted(one.score for one in told)
+    finite = [score for score in scores if score > -math.inf]
+    if not finite:
+        return 0.0 if better else -math.inf
+    top = finite[-1]
+    little = max((top - finite[0]) / 100, abs(top) / 1000, 1e-12)
+    return top + little if better else min(scores[len(scores) // 2], top - little)
 
 
 def _judgement(told: Sequence[Told], question: Question, proposal: Proposal) -> Judgement:

@@ -1,0 +1,600 @@
+"""flatdirs' own search at its public surface: where it gets to and how soon, what it never does, what it says."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flatdirs.chart import Lattice, Point, named_chart
+from flatdirs.replay import Trace, proposals, trace
+from flatdirs.sampler import typical_start
+from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
+from flatdirs.search.findings import FEWEST, Findings, find
+from flatdirs.search.geometry import Geometry
+from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model, warp
+from flatdirs.search.model import Run as ModelRun
+from flatdirs.search.question import Told
+
+HEIGHT = 94.0
+GOOD = 0.99 * HEIGHT
+Values = Mapping[str, float]
+CHARTS = ["sgd", "sgd_plain", "sgd_batch", "adamw"]
+HOLDING = [(chart, ()) for chart in CHARTS] + [(chart, ("momentum",)) for chart in CHARTS[:3]]
+
+
+def lattice_of(chart: str = "sgd", fixed: tuple[str, ...] = (), bounds: object = None, **start: float) -> Lattice:
+    """The lattice that the search walks on, from the typical start unless told otherwise."""
+    given_chart = named_chart(chart)
+    held = given_chart.fix(fixed) if fixed else given_chart
+    walled = held.within(bounds) if isinstance(bounds, dict) else held
+    return Lattice(chart_of("flatdirs", walled), {**typical_start(given_chart), **start})
+
+
+@dataclass(frozen=True)
+class Bowl:
+    """Quadratic in octaves: a doubling along the first axis costs `steep`, along any other `gentle`, from the top."""
+
+    lattice: Lattice
+    top: Values
+    steep: float = 1.0
+    gentle: float = 0.15
+
+    def off(self, values: Values) -> list[float]:
+        """Octaves off the top, along each axis."""
+        chart = self.lattice.chart
+        here, there = chart.coordinates(values), chart.coordinates(self.top)
+        return [math.log2(here[axis.name] / there[axis.name]) for axis in chart.axes]
+
+    def __call__(self, values: Values) -> float:
+        first, *others = self.off(values)
+        return HEIGHT - self.steep * first**2 - self.gentle * sum(n * n for n in others)
+
+
+def bowl_at(lattice: Lattice, *steps: int) -> Bowl:
+    """A bowl whose top lies so many half moves from the typical start of the lattice's chart."""
+    typical = Lattice(lattice.chart, {**lattice.start, **typical_start(lattice.chart)})
+    return Bowl(lattice, typical.hyperparameters(steps[: len(lattice.chart.axes)]))
+
+
+@dataclass
+class Search:
+    """So many runs of the search on a surface."""
+
+    lattice: Lattice
+    questions: list[Question]
+    answers: dict[Key, Outcome]
+    rules: Rules
+
+    @property
+    def trace(self) -> Trace:
+        return trace(make("flatdirs", self.lattice, self.rules), self.answers)
+
+    @property
+    def values(self) -> list[dict[str, float]]:
+        """What was run, in order."""
+        return [self.lattice.hyperparameters(question.point) for question in self.questions]
+
+    @property
+    def winner(self) -> dict[str, float]:
+        incumbent = self.trace.incumbent
+        assert incumbent is not None
+        return self.lattice.hyperparameters(incumbent)
+
+    @property
+    def findings(self) -> Findings | None:
+        return find(self.lattice, [Told(s.question, s.outcome, s.outcome.score) for s in self.trace.steps])
+
+    def first(self, surface: Callable[[Values], float], bar: float = GOOD) -> float:
+        """The number of the first run that is good enough, infinite if none was."""
+        good = (number for number, values in enumerate(self.values, 1) if surface(values) >= bar)
+        return next(good, math.inf)
+
+
+def search_on(
+    lattice: Lattice, surface: Callable[[dict[str, float]], Outcome], runs: int, rules: Rules | None = None
+) -> Search:
+    """Ask and answer; every question is new, inside the walls, and has a sentence to it."""
+    done = Search(lattice, [], {}, rules or Rules())
+    for _ in range(runs):
+        question = done.trace.pending
+        assert question is not None, "it never ends by itself"
+        assert question.key not in done.answers
+        assert lattice.wall(question.point) is None
+        done.questions.append(question)
+        done.answers[question.key] = surface(lattice.hyperparameters(question.point))
+    return done
+
+
+def bare(surface: Callable[[Values], float]) -> Callable[[dict[str, float]], Outcome]:
+    return lambda values: Outcome(score=surface(values))
+
+
+def noisy(surface: Callable[[Values], float], seed: int, deviation: float) -> Callable[[dict[str, float]], Outcome]:
+    random = np.random.default_rng(seed)
+    return lambda values: Outcome(score=surface(values) + deviation * random.standard_normal())
+
+
+class TestBowls:
+    @pytest.mark.parametrize("top", [(4, 3, -4, 2), (-5, -2, 3, -3), (8, -4, 6, -4), (-8, 2, -6, 4)])
+    @pytest.mark.parametrize(("chart", "fixed"), HOLDING)
+    def test_from_the_typical_start_the_top_is_near_within_twelve_runs(
+        self, chart: str, fixed: tuple[str, ...], top: tuple[int, ...]
+    ) -> None:
+        lattice = lattice_of(chart, fixed)
+        bowl = bowl_at(lattice, *top)
+        search = search_on(lattice, bare(bowl), 20)
+        assert search.first(bowl) <= 12
+        assert bowl(search.winner) >= GOOD
+        for name in fixed:
+            assert {values[name] for values in search.values} == {lattice.start[name]}
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("octaves", [10, -10])
+    @pytest.mark.parametrize("kind", ["smooth", "plateau", "diverging", "chance", "chance without end"])
+    @pytest.mark.parametrize(("chart", "fixed"), HOLDING)
+    def test_ten_octaves_off_it_is_near_within_twenty(
+        self, chart: str, fixed: tuple[str, ...], kind: str, octaves: int
+    ) -> None:
+        typical = lattice_of(chart, fixed)
+        lattice = lattice_of(chart, fixed, learning_rate=typical.start["learning_rate"] * 2.0**octaves)
+        bowl = bowl_at(lattice, 3, 2, -3, 2)
+
+        def surface(values: dict[str, float]) -> Outcome:
+            score = bowl(values)
+            if kind == "smooth":
+                return Outcome(score=score)
+            if kind in ("diverging", "chance") and score < 10 and bowl.off(values)[0] > 0:
+                return Outcome("diverged")
+            score = max(10.0, score)
+            if kind.startswith("chance"):
+                return Outcome(score=score, loss=2.3 - score / 100, at_chance=score < 12)
+            return Outcome(score=score)
+
+        search = search_on(lattice, surface, 20)
+        assert search.first(bowl) <= 20
+        assert bowl(search.winner) >= GOOD
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("deviation", [0.3, 0.6])
+    @pytest.mark.parametrize("chart", CHARTS)
+    def test_with_noise_it_is_near_from_most_seeds(self, chart: str, deviation: float) -> None:
+        lattice = lattice_of(chart)
+        bowl = bowl_at(lattice, 5, 2, -3, 1)
+        ends = [bowl(search_on(lattice, noisy(bowl, seed, deviation), 15).winner) for seed in range(20)]
+        assert sum(end >= GOOD for end in ends) >= 16
+
+    def test_a_far_better_run_elsewhere_is_found_along_several_axes_at_once(self) -> None:
+        lattice = lattice_of()
+        search = search_on(lattice, bare(bowl_at(lattice, 4, 6, -6)), 12)
+        moved = [sum(n != m for n, m in zip(q.point, q.incumbent or q.point, strict=True)) for q in search.questions]
+        assert max(moved) > 1
+        assert all(question.axis is None for question in search.questions)
+
+
+class TestWalls:
+    BOUNDS = ({"learning_rate": (0.05, 0.2)}, {"weight_decay": (2e-4, 1e-3), "momentum": (0.8, 0.95)})
+
+    @pytest.mark.parametrize("bounds", BOUNDS)
+    @pytest.mark.parametrize("top", [(12, 0, 0), (-12, 8, 8), (0, -8, -8)])
+    def test_nothing_outside_is_asked_whatever_lies_there(
+        self, bounds: dict[str, tuple[float, float]], top: tuple[int, ...]
+    ) -> None:
+        lattice = lattice_of(bounds=bounds)
+        search = search_on(lattice, bare(bowl_at(lattice, *top)), 25)
+        for values in search.values:
+            assert all(low * 0.999 <= values[name] <= high * 1.001 for name, (low, high) in bounds.items())
+
+    def test_between_walls_on_every_side_only_the_start_is_run_again_and_again(self) -> None:
+        tight = {"learning_rate": (0.09, 0.11), "momentum": (0.89, 0.91), "weight_decay": (4.5e-4, 5.5e-4)}
+        search = search_on(lattice_of(bounds=tight), bare(lambda values: 1.0), 5)
+        assert [question.key for question in search.questions] == [(0, 0, 0), *((0, 0, 0, n) for n in range(1, 5))]
+
+    @pytest.mark.parametrize("size", [2, 100])
+    def test_a_batch_size_stays_a_whole_number_of_at_least_one(self, size: int) -> None:
+        lattice = lattice_of("sgd_batch", batch_size=size)
+        search = search_on(lattice, bare(lambda values: -values["batch_size"]), 25)
+        assert all(isinstance(values["batch_size"], int) and values["batch_size"] >= 1 for values in search.values)
+        assert search.winner["batch_size"] < size
+
+
+class TestFailures:
+    def test_while_every_run_diverges_the_learning_rate_falls(self) -> None:
+        search = search_on(lattice_of(learning_rate=64.0), lambda values: Outcome("diverged"), 20)
+        rates = [values["learning_rate"] for values in search.values]
+        assert rates[:12] == sorted(rates[:12], reverse=True)
+        assert len(set(rates[:12])) == 12
+        assert rates[3] < 0.01
+
+    @staticmethod
+    def beside_a_cliff(top: tuple[int, ...], most: float) -> tuple[Search, float, float]:
+        """20 runs from λ=64, all above λ=`most` diverge: the search, its best run, and what its winner gives."""
+        lattice = lattice_of(learning_rate=64.0)
+        bowl = bowl_at(lattice, *top)
+        search = search_on(
+            lattice, lambda v: Outcome(score=bowl(v)) if v["learning_rate"] < most else Outcome("diverged"), 20
+        )
+        return search, max(outcome.score for outcome in search.answers.values()), bowl(search.winner)
+
+    CLIFFS = (((2, 0, 0), 0.5), ((0, 0, 0), 0.5), ((4, 2, -3), 4.0))
+    BEYOND = pytest.param((4, 2, -3), 0.5, marks=pytest.mark.xfail(reason="90.9 where 93.6 can be had", strict=True))
+
+    @pytest.mark.parametrize(("top", "most"), [*CLIFFS, BEYOND])
+    def test_a_start_that_diverges_is_left_downwards(self, top: tuple[int, ...], most: float) -> None:
+        """The cliff lies above the top or, in the last case, two octaves below the top's own learning rate."""
+        search, best, _ = self.beside_a_cliff(top, most)
+        assert best >= GOOD
+        assert search.values[2]["learning_rate"] < 1
+
+    @pytest.mark.xfail(reason="a diverged neighbour makes the model think less of the best run", strict=True)
+    def test_beside_a_cliff_the_winner_is_the_best_run(self) -> None:
+        ends = [self.beside_a_cliff(*case) for case in self.CLIFFS]
+        assert all(winner >= best - 0.3 for _, best, winner in ends)
+
+    @pytest.mark.parametrize("state", ["diverged", "pruned"])
+    def test_a_run_that_did_not_finish_is_worse_whatever_it_left(self, state: str) -> None:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 4, 2, -3)
+
+        def surface(values: dict[str, float], left: float) -> Outcome:
+            ended = bowl.off(values)[0] < 1.1
+            return Outcome(score=bowl(values)) if ended else Outcome(state, score=left)  # type: ignore[arg-type]
+
+        searches = [search_on(lattice, lambda v, left=left: surface(v, left), 15) for left in (99.0, -99.0, math.nan)]  # type: ignore[misc]
+        assert searches[0].questions == searches[1].questions == searches[2].questions
+        asked_again = {question.incumbent for question in searches[0].questions[1:]}
+        assert all(searches[0].answers[point].state == "finished" for point in asked_again if point is not None)
+        valued = search_on(lattice, lambda v: surface(v, 99.0), 15, Rules(**{state: "value"}))  # type: ignore[arg-type]
+        assert bowl.off(valued.winner)[0] >= 1.1
+
+    def test_an_accuracy_that_stands_still_is_walked_up_twenty_doublings_then_down(self) -> None:
+        search = search_on(lattice_of(learning_rate=1e-6), bare(lambda values: 10.0), 12)
+        steps = [question.point[0] for question in search.questions]
+        turn = steps.index(max(steps))
+        assert steps[: turn + 1] == sorted(steps[: turn + 1])
+        assert max(steps) >= 40
+        assert steps[turn + 1 :] == sorted(steps[turn + 1 :], reverse=True)
+        assert min(steps) < -40
+
+
+def random_surface(seed: int) -> Callable[[Point, int], Outcome]:
+    """Bumps on a bowl anywhere, diverged and pruned runs among them; a repeat gives something else."""
+    centre = np.random.default_rng(seed).integers(-9, 10, 3)
+
+    def surface(point: Point, repeat: int) -> Outcome:
+        random = np.random.default_rng([seed, repeat, *(n + 1000 for n in point)])
+        state = random.choice(["finished"] * 8 + ["diverged", "pruned"])
+        score = 3 * random.standard_normal() - 0.3 * float(((np.array(point) - centre) ** 2).sum())
+        relaxation = 1.5 * 2.0 ** (point[0] / 2) if seed % 2 else None
+        return Outcome(state, score, loss=float(random.uniform(1, 2)) if seed % 3 else None, relaxation=relaxation)
+
+    return surface
+
+
+def random_search(seed: int, runs: int = 14) -> Search:
+    surface, lattice = random_surface(seed), lattice_of(bounds={"weight_decay": (1e-5, 1e-2)})
+    done = Search(lattice, [], {}, Rules())
+    for _ in range(runs):
+        question = done.trace.pending
+        assert question is not None
+        assert lattice.wall(question.point) is None
+        done.questions.append(question)
+        done.answers[question.key] = surface(question.point, question.repeat)
+    return done
+
+
+class TestReplay:
+    @settings(max_examples=15, deadline=None)
+    @given(st.integers(0, 10_000))
+    def test_the_same_answers_give_the_same_questions_from_every_prefix(self, seed: int) -> None:
+        search = random_search(seed)
+        keys = list(search.answers)
+        descent = make("flatdirs", search.lattice, Rules())
+        flat._remembered.clear()
+        for length, question in enumerate(search.questions):
+            known = {key: search.answers[key] for key in reversed(keys[:length])}
+            assert trace(descent, known).pending == question
+
+    @settings(max_examples=5, deadline=None)
+    @given(st.integers(0, 10_000), st.integers(1, 13))
+    def test_nothing_depends_on_what_is_remembered(self, seed: int, length: int) -> None:
+        search = random_search(seed)
+        flat._remembered.clear()
+        known = {question.key: search.answers[question.key] for question in search.questions[:length]}
+        assert trace(make("flatdirs", search.lattice, Rules()), known).pending == search.questions[length]
+
+    @settings(max_examples=5, deadline=None)
+    @given(st.integers(0, 10_000))
+    def test_answers_that_came_early_change_nothing(self, seed: int) -> None:
+        search = random_search(seed)
+        more = {**search.answers, (50, 0, 0): Outcome(score=1e9), (0, 0, 0, 7): Outcome(score=1e9)}
+        assert trace(make("flatdirs", search.lattice, Rules()), more) == search.trace
+
+    @settings(max_examples=8, deadline=None)
+    @given(st.integers(0, 10_000), st.data())
+    def test_runs_ahead_are_new_and_distinct_and_begin_with_the_open_question(
+        self, seed: int, data: st.DataObject
+    ) -> None:
+        search = random_search(seed, 10)
+        known = dict(list(search.answers.items())[: data.draw(st.integers(0, 9))])
+        descent = make("flatdirs", search.lattice, Rules())
+        offered = list(itertools.islice(proposals(descent, known), 6))
+        keys = [question.key for question in offered]
+        assert offered[0] == trace(descent, known).pending
+        assert len(set(keys)) == len(keys) == 6
+        assert not set(keys) & set(known)
+        assert all(search.lattice.wall(question.point) is None for question in offered)
+        busy = set(keys[: data.draw(st.integers(1, 6))])
+        instead = [question.key for question in itertools.islice(proposals(descent, known, busy), 3)]
+        assert len(set(instead)) == 3
+        assert not set(instead) & (busy | set(known))
+
+    def test_before_anything_is_known_there_is_something_to_run_ahead(self) -> None:
+        descent = make("flatdirs", lattice_of(), Rules())
+        offered = [question.point for question in itertools.islice(proposals(descent, {}, {(0, 0, 0)}), 3)]
+        assert len(set(offered)) == 3
+        assert all(point[1:] == (0, 0) for point in offered[:1])
+
+    def test_every_answer_on_the_line_was_foreseen(self) -> None:
+        """With both follow-ups run ahead, whatever the pending run gives, the next question is answered already."""
+        descent = make("flatdirs", lattice_of(), Rules())
+        for length in (1, 2, 3):
+            climbing = dict[Key, Outcome]()
+            for number in range(length):
+                pending = trace(descent, climbing).pending
+                assert pending is not None
+                climbing[pending.key] = Outcome(score=70.0 + 5 * number)
+            open_question, *ahead = itertools.islice(proposals(descent, climbing), 8)
+            for score in (70.0 + 5 * length, 20.0):
+                following = trace(descent, {**climbing, open_question.key: Outcome(score=score)}).pending
+                assert following is not None
+                if not any(following.point[1:]):
+                    assert following.point in [question.point for question in ahead]
+
+    def test_while_every_run_diverges_there_is_enough_to_run_ahead(self) -> None:
+        descent = make("flatdirs", lattice_of(), Rules())
+        offered = list(itertools.islice(proposals(descent, {(0, 0, 0): Outcome("diverged")}), 16))
+        assert len({question.key for question in offered}) == 16
+
+    @pytest.mark.parametrize("power", [-9, 3, 20])
+    @pytest.mark.parametrize("deviation", [0.0, 0.5])
+    def test_the_unit_of_a_bare_objective_is_no_matter(self, power: int, deviation: float) -> None:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 5, 2, -3)
+
+        def scaled(factor: float) -> list[Key]:
+            surface = noisy(bowl, 3, deviation)
+            scored = search_on(lattice, lambda values: Outcome(score=factor * surface(values).score), 18)
+            return [question.key for question in scored.questions]
+
+        assert scaled(2.0**power) == scaled(1.0)
+
+
+class TestRepeats:
+    def test_a_repeat_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 5, 2, -3)
+        repeats = 0
+        for seed in range(8):
+            runs = dict[Point, int]()
+            for question in search_on(lattice, noisy(bowl, seed, 0.5), 20).questions:
+                assert question.repeat == runs.get(question.point, 0)
+                runs[question.point] = question.repeat + 1
+                repeats += question.repeat > 0
+                if question.repeat:
+                    assert question.move == "repeat"
+                    assert "another seed" in question.reason
+        assert repeats > 0
+
+    def test_a_lucky_run_is_asked_again_before_it_is_believed_for_long(self) -> None:
+        """One point gave 3 points too much the first time only: in the end it is not the winner."""
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 4, 2, -3)
+        lucky, met = lattice.hyperparameters((8, 0, 0)), list[dict[str, float]]()
+
+        def surface(values: dict[str, float]) -> Outcome:
+            luck = 3.0 if values == lucky and values not in met else 0.0
+            met.append(values)
+            return Outcome(score=bowl(values) + luck)
+
+        search = search_on(lattice, surface, 25)
+        assert met.count(lucky) >= 1
+        assert bowl(search.winner) >= GOOD
+
+
+class TestWords:
+    def test_every_reason_is_a_sentence_about_axes(self) -> None:
+        lattice = lattice_of()
+        search = search_on(lattice, noisy(bowl_at(lattice, 5, 2, -3), 1, 0.5), 20)
+        names = [axis.name for axis in lattice.chart.axes]
+        assert search.questions[0].reason == "the start"
+        for question in search.questions[1:]:
+            assert len(question.reason.split()) > 3
+            assert question.repeat or any(name in question.reason for name in names)
+            assert question.incumbent in {other.point for other in search.questions}
+
+    def test_the_move_leads_from_the_best_to_the_point(self) -> None:
+        lattice = lattice_of()
+        words = flat.describe_move(lattice, (0, 0, 0), (4, 0, -1))
+        assert words == "λα/(1−ρ) ×4, α ÷1.41"
+
+    def test_the_verdicts_name_the_best_so_far(self) -> None:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 4, 2, -3)
+        search = search_on(lattice, bare(bowl), 15)
+        for number, step in enumerate(search.trace.steps):
+            best = max(search.questions[: number + 1], key=lambda question: search.answers[question.key].score)
+            assert search.answers[step.verdict.incumbent].score >= search.answers[best.key].score - 0.3
+            if step.verdict.judgement == "better":
+                assert step.verdict.incumbent == step.question.point
+
+
+class TestFindings:
+    @staticmethod
+    def found(cost: Callable[[list[float]], float], runs: int = 20) -> Findings:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 3, 2, -3)
+        findings = search_on(lattice, bare(lambda values: HEIGHT - cost(bowl.off(values))), runs).findings
+        assert findings is not None
+        return findings
+
+    def test_too_few_runs_say_nothing(self) -> None:
+        lattice = lattice_of()
+        surface = bare(bowl_at(lattice, 3, 2, -3))
+        assert search_on(lattice, surface, FEWEST - 1).findings is None
+        assert search_on(lattice, surface, FEWEST).findings is not None
+
+    def test_what_matters_is_not_flat(self) -> None:
+        found = self.found(lambda off: off[0] ** 2 + 0.3 * off[1] ** 2 + 0.3 * off[2] ** 2)
+        assert {one.axis for one in found.flatness} == {"λα/(1−ρ)", "1−ρ", "α"}
+        assert not any(one.flat for one in found.flatness)
+        for one in found.flatness:
+            assert one.low <= one.mean <= one.high
+            assert one.mean < 0, "the best is the best"
+            assert one.factor == pytest.approx(4) or one.factor == pytest.approx(1 / 4)
+
+    def test_what_does_not_matter_is_flat_after_forty_runs(self) -> None:
+        found = self.found(lambda off: off[0] ** 2, runs=40)
+        assert all(one.flat for one in found.flatness if one.axis == "α")
+        assert not any(one.flat for one in found.flatness if one.axis == "λα/(1−ρ)")
+
+    @pytest.mark.xfail(reason="the intervals of 20 runs are wider than the noise that the model supposes", strict=True)
+    @pytest.mark.parametrize("axis", ["1−ρ", "α"])
+    def test_what_does_not_matter_is_flat_after_twenty_runs(self, axis: str) -> None:
+        found = self.found(lambda off: off[0] ** 2)
+        assert all(one.flat for one in found.flatness if one.axis == axis)
+
+    def test_what_does_not_matter_is_told_from_what_does(self) -> None:
+        """The interval of a flat axis holds zero and lies within the change of a point; the steep one's does not."""
+        found = self.found(lambda off: off[0] ** 2 + 0.15 * off[1] ** 2)
+        flat_ones = [one for one in found.flatness if one.axis == "α"]
+        assert len(flat_ones) == 2
+        assert all(one.low < 0 < one.high and -one.low < 1 for one in flat_ones)
+        assert all(one.high < -0.5 for one in found.flatness if one.axis == "λα/(1−ρ)")
+
+    @pytest.mark.parametrize("momentum", [0.0, 0.15])
+    def test_weight_decay_out_of_the_steep_coordinate_is_recognised(self, momentum: float) -> None:
+        short = self.found(lambda off: (off[0] - off[2]) ** 2 + momentum * off[1] ** 2).short
+        long = self.found(lambda off: off[0] ** 2 + momentum * off[1] ** 2).short
+        assert short is not None
+        assert long is not None
+        assert short > 0.9
+        assert long < 0.1
+
+    def test_without_a_weight_decay_to_search_there_is_nothing_to_say_of_it(self) -> None:
+        lattice = lattice_of(fixed=("weight_decay",))
+        findings = search_on(lattice, bare(bowl_at(lattice, 3, 2)), 8).findings
+        assert findings is not None
+        assert findings.short is None
+
+
+class TestWarp:
+    def test_known_values(self) -> None:
+        top, unit, warped = warp(np.array([90.0, 80.0, -math.inf, 85.0]))
+        assert (top, unit) == (90.0, pytest.approx(0.45))  # 0.005 of the best beats 0.02 of the range
+        assert warped[[0, 1, 3]] == pytest.approx([0.0, -math.log1p(10 / 0.45), -math.log1p(5 / 0.45)])
+        assert warped[2] == pytest.approx(-math.log1p(10 / 0.45) - 0.3)
+
+    def test_a_diverged_run_is_hopeless_beside_any_spread(self) -> None:
+        _, _, warped = warp(np.array([1.0, 1.0 - 1e-6, -math.inf]))
+        assert warped[2] == -2.5
+
+    def test_where_nothing_finished_all_are_alike(self) -> None:
+        top, unit, warped = warp(np.array([-math.inf, -math.inf]))
+        assert (top, unit) == (0.0, 1.0)
+        assert list(warped) == [-3.0, -3.0]
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
+    def test_the_order_stays_and_the_best_is_zero(self, scores: list[float]) -> None:
+        _, _, warped = warp(np.array(scores))
+        assert warped.max() == 0.0
+        order = np.argsort(scores, kind="stable")
+        assert (np.diff(warped[order]) >= 0).all()
+
+
+class TestModel:
+    POINTS = ((0, 0, 0), (4, 0, 0), (8, 0, 0), (4, 3, 0), (6, -2, 5))
+    SCORES = (80.0, 90.0, 84.0, 89.0, 91.0)
+    NEW = np.array([[5.0, 0.0, 0.0], [4.0, 3.0, 0.0], [-20.0, 12.0, 9.0]])
+
+    def model(self) -> Model:
+        runs = [ModelRun(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
+        return Model(Geometry(lattice_of()), runs)
+
+    def test_the_posterior_is_the_textbooks(self) -> None:
+        """Against K⁻¹ and the determinant themselves, for every hypothesis that is left standing."""
+        model, believed = self.model(), self.model().believe(self.NEW)
+        values = warp(np.array(self.SCORES))[2]
+        old = np.array(self.POINTS, dtype=float)
+
+        def prior(points: np.ndarray) -> np.ndarray:
+            """Three below the best, less 0.03 for each squared octave of 1 − ρ off 1/8; a step of 1−ρ is half one."""
+            return -3.0 - 0.03 * (math.log2(0.1) + points[:, 1] / 2 - math.log2(0.125)) ** 2
+
+        for number, one in enumerate(model.hypotheses):
+
+            def covariance(a: np.ndarray, b: np.ndarray, one: object = one) -> np.ndarray:
+                """Matérn 5/2 of distances, half an octave a step, weight decay taken out of the first axis in part."""
+                octaves_a, octaves_b = a / 2, b / 2
+                for octaves in (octaves_a, octaves_b):
+                    octaves[:, 0] += (one.decay - 1.0) * octaves[:, 2]  # type: ignore[attr-defined]
+                lengths = np.array([STEEP, LONG, LONG]) * one.stretch  # type: ignore[attr-defined]
+                r = math.sqrt(5) * np.linalg.norm((octaves_a[:, None] - octaves_b[None]) / lengths, axis=-1)
+                return (1 + r + r**2 / 3) * np.exp(-r)
+
+            noisy_covariance = covariance(old, old) + one.noise**2 * np.eye(len(old))
+            inverse, off = np.linalg.inv(noisy_covariance), values - prior(old)
+            scale = (off @ inverse @ off + FREEDOM) / (len(old) + FREEDOM)
+            cross = covariance(self.NEW, old)
+            mean = prior(self.NEW) + cross @ inverse @ off
+            variance = scale * (1 - np.einsum("ij,jk,ik->i", cross, inverse, cross))
+            assert believed.mean[number] == pytest.approx(mean, rel=1e-5)
+            assert believed.deviation[number] == pytest.approx(np.sqrt(variance), rel=1e-4)
+            assert one.scale == pytest.approx(scale)
+            likelihood = -0.5 * np.linalg.slogdet(noisy_covariance)[1]
+            likelihood -= 0.5 * (len(old) + FREEDOM) * math.log(off @ inverse @ off + FREEDOM)
+            assert one.evidence == pytest.approx(likelihood)
+            assert (one.noise in NOISE, one.stretch in STRETCH) == (True, True)
+
+    def test_hypotheses_are_weighed_by_their_likelihoods(self) -> None:
+        model = self.model()
+        assert model.weights.sum() == pytest.approx(1)
+        assert sum(model.decays.values()) == pytest.approx(1)
+        ratios = [math.exp(one.evidence - model.hypotheses[0].evidence) for one in model.hypotheses]
+        assert model.weights == pytest.approx(np.array(ratios) / sum(ratios))
+
+    def test_a_change_is_the_difference_of_two_beliefs(self) -> None:
+        model = self.model()
+        here, there = (4, 0, 0), (7, 1, -2)
+        mean, deviation = model.change(here, there)
+        means = model.mean(np.array([here, there], dtype=float))
+        assert mean == pytest.approx(means[1] - means[0])
+        assert deviation > 0
+        assert model.change(here, here) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+    def test_scores_come_back_from_warped_values(self) -> None:
+        model = self.model()
+        for score, value in zip(self.SCORES, warp(np.array(self.SCORES))[2], strict=True):
+            assert model.score(float(value)) == pytest.approx(score)
+
+    def test_a_run_is_never_worth_less_than_nothing_and_most_where_something_may_be(self) -> None:
+        model = self.model()
+        grid = np.array(list(itertools.product(range(-16, 24, 4), range(-8, 9, 4), range(-8, 9, 4))), dtype=float)
+        assert (model.worth(grid) >= 0).all()
+        unexplored, tried, hopeless = model.worth(np.array([[6.0, -4.0, 9.0], [0.0, 0.0, 0.0], [-30.0, 0.0, 0.0]]))
+        assert unexplored > tried
+        assert unexplored > hopeless
+
+    def test_many_runs_leave_it_quick_and_whole(self) -> None:
+        random = np.random.default_rng(0)
+        runs = [ModelRun(tuple(map(int, p)), -float((p**2).sum())) for p in random.integers(-9, 9, (200, 3))]
+        model = Model(Geometry(lattice_of()), runs)
+        assert len(model.runs) == 80
+        assert min(sum(n * n for n in run.point) for run in runs) == sum(n * n for n in model.best)
