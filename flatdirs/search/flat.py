@@ -193,7 +193,7 @@ def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point,
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
-    """The score as the rules count it; one that was only guessed is just above the best, or as good as the middle run."""
+    """The score as the rules count it; a guess is just above the best, or as good as the middle run."""
     if outcome.guess is None:
         return rules.score(outcome)
     better, scores = outcome.guess == "better", sorted(one.score for one in told)
