@@ -44,22 +44,27 @@ TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer'
 Say = Callable[[str], None]
 
 
-def automatic_start(pick: float, total_steps: int, momentum_name: str, constant: bool = False) -> dict[str, float]:
+def automatic_start(
+    pick: float, total_steps: int, momentum_name: str, constant: bool = False, timescale: float | None = None
+) -> dict[str, float]:
     """Hyperparameters that a search may begin at when nobody has said anything.
 
     `pick`: what step sampling found, a constant rate at momentum 0.9; `total_steps`: T, the steps of a complete run;
     `momentum_name`: momentum (SGD) or beta1 (AdamW, whose invariant is λα); `constant`: the schedule is, so that the
-    rate is the pick itself. Two digits each. Ours; the timescale rule is THEORY's: T·λα/(1−ρ) of order 1–10.
+    rate is the pick itself; `timescale`: T·λα/(1−ρ), None for TIMESCALE. Two digits each. Ours; the timescale rule is
+    derived: runs in which the weights relax once to ten times.
     """
     rate = _two_digits((1.0 if constant else PEAK_RATIO) * pick)
-    decay = _timescale_decay(rate, AUTO_MOMENTUM, total_steps, momentum_name)
+    decay = _timescale_decay(rate, AUTO_MOMENTUM, total_steps, momentum_name, timescale)
     return {"learning_rate": rate, momentum_name: AUTO_MOMENTUM, "weight_decay": decay}
 
 
-def _timescale_decay(rate: float, momentum: float, total_steps: int, momentum_name: str) -> float:
+def _timescale_decay(
+    rate: float, momentum: float, total_steps: int, momentum_name: str, timescale: float | None = None
+) -> float:
     """α with T·λα/(1−ρ) = TIMESCALE, at most MOST_DECAY; for AdamW T·λα."""
     averaging = 1.0 - momentum if momentum_name == "momentum" else 1.0
-    return _two_digits(min(MOST_DECAY[momentum_name], TIMESCALE * averaging / (rate * total_steps)))
+    return _two_digits(min(MOST_DECAY[momentum_name], (timescale or TIMESCALE) * averaging / (rate * total_steps)))
 
 
 def _two_digits(value: float) -> float:

@@ -23,7 +23,7 @@ from flatdirs.history import OUTCOME, SETTING, key_of, outcome_of
 from flatdirs.objective import Measurement
 from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
-from flatdirs.search import VERSION, Key, Outcome, Rules, make
+from flatdirs.search import VERSIONS, Key, Outcome, Rules, make
 from flatdirs.search.findings import Findings, find
 from flatdirs.search.question import Told
 from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
@@ -153,7 +153,7 @@ def open_study(
     stale_seconds: float = claims.STALE_SECONDS,
 ) -> Study:
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
-    study = open_optuna_study(storage, name, {"version": VERSION, **identity}, maximize)
+    study = open_optuna_study(storage, name, {"version": VERSIONS.get(plan.name, 1), **identity}, maximize)
     study.sampler = make_sampler(plan, len(study.get_trials(deepcopy=False)), stale_seconds)
     return Study(study, plan, maximize, stale_seconds)
 

@@ -162,9 +162,9 @@ def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.cs
         "rules": [found["targets"], found["budget"], found["returned_after"]],
     }
     if condition.box == NONE:
-        from flatdirs.search import VERSION as QUESTIONS
+        from flatdirs.search import VERSIONS
 
-        about["questions"] = QUESTIONS
+        about["questions"] = VERSIONS[condition.base]
     else:
         about["box"] = box(condition.lattice, condition.box)
     if condition.start != NONE:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flatdirs.chart import Chart, Lattice
 from flatdirs.errors import ConfigError
-from flatdirs.search.descent import VERSION, descend
+from flatdirs.search.descent import descend
 from flatdirs.search.flat import search_flat
 from flatdirs.search.line import MOVE
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
@@ -17,7 +17,7 @@ from flatdirs.search.question import Descent, Key, Question, Verdict
 
 __all__ = [
     "SEARCHES",
-    "VERSION",
+    "VERSIONS",
     "Descent",
     "Key",
     "Outcome",
@@ -30,6 +30,7 @@ __all__ = [
     "make",
 ]
 
+VERSIONS = {"flatdirs": 1, "myrtle": 1, "raw": 1}  # of the sequence of questions; a study of another one is refused
 SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"flatdirs": search_flat, "myrtle": descend, "raw": descend}
 
 

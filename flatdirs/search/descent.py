@@ -18,9 +18,6 @@ from flatdirs.chart import SIGN, Direction, Lattice, Point
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Question, Verdict
 
-VERSION = 1  # of the sequence of questions; a stored study of another version is refused
-
-
 OTHER: dict[Direction, Direction] = {"double": "halve", "halve": "double"}
 
 
