@@ -297,6 +297,7 @@ def draw_partial(folder: Path, measured: Path) -> None:
     assert {bar.met for bar in bars.bars(evidence)} <= {None}
 
 
+@pytest.mark.slow
 def test_real_training_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     measured, folder = tmp_path / "lattice", tmp_path / "rows"
     folder.mkdir()

@@ -176,6 +176,7 @@ def hill(folder: Path, *more: str) -> list[str]:
     return [*own_function(folder)[:2], "start.learning_rate=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_runs_and_finds_the_ridge(workplace: Path, command: Command) -> None:
     first = command("slices", *hill(workplace, "budget=5"))
     assert first.code == 0, first.err
@@ -225,6 +226,7 @@ def test_a_killed_worker_loses_one_run_and_two_workers_share(workplace: Path) ->
     assert len(made) <= 27 + 18 + 1  # the run that was killed was made again
 
 
+@pytest.mark.slow
 def test_an_image_task_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     monkeypatch.chdir(tmp_path)
     short = ["task.epochs=1", "task.width=2", "x_steps=[-1,1]", "y_steps=[-1,0]", "seeds=1"]

@@ -58,6 +58,7 @@ def test_what_is_committed_agrees_with_its_raw_files(copy: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_changed_number_is_noticed_in_the_page_and_in_the_raw_file(small_copy: Path) -> None:
     change(small_copy / "benchmarks/myrtle_table/README.md", "53.40 %", "53.41 %")
     change(small_copy / "benchmarks/latency/result.json", "12.3669", "52.3669")
@@ -74,6 +75,7 @@ def test_a_changed_number_is_noticed_in_the_page_and_in_the_raw_file(small_copy:
     assert "53.40 %" in (small_copy / "benchmarks/myrtle_table/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_changed_number_in_readme_is_noticed(small_copy: Path) -> None:
     quoting = 'def readme_blocks():\n    return {"think": "thinks for 0.89 ms"}\n'
     with (small_copy / "benchmarks/latency/page.py").open("a", encoding="utf-8") as file:
