@@ -75,9 +75,8 @@ def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
         if (found := next_on_line(geometry.lattice, rules, told)) is not None:
             return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
         if (point := _usual_decay(geometry, best)) is not None:
-            reason = (
-                f"T·λα/(1−ρ) = {best.outcome.relaxation:.2g} on the line: the usual weight decay, at the same speed"
-            )
+            relaxation = f"T·λα/(1−ρ) = {best.outcome.relaxation:.2g}"
+            reason = f"{relaxation} at the line's best: the usual weight decay, at the same speed"
             return Proposal(point, 0, reason, best.question.point)
     return _by_model(geometry, told)
 
@@ -105,9 +104,18 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     coarse = _allowed(model, _around(geometry, _centres(model), held), tried, best)
     promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
     fine = _allowed(model, _refined(geometry, promising, held), tried, best)
+    if _repeats_agree(told) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
+        fine = fine[new]
     point = tuple(int(step) for step in fine[_ranked(model.worth(fine))[0]])
     repeat = sum(one.question.point == point for one in told)
     return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
+
+
+def _repeats_agree(told: Sequence[Told]) -> bool:
+    """Whether points were run again and each gave the same score again: a further repeat would teach nothing."""
+    first = {one.question.point: one.score for one in told if not one.question.repeat}
+    again = [one for one in told if one.question.repeat]
+    return bool(again) and all(one.score == first.get(one.question.point) for one in again)
 
 
 def _ranked(worth: Array) -> NDArray[np.intp]:
@@ -159,7 +167,9 @@ def _allowed(model: Model, points: Array, tried: Array, best: Point) -> Array:
 
 
 def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
-    """Whether two doublings along an axis, either way, change nothing beyond one run's noise, for sure."""
+    """Whether two doublings along an axis, either way, change nothing beyond one run's noise, as runs have shown."""
+    if np.ptp(model.points[:, axis]) < 2 * MOVE:
+        return False
     for side in (-2 * MOVE, 2 * MOVE):
         other = (*point[:axis], point[axis] + side, *point[axis + 1 :])
         if not geometry.inside(np.array([other], dtype=float))[0]:
