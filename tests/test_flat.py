@@ -214,7 +214,6 @@ class TestWalls:
         assert len({values["batch_size"] for values in search.values}) > 1
         assert search.winner["batch_size"] < size
 
-    @pytest.mark.xfail(reason="an axis along which nothing was run is held for flat", strict=True)
     def test_what_counts_alone_is_found_behind_a_line_on_which_nothing_changes(self) -> None:
         search = search_on(lattice_of("sgd_batch"), bare(lambda values: -values["batch_size"]), 25)
         assert len({values["batch_size"] for values in search.values}) > 1
@@ -474,16 +473,15 @@ class TestFindings:
             assert one.mean < 0, "the best is the best"
             assert one.factor == pytest.approx(4) or one.factor == pytest.approx(1 / 4)
 
-    def test_what_does_not_matter_is_flat_after_forty_runs(self) -> None:
-        found = self.found(lambda off: off[0] ** 2, runs=40)
+    def test_weight_decay_that_does_not_matter_is_flat_after_twenty_runs(self) -> None:
+        found = self.found(lambda off: off[0] ** 2)
         assert all(one.flat for one in found.flatness if one.axis == "α")
         assert not any(one.flat for one in found.flatness if one.axis == "λα/(1−ρ)")
 
     @pytest.mark.xfail(reason="the intervals of 20 runs are wider than the noise that the model supposes", strict=True)
-    @pytest.mark.parametrize("axis", ["1−ρ", "α"])
-    def test_what_does_not_matter_is_flat_after_twenty_runs(self, axis: str) -> None:
+    def test_momentum_that_does_not_matter_is_flat_after_twenty_runs(self) -> None:
         found = self.found(lambda off: off[0] ** 2)
-        assert all(one.flat for one in found.flatness if one.axis == axis)
+        assert all(one.flat for one in found.flatness if one.axis == "1−ρ")
 
     def test_what_does_not_matter_is_told_from_what_does(self) -> None:
         """The interval of a flat axis holds zero and lies within the change of a point; the steep one's does not."""

@@ -593,7 +593,7 @@ class TestFlatdirs:
 
     def test_it_is_the_default_from_where_many_scripts_begin(self, path: list[dict[str, float]]) -> None:
         assert path[0] == {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
-        assert max(bowl(values).score for values in path) > 93.9
+        assert max(bowl(values).score for values in path) > 0.995 * 94
 
     def test_replay_asks_for_the_same(self, path: list[dict[str, float]]) -> None:
         walls = {"learning_rate": (1e-9, 1e3), "momentum": (0.0, 0.9999), "weight_decay": (1e-9, 1.0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ SHORT = 0.5  # probability from which on weight decay is said to have no part in
 class Flatness:
     """What two doublings (`factor` 4) or halvings (¼) along an axis do to the score: mean and 90 % interval.
 
-    `flat`: the whole interval lies within the standard deviation of one run, `noise`.
+    `flat`: the whole interval lies within the standard deviation of the difference between two runs of one point, each
+    of which has `noise`.
     """
 
     axis: str
@@ -34,8 +36,8 @@ class Flatness:
 
     @property
     def flat(self) -> bool:
-        """Whether one run could not show the difference."""
-        return max(-self.low, self.high) <= self.noise
+        """Whether another seed may well change as much."""
+        return max(-self.low, self.high) <= math.sqrt(2.0) * self.noise
 
 
 @dataclass(frozen=True)
