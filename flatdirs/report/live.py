@@ -162,6 +162,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
         console.print(escape(f"confirmed on {part}, {seeds}: {what} {mean}{spread}"), soft_wrap=True)
+    if (doubt := _doubt(result, 1 if config.maximize else -1)) is not None:
+        console.print(doubt, soft_wrap=True)
     if result.winner is None or result.best_file is None:
         return
     for command in next_commands(config, result.best_file):
@@ -170,6 +172,19 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     if not hasattr(config.task, "function") and (line := train_overrides(config, result.winner)):
         console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
     console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
+
+
+def _doubt(result: Result, sign: int) -> str | None:
+    """A sentence where fresh seeds do not bear the winner out."""
+    means = {}
+    for what, outcomes in result.confirmed.items():
+        values = [value for value in outcomes if value is not None]
+        means[what] = sign * statistics.fmean(values) if values else float("-inf")
+    if len(means) < 2 or means["winner"] > means["start"]:
+        return None
+    return (
+        "with fresh seeds the winner is no better than the start: what the search gained lies within the seeds' spread"
+    )
 
 
 def _place(config: TuneConfig) -> str:
