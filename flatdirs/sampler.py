@@ -150,7 +150,9 @@ class FlatDirectionsSampler(BaseSampler):
         assert lattice is not None
         axis = None if question.axis is None else lattice.chart.axes[question.axis].name
         incumbent = None if question.incumbent is None else lattice.hyperparameters(question.incumbent)
-        why = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
+        why: dict[str, Any] = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
+        if question.repeat:  # for objectives that seed themselves
+            why["repeat"] = question.repeat
         claim = {"lattice": view.mark, "point": list(question.point), "repeat": question.repeat}
         self._write(study, trial, claim, lattice.hyperparameters(question.point), why)
 

@@ -151,7 +151,7 @@ def test_the_whole_check_runs_small_and_goes_on(tmp_path: Path) -> None:
     before, studies = rows.read(out / "seeds.csv"), rows.read(out / "runs_to_94/runs.csv")
     assert [row["seed"] for row in before] == ["0", "1"]
     assert {(row["search"], row["seed"]) for row in studies} == {
-        (s, n) for s in ("myrtle", "random", "tpe") for n in "01"
+        (s, n) for s in ("flatdirs", "myrtle", "random", "tpe") for n in "01"
     }
     assert {row["then"] for row in studies} <= {"", "target", "budget"}
     target = round(sum(float(row["accuracy"]) for row in before) / 2 - 0.1, 2)

@@ -605,6 +605,21 @@ class TestFlatdirs:
             assert lattice.hyperparameters(question.point) == values
             answers[question.key] = bowl(values)
 
+    def test_an_objective_sees_which_repeat_it_is(self) -> None:
+        seen: list[tuple[tuple[float, ...], int]] = []
+
+        def noisy(trial: optuna.Trial) -> float:
+            value = objective(trial)
+            repeat = trial.user_attrs.get("repeat", 0)
+            seen.append((tuple(trial.params.values()), repeat))
+            return value + 3 * math.sin(1e3 * value + 7 * repeat)
+
+        self.new().optimize(noisy, n_trials=40)
+        assert any(repeat for _, repeat in seen)
+        assert [repeat for _, repeat in seen] == [
+            sum(params == other for other, _ in seen[:number]) for number, (params, _) in enumerate(seen)
+        ]
+
     def test_a_sampler_made_anew_for_each_trial(self, path: list[dict[str, float]]) -> None:
         study = self.new()
         for number in range(RUNS):
