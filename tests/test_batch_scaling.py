@@ -31,6 +31,7 @@ def test_the_page_is_what_the_raw_files_say() -> None:
     assert page.draw() == (HERE / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_every_figure_stands_on_the_page_and_is_small() -> None:
     drawn = figures.pictures()
     assert set(drawn) == {path.name for path in HERE.glob("*.png")}

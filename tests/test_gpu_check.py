@@ -135,6 +135,7 @@ def test_smoke_results_stay_out_of_the_repository(tmp_path: Path) -> None:
     assert "writes no results into benchmarks/" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     done = script("--smoke", folder=tmp_path, DEVICE="cuda:99")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

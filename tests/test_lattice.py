@@ -170,6 +170,7 @@ def _work(folder: Path, name: str, until: str | None = None) -> None:
     running.fill(folder, TINY, noting, {}, None, lambda line: None)
 
 
+@pytest.mark.slow
 def test_processes_share_a_lattice_and_train_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
     (tmp_path / "trained.txt").touch()

@@ -65,6 +65,7 @@ def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
     return {"learning_rate": 2.0**rate, "momentum": 1 - 2.0**averaging, "weight_decay": 2.0**decay}
 
 
+@pytest.mark.slow
 def test_the_fit_follows_the_truth_between_the_cells() -> None:
     between = [c for c in DIGITS.all_cells() if all(power % 2 for power in c) and truth(c) is not None and c[0] < 2]
     off = [ground().value(at(*cell)) - (truth(cell) or 0) for cell in between if cell[0] - cell[1] < 2]

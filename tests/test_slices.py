@@ -199,6 +199,7 @@ def test_the_command_makes_the_runs_and_finds_the_ridge(workplace: Path, command
     assert len(calls(workplace)) == len(set(calls(workplace))) == len(made) + 9 + 6
 
 
+@pytest.mark.slow
 def test_momentum_is_sliced_as_one_minus_momentum(workplace: Path, command: Command) -> None:
     ended = command("slices", *hill(workplace, "y=one_minus_momentum", "start.weight_decay=0.00125"))
     assert ended.code == 0, ended.err

@@ -345,6 +345,7 @@ def test_the_page_says_what_is_not_measured(tmp_path: Path) -> None:
     assert "not measured yet" in page.readme_blocks(tmp_path)["step-sampling"]
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_rows_say(tmp_path: Path) -> None:
     write_runs(tmp_path, {model: lambda power: 50 - 2 * abs(power + 6) for model in MODELS})
     write_picks(tmp_path, "log_midpoint", [2.0**-6.25, 2.0**-9])
@@ -376,6 +377,7 @@ def test_an_unfinished_grid_is_drawn_and_judges_nothing(tmp_path: Path) -> None:
 # --- our own finder, and curves with a known knee --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_search_is_written_down_once_with_picks_probes_and_cost(tmp_path: Path) -> None:
     subject = small_digits()
     ours.measure(tmp_path, [subject], (0,))
