@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def repetition(job: Job, condition: Condition, seed: int, say: Callable[[str], N
             training_seed = FIRST_SEED + seed + REPEAT * getattr(method, "repeat", 0)
             row = made(job, condition, seed, ("search", number), point, training_seed)
             say(f"{condition_text(condition)} {seed}: run {number}, {row['accuracy']} %")
-        method.tell(sample(row))
+        method.tell(replace(sample(row), relaxation=job.ground.relaxation(point)))
     if method.returned is not None:
         for number in range(1, found["confirmed"] + 1):
             row = known.get(("confirm", number))
