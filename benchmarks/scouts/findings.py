@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from benchmarks import rows
 from benchmarks.lattice import lattices
@@ -24,18 +23,10 @@ from benchmarks.lattice.results import by_cell, level, results
 from benchmarks.runs_to_target.findings import BUDGET, NEVER, RESAMPLES
 from benchmarks.scouts import plan, ridges
 from benchmarks.scouts.plan import PLAIN, Transfer
+from benchmarks.scouts.ranking import Estimate, spearman
 
 BANDS: tuple[float | None, ...] = (None, 5.0, 2.0)  # points below the level of whole runs; None for all cells
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval, and of how many."""
-
-    value: float
-    low: float
-    high: float
-    count: int
+EVERY = "all"  # stands for all starts together
 
 
 @dataclass(frozen=True)
@@ -114,9 +105,25 @@ class Evidence:
         some = [(v[0], v[1]) for cell, v in self.whole.items() if len(v) > 1 and self.near(cell, band)]
         return spearman(some)
 
+    def fitted(self, carried: Transfer) -> Estimate:
+        """The same over all cells of whole runs, with scouts read off their fit; from the facts, which there must be."""
+        assert self.facts is not None
+        value, low, high, count = self.facts["fitted"][carried.name]
+        return Estimate(value, low, high, count)
+
+    @property
+    def starts(self) -> list[str]:
+        """Those that were searched from."""
+        return list(dict.fromkeys(start for _, start in self.searches))
+
+    def rows_of(self, name: str, start: str) -> list[dict[str, str]]:
+        """A plan's repetitions from a start, or from all of them."""
+        starts = self.starts if start == EVERY else [start]
+        return [row for one in starts for row in self.searches.get((name, one), [])]
+
     def runs(self, name: str, start: str, target: float) -> list[float]:
         """Cost until the target by seed, NEVER where it was not reached."""
-        found = self.searches.get((name, start), [])
+        found = self.rows_of(name, start)
         return [min(float(row[f"runs_{target:g}"] or NEVER), NEVER) for row in found]
 
     def saving(self, name: str, start: str, target: float) -> Saving | None:
@@ -126,21 +133,9 @@ class Evidence:
 
     def before(self, name: str, start: str) -> tuple[float, float]:
         """How many scouts a plan sends, on average, and the median accuracy of where the whole runs begin, without noise."""
-        found = self.searches[name, start]
+        found = self.rows_of(name, start)
         scouts = statistics.fmean(float(row["scouts"]) for row in found)
         return scouts, statistics.median(float(row["begins_at"]) for row in found)
-
-
-def spearman(pairs: Sequence[tuple[float, float]]) -> Estimate:
-    """Rank correlation of (n, 2) numbers with its interval."""
-    values = np.array(pairs, dtype=float)
-    drawn = values[np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))]
-    ranked = rankdata(drawn, axis=1)
-    centred = ranked - ranked.mean(axis=1, keepdims=True)
-    each = (centred[..., 0] * centred[..., 1]).sum(1) / np.sqrt((centred**2).sum(1).prod(1))
-    low, high = np.quantile(each, (0.025, 0.975))
-    value = float(np.corrcoef(rankdata(values, axis=0).T)[0, 1])
-    return Estimate(value, float(low), float(high), len(values))
 
 
 def saving(plain: Sequence[float], other: Sequence[float]) -> Saving:

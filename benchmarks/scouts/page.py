@@ -8,11 +8,11 @@ from benchmarks.lattice.lattices import HERE as WHOLE
 from benchmarks.runs_to_target import conditions
 from benchmarks.runs_to_target.findings import BUDGET, TARGETS
 from benchmarks.scouts import plan, ridges, text
-from benchmarks.scouts.findings import BANDS, Estimate, Evidence, Saving
-from benchmarks.scouts.plan import CHOSEN, PLAIN, PLANS, TRANSFERS, Plan
+from benchmarks.scouts.findings import BANDS, EVERY, Evidence, Saving
+from benchmarks.scouts.plan import MAIN, PLAIN, PLANS, TRANSFERS, Plan
+from benchmarks.scouts.ranking import Estimate
 
 NOTHING = "Not measured yet."
-MAIN = next(kind for kind in PLANS if kind.transfer == CHOSEN.name)
 
 
 def results(folder: Path = plan.HERE, measured: Path = WHOLE) -> dict[str, str | bytes]:
@@ -29,7 +29,7 @@ def results(folder: Path = plan.HERE, measured: Path = WHOLE) -> dict[str, str |
 
 def page(every: list[Evidence]) -> list[str]:
     """The whole page."""
-    lines = [*text.introduction(), *text.conclusion(), *text.method()]
+    lines = [*text.introduction(), *text.conclusion(every), *text.method()]
     for evidence in every:
         lines += [f"## {evidence.name}", "", *section(evidence)]
     return lines
@@ -38,7 +38,11 @@ def page(every: list[Evidence]) -> list[str]:
 def section(evidence: Evidence) -> list[str]:
     """One lattice."""
     if evidence.facts is None or not evidence.searches:
-        return [NOTHING, ""]
+        count = len(evidence.scout_rows)
+        return [
+            f"Not measured whole: {count} scouts are on file, nothing is said of them yet." if count else NOTHING,
+            "",
+        ]
     return [*extent(evidence), *shifts(evidence), *best_shift(evidence), *agreement(evidence), *searches(evidence)]
 
 
@@ -96,10 +100,10 @@ def best_shift(evidence: Evidence) -> list[str]:
         f"Spearman's correlation on the fits, over the grid's settings within {ridges.TOP:g} points of the best whole run, between a whole run and the scout",
         "so many octaves off in λ (down) and in α (across); T·c₁ is kept where the two add up to 2:",
         "",
-        "| λ \\ α | " + " | ".join(f"{shift:+d}" for shift in ridges.SHIFTS) + " |",
-        "|---|" + "---|" * len(ridges.SHIFTS),
+        "| λ \\ α | " + " | ".join(f"{shift:+d}" for shift in ridges.DECAY_SHIFTS) + " |",
+        "|---|" + "---|" * len(ridges.DECAY_SHIFTS),
     ]
-    for shift, values in zip(ridges.SHIFTS, evidence.facts["ranks"], strict=True):
+    for shift, values in zip(ridges.RATE_SHIFTS, evidence.facts["ranks"], strict=True):
         lines.append(f"| {shift:+d} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
     return [
         *lines,
@@ -115,12 +119,14 @@ def agreement(evidence: Evidence) -> list[str]:
         "Spearman's correlation between the means of measured cells, whole runs against the scouts that stand for them [95 %], cells:",
         "",
         "| cells of whole runs | "
-        + " | ".join(text.TRANSFERS[found.name] for found in TRANSFERS)
+        + " | ".join(text.WORDS[found.name] for found in TRANSFERS)
         + " | another seed of the whole run |",
         "|---|" + "---|" * (len(TRANSFERS) + 1),
     ]
+    read_off = " | ".join(correlation(evidence.fitted(found)) for found in TRANSFERS)
+    lines.append(f"| all, scouts read off their fit | {read_off} | – |")
     for band in BANDS:
-        name = "all" if band is None else f"within {band:g} points of their level"
+        name = "all with a scout there" if band is None else f"within {band:g} points of their level"
         each = [evidence.correlation(found, band) for found in TRANSFERS]
         lines.append(f"| {name} | {' | '.join(correlation(one) for one in (*each, evidence.ceiling(band)))} |")
     return [*lines, ""]
@@ -133,7 +139,7 @@ def correlation(found: Estimate) -> str:
 
 def searches(evidence: Evidence) -> list[str]:
     """With scouts against without."""
-    starts = list(conditions.settings()[evidence.lattice.optimizer]["starts"])
+    starts = [*conditions.settings()[evidence.lattice.optimizer]["starts"], EVERY]
     lines = [
         f"`flatdirs` alone, and after the scouts of the plan *{MAIN.name}*: median cost in whole runs (percentage that never arrives), and what the",
         "scouts add to it, mean over seeds, paired [95 %]; seeds that pay less and more; scouts sent, and what the first whole run is worth, median:",

@@ -71,6 +71,7 @@ PLANS = (
     *(Plan(f"line from the start, {found.name}", found.name, back=False) for found in TRANSFERS if found.moved),
     *(Plan(f"eight, {found.name}", found.name, most=EIGHT) for found in TRANSFERS),
 )
+MAIN = next(kind for kind in PLANS if kind.transfer == CHOSEN.name)  # the plan of the page's first table
 
 
 def transfer(name: str) -> Transfer:

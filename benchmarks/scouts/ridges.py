@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from benchmarks.lattice.lattices import Lattice
 from benchmarks.lattice.results import CHANCE
 from benchmarks.runs_to_target import fitting
 from benchmarks.runs_to_target.cells import Array
@@ -27,20 +28,21 @@ from benchmarks.runs_to_target.smoothing import Process
 from benchmarks.runs_to_target.surface import PER_OCTAVE, Surface
 from benchmarks.scouts import plan
 from benchmarks.scouts.grounds import Grounds
+from benchmarks.scouts.ranking import spearman
 
 FILE = "facts.json"
-VERSION = 1  # of what is in it
+VERSION = 3  # of what is in it
 FALL, TOP = 2.0, plan.BAND
 RESAMPLES = 100
 MARKS = ("lower edge", "best", "upper edge")
-SHIFTS = range(-1, 5)  # octaves, in λ and in α
+RATE_SHIFTS, DECAY_SHIFTS = range(-2, 4), range(-4, 5)  # octaves
 SHOWN = (-3, (-10, -7, -4))  # log₂(1−ρ) and log₂ α of the lines in the figure, SGD
 SHOWN_ADAMW = (-3, (-4, -1, 2))
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """What one pair of surfaces says: `shifts` (axes, marks) in octaves, how many lines, and `ranks` (shifts, shifts)."""
+    """What one pair of surfaces says: `shifts` (axes, marks) in octaves, how many lines, and `ranks` by shift in λ and α."""
 
     shifts: Array
     lines: Array
@@ -50,7 +52,7 @@ class Ridge:
     def nearest(self) -> tuple[int, int]:
         """The octaves in λ and in α at which scouts rank the settings most as whole runs do."""
         rate, decay = np.unravel_index(int(np.argmax(self.ranks)), self.ranks.shape)
-        return SHIFTS[int(rate)], SHIFTS[int(decay)]
+        return RATE_SHIFTS[int(rate)], DECAY_SHIFTS[int(decay)]
 
 
 def ridge(whole: Surface, scout: Surface) -> Ridge:
@@ -64,7 +66,7 @@ def ridge(whole: Surface, scout: Surface) -> Ridge:
             kept = off[..., mark][good & np.isfinite(off[..., mark])]
             lines[axis, mark] = len(kept)
             shifts[axis, mark] = np.median(kept) / PER_OCTAVE if len(kept) else np.nan
-    return Ridge(shifts, lines, ranks(first, second, whole))
+    return Ridge(shifts, lines, ranks(first, second, whole.lattice))
 
 
 def heights(ground: Surface) -> Array:
@@ -101,18 +103,18 @@ def _edge(falling: Array) -> float:
     return after - 1 + float((falling[after - 1] - falling[0] + FALL) / (falling[after - 1] - falling[after]))
 
 
-def ranks(whole: Array, scout: Array, ground: Surface) -> Array:
+def ranks(whole: Array, scout: Array, lattice: Lattice) -> Array:
     """Spearman's correlation at every shift in λ and α (in that order), settings beyond the scouts' grid at its edge."""
     near = whole >= whole.max() - TOP
-    places = np.array(np.nonzero(near)).T
-    names = [axis.hyperparameter for axis in ground.lattice.axes]
+    places, ranked = np.array(np.nonzero(near)).T, rankdata(whole[near])
+    names = [axis.hyperparameter for axis in lattice.axes]
     moved = [names.index("learning_rate"), names.index("weight_decay")]
-    found = np.zeros((len(SHIFTS), len(SHIFTS)))
-    for one, other in itertools.product(range(len(SHIFTS)), repeat=2):
+    found = np.zeros((len(RATE_SHIFTS), len(DECAY_SHIFTS)))
+    for one, other in itertools.product(*map(range, found.shape)):
         there = places.copy()
-        there[:, moved] += PER_OCTAVE * np.array([SHIFTS[one], SHIFTS[other]])
+        there[:, moved] += PER_OCTAVE * np.array([RATE_SHIFTS[one], DECAY_SHIFTS[other]])
         there = np.minimum(np.maximum(there, 0), np.array(whole.shape) - 1)
-        found[one, other] = np.corrcoef(rankdata(whole[near]), rankdata(scout[tuple(there.T)]))[0, 1]
+        found[one, other] = np.corrcoef(ranked, rankdata(scout[tuple(there.T)]))[0, 1]
     return found
 
 
@@ -157,8 +159,25 @@ def facts(name: str, grounds: Grounds, folder: Path, resamples: int = RESAMPLES)
         "lines": found.lines.astype(int).tolist(),
         "ranks": found.ranks.round(3).tolist(),
         "nearest": {f"{rate:+d} {decay:+d}": tops.count((rate, decay)) for rate, decay in sorted(set(tops))},
+        "fitted": {carried.name: fitted(carried, grounds) for carried in plan.TRANSFERS},
         "curves": curves(grounds),
     }
+
+
+def fitted(carried: plan.Transfer, grounds: Grounds) -> list[float]:
+    """Spearman's correlation between all cells of whole runs and the scouts' fit where they are carried over; how many."""
+    found = grounds.whole.cells
+    finished = {
+        tuple(place): mean for place, mean in zip(found.places.tolist(), found.means[:, 0].tolist(), strict=True)
+    }
+    off = [plan.OCTAVES * (axis.hyperparameter in carried.moved) for axis in grounds.whole.lattice.axes]
+    scouts = grounds.scout.values(found.every + np.array(off))
+    whole = [
+        CHANCE if part >= 0.5 else finished[tuple(place)]
+        for place, part in zip(found.every.tolist(), found.diverged.tolist(), strict=True)
+    ]
+    one = spearman(list(zip(whole, scouts.tolist(), strict=True)))
+    return [*(round(value, 3) for value in (one.value, one.low, one.high)), one.count]
 
 
 def curves(grounds: Grounds) -> dict[str, Any]:
