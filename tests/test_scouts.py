@@ -128,6 +128,7 @@ def test_marks_of_a_parabola_lie_where_algebra_has_them() -> None:
     assert np.isnan(rising[2])
 
 
+@pytest.mark.slow
 def test_the_ridge_of_scouts_that_keep_relaxation_is_found_there() -> None:
     found = ridges.ridge(both().whole, both().scout)
     assert found.shifts[2, 1] == pytest.approx(2.0, abs=0.4)  # α, its best
@@ -137,6 +138,7 @@ def test_the_ridge_of_scouts_that_keep_relaxation_is_found_there() -> None:
     assert np.nanmax(np.abs(same.shifts)) == 0
 
 
+@pytest.mark.slow
 def test_a_search_pays_for_its_scouts_and_only_a_whole_run_arrives() -> None:
     begin = Start({"learning_rate": 1e-3, "momentum": 0.5, "weight_decay": 0.01}, cost=0.5)
     for kind in (PLAIN, PLANS[3], PLANS[5], PLANS[6]):
