@@ -25,6 +25,7 @@ from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.running import claimed, locked
 from benchmarks.runs_to_target import conditions, facts, methods, surface
 from benchmarks.runs_to_target.conditions import HERE, NONE, Condition
+from benchmarks.runs_to_target.methods import Method
 from benchmarks.runs_to_target.surface import Surface
 
 SLICE = 50  # repetitions that a process claims at once; those of slow methods one by one
@@ -77,12 +78,19 @@ class Trace:
 def repetition(condition: Condition, ground: Surface, seed: int, complete: bool, probes: Path) -> Trace:
     """Run a method once. Raises methods.Unavailable."""
     begin = None if condition.start == NONE else conditions.start(condition.lattice, condition.start, seed, probes)
-    budget = conditions.settings()["budget"]
     trace = Trace(*(0.0, math.nan) if begin is None else (begin.cost, ground.value(begin.hyperparameters)))
+    began = time.perf_counter()
+    method = methods.make(condition, ground, begin, seed)
+    trace.seconds += time.perf_counter() - began
+    return follow(method, trace, ground, seed, complete)
+
+
+def follow(method: Method, trace: Trace, ground: Surface, seed: int, complete: bool) -> Trace:
+    """Let a method run until the budget, its own end or, unless `complete`, the tightest target; the trace, filled."""
+    budget = conditions.settings()["budget"]
     noise, lucks = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2]).standard_normal(REPEATS).tolist()
     tightest = max(ground.target(percent) for percent in TARGETS)
     began = time.perf_counter()
-    method = methods.make(condition, ground, begin, seed)
     while trace.cost + len(trace.values) + 1 <= budget + 1e-9:
         point = method.ask()
         trace.seconds += time.perf_counter() - began
