@@ -5,9 +5,9 @@
     log.figure().savefig("curvature.png")
 
 It listens to the optimizer's own steps (torch's step hooks), so the loop stays as it is and schedulers, gradient
-scalers and closures do not matter. Between the steps it looks at, it counts and nothing else; at those it copies the weights,
-and after the step makes some 6 to 20 Hessian-vector products on the probe, always the same samples. Training goes on as
-it would have without: weights, statistics, gradients and random numbers are not touched.
+scalers and closures do not matter. Between the steps it looks at, it counts and nothing else; at those it copies the
+weights, and after the step makes some 6 to 20 Hessian-vector products on the probe, always the same samples. Training
+goes on as it would have without: weights, statistics, gradients and random numbers are not touched.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ from flatdirs.curvature.products import Closure, Diagonal, HessianProducts, flat
 from flatdirs.errors import CurvatureError
 
 TOLERANCE = {torch.float64: 1e-8}  # float32 and below: 1e-3
-DENSE = 24  # so few parameters that as many products give the whole matrix
-SUBSPACE, WARM_SUBSPACE = 12, 6  # Lanczos vectors that ARPACK keeps; fewest products on our own network in training
+DENSE = 40  # so few parameters that as many products give the whole matrix
+SUBSPACE, WARM_SUBSPACE = 12, 6  # Lanczos vectors that ARPACK keeps: fewest products on our own network in training
+FINE, MORE = 1e-4, 3  # below this tolerance three times as many
 NOISE = 0.1  # part of a warm start that is random
 Vector = np.ndarray[Any, Any]
 
@@ -62,7 +63,7 @@ def sharpness(
     weight_decay: Diagonal = 0.0,
     start: Sharpness | None = None,
     tolerance: float | None = None,
-    max_products: int = 600,
+    max_products: int = 1000,
     piece_size: int | None = None,
     closure: Closure | None = None,
     seed: int = 0,
@@ -152,8 +153,8 @@ def _flat_diagonal(products: HessianProducts, diagonal: Mapping[Tensor, Any]) ->
     missing = [parameter for parameter in products.parameters if parameter not in diagonal]
     if missing:
         raise CurvatureError(
-            f"{len(missing)} trained parameters have no entry in the preconditioner or weight decay; give the optimizer "
-            f"all parameters of the model, and freeze the others with requires_grad_(False)"
+            f"{len(missing)} trained parameters have no entry in the preconditioner or weight decay; give the optimizer all "
+            f"parameters of the model, or freeze the others with requires_grad_(False)"
         )
     parts = [torch.as_tensor(diagonal[one]).to(example).expand(one.shape) for one in products.parameters]
     return flat(parts)
@@ -169,22 +170,22 @@ def _dense(operator: _Operator) -> tuple[float, Vector]:
 def _lanczos(
     operator: _Operator, begin: Tensor | None, tolerance: float, max_products: int, seed: int
 ) -> tuple[float, Vector]:
-    """By ARPACK; where it does not converge, again for ten times the tolerance, while there are products left."""
+    """By ARPACK; where it does not converge, again with a looser tolerance, while there are products left."""
     vector = np.random.default_rng(seed).standard_normal(operator.size)
-    subspace = SUBSPACE
+    subspace = SUBSPACE * (MORE if tolerance < FINE else 1)
     if begin is not None:
-        subspace = WARM_SUBSPACE
+        subspace = subspace * WARM_SUBSPACE // SUBSPACE
         vector = begin.double().cpu().numpy() + NOISE * vector / np.linalg.norm(vector)
     vector = vector.astype(operator.dtype)
     linear = LinearOperator((operator.size, operator.size), matvec=operator, dtype=operator.dtype)
     products = operator.products
-    while products.count < max_products and tolerance < 1:
-        restarts = max(1, (max_products - products.count) * 2 // (3 * subspace))  # a third is for looser tolerances
+    while products.count < max_products:
+        restarts = max(1, (max_products - products.count) // (2 * subspace))  # half is for looser tolerances
         try:
             values, vectors = eigsh(linear, 1, which="LA", v0=vector, ncv=subspace, maxiter=restarts, tol=tolerance)
             return float(values[0]), vectors[:, 0]
         except ArpackNoConvergence:
-            tolerance *= 10
+            tolerance, subspace = math.sqrt(tolerance), SUBSPACE
         except ArpackError as error:
             if not operator(vector).any():
                 return 0.0, vector / np.linalg.norm(vector)  # a loss without curvature
