@@ -10,7 +10,8 @@ a number that depends on momentum alone (derived; tests find them again by bisec
 All of them are where a root of the recurrence passes −1: weights and velocity then change sign at every step and keep
 their size. Heavy ball and Nesterov are in Cohen et al. 2021 in the papers' convention; the rest is derived from that.
 
-A rule of your own: give its class a method `stability_rule()` that returns a `Rule`, or call `register_rule`.
+Optimizers of your own: one that only chooses the rate of a known rule says so by an attribute `base`, a name in
+`BASES`; any other has a method `stability_rule()` that returns a `Rule`, or is made known by `register_rule`.
 """
 
 from __future__ import annotations
@@ -90,6 +91,15 @@ RULES: dict[type[torch.optim.Optimizer], Rule] = {
     torch.optim.AdamW: Rule(adam, adam_denominator, decoupled=lambda _: True),
 }
 
+BASES: Mapping[str, Rule] = {
+    "gd": Rule(lambda _: 2.0),
+    "momentum": Rule(heavy_ball),
+    "nesterov": Rule(nesterov),
+    "rmsprop": RULES[torch.optim.RMSprop],
+    "adam": RULES[torch.optim.Adam],
+    "adamw": RULES[torch.optim.AdamW],
+}
+
 
 def register_rule(kind: type[torch.optim.Optimizer], rule: Rule) -> None:
     """Teach `edge_of_stability` and `preconditioner` another class of optimizers, and what is derived from it."""
@@ -97,7 +107,7 @@ def register_rule(kind: type[torch.optim.Optimizer], rule: Rule) -> None:
 
 
 def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
-    """The rule of an optimizer: its own `stability_rule()`, or its class's, or its nearest base class's.
+    """The rule of an optimizer: its own `stability_rule()`, that of its `base`, or of the nearest class it is made from.
 
     Raises:
         CurvatureError: there is none.
@@ -106,6 +116,10 @@ def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
     if own is not None:
         rule: Rule = own()
         return rule
+    base = getattr(optimizer, "base", None)
+    base = getattr(base, "name", base)
+    if isinstance(base, str) and base in BASES:
+        return BASES[base]
     for kind in type(optimizer).__mro__:
         if kind in RULES:
             return RULES[kind]

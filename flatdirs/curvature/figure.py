@@ -17,7 +17,7 @@ HEIGHTS = (3, 1, 1, 2, 1, 1)
 
 
 def curvature_figure(
-    records: Sequence[CurvatureRecord], losses: Sequence[tuple[int, float]] = (), name: str = "training"
+    records: Sequence[CurvatureRecord], losses: Sequence[tuple[float, float]] = (), name: str = "training"
 ) -> Figure:
     """Loss, rate, gradient norm, sharpness with its threshold, their ratio, the alignment; all against the steps.
 

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-MOST_KEPT = 200  # records that a study keeps of one run
+MOST_KEPT, SHOWN = 200, 12  # records of one run that a study keeps, that people are shown
 DIGITS = 6  # significant ones in a file or a study
 
 
@@ -42,8 +42,7 @@ NAMES = tuple(field.name for field in fields(CurvatureRecord))
 
 def columns(records: Sequence[CurvatureRecord]) -> dict[str, list[float | None]]:
     """Name → values, None for what JSON cannot hold; of many records every second, third … and the last."""
-    stride = -(-len(records) // MOST_KEPT)
-    kept = [record for number, record in enumerate(records, 1) if number % stride == 0 or number == len(records)]
+    kept = _thinned(records, MOST_KEPT)
     return {name: [_plain(getattr(record, name)) for record in kept] for name in NAMES}
 
 
@@ -56,6 +55,23 @@ def write_csv(records: Sequence[CurvatureRecord], path: Path) -> None:
             [f"{value:.{DIGITS}g}" if isinstance(value, float) else value for value in astuple(record)]
             for record in records
         )
+
+
+def shown(records: Sequence[CurvatureRecord]) -> list[str]:
+    """A few records as lines for people, under a line of titles; at most SHOWN and the last."""
+    lines = ["step    rate      probe loss  gradient  sharpness  edge      ratio  |alignment|"]
+    lines += [
+        f"{one.step:<6}  {one.learning_rate:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  {one.sharpness:<9.4g}  "
+        f"{one.threshold:<8.4g}  {one.ratio:<5.2f}  {abs(one.alignment):.2f}"
+        for one in _thinned(records, SHOWN)
+    ]
+    return lines
+
+
+def _thinned(records: Sequence[CurvatureRecord], most: int) -> list[CurvatureRecord]:
+    """Every record, or every second, third … and the last."""
+    stride = max(1, -(-len(records) // most))
+    return [record for number, record in enumerate(records, 1) if number % stride == 0 or number == len(records)]
 
 
 def _plain(value: Any) -> float | None:
