@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.chart import Chart, Lattice, read_chart
+from flatdirs.curvature.settings import read_curvature
 from flatdirs.errors import ConfigError
 from flatdirs.keys import (
+    check_picture,
     check_writable,
     read_choice,
     read_dataclass,
@@ -26,12 +28,11 @@ from flatdirs.objective import ImageObjective, Objective
 from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
-from flatdirs.training.records import CurvatureConfig, ProbeConfig, TrainConfig
+from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.user_function import CallableObjective, CallableTask
 
-CURVATURE_FILES = {"figure": "curvature.png", "save": "curvature.csv"}  # keys of `train` alone, with an example each
 USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
 
 
@@ -133,34 +134,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    groups = {"schedule": read_schedule(settings["schedule"]), "curvature": read_curvature(settings)}
-    return TrainConfig(task=task, data=data, optimizer=optimizer, **groups, **plain)
-
-
-def read_curvature(settings: Mapping[str, Any]) -> CurvatureConfig:
-    """When the curvature is looked at; never, where a command has no such keys. Raises ConfigError naming the key."""
-    keys = settings.get("curvature", {})
-    if not isinstance(keys, Mapping):
-        raise ConfigError(f"curvature={keys} must hold keys of its own; set curvature.every={keys}")
-    own = {key: value for key, value in keys.items() if key not in CURVATURE_FILES}
-    return read_dataclass(CurvatureConfig, own, "curvature.")
-
-
-def read_curvature_files(settings: Mapping[str, Any], config: TrainConfig) -> dict[str, Path]:
-    """`figure` and `save` of the curvature, where they are named. Raises ConfigError naming the key."""
-    every, paths = config.curvature.every or 0, {}
-    if every > config.total_steps:
-        raise ConfigError(f"curvature.every={every} is more than the {config.total_steps} steps of the run; lower it")
-    for key, example in CURVATURE_FILES.items():
-        if (name := read_value(str | None, settings["curvature"].get(key), f"curvature.{key}")) is None:
-            continue
-        if not every:
-            raise ConfigError(f"curvature.{key}={name} has nothing to show; set curvature.every=10, or leave it out")
-        paths[key] = Path(name)
-        check_writable(paths[key], f"curvature.{key}", example)
-        if key == "figure":
-            _check_picture(paths[key], "curvature.figure")
-    return paths
+    plain |= {"schedule": read_schedule(settings["schedule"]), "curvature": read_curvature(settings)}
+    return TrainConfig(task=task, data=data, optimizer=optimizer, **plain)
 
 
 def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
@@ -171,16 +146,8 @@ def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     path = None if figure is None else Path(figure)
     if path is not None:
         check_writable(path, "figure", "curve.png")
-        _check_picture(path, "figure")
+        check_picture(path, "figure")
     return FindConfig(read_train({**settings, **unused}), read_dataclass(ProbeConfig, probing, ""), path)
-
-
-def _check_picture(path: Path, key: str) -> None:
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ConfigError(f"{key}={path} must end in one of .{', .'.join(kinds)}; change {key}")
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
@@ -210,9 +177,7 @@ def read_objective(
                     f"{key}={value.name} does not reach task={task.name}, whose function has its own; drop {key}"
                 )
         if read_curvature(settings).every:
-            raise ConfigError(
-                f"curvature.every does not reach task={task.name}, which has no model; drop curvature.every"
-            )
+            raise ConfigError(f"curvature.every needs a model, and task={task.name} has none; drop it")
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
     return ImageObjective(

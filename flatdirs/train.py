@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def run(settings: dict[str, Any]) -> int:
     """One training run, printed epoch by epoch."""
-    from flatdirs.config import read_curvature_files, read_train
+    from flatdirs.config import read_train
+    from flatdirs.curvature.settings import read_curvature_files
     from flatdirs.keys import check_writable
     from flatdirs.training.loop import expected_seconds, train
 

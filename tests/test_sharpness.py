@@ -373,6 +373,13 @@ def test_a_rule_can_be_taught() -> None:
             return Rule(lambda group: 3.0)
 
     weight = nn.Parameter(torch.ones(()))
+
+    class Chooses(torch.optim.Adagrad):
+        base = "adam"
+
+    chooses = Chooses([weight], lr=0.5)
+    chooses.param_groups[0]["betas"] = (0.5, 0.999)
+    assert flatdirs.edge_of_stability(chooses) == pytest.approx(2 * 1.5 / 0.5 / 0.5)
     register_rule(Own, Rule(heavy_ball))
     assert flatdirs.edge_of_stability(Own([weight], lr=0.5)) == 4
     assert flatdirs.edge_of_stability(Sure([weight], lr=0.5)) == 6

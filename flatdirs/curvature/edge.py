@@ -107,7 +107,7 @@ def register_rule(kind: type[torch.optim.Optimizer], rule: Rule) -> None:
 
 
 def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
-    """The rule of an optimizer: its own `stability_rule()`, that of its `base`, or of the nearest class it is made from.
+    """The rule of an optimizer: its own `stability_rule()`, that of its `base`, or that of its class.
 
     Raises:
         CurvatureError: there is none.

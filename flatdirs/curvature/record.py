@@ -61,8 +61,8 @@ def shown(records: Sequence[CurvatureRecord]) -> list[str]:
     """A few records as lines for people, under a line of titles; at most SHOWN and the last."""
     lines = ["step    rate      probe loss  gradient  sharpness  edge      ratio  |alignment|"]
     lines += [
-        f"{one.step:<6}  {one.learning_rate:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  {one.sharpness:<9.4g}  "
-        f"{one.threshold:<8.4g}  {one.ratio:<5.2f}  {abs(one.alignment):.2f}"
+        f"{one.step:<6}  {one.learning_rate:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  "
+        f"{one.sharpness:<9.4g}  {one.threshold:<8.4g}  {one.ratio:<5.2f}  {abs(one.alignment):.2f}"
         for one in _thinned(records, SHOWN)
     ]
     return lines

@@ -153,8 +153,8 @@ def _flat_diagonal(products: HessianProducts, diagonal: Mapping[Tensor, Any]) ->
     missing = [parameter for parameter in products.parameters if parameter not in diagonal]
     if missing:
         raise CurvatureError(
-            f"{len(missing)} trained parameters have no entry in the preconditioner or weight decay; give the optimizer "
-            f"all of the model's parameters, or freeze the others with requires_grad_(False)"
+            f"{len(missing)} trained parameters have no entry in the preconditioner or weight decay; give the "
+            f"optimizer all of the model's parameters, or freeze the others with requires_grad_(False)"
         )
     parts = [torch.as_tensor(diagonal[one]).to(example).expand(one.shape) for one in products.parameters]
     return flat(parts)

@@ -236,9 +236,9 @@ def chance_ceiling(classes: int, images: int) -> float:
 def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
     """About how long `train(config)` will take, from a few real steps and one evaluation on the loaded data.
 
-    Loading the data and looking at the curvature are not counted. Where one step alone would pass the budget, smaller batches are timed and the time
-    is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is on the long side. Networks and
-    generators are the function's own.
+    Loading the data and looking at the curvature are not counted. Where one step alone would pass the budget, smaller
+    batches are timed and the time is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is
+    on the long side. Networks and generators are the function's own.
 
     Raises:
         ConfigError: the device is not there.
