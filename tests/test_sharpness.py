@@ -7,13 +7,16 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import flatdirs
-from flatdirs.curvature.edge import Rule, coupled_decay, heavy_ball, register_rule
+from flatdirs.curvature.edge import Rule, adam, coupled_decay, heavy_ball, nesterov, register_rule
 from flatdirs.curvature.products import flat, hessian_products
 from flatdirs.curvature.sharpness import alignment
 from flatdirs.errors import CurvatureError
@@ -251,6 +254,29 @@ def test_attention_has_a_second_derivative() -> None:
     assert flatdirs.sharpness(layer, nn.functional.mse_loss, batch, tolerance=1e-4).value > 0
 
 
+@pytest.mark.slow  # torch's compiler takes seconds to import
+def test_a_compiled_model_is_measured_as_it_was_written() -> None:
+    model, batch = perceptron()
+    plain = flatdirs.sharpness(model, cross_entropy, batch).value
+    assert flatdirs.sharpness(torch.compile(model), cross_entropy, batch).value == pytest.approx(plain)
+
+
+def test_a_part_without_a_second_derivative_is_named() -> None:
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            return 2 * gradient * ctx.saved_tensors[0]
+
+    with pytest.raises(CurvatureError, match="part without a second derivative"):
+        flatdirs.sharpness(Point(torch.ones(3)), lambda w, _: Once.apply(w).sum() ** 2, NOTHING)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -348,6 +374,26 @@ def test_the_edge_is_where_bisection_finds_it(name: str) -> None:
         low, high = (low, middle) if grows(build, middle) else (middle, high)
     assert flatdirs.edge_of_stability(optimizer) == pytest.approx(low / scale, rel=5e-5)
     assert flatdirs.edge_of_stability(optimizer) == pytest.approx(expected)
+
+
+@given(momentum=st.floats(0, 0.999), dampening=st.floats(0, 0.9), other=st.floats(1.001, 3))
+def test_the_edge_is_where_the_recurrence_loses_its_stability(momentum: float, dampening: float, other: float) -> None:
+    """The spectral radius of (w, v) → (w', v') with v' = ρv + (1−τ)xw, x = ηλ: above 1 beyond the edge alone."""
+    group = {"momentum": momentum, "dampening": dampening, "betas": (momentum, 0.9)}
+
+    def radius(x: float, kept: float, ahead: bool) -> float:
+        """`kept`: what of the gradient the velocity takes; `ahead`: torch's Nesterov."""
+        velocity = [kept * x, momentum]
+        step = [x + momentum * velocity[0], momentum * velocity[1]] if ahead else velocity
+        return float(abs(np.linalg.eigvals(np.array([[1 - step[0], -step[1]], velocity]))).max())
+
+    for edge, kept, ahead in (
+        (heavy_ball(group), 1 - dampening if momentum else 1.0, False),
+        (nesterov(group), 1.0, True),
+        (adam(group), 1 - momentum, False),
+    ):
+        assert radius(edge / other, kept, ahead) < 1 + 1e-12
+        assert radius(edge * other, kept, ahead) > 1
 
 
 def test_edges_that_are_none() -> None:

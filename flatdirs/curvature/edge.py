@@ -79,9 +79,8 @@ def rmsprop_denominator(group: Group, state: Mapping[str, Any]) -> Tensor:
 def adam_denominator(group: Group, state: Mapping[str, Any]) -> Tensor:
     """√ν̂ + ε with ν̂ = ν/(1 − β₂ᵗ); the largest ν so far under amsgrad."""
     square: Tensor = state["max_exp_avg_sq" if group.get("amsgrad", False) else "exp_avg_sq"]
-    steps = torch.as_tensor(state["step"], dtype=torch.float64).to(square.device)
-    correction = 1 - float(group["betas"][1]) ** steps
-    return square.div(correction.to(square.dtype)).sqrt().add(group["eps"])
+    correction = 1 - float(group["betas"][1]) ** float(state["step"])
+    return square.div(correction).sqrt().add(group["eps"]) if correction else torch.full_like(square, math.nan)
 
 
 RULES: dict[type[torch.optim.Optimizer], Rule] = {

@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from flatdirs.errors import CurvatureError
 from flatdirs.stepsampling.randomness import global_state
 
+NO_SECOND_DERIVATIVE = ("is not implemented", "double backward", "differentiate twice")  # in torch's own words
 Closure = Callable[[nn.Module, Any], Tensor]
 Diagonal = float | Mapping[Tensor, float]
 
@@ -68,7 +69,7 @@ class HessianProducts:
 
     def _gradient(self, batch: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The loss of a batch and its gradient, both with a graph."""
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _twice_differentiable():
             loss = self._closure(self._model, batch)
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 raise CurvatureError("the loss is not a scalar tensor; let loss return a mean over the batch")
@@ -83,9 +84,10 @@ class HessianProducts:
         if not pairs:
             return torch.zeros(self.size, device=self.example.device, dtype=self.example.dtype)
         curved, along = zip(*pairs, strict=True)
-        rows = torch.autograd.grad(
-            curved, self.parameters, along, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
+        with _twice_differentiable():
+            rows = torch.autograd.grad(
+                curved, self.parameters, along, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
         return flat(rows)
 
     def _mean_loss(self) -> Tensor:
@@ -119,10 +121,26 @@ def hessian_products(
     if (loss is None) == (closure is None):
         raise CurvatureError("pass either loss, a function of output and targets, or closure, of model and batch")
     used = closure if closure is not None else _closure_of(loss)
+    model = getattr(model, "_orig_mod", model)  # compiled code cannot be differentiated twice
     device = next(iter(model.parameters()), torch.zeros(())).device
     pieces = _pieces(_moved(batch, device), piece_size)
     with _untouched(model):
         yield HessianProducts(model, used, pieces)
+
+
+@contextmanager
+def _twice_differentiable() -> Iterator[None]:
+    """Turn torch's complaint about a missing second derivative into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not any(words in text for words in NO_SECOND_DERIVATIVE):
+            raise
+        raise CurvatureError(
+            f"the model has a part without a second derivative ({' '.join(text.split())[:150]}); use another kernel "
+            f"there, or the model that was not compiled"
+        ) from error
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -175,7 +175,7 @@ def _lanczos(
     subspace = SUBSPACE * (MORE if tolerance < FINE else 1)
     if begin is not None:
         subspace = subspace * WARM_SUBSPACE // SUBSPACE
-        vector = begin.double().cpu().numpy() + NOISE * vector / np.linalg.norm(vector)
+        vector = begin.cpu().double().numpy() + NOISE * vector / np.linalg.norm(vector)
     vector = vector.astype(operator.dtype)
     linear = LinearOperator((operator.size, operator.size), matvec=operator, dtype=operator.dtype)
     products = operator.products
