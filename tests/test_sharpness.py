@@ -18,7 +18,6 @@ from torch.nn.functional import cross_entropy
 import flatdirs
 from flatdirs.curvature.edge import Rule, adam, coupled_decay, heavy_ball, nesterov, register_rule
 from flatdirs.curvature.products import flat, hessian_products
-from flatdirs.curvature.sharpness import alignment
 from flatdirs.errors import CurvatureError
 
 Batch = tuple[Tensor, Tensor]
@@ -527,18 +526,3 @@ def test_gradient_descent_trains_to_the_edge() -> None:
     assert ratios[0] < 0.95
     assert statistics.fmean(ratios[-15:]) == pytest.approx(1, abs=0.1)
     assert all(record.products < log.records[0].products for record in log.records[1:])
-
-
-@pytest.mark.gpu
-def test_a_card_finds_the_same() -> None:
-    model, batch = convolutional()
-    expected = flatdirs.sharpness(model, cross_entropy, batch).value
-    model.cuda()
-    found = flatdirs.sharpness(model, cross_entropy, batch)
-    assert found.vector.is_cuda
-    assert found.value == pytest.approx(expected, rel=1e-6)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
-    log = flatdirs.CurvatureLog(model, optimizer, cross_entropy, batch)
-    trained(model, (batch[0].cuda(), batch[1].cuda()), optimizer, 2)
-    assert all(0 < record.ratio < math.inf for record in log.records)
-    assert alignment({p: p.detach() for p in model.parameters()}, found) < 1

@@ -76,6 +76,7 @@ class HessianProducts:
             gradient = torch.autograd.grad(
                 loss.reshape(()), self.parameters, create_graph=True, allow_unused=True, materialize_grads=True
             )
+            _refuse_dead_ends(gradient)
         return loss.reshape(()), gradient
 
     def _product(self, gradient: tuple[Tensor, ...], parts: list[Tensor]) -> Tensor:
@@ -141,6 +142,21 @@ def _twice_differentiable() -> Iterator[None]:
             f"the model has a part without a second derivative ({' '.join(text.split())[:150]}); use another kernel "
             f"there, or the model that was not compiled"
         ) from error
+
+
+def _refuse_dead_ends(gradient: Sequence[Tensor]) -> None:
+    """Raise where the gradient's graph ends in a part that has none; torch would take the derivative there for zero."""
+    todo = [part.grad_fn for part in gradient]
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        if node is None:
+            continue
+        if node.name().endswith("Error"):
+            raise RuntimeError("once_differentiable is not implemented for a second derivative")
+        fresh = {following for following, _ in node.next_functions} - seen
+        seen |= fresh
+        todo += fresh
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
 from flatdirs.curvature.products import Closure, Diagonal, HessianProducts, flat, hessian_products
@@ -171,6 +170,8 @@ def _lanczos(
     operator: _Operator, begin: Tensor | None, tolerance: float, max_products: int, seed: int
 ) -> tuple[float, Vector]:
     """By ARPACK; where it does not converge, again with a looser tolerance, while there are products left."""
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
+
     vector = np.random.default_rng(seed).standard_normal(operator.size)
     subspace = SUBSPACE * (MORE if tolerance < FINE else 1)
     if begin is not None:
