@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flatdirs.chart import Axis, Chart, Lattice, named_chart
+    from flatdirs.curvature.edge import edge_of_stability, preconditioner
+    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.sharpness import Sharpness, sharpness
     from flatdirs.errors import (
         ChartError,
         ConfigError,
+        CurvatureError,
         DataError,
         FinderError,
         FlatdirsError,
@@ -30,6 +34,8 @@ _HOMES = {
     "Chart": "chart",
     "ChartError": "errors",
     "ConfigError": "errors",
+    "CurvatureError": "errors",
+    "CurvatureLog": "curvature.recorder",
     "DataError": "errors",
     "FinderError": "errors",
     "FlatDirectionsSampler": "sampler",
@@ -39,15 +45,21 @@ _HOMES = {
     "ObjectiveError": "errors",
     "Outcome": "search",
     "Rules": "search",
+    "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
+    "edge_of_stability": "curvature.edge",
     "find_learning_rate": "stepsampling.finder",
     "named_chart": "chart",
+    "preconditioner": "curvature.edge",
+    "sharpness": "curvature.sharpness",
 }
 __all__ = [
     "Axis",
     "Chart",
     "ChartError",
     "ConfigError",
+    "CurvatureError",
+    "CurvatureLog",
     "DataError",
     "FinderError",
     "FlatDirectionsSampler",
@@ -57,10 +69,14 @@ __all__ = [
     "ObjectiveError",
     "Outcome",
     "Rules",
+    "Sharpness",
     "StudyError",
     "__version__",
+    "edge_of_stability",
     "find_learning_rate",
     "named_chart",
+    "preconditioner",
+    "sharpness",
 ]
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.chart import Chart, Lattice, read_chart
+from flatdirs.curvature.settings import read_curvature
 from flatdirs.errors import ConfigError
 from flatdirs.keys import (
+    check_picture,
     check_writable,
     read_choice,
     read_dataclass,
@@ -132,7 +134,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    return TrainConfig(task=task, data=data, schedule=read_schedule(settings["schedule"]), optimizer=optimizer, **plain)
+    plain |= {"schedule": read_schedule(settings["schedule"]), "curvature": read_curvature(settings)}
+    return TrainConfig(task=task, data=data, optimizer=optimizer, **plain)
 
 
 def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
@@ -143,16 +146,8 @@ def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     path = None if figure is None else Path(figure)
     if path is not None:
         check_writable(path, "figure", "curve.png")
-        _check_picture(path)
+        check_picture(path, "figure")
     return FindConfig(read_train({**settings, **unused}), read_dataclass(ProbeConfig, probing, ""), path)
-
-
-def _check_picture(path: Path) -> None:
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ConfigError(f"figure={path} must end in one of .{', .'.join(kinds)}; change figure")
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
@@ -181,6 +176,8 @@ def read_objective(
                 raise ConfigError(
                     f"{key}={value.name} does not reach task={task.name}, whose function has its own; drop {key}"
                 )
+        if read_curvature(settings).every:
+            raise ConfigError(f"curvature.every needs a model, and task={task.name} has none; drop it")
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
     return ImageObjective(
@@ -192,6 +189,7 @@ def read_objective(
         compile=read_value(bool, settings["compile"], "compile"),
         schedule=schedule,
         optimizer=optimizer,
+        curvature=read_curvature(settings),
     )
 
 

@@ -110,6 +110,15 @@ def check_writable(path: Path, key: str, example: str) -> None:
         raise ConfigError(f"{key}={path} cannot be written ({error.strerror}); change {key}") from error
 
 
+def check_picture(path: Path, key: str) -> None:
+    """Raise ConfigError naming the key unless matplotlib writes files of this kind."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.removeprefix(".").lower() not in kinds:
+        raise ConfigError(f"{key}={path} must end in one of .{', .'.join(kinds)}; change {key}")
+
+
 def read_study_name(name: Any) -> str:
     text = str(name)
     if not text or text != text.strip() or any(c in text for c in "/\\\0") or text.startswith("."):

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flatdirs.curvature.record import columns
 from flatdirs.errors import ConfigError
 from flatdirs.provenance import provenance
 from flatdirs.search.outcome import State
 from flatdirs.training.optimizer import Optimizer, Sgd, describe_optimizer
+from flatdirs.training.records import CurvatureConfig
 from flatdirs.training.schedule import Schedule, Triangle, describe_schedule
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -30,7 +32,8 @@ Progress = Callable[[int, int | None, float], None]  # epochs (or reports) done,
 class Measurement:
     """What one point gave. `value` is in the study's own unit (percent for accuracies), None where there is none.
 
-    `relaxation`: T·λα/(1−ρ), how often the weights forget where they were; None where nobody knows.
+    `relaxation`: T·λα/(1−ρ), how often the weights forget where they were; None where nobody knows. `curvature`: one
+    mapping a seed, a list for each field of CurvatureRecord; empty where nobody asked.
     """
 
     state: State
@@ -41,6 +44,7 @@ class Measurement:
     curve: tuple[Mapping[str, float | None], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     relaxation: float | None = None
+    curvature: tuple[Mapping[str, Any], ...] = ()
 
 
 class Objective(Protocol):
@@ -78,6 +82,7 @@ class ImageObjective:
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
     compile: bool = False
+    curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
     unit: str = "%"
 
     def __post_init__(self) -> None:
@@ -111,6 +116,7 @@ class ImageObjective:
             schedule=self.schedule,
             optimizer=self.optimizer,
             compile=self.compile,
+            curvature=self.curvature,
         )
 
     def recipe(self) -> dict[str, Any]:
@@ -188,6 +194,11 @@ def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measuremen
             "compile_seconds": sum(result.compile_seconds for result in results),
             **provenance(),
         },
+        curvature=tuple(
+            {"seed": seed, **columns(result.curvature)}
+            for result, seed in zip(results, seeds, strict=True)
+            if result.curvature
+        ),
     )
 
 

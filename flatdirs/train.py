@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs import command_line
 
 if TYPE_CHECKING:
-    from flatdirs.training.loop import Epoch
+    from flatdirs.training.records import Epoch, TrainConfig, TrainResult
 
 
 def run(settings: dict[str, Any]) -> int:
     """One training run, printed epoch by epoch."""
     from flatdirs.config import read_train
+    from flatdirs.curvature.settings import read_curvature_files
     from flatdirs.keys import check_writable
     from flatdirs.training.loop import expected_seconds, train
 
     config = read_train(settings)
+    files = read_curvature_files(settings, config)
     save = settings["save"]
     if save is not None:
         check_writable(Path(str(save)), "save", "model.pt")
@@ -30,12 +33,29 @@ def run(settings: dict[str, Any]) -> int:
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
     if config.compile:
         print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")
+    if result.curvature:
+        _tell_curvature(result, config, files)
     if save is not None and result.model is not None:
         import torch
 
         torch.save(result.model.state_dict(), save)
         print(f"weights saved in {save}")
     return 0
+
+
+def _tell_curvature(result: TrainResult, config: TrainConfig, files: Mapping[str, Path]) -> None:
+    """Print a few of the records, keep them all, and draw them."""
+    from flatdirs.curvature.figure import curvature_figure
+    from flatdirs.curvature.record import shown, write_csv
+
+    print("\n".join(shown(result.curvature)))
+    if "save" in files:
+        write_csv(result.curvature, files["save"])
+        print(f"curvature saved in {files['save']}")
+    if "figure" in files:
+        losses = [((epoch.number - 0.5) * config.steps_per_epoch, epoch.train_loss) for epoch in result.epochs]
+        curvature_figure(result.curvature, losses, "training, an epoch's mean").savefig(files["figure"], dpi=110)
+        print(f"curvature drawn in {files['figure']}")
 
 
 def _print_epoch(epoch: Epoch) -> None:

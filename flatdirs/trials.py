@@ -28,6 +28,7 @@ from flatdirs.search import Outcome
 
 IDENTITY = "flatdirs:identity"
 CURVE = "curve"
+CURVATURE = "curvature"
 PROVENANCE = "provenance"
 KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
 
@@ -90,6 +91,8 @@ class Trials:
         """Write curve, provenance and outcome, then close the trial; once the outcome stands, the run counts."""
         with self._still_ours(trial):
             trial.set_user_attr(CURVE, list(measurement.curve))
+            if measurement.curvature:
+                trial.set_user_attr(CURVATURE, [dict(run) for run in measurement.curvature])
             trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
             outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance", "relaxation")}
             trial.set_user_attr(OUTCOME, outcome)

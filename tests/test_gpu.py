@@ -67,3 +67,44 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
     finally:
         torch.cuda.set_sync_debug_mode(before)
     assert all(math.isfinite(value.item()) for value in sums)
+
+
+def test_curvature_is_measured_on_the_card() -> None:
+    """The sharpness of the CPU, in float64, and a log that goes along with a fused optimizer."""
+    pytest.importorskip("scipy", reason="sharpness is looked for by SciPy's ARPACK")
+    import torch
+    from torch import nn
+
+    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.sharpness import sharpness
+
+    torch.manual_seed(1)
+    loss = nn.functional.cross_entropy
+    layers = [nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(36, 3)).double()
+    batch = torch.randn(24, 1, 8, 8, dtype=torch.float64), torch.randint(3, (24,))
+    expected = sharpness(model, loss, batch).value
+    model.cuda()
+    found = sharpness(model, loss, batch)
+    assert found.vector.is_cuda
+    assert found.value == pytest.approx(expected, rel=1e-6)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    log = CurvatureLog(model, optimizer, loss, batch)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss(model(batch[0].cuda()), batch[1].cuda()).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert all(0 < record.ratio < math.inf and 0 < abs(record.alignment) <= 1 for record in log.records)
+
+
+def test_the_trainer_logs_curvature_on_the_card(images: str) -> None:
+    pytest.importorskip("scipy", reason="sharpness is looked for by SciPy's ARPACK")
+    from dataclasses import replace
+
+    from flatdirs.training.loop import train
+    from flatdirs.training.records import CurvatureConfig
+
+    config = replace(seeds.hand_tuned(images, "cuda", [*SMALL, "precision=bf16"]), curvature=CurvatureConfig(20, 100))
+    records = train(config).curvature
+    assert [record.step for record in records] == [20, 40, 60, 80, 100]
+    assert all(record.residual < 0.01 and 0 < record.ratio < math.inf for record in records)

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from flatdirs.training import augment, compiled
+from flatdirs.training.curvature_log import watch
 from flatdirs.training.data import Dataset, Split, load
 from flatdirs.training.device import (
     DTYPES,
@@ -157,6 +158,7 @@ def train(
     Raises:
         ConfigError: the device is not there.
         DataError: the images are missing or broken.
+        CurvatureError: config.curvature asks for the edge of stability of an optimizer that has none.
     """
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
@@ -171,6 +173,7 @@ def train(
         compile_seconds = _compile(config, dataset, device, precision) if config.compile else 0.0
         begin = time.perf_counter()
         run = _Run(config, dataset, device, precision)
+        watched = watch(config.curvature, run.model, run.optimizer, dataset)
         while len(epochs) < config.task.epochs and not diverged:
             epochs.append(run.epoch(len(epochs) + 1))
             diverged = _has_diverged(epochs[-1], config)
@@ -197,6 +200,7 @@ def train(
         steps=run.step,
         compile_seconds=compile_seconds,
         model=run.model.eval() if keep_model else None,
+        curvature=() if watched is None else tuple(watched.records),
     )
 
 
@@ -232,9 +236,9 @@ def chance_ceiling(classes: int, images: int) -> float:
 def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
     """About how long `train(config)` will take, from a few real steps and one evaluation on the loaded data.
 
-    Loading the data is not counted. Where one step alone would pass the budget, smaller batches are timed and the time
-    is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is on the long side. Networks and
-    generators are the function's own.
+    Loading the data and looking at the curvature are not counted. Where one step alone would pass the budget, smaller
+    batches are timed and the time is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is
+    on the long side. Networks and generators are the function's own.
 
     Raises:
         ConfigError: the device is not there.

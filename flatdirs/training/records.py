@@ -17,6 +17,26 @@ from flatdirs.training.task import DataConfig, ImageTask, require_boolean, requi
 if TYPE_CHECKING:
     from torch import nn
 
+    from flatdirs.curvature.record import CurvatureRecord
+
+
+@dataclass(frozen=True)
+class CurvatureConfig:
+    """When the curvature is looked at: every so many steps (None or 0: never), on so many training images at most.
+
+    Raises:
+        ConfigError: a value that no run could use; the sentence names the key.
+    """
+
+    every: int | None = None
+    images: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        if self.every is not None:
+            require_integer("curvature.every", self.every, 0)
+        require_integer("curvature.images", self.images, 2)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -44,6 +64,7 @@ class TrainConfig:
     beta1: float | None = None
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
+    curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
 
     def __post_init__(self) -> None:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
@@ -161,7 +182,8 @@ class TrainResult:
     infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
     deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data
     and without `compile_seconds`, which the first compiled run of a process pays for all later ones. `steps` counts
-    the optimizer steps taken. `model` is None unless asked for.
+    the optimizer steps taken. `model` is None unless asked for. `curvature` holds what config.curvature asked for; the
+    time that took is in `seconds`.
     """
 
     diverged: bool
@@ -177,6 +199,7 @@ class TrainResult:
     steps: int
     compile_seconds: float
     model: nn.Module | None
+    curvature: tuple[CurvatureRecord, ...] = ()
 
     @property
     def returned(self) -> Epoch:

@@ -1,0 +1,137 @@
+"""`CurvatureLog`: sharpness, edge of stability and alignment at every k-th step of anyone's training loop.
+
+    log = CurvatureLog(model, optimizer, loss, probe, every=10)
+    …                                   # the loop as it was
+    log.figure().savefig("curvature.png")
+
+It listens to the optimizer's own steps (torch's step hooks), so the loop stays as it is and schedulers, gradient
+scalers and closures do not matter. Between the steps it looks at, it counts and nothing else; at those it copies the
+weights, and after the step makes some 6 to 20 Hessian-vector products on the probe, always the same samples. Training
+goes on as it would have without: weights, statistics, gradients and random numbers are not touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from flatdirs.curvature.edge import coupled_decay, edge_of_stability, preconditioner
+from flatdirs.curvature.products import Closure
+from flatdirs.curvature.record import CurvatureRecord
+from flatdirs.curvature.sharpness import NotFoundError, Sharpness, alignment, sharpness
+from flatdirs.errors import CurvatureError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class CurvatureLog:
+    """The records of one optimizer's steps; `records` grows by one at every `every`-th. Usable as a context manager."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Any, Any], Tensor] | None,
+        probe: Any,
+        *,
+        every: int = 1,
+        tolerance: float | None = None,
+        piece_size: int | None = None,
+        closure: Closure | None = None,
+    ) -> None:
+        """Begin to listen.
+
+        Args:
+            model: in training mode when its loss there is meant: it is measured in the mode of the step.
+            optimizer: of all parameters of the model that are trained.
+            loss: (output, targets) → mean over the batch.
+            probe: the batch (inputs, targets) on which all is measured, the same from beginning to end.
+            every: steps from one record to the next.
+            tolerance: see `sharpness`, as for `piece_size` and `closure`.
+
+        Raises:
+            CurvatureError: `every` below 1, or an optimizer whose edge of stability is not known.
+        """
+        if every < 1:
+            raise CurvatureError(f"every={every} must be at least 1; change every")
+        edge_of_stability(optimizer)
+        self.records: list[CurvatureRecord] = []
+        self.every, self._model, self._step = every, model, 0
+        self._question = {"loss": loss, "batch": probe, "closure": closure, "piece_size": piece_size}
+        self._tolerance = tolerance
+        self._before: dict[Tensor, Tensor] = {}
+        self._last: Sharpness | None = None
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+
+    def close(self) -> None:
+        """Listen no more. The records stay."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def __enter__(self) -> CurvatureLog:
+        """The log itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no more."""
+        self.close()
+
+    def figure(self) -> Figure:
+        """The loss against the steps, and below it all that was logged."""
+        from flatdirs.curvature.figure import curvature_figure
+
+        return curvature_figure(self.records)
+
+    def _before_step(self, *_: Any) -> None:
+        self._step += 1
+        if self._step % self.every == 0:
+            self._before = {p: p.detach().clone() for p in self._model.parameters() if p.requires_grad}
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if not self._before:
+            return
+        with torch.no_grad():
+            update = {parameter: parameter - old for parameter, old in self._before.items()}
+            gradients = [p.grad.norm() for p in self._before if p.grad is not None]
+            length = float(torch.stack(gradients).norm()) if gradients else math.nan
+        self._before = {}
+        self.records.append(self._measure(optimizer, update, length))
+
+    def _measure(
+        self, optimizer: torch.optim.Optimizer, update: dict[Tensor, Tensor], gradient_norm: float
+    ) -> CurvatureRecord:
+        """The record of the step just taken; curvature that is not finite is not a number."""
+        diagonal, threshold = preconditioner(optimizer), edge_of_stability(optimizer)
+        found: Sharpness | None = None
+        with suppress(NotFoundError):
+            found = sharpness(
+                self._model,
+                preconditioner=diagonal,
+                weight_decay=coupled_decay(optimizer),
+                start=self._last,
+                tolerance=self._tolerance,
+                **self._question,
+            )
+        self._last = found
+        value = math.nan if found is None else found.value
+        return CurvatureRecord(
+            step=self._step,
+            learning_rate=float(optimizer.param_groups[0]["lr"]),
+            loss=math.nan if found is None else found.loss,
+            gradient_norm=gradient_norm,
+            sharpness=value,
+            threshold=threshold,
+            ratio=value / threshold,
+            alignment=math.nan if found is None else alignment(update, found, diagonal),
+            residual=math.nan if found is None else found.residual,
+            products=0 if found is None else found.products,
+        )

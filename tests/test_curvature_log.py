@@ -1,0 +1,123 @@
+"""`curvature.every` in `train` and `tune`: the records, the figure, the study, and the mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flatdirs.curvature.record import CurvatureRecord, columns
+from flatdirs.training.optimizer import AdamW
+from flatdirs.training.records import CurvatureConfig, TrainConfig
+from tests.conftest import Ended
+from tests.test_training_loop import config, measured
+
+Command = Callable[..., Ended]
+SMALL = ("task=digits", "task.epochs=1", "task.width=4", "curvature.images=64")
+
+
+def small(**changes: object) -> TrainConfig:
+    """A run of 12 steps of a narrow network, looked at every third."""
+    return config(curvature=CurvatureConfig(3, 32), **changes)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_looking_changes_nothing(precision: str) -> None:
+    from flatdirs.training.loop import train
+
+    watched = train(small(precision=precision))
+    plain = train(replace(small(precision=precision), curvature=CurvatureConfig()))
+    assert plain.curvature == ()
+    assert [record.step for record in watched.curvature] == [3, 6, 9, 12]
+    assert measured(watched) == measured(plain)
+
+
+def test_adamw_is_measured_with_its_preconditioner() -> None:
+    """Its edge is 2(1 + β₁)/((1 − β₁)η); P is far below 1 here, so P⁻¹H is far sharper than H."""
+    from flatdirs.training.loop import train
+
+    own = {"learning_rate": 0.01, "momentum": None, "beta1": 0.8, "optimizer": AdamW()}
+    for record in train(small(**own)).curvature:
+        assert record.threshold == pytest.approx(2 * 1.8 / 0.2 / record.learning_rate)
+        assert record.ratio == pytest.approx(record.sharpness / record.threshold)
+        assert record.sharpness > 100
+        assert 0 < abs(record.alignment) < 1
+
+
+def test_a_study_keeps_a_bounded_number_of_plain_records() -> None:
+    records = [CurvatureRecord(n, 0.1, math.nan, 1 / 3, 2.0, math.inf, 0.0, 0.1, 1e-4, 7) for n in range(1, 1001)]
+    kept = columns(records)
+    assert len(kept["step"]) == 200
+    assert kept["step"][-1] == 1000
+    assert kept["gradient_norm"][0] == 0.333333
+    assert kept["loss"][0] is None
+    assert json.loads(json.dumps(kept, allow_nan=False)) == kept
+    assert columns([])["step"] == []
+
+
+@pytest.mark.slow
+def test_train_prints_keeps_and_draws_it(workplace: Path, command: Command) -> None:
+    ended = command("train", *SMALL, "curvature.every=5", "curvature.figure=curvature.png", "curvature.save=c.csv")
+    assert ended.code == 0, ended.err
+    assert (workplace / "curvature.png").read_bytes().startswith(b"\x89PNG")
+    with (workplace / "c.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [5, 10, 15]
+    assert all(0 < float(row["ratio"]) < math.inf and float(row["residual"]) < 0.01 for row in rows)
+    assert re.search(r"^15 +\S+ +\S+ +\S+ +\S+ +\S+ +\d+\.\d\d +\d\.\d\d$", ended.out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_diverged_run_still_shows_its_curvature(workplace: Path, command: Command) -> None:
+    ended = command("train", *SMALL, "learning_rate=1e12", "curvature.every=4", "curvature.figure=curvature.svg")
+    assert ended.code == 0, ended.err
+    assert "diverged" in ended.out
+    assert (workplace / "curvature.svg").exists()
+
+
+@pytest.mark.slow
+def test_a_study_keeps_it_and_goes_on_without(workplace: Path, command: Command) -> None:
+    own = ("start=typical", "confirm=0", "live=false", "storage=sqlite", "study=watched")
+    assert command("tune", *SMALL, *own, "budget=1", "repeats=2", "curvature.every=9").code == 0
+    with sqlite3.connect(workplace / "studies/watched/study.db") as database:
+        query = "select value_json from trial_user_attributes where key = 'curvature'"
+        ((text,),) = database.execute(query).fetchall()
+    runs = json.loads(text)
+    assert [run["seed"] for run in runs] == [0, 1]
+    assert [run["step"] for run in runs] == [[9, 18], [9, 18]]
+    assert all(value > 0 for run in runs for value in run["sharpness"])
+    again = command("tune", *SMALL, *own, "budget=2", "repeats=2")
+    assert again.code == 0
+    assert "continuing after 1 runs" in again.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "curvature.every=-1"), "curvature.every=-1 must be at least 0"),
+        (("train", "curvature.every=often"), "curvature.every=often"),
+        (("train", "curvature.every=5", "curvature.images=1"), "curvature.images=1"),
+        (("train", "curvature.every=1000"), "more than the 360 steps"),
+        (("train", "curvature=5"), "set curvature.every=5"),
+        (("train", "curvature.figure=curvature.png"), "set curvature.every=10"),
+        (("train", "curvature.every=5", "curvature.figure=curvature.xyz"), "curvature.figure=curvature.xyz must end"),
+        (("train", "curvature.every=5", "curvature.save=nowhere/c.csv"), "curvature.save=nowhere/c.csv"),
+        (("tune", "curvature.every=-1"), "curvature.every=-1 must be at least 0"),
+        (("tune", "task=callable", "task.function=a:b", "curvature.every=5"), "task=callable has none"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(arguments: tuple[str, ...], words: str, workplace: Path, command: Command) -> None:
+    ended = command(*arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("flatdirs: ")
+    assert ended.err.count("\n") == 1
+    assert words in ended.err
+    assert not ended.out
