@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from flatdirs.search import Outcome, Rules
     from flatdirs.stepsampling.finder import find_learning_rate
     from flatdirs.stepsampling.result import LearningRates
+    from flatdirs.sweep.metric import EdgeOfStability, edge_of_stability
+    from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -31,15 +33,20 @@ _HOMES = {
     "ChartError": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
+    "EdgeOfStability": "sweep.metric",
     "FinderError": "errors",
     "FlatDirectionsSampler": "sampler",
     "FlatdirsError": "errors",
+    "IncumbentPruner": "sweep.pruners",
     "Lattice": "chart",
     "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
     "Rules": "search",
+    "RungsPruner": "sweep.pruners",
     "StudyError": "errors",
+    "WandbPruner": "sweep.pruners",
+    "edge_of_stability": "sweep.metric",
     "find_learning_rate": "stepsampling.finder",
     "named_chart": "chart",
 }
@@ -49,16 +56,21 @@ __all__ = [
     "ChartError",
     "ConfigError",
     "DataError",
+    "EdgeOfStability",
     "FinderError",
     "FlatDirectionsSampler",
     "FlatdirsError",
+    "IncumbentPruner",
     "Lattice",
     "LearningRates",
     "ObjectiveError",
     "Outcome",
     "Rules",
+    "RungsPruner",
     "StudyError",
+    "WandbPruner",
     "__version__",
+    "edge_of_stability",
     "find_learning_rate",
     "named_chart",
 ]
