@@ -35,6 +35,8 @@ PROBES = "flatdirs:step_sampling"
 class Study(Trials):
     """An opened study with its search. Made by `open_study`."""
 
+    keeps_steps = True
+
     def __init__(self, study: optuna.Study, plan: SearchPlan, maximize: bool, stale_seconds: float) -> None:
         super().__init__(study, maximize, stale_seconds)
         self.plan = plan

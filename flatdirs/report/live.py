@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ class Report:
 
     def progress(self, done: int, total: int | None, value: float) -> None:
         """Move the bar."""
-        note = value_text(value, self.config.objective.unit)
+        note = value_text(value, self.config.objective.unit) if math.isfinite(value) else ""
         self._progress.update(self._bar, completed=done, total=total, note=note)
 
     def run_ended(self, study: Study) -> None:
@@ -156,8 +157,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     unit = config.objective.unit
     for what, outcomes in result.confirmed.items():
         values = [value for value in outcomes if value is not None]
-        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        part = "test images" if unit == "%" and hasattr(config.task, "test_images") else "fresh seeds"
+        spread = f" ± {statistics.stdev(values):{'.2f' if unit == '%' else '.2g'}}" if len(values) > 1 else ""
+        part = "test images" if hasattr(config.task, "test_images") else "fresh seeds"
         mean = value_text(statistics.fmean(values), unit) if values else "no value"
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
