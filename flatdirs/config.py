@@ -290,10 +290,10 @@ def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
     lattice = Lattice(walked, read_start(settings["start"], chart, task))
     rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
-    box = _read_box(settings["box"])
+    box, uniform = _read_box(settings["box"])
     if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchPlan(name, lattice, rules, seed, box)
+    return SearchPlan(name, lattice, rules, seed, box, uniform)
 
 
 def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
@@ -324,18 +324,25 @@ def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | Call
     return start
 
 
-def _read_box(settings: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def _read_box(settings: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float]], frozenset[str]]:
+    """The ranges, and which of them are uniform."""
     if not isinstance(settings, Mapping):
         raise ConfigError(f"box={settings} must hold ranges such as box.learning_rate=[0.001,1]; change box")
-    box = {}
-    for name, pair in settings.items():
+    box, uniform = {}, set()
+    for name, given in settings.items():
+        pair = given
+        if isinstance(given, list) and given[2:] in (["log"], ["uniform"]):
+            pair = given[:2]
+            uniform |= {name} if given[2] == "uniform" else set()
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ConfigError(f"box.{name}={pair} must be two numbers such as [0.001,1]; change box.{name}")
+            raise ConfigError(
+                f"box.{name}={given} must be two numbers such as [0.001,1], or [0.001,0.01,uniform]; change box.{name}"
+            )
         low, high = (read_value(float, value, f"box.{name}") for value in pair)
         if not 0 < low < high:
             raise ConfigError(f"box.{name}={pair} must have 0 < low < high; change box.{name}")
         box[name] = (low, high)
-    return box
+    return box, frozenset(uniform)
 
 
 def _limits(settings: Mapping[str, Any], unit: str) -> Limits:

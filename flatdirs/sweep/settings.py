@@ -193,6 +193,6 @@ def _reached(key: str, first: int, evaluations: int | None) -> None:
     """Raise ConfigError unless a run of so many evaluations has more than the first that counts."""
     if evaluations is not None and first >= evaluations:
         raise ConfigError(
-            f"{key}={first} would never stop a run, which has {evaluations} evaluations; lower {key}, or evaluate more "
-            f"often with evaluate_every (in steps)"
+            f"{key}={first} would never stop a run, which has {evaluations} evaluations; lower {key}, or evaluate (or "
+            f"report) more often, with evaluate_every (in steps) where the trainer is ours"
         )
