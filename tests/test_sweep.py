@@ -205,7 +205,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_sweep_that_cannot_work_gets_a_sentence(case: str, workplace: Path, command: Command) -> None:
     arguments, key = REFUSED[case]
-    ended = command("tune", "task.epochs=20", "start=source", "live=false", *arguments)
+    ended = command("tune", "start=source", "live=false", *arguments)
     assert ended.code == 2
     assert ended.err.startswith("flatdirs: ")
     assert ended.err.count("\n") == 1
