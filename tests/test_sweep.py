@@ -89,6 +89,9 @@ def test_a_loss_is_minimised_and_told(workplace: Path, command: Command) -> None
     assert found is not None
     losses = [trial.user_attrs["curve"][-1]["loss"] for trial in trials(workplace, "digits-random")]
     assert float(found[1]) == pytest.approx(min(losses), rel=1e-4)
+    again = next(line for line in ended.out.splitlines() if line.startswith("start from it: "))
+    assert "metric=loss" in again
+    assert "pruner=" not in again
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from flatdirs.sweep.settings import describe
 
 TRAIN_KEYS = ("precision", "threads", "compile", "evaluate_every", "clip_gradient")  # as `train` has them
 USUAL = {"chart": "chart=sgd", "schedule": "schedule=triangle", "optimizer": "optimizer=sgd"}
+USUAL |= {"metric": "metric=accuracy", "pruner": "pruner=none"}
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -88,8 +89,8 @@ def _sweep_words(config: TuneConfig) -> list[str]:
     objective, words = config.objective, list[str]()
     if isinstance(objective, ImageObjective):
         for group, settings in (("metric", describe(objective.metric)), ("pruner", describe(config.pruning))):
-            words += _group_words(group, settings)
-        words = [] if words == ["metric=accuracy", "pruner=none"] else words
+            found = _group_words(group, settings)
+            words += found if found != [USUAL[group]] else []
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
         words += [f"{key}={value}" for key, value in keys.items() if value is not None]
     return words
