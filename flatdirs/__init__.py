@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from flatdirs.search import Outcome, Rules
     from flatdirs.stepsampling.finder import find_learning_rate
     from flatdirs.stepsampling.result import LearningRates
+    from flatdirs.sweep.metric import EdgeOfStability, edge_metric
+    from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -37,16 +39,21 @@ _HOMES = {
     "CurvatureError": "errors",
     "CurvatureLog": "curvature.recorder",
     "DataError": "errors",
+    "EdgeOfStability": "sweep.metric",
     "FinderError": "errors",
     "FlatDirectionsSampler": "sampler",
     "FlatdirsError": "errors",
+    "IncumbentPruner": "sweep.pruners",
     "Lattice": "chart",
     "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
     "Rules": "search",
+    "RungsPruner": "sweep.pruners",
     "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
+    "WandbPruner": "sweep.pruners",
+    "edge_metric": "sweep.metric",
     "edge_of_stability": "curvature.edge",
     "find_learning_rate": "stepsampling.finder",
     "named_chart": "chart",
@@ -61,17 +68,22 @@ __all__ = [
     "CurvatureError",
     "CurvatureLog",
     "DataError",
+    "EdgeOfStability",
     "FinderError",
     "FlatDirectionsSampler",
     "FlatdirsError",
+    "IncumbentPruner",
     "Lattice",
     "LearningRates",
     "ObjectiveError",
     "Outcome",
     "Rules",
+    "RungsPruner",
     "Sharpness",
     "StudyError",
+    "WandbPruner",
     "__version__",
+    "edge_metric",
     "edge_of_stability",
     "find_learning_rate",
     "named_chart",

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flatdirs.chart import Chart, Lattice, read_chart
+from flatdirs.chart import Chart
+from flatdirs.config_plan import read_plan
 from flatdirs.curvature.settings import read_curvature
 from flatdirs.errors import ConfigError
 from flatdirs.keys import (
@@ -25,8 +26,8 @@ from flatdirs.keys import (
     read_value,
 )
 from flatdirs.objective import ImageObjective, Objective
-from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan, plan_identity
-from flatdirs.search import SEARCHES, Rules, chart_of
+from flatdirs.plan import SearchPlan, plan_identity
+from flatdirs.sweep.settings import METRICS, PRUNERS, Accuracy, Edge, Metric, NoPruning, Pruning, describe
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
@@ -67,6 +68,8 @@ class TuneConfig:
     limits: Limits
     maximize: bool
     repeats: int
+    pruning: Pruning
+    evaluations: int | None
     live: bool | None
     identity: Mapping[str, Any]
     task: ImageTask | CallableTask
@@ -96,15 +99,18 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     """A whole `tune` configuration."""
     task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
-    maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     objective = read_objective(task, data, settings)
+    maximize = _maximize(objective, settings)
     seed = read_integer(settings, "seed", 0)
     if seed >= 2**31:
         raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
-    plan = _plan(settings, task, seed)
-    _check_fit(objective, plan.lattice.chart, maximize)
+    plan = read_plan(settings, task, seed)
+    _check_fit(objective, plan.lattice.chart)
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
+    pruning = read_named(PRUNERS, "pruner", settings["pruner"])
+    evaluations = _evaluations(objective, plan, repeats)
+    pruning.check(evaluations)
     return TuneConfig(
         study=read_study_name(name),
         output=Path(read_value(str, settings["output"], "output")),
@@ -114,8 +120,10 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         limits=_limits(settings, objective.unit),
         maximize=maximize,
         repeats=repeats,
+        pruning=pruning,
+        evaluations=evaluations,
         live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
-        identity=_identity(objective, data, plan, maximize, repeats),
+        identity=_identity(objective, data, plan, maximize, repeats, pruning),
         task=task,
         data=data,
     )
@@ -131,7 +139,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     hints: dict[str, Any] = {"learning_rate": float, "weight_decay": float, "seed": int, "batch_size": int | None}
     hints |= {"device": str, "precision": str, "threads": int | None, "compile": bool}
     hints |= {"momentum": float | None, "beta1": float | None}
-    plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()}
+    plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()} | _gradient_keys(settings)
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
     plain |= {"schedule": read_schedule(settings["schedule"]), "curvature": read_curvature(settings)}
@@ -178,6 +186,7 @@ def read_objective(
                 )
         if read_curvature(settings).every:
             raise ConfigError(f"curvature.every needs a model, and task={task.name} has none; drop it")
+        _refuse_for_callable(task, settings)
         return CallableObjective(task)
     threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
     return ImageObjective(
@@ -190,18 +199,72 @@ def read_objective(
         schedule=schedule,
         optimizer=optimizer,
         curvature=read_curvature(settings),
+        metric=read_metric(settings),
+        **_gradient_keys(settings),
     )
 
 
-def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart, maximize: bool) -> None:
-    """Raise ConfigError unless the objective takes what the chart moves, in the direction asked for."""
+def read_metric(settings: Mapping[str, Any]) -> Metric:
+    """The metric group, accuracy for a command that has none."""
+    metric: Metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
+    return metric
+
+
+def _gradient_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How often a run is judged and how its gradients are clipped, for commands that say so."""
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None}
+    return {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
+
+
+def _refuse_for_callable(task: CallableTask, settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError for what only our own trainer can do."""
+    if (metric := read_metric(settings)) != Accuracy():
+        raise ConfigError(
+            f"metric={metric.name} does not reach task={task.name}, whose function returns its own value; drop metric, "
+            f"and set direction=minimize where lower is better"
+        )
+    for key, value in _gradient_keys(settings).items():
+        if value is not None:
+            raise ConfigError(f"{key}={value} does not reach task={task.name}, whose function has its own; drop {key}")
+
+
+def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[str, Any]) -> bool:
+    """Which way a study goes: as the metric wants. Raises ConfigError where `direction` says otherwise."""
+    said = read_choice("direction", settings["direction"], ("auto", "maximize", "minimize"))
+    if isinstance(objective, CallableObjective):
+        return said != "minimize"
+    wanted = "maximize" if isinstance(objective.metric, Accuracy) else "minimize"
+    if said not in ("auto", wanted):
+        raise ConfigError(
+            f"direction={said} does not suit task={objective.task.name}, whose {objective.metric.name} is to "
+            f"{'rise' if wanted == 'maximize' else 'fall'}; drop direction"
+        )
+    return wanted == "maximize"
+
+
+def _evaluations(objective: ImageObjective | CallableObjective, plan: SearchPlan, repeats: int) -> int | None:
+    """Evaluations of one point at the start's batch size, all its seeds together; None where only a run can tell.
+
+    Raises:
+        ConfigError: the run is too short for the metric.
+    """
+    if isinstance(objective, CallableObjective):
+        return None
+    each = objective.config(plan.lattice.start, 0).evaluations
+    metric = objective.metric
+    if isinstance(metric, Edge) and each < metric.first:
+        raise ConfigError(
+            f"metric.window={metric.window} leaves a run of {each} evaluations without a value; lower metric.window, "
+            f"or evaluate more often with evaluate_every (in steps)"
+        )
+    return each * repeats
+
+
+def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> None:
+    """Raise ConfigError unless the objective takes what the chart moves."""
     if isinstance(objective, CallableObjective):
         return objective.check(chart.hyperparameters, chart.free)
     objective.check(chart.hyperparameters)
-    if not maximize:
-        raise ConfigError(
-            f"direction=minimize does not suit task={objective.task.name}, whose accuracy is to rise; drop direction"
-        )
     tied = any({"learning_rate", "batch_size"} <= set(axis.exponents) for axis in chart.axes)
     if tied and objective.optimizer.rate_per_images is not None:
         raise ConfigError(
@@ -209,68 +272,6 @@ def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart, maxi
             f"chart {chart.name} does already; set optimizer.rate_per_images=null"
         )
     return None
-
-
-def _plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchPlan:
-    search = dict(settings["search"])
-    name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
-    chart = read_chart(settings["chart"])
-    if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:  # what the trainer can take
-        chart = chart.within({"batch_size": (2.0, float(task.train_images))})
-    fixed = settings["fixed"] or []
-    if not (isinstance(fixed, list) and all(isinstance(name, str) for name in fixed)):
-        raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed")
-    chart = chart.fix(fixed) if fixed else chart
-    walked = chart_of(name, chart) if name in SEARCHES else chart
-    walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
-    lattice = Lattice(walked, read_start(settings["start"], chart, task))
-    rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
-    box = _read_box(settings["box"])
-    if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
-        box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchPlan(name, lattice, rules, seed, box)
-
-
-def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
-    """The batch sizes of a box that an image task can take: from 2 to its training images."""
-    low, high = max(2.0, pair[0]), min(float(images), pair[1])
-    if low >= high:
-        raise ConfigError(
-            f"box.batch_size={list(pair)} leaves nothing between 2 and task.train_images={images}; change it"
-        )
-    return low, high
-
-
-def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | CallableTask) -> dict[str, float]:
-    """The start's hyperparameters, those of the chart only; a missing batch size is the task's."""
-    start: dict[str, float] = {}
-    for name in chart.hyperparameters:
-        value = settings.get(name)
-        if value is None and name == "batch_size" and isinstance(task, ImageTask):
-            value = task.batch_size
-        if value is None:
-            raise ConfigError(f"the start has no {name}, which chart {chart.name} needs; set start.{name}=…")
-        start[name] = read_value(int if name in chart.whole else float, value, f"start.{name}")
-    if settings.get("batch_size") is not None and "batch_size" not in start:
-        raise ConfigError(
-            f"start.batch_size={settings['batch_size']} is not searched by chart {chart.name}; set task.batch_size, or "
-            f"change chart to sgd_batch"
-        )
-    return start
-
-
-def _read_box(settings: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    if not isinstance(settings, Mapping):
-        raise ConfigError(f"box={settings} must hold ranges such as box.learning_rate=[0.001,1]; change box")
-    box = {}
-    for name, pair in settings.items():
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise ConfigError(f"box.{name}={pair} must be two numbers such as [0.001,1]; change box.{name}")
-        low, high = (read_value(float, value, f"box.{name}") for value in pair)
-        if not 0 < low < high:
-            raise ConfigError(f"box.{name}={pair} must have 0 < low < high; change box.{name}")
-        box[name] = (low, high)
-    return box
 
 
 def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
@@ -289,9 +290,17 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
 
 
 def _identity(
-    objective: ImageObjective | CallableObjective, data: DataConfig, plan: SearchPlan, maximize: bool, repeats: int
+    objective: ImageObjective | CallableObjective,
+    data: DataConfig,
+    plan: SearchPlan,
+    maximize: bool,
+    repeats: int,
+    pruning: Pruning,
 ) -> dict[str, Any]:
-    """What must not change while a study goes on; the keys read like the command line's."""
+    """What must not change while a study goes on; the keys read like the command line's.
+
+    What a study of an earlier version could not say is left out where it is as it was then.
+    """
     return {
         "task": asdict(objective.task),
         **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
@@ -299,4 +308,14 @@ def _identity(
         **plan_identity(plan),
         "direction": "maximize" if maximize else "minimize",
         "repeats": repeats,
+        **({} if pruning == NoPruning() else {"pruner": describe(pruning)}),
+        **_sweep_identity(objective),
     }
+
+
+def _sweep_identity(objective: ImageObjective | CallableObjective) -> dict[str, Any]:
+    if isinstance(objective, CallableObjective):
+        return {}
+    metric = {} if objective.metric == Accuracy() else {"metric": describe(objective.metric)}
+    keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
+    return {**metric, **{key: value for key, value in keys.items() if value is not None}}

@@ -29,7 +29,7 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
     """
     written = trial.user_attrs.get(OUTCOME)
     if written is not None:
-        value = written.get("value")
+        value = written.get("partial" if written["state"] == "pruned" else "value")
         score = -math.inf if value is None else (value if maximize else -value)
         known = (written.get(key) for key in ("loss", "at_chance", "relaxation"))
         return Outcome(written["state"], score, *known)

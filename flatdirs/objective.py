@@ -17,21 +17,27 @@ from flatdirs.curvature.record import columns
 from flatdirs.errors import ConfigError
 from flatdirs.provenance import provenance
 from flatdirs.search.outcome import State
+from flatdirs.sweep.metric import Running
+from flatdirs.sweep.settings import Accuracy, Edge, Metric
 from flatdirs.training.optimizer import Optimizer, Sgd, describe_optimizer
 from flatdirs.training.records import CurvatureConfig
 from flatdirs.training.schedule import Schedule, Triangle, describe_schedule
 from flatdirs.training.task import DataConfig, ImageTask
 
 if TYPE_CHECKING:
-    from flatdirs.training.loop import TrainConfig, TrainResult
+    from flatdirs.training.loop import Epoch, TrainConfig, TrainResult
 
-Progress = Callable[[int, int | None, float], None]  # epochs (or reports) done, of how many, value
+# evaluations (or reports) done, of how many, value (nan: none yet); True stops the run, which is then a pruned one
+Progress = Callable[[int, int | None, float], bool | None]
+MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What one point gave. `value` is in the study's own unit (percent for accuracies), None where there is none.
 
+    A pruned run has no value; `partial` is what it reported last. `accuracy` (percent) is there whatever the metric.
+    `steps`: the first seed's learning rate and gradient norm at every step, or every so many (`every`).
     `relaxation`: T·λα/(1−ρ), how often the weights forget where they were; None where nobody knows. `curvature`: one
     mapping a seed, a list for each field of CurvatureRecord; empty where nobody asked.
     """
@@ -44,6 +50,9 @@ class Measurement:
     curve: tuple[Mapping[str, float | None], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     relaxation: float | None = None
+    accuracy: float | None = None
+    partial: float | None = None
+    steps: Mapping[str, Any] = field(default_factory=dict)
     curvature: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -56,12 +65,12 @@ class Objective(Protocol):
 
     @property
     def total(self) -> int | None:
-        """Epochs of one run, None where nobody knows."""
+        """Evaluations of one run, None where nobody knows."""
 
     def measure(
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
     ) -> Measurement:
-        """Train once a seed. `final`: judge on the test part where the task has one."""
+        """Train once a seed, until `progress` says stop. `final`: judge on the test part where the task has one."""
 
     def fingerprint(self) -> str:
         """What the task's data are; a study of other data is another study."""
@@ -72,7 +81,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class ImageObjective:
-    """Our own trainer on an image task. Accuracy in percent; higher is better."""
+    """Our own trainer on an image task. Accuracy in percent, higher is better, or another metric, lower is better."""
 
     task: ImageTask
     data: DataConfig
@@ -82,17 +91,24 @@ class ImageObjective:
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
     compile: bool = False
+    metric: Metric = field(default_factory=Accuracy)
+    evaluate_every: int | None = None
+    clip_gradient: float | None = None
     curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
-    unit: str = "%"
 
     def __post_init__(self) -> None:
         """Refuse a schedule that the run is too short for."""
         self.schedule.check(self.task.epochs)
 
     @property
+    def unit(self) -> str:
+        """What stands behind a value: % for accuracies, the metric's name for others."""
+        return self.metric.unit
+
+    @property
     def total(self) -> int | None:
-        """Epochs of one run."""
-        return self.task.epochs
+        """Evaluations of one run: its epochs, where they are not counted in steps."""
+        return self.task.epochs if self.evaluate_every is None else None
 
     def config(self, hyperparameters: Mapping[str, float], seed: int, final: bool = False) -> TrainConfig:
         """The trainer's configuration of one run. Raises ConfigError for what the optimizer does not take."""
@@ -117,6 +133,9 @@ class ImageObjective:
             optimizer=self.optimizer,
             compile=self.compile,
             curvature=self.curvature,
+            evaluate_every=self.evaluate_every,
+            clip_gradient=self.clip_gradient,
+            record_steps=True,
         )
 
     def recipe(self) -> dict[str, Any]:
@@ -139,17 +158,29 @@ class ImageObjective:
         """Train once a seed; the mean over the seeds is the value, one diverged run makes the point diverged."""
         from flatdirs.training.loop import train
 
-        results = []
+        results: list[TrainResult] = []
+        curves: list[list[float]] = []
         for number, seed in enumerate(seeds):
             config = self.config(hyperparameters, seed, final)
-            done = number * self.task.epochs
+            total, done = len(seeds) * config.evaluations, number * config.evaluations
+            value_of, curve = follow(self.metric), list[float]()
 
-            def on_epoch(epoch: Any, done: int = done) -> None:
-                progress(done + epoch.number, len(seeds) * self.task.epochs, epoch.accuracy)
+            def watch(
+                epoch: Epoch,
+                done: int = done,
+                total: int = total,
+                value_of: Callable[[Epoch], float] = value_of,
+                curve: list[float] = curve,
+            ) -> bool | None:
+                curve.append(value_of(epoch))
+                return progress(done + epoch.number, total, curve[-1])
 
-            results.append(train(config, on_epoch=on_epoch))
+            results.append(train(config, on_epoch=watch))
+            curves.append(curve)
+            if results[-1].stopped:
+                break
         relaxation = self.config(hyperparameters, seeds[0]).relaxation
-        return replace(_combine(results, seeds), relaxation=relaxation)
+        return replace(_combine(results, seeds, curves, self.metric), relaxation=relaxation)
 
     def fingerprint(self) -> str:
         """A checksum of the images and labels."""
@@ -165,41 +196,94 @@ class ImageObjective:
         return expected_seconds(self.config(hyperparameters, 0))
 
 
-def _combine(results: Sequence[TrainResult], seeds: Sequence[int]) -> Measurement:
+def follow(metric: Metric) -> Callable[[Epoch], float]:
+    """What turns a run's evaluations, given in order, into the metric's values; nan while there is none."""
+    if isinstance(metric, Edge):
+        running = Running(metric)
+
+        def edge(epoch: Epoch) -> float:
+            value = running.add(epoch.loss, epoch.learning_rate)
+            return math.nan if value is None else value
+
+        return edge
+    return lambda epoch: float(getattr(epoch, metric.name))
+
+
+def _combine(
+    results: Sequence[TrainResult], seeds: Sequence[int], curves: Sequence[Sequence[float]], metric: Metric
+) -> Measurement:
     """The mean of one point's runs; all that a later reader may ask for goes along."""
-    diverged = any(result.diverged for result in results)
-    losses = [result.loss for result in results]
-    loss = statistics.fmean(losses)
-    curve = tuple(
-        {key: _plain(getattr(epoch, key)) for key in ("number", "train_loss", "loss", "accuracy", "seconds")}
-        | {"seed": seed}
-        for result, seed in zip(results, seeds, strict=True)
+    state: State = "finished"
+    if any(result.diverged for result in results):
+        state = "diverged"
+    elif results[-1].stopped:
+        state = "pruned"
+    ends = [curve[result.returned_epoch - 1] for curve, result in zip(curves, results, strict=True)]
+    accurate = isinstance(metric, Accuracy)
+    value = _plain(statistics.fmean(ends))
+    if state == "pruned" or (state == "diverged" and not accurate):  # a blown-up loss may be a reward to a metric
+        value = None
+    loss = statistics.fmean(result.loss for result in results)
+    return Measurement(
+        state,
+        value,
+        _plain(loss),
+        all(result.at_chance for result in results) if accurate else None,
+        sum(result.seconds for result in results),
+        _curve(results, seeds),
+        _provenance(results, seeds),
+        accuracy=statistics.fmean(result.returned.accuracy for result in results),  # measured, diverged or not
+        partial=_plain(curves[-1][-1]) if state == "pruned" else None,
+        steps=_steps(results[0], seeds[0]),
+        curvature=_curvature(results, seeds),
+    )
+
+
+def _curve(results: Sequence[TrainResult], seeds: Sequence[int]) -> tuple[Mapping[str, float | None], ...]:
+    """One entry an evaluation."""
+    keys = ("number", "train_loss", "loss", "accuracy", "seconds", "learning_rate", "steps")
+    return tuple(
+        {key: _plain(getattr(epoch, key)) for key in keys} | {"seed": seed}
+        for result, seed in zip(results, seeds, strict=False)
         for epoch in result.epochs
     )
+
+
+def _steps(result: TrainResult, seed: int) -> dict[str, Any]:
+    """A run's steps to four digits, thinned evenly where there are very many."""
+    recorded, every = result.recorded, 1 + (result.steps - 1) // MOST_STEPS
+    columns = {"learning_rate": recorded.learning_rate, "gradient_norm": recorded.gradient_norm}
+    if recorded.clipped_norm != recorded.gradient_norm:
+        columns["clipped_norm"] = recorded.clipped_norm
+    return {
+        "seed": seed,
+        "every": every,
+        **{key: [_short(x) for x in column[::every]] for key, column in columns.items()},
+    }
+
+
+def _provenance(results: Sequence[TrainResult], seeds: Sequence[int]) -> dict[str, Any]:
     last = results[-1]
-    return Measurement(
-        "diverged" if diverged else "finished",
-        statistics.fmean(result.returned.accuracy for result in results),  # measured, diverged or not
-        loss if math.isfinite(loss) else None,
-        all(result.at_chance for result in results),
-        sum(result.seconds for result in results),
-        curve,
-        {
-            "accuracies": [result.accuracy for result in results],
-            "seeds": list(seeds),
-            "steps": last.steps,
-            "device": last.device,
-            "precision": last.precision,
-            "threads": last.threads,
-            "compile_seconds": sum(result.compile_seconds for result in results),
-            **provenance(),
-        },
-        curvature=tuple(
-            {"seed": seed, **columns(result.curvature)}
-            for result, seed in zip(results, seeds, strict=True)
-            if result.curvature
-        ),
-    )
+    return {
+        "accuracies": [result.accuracy for result in results],
+        "seeds": list(seeds),
+        "steps": last.steps,
+        "device": last.device,
+        "precision": last.precision,
+        "threads": last.threads,
+        "compile_seconds": sum(result.compile_seconds for result in results),
+        **provenance(),
+    }
+
+
+def _curvature(results: Sequence[TrainResult], seeds: Sequence[int]) -> tuple[Mapping[str, Any], ...]:
+    """One mapping a seed that was watched."""
+    watched = zip(results, seeds, strict=False)
+    return tuple({"seed": seed, **columns(result.curvature)} for result, seed in watched if result.curvature)
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def _plain(value: float) -> float | None:

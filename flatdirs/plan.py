@@ -7,7 +7,7 @@ A `SearchPlan` is all that decides which points are asked for. `make_sampler` tu
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class SearchPlan:
     rules: Rules
     seed: int
     box: Mapping[str, tuple[float, float]]  # of one_minus_… where the chart says so; baselines only
+    uniform: frozenset[str] = frozenset()  # names in the box that are drawn uniformly, not log-uniformly
 
     @property
     def descends(self) -> bool:
@@ -46,7 +47,7 @@ class SearchPlan:
     def spaces(self) -> dict[str, Space]:
         """What a trial is asked for: the box for Optuna's searches, as good as no range at all for our own."""
         chart = self.lattice.chart
-        return unbounded(chart) if self.descends else box_spaces(chart, self.box)
+        return unbounded(chart) if self.descends else box_spaces(chart, self.box, self.uniform)
 
 
 def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSampler:
@@ -62,8 +63,7 @@ def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSam
             stale_seconds=stale_seconds,
         )
     if plan.name in ("random", "qmc"):
-        spaces = box_spaces(plan.lattice.chart, plan.box)
-        return SequenceSampler(plan.name, spaces, plan.seed, stale_seconds)
+        return SequenceSampler(plan.name, plan.spaces(), plan.seed, stale_seconds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if plan.name == "tpe":
@@ -93,8 +93,8 @@ def unbounded(chart: Chart) -> dict[str, Space]:
     return spaces
 
 
-def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str, Space]:
-    """The log-uniform ranges of the baselines. Raises StudyError where a hyperparameter has none."""
+def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Collection[str] = ()) -> dict[str, Space]:
+    """The ranges of the baselines, log-uniform but for `uniform`. Raises StudyError where a hyperparameter has none."""
     spaces: dict[str, Space] = {}
     for name in chart.free:
         key = f"one_minus_{name}" if name in chart.one_minus else name
@@ -102,9 +102,9 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]]) -> dict[str
             raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]")
         low, high = box[key]
         if name in chart.whole:
-            spaces[key] = IntDistribution(int(low), int(high), log=True)
+            spaces[key] = IntDistribution(int(low), int(high), log=key not in uniform)
         else:
-            spaces[key] = FloatDistribution(low, high, log=True)
+            spaces[key] = FloatDistribution(low, high, log=key not in uniform)
     return spaces
 
 
@@ -119,5 +119,6 @@ def plan_identity(plan: SearchPlan) -> dict[str, Any]:
         "seed": plan.seed,
     }
     if not plan.descends:
-        identity["box"] = {name: list(pair) for name, pair in plan.box.items() if name in box_spaces(chart, plan.box)}
+        words = {name: ["uniform"] for name in plan.uniform}
+        identity["box"] = {name: [*plan.box[name], *words.get(name, [])] for name in plan.spaces()}
     return identity

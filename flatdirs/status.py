@@ -25,6 +25,7 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.report.tables import runs_table
     from flatdirs.storages import close_storage
     from flatdirs.study import read_study, view_study
+    from flatdirs.sweep.settings import METRICS
 
     config = read_storage(settings["storage"])
     output = Path(str(settings["output"]))
@@ -32,8 +33,9 @@ def run(settings: dict[str, Any]) -> int:
     storage = _open(config, output, str(name))
     try:
         study = view_study(storage, str(name), 60 * config.stale_minutes)
-        task = read_study(storage, str(name))[1]["task"]
-        unit = task.get("unit", "%")
+        identity = read_study(storage, str(name))[1]
+        task = identity["task"]
+        unit = METRICS[identity["metric"]["name"]].unit if "metric" in identity else task.get("unit", "%")
         console = Output()
         console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
         console.print(runs_table(study.plan.lattice.chart, rows(study), unit, width=console.width))
@@ -54,7 +56,9 @@ def _print_workers(console: Console, study: Study) -> None:
         claim = claims.read(trial) or {}
         seconds = time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", time.time())))
         steps = len(trial.intermediate_values)
-        console.print(f"running: {describe_worker(claim)}, {steps} epochs reported, last heard {seconds:.0f} s ago")
+        console.print(
+            f"running: {describe_worker(claim)}, {steps} evaluations reported, last heard {seconds:.0f} s ago"
+        )
     trace = study.trace()
     if not live:
         over = trace is not None and trace.over

@@ -35,6 +35,8 @@ PROBES = "flatdirs:step_sampling"
 class Study(Trials):
     """An opened study with its search. Made by `open_study`."""
 
+    keeps_steps = True
+
     def __init__(self, study: optuna.Study, plan: SearchPlan, maximize: bool, stale_seconds: float) -> None:
         super().__init__(study, maximize, stale_seconds)
         self.plan = plan
@@ -214,8 +216,9 @@ def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.ST
     settings = dict(identity["search"])
     search = settings.pop("name")
     lattice = Lattice(read_chart(identity["chart"]), identity["start"])
-    box = {key: (low, high) for key, (low, high) in identity.get("box", {}).items()}
-    plan = SearchPlan(search, lattice, Rules(**settings), identity["seed"], box)
+    box = {key: (pair[0], pair[1]) for key, pair in identity.get("box", {}).items()}
+    uniform = frozenset(key for key, pair in identity.get("box", {}).items() if len(pair) > 2)
+    plan = SearchPlan(search, lattice, Rules(**settings), identity["seed"], box, uniform)
     return Study(study, plan, identity["direction"] == "maximize", stale_seconds)
 
 

@@ -25,11 +25,12 @@ def run(settings: dict[str, Any]) -> int:
     if save is not None:
         check_writable(Path(str(save)), "save", "model.pt")
     print(f"task {config.task.name}: about {expected_seconds(config):.0f} s expected here", flush=True)
-    print("epoch  learning rate  train loss  loss    accuracy  seconds", flush=True)
+    first = "epoch" if config.evaluate_every is None else " eval"
+    print(f"{first}  learning rate  train loss  loss    accuracy  seconds", flush=True)
     result = train(config, on_epoch=_print_epoch, keep_model=save is not None)
     verdict = "diverged" if result.diverged else f"accuracy {result.accuracy:.2f}%, loss {result.loss:.4f}"
     if result.returned_epoch < len(result.epochs):
-        verdict += f" at the end of epoch {result.returned_epoch}, the last that ends a phase,"
+        verdict += f" at the end of {first.strip()} {result.returned_epoch}, the last that ends a phase,"
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
     if config.compile:
         print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")

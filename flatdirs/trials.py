@@ -30,11 +30,15 @@ IDENTITY = "flatdirs:identity"
 CURVE = "curve"
 CURVATURE = "curvature"
 PROVENANCE = "provenance"
+STEPS = "steps"
+OUTCOME_KEYS = ("state", "value", "loss", "at_chance", "relaxation", "accuracy", "partial")
 KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
 
 
 class Trials:
-    """The trials of an opened study."""
+    """The trials of an opened study. `keeps_steps`: whether what every step of a run did is kept with it."""
+
+    keeps_steps = False
 
     def __init__(self, study: optuna.Study, maximize: bool, stale_seconds: float) -> None:
         self.optuna_study = study
@@ -69,6 +73,14 @@ class Trials:
             with self._still_ours(trial):
                 trial.report(value, step)
 
+    def given_up(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
+        """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last."""
+        last = total is not None and done >= total
+        if last or not math.isfinite(value) or isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner):
+            return False
+        with self._still_ours(trial):
+            return trial.should_prune()
+
     @contextmanager
     def alive(self, trial: optuna.Trial) -> Iterator[None]:
         """Say from time to time, from a thread of its own, that this worker still runs the trial."""
@@ -94,9 +106,11 @@ class Trials:
             if measurement.curvature:
                 trial.set_user_attr(CURVATURE, [dict(run) for run in measurement.curvature])
             trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
-            outcome = {key: getattr(measurement, key) for key in ("state", "value", "loss", "at_chance", "relaxation")}
+            if measurement.steps and self.keeps_steps:
+                trial.set_user_attr(STEPS, dict(measurement.steps))
+            outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
             trial.set_user_attr(OUTCOME, outcome)
-        self._close(trial._trial_id, measurement.value)
+        self._close(trial._trial_id, outcome)
 
     @contextmanager
     def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
@@ -121,16 +135,19 @@ class Trials:
         for trial in self.trials():
             running = trial.state == TrialState.RUNNING
             if running and (trial._trial_id in unclaimed or claims.abandoned(trial, self.stale_seconds)):
-                written = trial.user_attrs.get(OUTCOME)
-                self._close(trial._trial_id, written and written.get("value"))
+                self._close(trial._trial_id, trial.user_attrs.get(OUTCOME))
 
     def _unclaimed(self) -> set[int]:
         return {t._trial_id for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
 
-    def _close(self, trial_id: int, value: float | None) -> None:
-        """Tell Optuna."""
-        value = self.value_without_one(trial_id) if value is None else value
-        state, values = (TrialState.FAIL, None) if value is None else (TrialState.COMPLETE, [float(value)])
+    def _close(self, trial_id: int, outcome: Mapping[str, Any] | None) -> None:
+        """Tell Optuna; a pruned run's value there is its last partial one, as Optuna's own loop has it."""
+        state = TrialState.PRUNED if outcome is not None and outcome["state"] == "pruned" else TrialState.COMPLETE
+        value = None if outcome is None else outcome.get("partial" if state == TrialState.PRUNED else "value")
+        if value is None and state == TrialState.COMPLETE:
+            value = self.value_without_one(trial_id)
+            state = TrialState.FAIL if value is None else state
+        values = None if value is None else [float(value)]
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
             self.optuna_study._storage.set_trial_state_values(trial_id, state, values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ def run(settings: dict[str, Any]) -> int:
         say("interrupted; no run had begun")
         raise
     config = read_tune(numeric)
-    report = Report(config.live)
+    report = Report(config.live, arguments=sys.argv[1:])
     start, words = numeric["start"], settings["start"]
     found = [f"start.{key}={start[key]}" for key in start if start[key] != words[key]]  # helpers probe nothing
     more = ("confirm=0", "live=false", *found)

@@ -20,7 +20,7 @@ from flatdirs.config import TuneConfig
 from flatdirs.errors import ConfigError
 from flatdirs.objective import ImageObjective
 from flatdirs.report.rows import Winner, winner
-from flatdirs.report.winner import write_winner
+from flatdirs.report.winner import TRAIN_KEYS, write_winner
 from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.study import Study, open_study
 from flatdirs.trials import study_folder
@@ -39,7 +39,7 @@ class Listener(Protocol):
         """A training run begins; `left` is the estimate of what is still to come."""
 
     def progress(self, done: int, total: int | None, value: float) -> None:
-        """An epoch, or a report of the user's function, is done."""
+        """An evaluation, or a report of the user's function, is done; nan: it gave no value yet."""
 
     def run_ended(self, study: Study) -> None:
         """A run's outcome is stored."""
@@ -81,6 +81,7 @@ def tune(
         stale = 60 * config.storage.stale_minutes
         with storage_errors():
             study = open_study(storage, config.study, config.plan, identity, config.maximize, stale)
+            study.optuna_study.pruner = config.pruning.build(config.evaluations)
             study.tidy()
             return _search(config, study, folder, listener, began, wait_for_helpers)
     finally:
@@ -134,9 +135,10 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
     why = str(trial.user_attrs.get("reason", config.plan.name))
     listener.run_started(number, why, hyperparameters, _left(config, study, expected))
 
-    def progress(done: int, total: int | None, value: float) -> None:
+    def progress(done: int, total: int | None, value: float) -> bool:
         study.report(trial, done, value)
         listener.progress(done, total, value)
+        return study.given_up(trial, done, total, value)
 
     try:
         with study.alive(trial):
@@ -199,7 +201,7 @@ def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
     settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
     if isinstance(config.objective, ImageObjective):
         settings |= {**config.objective.recipe(), "data": asdict(config.data)}
-        settings |= {key: getattr(config.objective, key) for key in ("device", "precision", "threads", "compile")}
+        settings |= {key: getattr(config.objective, key) for key in ("device", *TRAIN_KEYS)}
     write_winner(folder / path.name, path, config, best, settings)
     return path
 

@@ -1,7 +1,8 @@
 """A user's own function as the objective: `train(learning_rate, momentum, weight_decay, seed, report) → number`.
 
 NaN and infinity count as diverged. An exception is a bug and goes through, unless `task.catch` says that it counts as
-diverged too. The function is offered everything it has a parameter for, and is checked before the first run.
+diverged too. Where the study's pruner gives a run up, `report` raises Stopped through the function. The function is
+offered everything it has a parameter for, and is checked before the first run.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from flatdirs.objective import Measurement, Progress
 from flatdirs.provenance import provenance
 
 MOST_CURVE_POINTS = 500  # of a user's reports that are kept with the trial
+
+
+class Stopped(Exception):
+    """Raised by `report` in a run that its study has given up; the function may clean up and let it pass."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class CallableObjective:
     ) -> Measurement:
         """Call the function once a seed. Raises ObjectiveError where it returns no number."""
         function = find_function(self.task.function)
-        began, values, curve = time.perf_counter(), [], []
+        began, values, curve, stopped = time.perf_counter(), [], [], False
         for seed in seeds:
 
             def report(step: int, value: float) -> None:
@@ -62,15 +67,22 @@ class CallableObjective:
                     raise ObjectiveError(
                         f"{self.task.function} called report({step!r}, {value!r}); it takes two numbers, step and value"
                     ) from error
-                progress(len(curve), None, float(value))
+                if progress(len(curve), None, float(value)):
+                    raise Stopped
 
             offered = {**hyperparameters, "seed": seed, "report": report}
-            values.append(self._call(function, {k: v for k, v in offered.items() if k in _accepted(function, offered)}))
-        value = statistics.fmean(values)
+            try:
+                taken = {k: v for k, v in offered.items() if k in _accepted(function, offered)}
+                values.append(self._call(function, taken))
+            except Stopped:
+                stopped = True
+                break
+        value = math.nan if stopped else statistics.fmean(values)
         finite = math.isfinite(value)
         return Measurement(
-            "finished" if finite else "diverged",
+            "pruned" if stopped else "finished" if finite else "diverged",
             value if finite else None,
+            partial=curve[-1]["value"] if stopped else None,
             seconds=time.perf_counter() - began,
             curve=tuple(curve[:: 1 + len(curve) // MOST_CURVE_POINTS]),
             provenance={
@@ -83,7 +95,7 @@ class CallableObjective:
     def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:
         try:
             value = function(**arguments)
-        except FlatdirsError:
+        except (FlatdirsError, Stopped):
             raise
         except SystemExit as error:
             raise ObjectiveError(

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "flatdirs"
 CURVE = "flatdirs.stepsampling.curve"
 MAY_IMPORT = {
-    "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
+    "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing", "sweep"},
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
     "torch": {"training", "train", "stepsampling", "curvature"},
@@ -66,6 +66,14 @@ def test_the_finders_search_is_pure(module: str) -> None:
     own = {name for name in imported(PACKAGE / "stepsampling" / f"{module}.py") if name.startswith("flatdirs.")}
     assert {name.rsplit(".", 1)[0] for name in own} <= {"flatdirs", "flatdirs.errors", "flatdirs.stepsampling", CURVE}
     probe = f"import sys, flatdirs.stepsampling.{module}; sys.exit(bool({{'torch', 'rich'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_the_sweeps_metric_is_pure() -> None:
+    assert {name.split(".")[0] for name in imported(PACKAGE / "sweep" / "metric.py")} <= {
+        "__future__", "collections", "dataclasses", "flatdirs", "math", "numpy",
+    }  # fmt: skip
+    probe = "import sys, flatdirs.sweep.settings; sys.exit(bool({'torch', 'optuna'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 

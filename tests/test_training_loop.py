@@ -237,3 +237,102 @@ def test_cifar10_small_end_to_end() -> None:
     assert not result.at_chance
     assert result.accuracy > 20
     assert result.steps == 4 * (800 // 32)
+
+
+def test_evaluating_by_steps_changes_nothing_but_when_a_run_is_judged() -> None:
+    whole = train(config(threads=1), keep_model=True)
+    often = train(config(threads=1, evaluate_every=5), keep_model=True)
+    assert states_equal(whole.model, often.model)
+    assert [epoch.steps for epoch in whole.epochs] == [4, 4, 4]
+    assert [epoch.steps for epoch in often.epochs] == [5, 5, 2], "the last one comes at the end"
+    assert (often.accuracy, often.loss, often.steps) == (whole.accuracy, whole.loss, 12)
+    total = sum(epoch.train_loss * epoch.steps for epoch in whole.epochs)
+    assert sum(epoch.train_loss * epoch.steps for epoch in often.epochs) == pytest.approx(total)
+    ends = [Triangle().multiplier(step, 12, 4) * 0.1 for step in (4, 9, 11)]
+    assert [epoch.learning_rate for epoch in often.epochs] == pytest.approx(ends)
+
+
+def test_whoever_watches_may_stop_a_run() -> None:
+    stopped = train(config(evaluate_every=2), on_epoch=lambda epoch: epoch.number == 3, keep_model=True)
+    assert (stopped.stopped, stopped.diverged, stopped.steps, len(stopped.epochs)) == (True, False, 6, 3)
+    assert stopped.returned == stopped.epochs[-1]
+    assert not train(config(), on_epoch=lambda epoch: epoch.number == 3).stopped, "a run at its end is not stopped"
+    wild = train(config(learning_rate=1e30), on_epoch=lambda epoch: True)
+    assert (wild.diverged, wild.stopped) == (True, False)
+
+
+@pytest.mark.parametrize("optimizer", [Sgd(), AdamW()])
+def test_steps_are_recorded_without_a_trace(optimizer: Sgd | AdamW) -> None:
+    keys = {"optimizer": optimizer, "threads": 1}
+    if isinstance(optimizer, AdamW):
+        keys |= {"momentum": None, "beta1": 0.9, "learning_rate": 0.01}
+    plain, seen = train(config(**keys)), train(config(**keys, record_steps=True))
+    assert measured(plain) == measured(seen)
+    assert plain.recorded.gradient_norm == ()
+    rates = config(**keys).learning_rate
+    expected = [rates * Triangle().multiplier(step, 12, 4) for step in range(12)]
+    assert seen.recorded.learning_rate == pytest.approx(expected)
+    assert len(seen.recorded.gradient_norm) == 12
+    assert seen.recorded.clipped_norm == seen.recorded.gradient_norm
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_clipping_bounds_the_steps(precision: str) -> None:
+    """One step of plain gradient descent from the same weights moves as far as the clipped gradient says."""
+    one = {"schedule": Constant(), "momentum": 0.0, "weight_decay": 0.0, "threads": 1, "record_steps": True}
+    free = train(config(**one, precision=precision))
+    bound = 0.5 * min(free.recorded.gradient_norm)
+    assert math.isfinite(bound)
+    clipped = train(config(**one, precision=precision, clip_gradient=bound))
+    assert clipped.recorded.gradient_norm[0] == pytest.approx(free.recorded.gradient_norm[0])
+    assert clipped.recorded.gradient_norm[5] != free.recorded.gradient_norm[5]
+    assert set(clipped.recorded.clipped_norm) == {bound}
+    loose = train(config(**one, precision=precision, clip_gradient=1e9))
+    assert loose.recorded.clipped_norm == loose.recorded.gradient_norm
+
+
+def test_a_norm_is_the_gradients() -> None:
+    """The first norm, from scratch: the length that one step of plain gradient descent goes, over the rate."""
+    short = config(
+        image_task(train_images=16, validation_images=100, batch_size=16, width=4, epochs=1, pad=0),
+        schedule=Constant(), momentum=0.0, weight_decay=0.0, precision="fp32", record_steps=True, learning_rate=0.01,
+    )  # fmt: skip
+    moved, still = (
+        train(short, keep_model=True),
+        train(dataclasses.replace(short, learning_rate=1e-30), keep_model=True),
+    )
+    assert moved.model is not None
+    assert still.model is not None
+    pairs = zip(moved.model.parameters(), still.model.parameters(), strict=True)
+    distance = math.sqrt(sum(float((a - b).detach().square().sum()) for a, b in pairs))
+    assert moved.recorded.gradient_norm == pytest.approx([distance / 0.01], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"evaluate_every": 0}, "evaluate_every"),
+        ({"evaluate_every": 13}, "evaluate_every"),
+        ({"evaluate_every": 3, "schedule": CosineRestarts(phases=(2,))}, "evaluate_every"),
+        ({"clip_gradient": 0.0}, "clip_gradient"),
+        ({"clip_gradient": math.nan}, "clip_gradient"),
+    ],
+)
+def test_what_no_run_could_use_of_these_is_a_sentence(changes: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}="):
+        config(**changes)
+
+
+def test_by_steps_a_schedule_that_restarts_returns_its_phase() -> None:
+    restarts = CosineRestarts(phases=(2,))
+    cut = train(config(evaluate_every=2, schedule=restarts, threads=1))
+    assert (cut.returned_epoch, len(cut.epochs)) == (4, 6)
+    assert cut.accuracy == train(config(schedule=restarts, threads=1)).accuracy
+
+
+def test_by_steps_divergence_is_judged_over_an_epoch() -> None:
+    wild = {"learning_rate": 30.0, "momentum": 0.9, "weight_decay": 0.0, "schedule": Constant()}
+    whole, often = train(config(**wild)), train(config(**wild, evaluate_every=1))
+    assert whole.diverged
+    assert often.diverged
+    assert often.steps >= 4 or not math.isfinite(often.epochs[-1].train_loss)

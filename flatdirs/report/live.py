@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -13,7 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from flatdirs.chart import symbol
+from flatdirs.errors import ConfigError
 from flatdirs.report.console import Output
+from flatdirs.report.edges import edge_lines, uniform_lines
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.rows import axis_lines, rows, winner
 from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
@@ -30,8 +33,9 @@ CHROME = 12  # lines of a terminal that are not rows: progress, borders, prompt
 class Report:
     """Prints a search as it goes. In a terminal (or with `live=True`) the table is redrawn in place."""
 
-    def __init__(self, live: bool | None = None, console: Console | None = None) -> None:
+    def __init__(self, live: bool | None = None, console: Console | None = None, arguments: Sequence[str] = ()) -> None:
         self.console = console or Output()
+        self.arguments = arguments  # the overrides of the command, for one that goes on from it
         self.live = self.console.is_terminal if live is None else live
         self._printed: set[str] = set()
         self._display: Live | None = None
@@ -56,6 +60,8 @@ class Report:
             else "takes a time unknown until the first has ended"
         )
         self._say(f"one training run {cost}; at most {config.limits.budget} runs")
+        for sentence in uniform_lines(config):
+            self._say(f"warning: {sentence}")
         self.config, self.study = config, study
         if self.live:
             self._display = Live(self._picture(), console=self.console, refresh_per_second=4, transient=True)
@@ -70,7 +76,7 @@ class Report:
 
     def progress(self, done: int, total: int | None, value: float) -> None:
         """Move the bar."""
-        note = value_text(value, self.config.objective.unit)
+        note = value_text(value, self.config.objective.unit) if math.isfinite(value) else ""
         self._progress.update(self._bar, completed=done, total=total, note=note)
 
     def run_ended(self, study: Study) -> None:
@@ -98,7 +104,12 @@ class Report:
         self._say(f"stopped: {result.reason}")
         if others := len(study.live()):
             self._say(f"{others} runs of other workers are still going on; the last worker to end confirms the winner")
+        if (unreached := _never_pruned(config, study)) is not None:
+            self._say(f"warning: {unreached}")
         print_result(self.console, config, result)
+        if result.winner is not None:
+            for line in edge_lines(config, result.winner.hyperparameters, self.arguments):
+                self._say(line)
 
     def close(self) -> None:
         """Take the live display down, whatever happened."""
@@ -156,8 +167,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     unit = config.objective.unit
     for what, outcomes in result.confirmed.items():
         values = [value for value in outcomes if value is not None]
-        spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        part = "test images" if unit == "%" and hasattr(config.task, "test_images") else "fresh seeds"
+        spread = f" ± {statistics.stdev(values):{'.2f' if unit == '%' else '.2g'}}" if len(values) > 1 else ""
+        part = "test images" if hasattr(config.task, "test_images") else "fresh seeds"
         mean = value_text(statistics.fmean(values), unit) if values else "no value"
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
@@ -172,6 +183,18 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
     if not hasattr(config.task, "function") and (line := train_overrides(config, result.winner)):
         console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
     console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
+
+
+def _never_pruned(config: TuneConfig, study: Study) -> str | None:
+    """The pruner's own sentence where no finished run reported often enough for it to be asked."""
+    ended = [trial.last_step or 0 for trial, outcome in study.runs() if outcome.state == "finished"]
+    if not ended or config.evaluations is not None:  # else it was asked before the first run
+        return None
+    try:
+        config.pruning.check(max(ended))
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def _doubt(result: Result, sign: int) -> str | None:

@@ -140,4 +140,4 @@ def _first(chart: Chart) -> list[str]:
 
 
 def _value_name(unit: str) -> str:
-    return "acc. %" if unit == "%" else "value"
+    return {"%": "acc. %", " loss": "loss", " edge of stability": "edge"}.get(unit, "value")

@@ -15,8 +15,11 @@ from flatdirs.objective import ImageObjective
 from flatdirs.paths import conf_folder
 from flatdirs.report.rows import Winner
 from flatdirs.report.tables import overrides, value_text
+from flatdirs.sweep.settings import describe
 
+TRAIN_KEYS = ("precision", "threads", "compile", "evaluate_every", "clip_gradient")  # as `train` has them
 USUAL = {"chart": "chart=sgd", "schedule": "schedule=triangle", "optimizer": "optimizer=sgd"}
+USUAL |= {"metric": "metric=accuracy", "pruner": "pruner=none"}
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -46,7 +49,8 @@ def next_commands(config: TuneConfig, path: Path) -> list[str]:
     if function := getattr(config.task, "function", None):
         task = f"task=callable task.function={shlex.quote(function)}"
         return [f"python -m flatdirs.tune {task} start={file} study=another"]
-    words = [f"task={config.task.name}", *_chart_words(config), *_recipe_words(config), f"start={file}"]
+    words = [f"task={config.task.name}", *_chart_words(config), *_recipe_words(config), *_sweep_words(config)]
+    words += [f"start={file}"]
     again = f"python -m flatdirs.tune {' '.join(words)} study=another"
     return [f"python -m flatdirs.train --config-file {file}", again]
 
@@ -59,7 +63,7 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
     if not _is_option("task", config.task.name):
         return None
     settings = {f"data.{key}": value for key, value in asdict(config.data).items()}
-    settings |= {key: getattr(config.objective, key) for key in ("precision", "threads", "compile")}
+    settings |= {key: getattr(config.objective, key) for key in TRAIN_KEYS}
     usual = {"data.path": None, "data.download": False, "data.evaluate": "validation"}
     usual |= {"precision": "auto", "compile": False}
     changed = [f"{key}={_typed(value)}" for key, value in settings.items() if value != usual.get(key)]
@@ -77,6 +81,18 @@ def _recipe_words(config: TuneConfig) -> list[str]:
     for group, settings in config.objective.recipe().items():
         found = _group_words(group, settings)
         words += found if found != [USUAL[group]] else []
+    return words
+
+
+def _sweep_words(config: TuneConfig) -> list[str]:
+    """Metric, pruner and what they count by, where they are not the usual ones."""
+    objective, words = config.objective, list[str]()
+    if isinstance(objective, ImageObjective):
+        for group, settings in (("metric", describe(objective.metric)), ("pruner", describe(config.pruning))):
+            found = _group_words(group, settings)
+            words += found if found != [USUAL[group]] else []
+        keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
+        words += [f"{key}={value}" for key, value in keys.items() if value is not None]
     return words
 
 

@@ -1,9 +1,10 @@
 """One training run from first step to last evaluation: `train(TrainConfig) → TrainResult`.
 
 The objective calls this for every point and seed. The whole data set lies on the device, an epoch's augmentation is a
-few large kernels, and losses and hits are summed on the device: the host waits once per epoch, for three numbers. A run
-that blows up is a result with `diverged` set, never an exception; it stops at the end of the epoch that blew up, for
-looking earlier would mean waiting for the device at every step.
+few large kernels, and losses and hits are summed on the device: the host waits once per evaluation (an epoch, or
+`evaluate_every` steps), for three numbers and the steps' gradient norms. A run that blows up is a result with
+`diverged` set, never an exception; it stops at the evaluation after it blew up, for looking earlier would mean waiting
+for the device at every step.
 
 Source of the set-up: reference/004. Everything random comes from two generators of the run's own (weights; order and
 augmentation), so the same seed, device, threads and versions give the same bits on the CPU, whatever else the process
@@ -21,9 +22,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -41,9 +43,10 @@ from flatdirs.training.device import (
     resolve_precision,
     synchronize,
 )
+from flatdirs.training.instruments import GradientLog
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, set_learning_rate
-from flatdirs.training.records import Epoch, TrainConfig, TrainResult
+from flatdirs.training.records import Epoch, Steps, TrainConfig, TrainResult
 
 __all__ = ["Epoch", "TrainConfig", "TrainResult", "expected_seconds", "train"]
 
@@ -53,7 +56,7 @@ DIVERGED_LOSS = 2.0  # an epoch's mean loss above this many times ln(classes), a
 
 
 class _Run:
-    """The moving parts of one run: network, optimizer, generator; one epoch or one evaluation at a time."""
+    """The moving parts of one run: network, optimizer, generator; one stretch of steps or one evaluation at a time."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> None:
         self.config, self.dataset, self.device, self.precision = config, dataset, device, precision
@@ -69,6 +72,8 @@ class _Run:
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
         self.forward = compiled.forward() if config.compile else compiled.call
+        self.gradients = GradientLog(self.model.parameters(), config.clip_gradient, config.record_steps)
+        self.stream = self.batches()
         self.step = 0
 
     def autocast(self) -> torch.autocast:
@@ -80,22 +85,31 @@ class _Run:
         config = self.config
         return config.peak_rate * config.schedule.multiplier(step, config.total_steps, config.steps_per_epoch)
 
-    def train_epoch(self) -> Tensor:
-        """Every step of one epoch; the sum of their losses, still on the device. One bad loss makes the sum bad."""
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented images and labels, a batch at a time, one epoch after another without end."""
         task, split, batch = self.config.task, self.dataset.train, self.config.images_per_step
-        draws = augment.draw(task, len(split), self.generator)
         values = split.images[0].numel()
         piece = max(1, PIECE_VALUES // (values * batch)) * batch
         used = self.config.steps_per_epoch * batch
+        while True:
+            draws = augment.draw(task, len(split), self.generator)
+            for start in range(0, used, piece):
+                stop = min(start + piece, used)
+                images = augment.apply(split.images, draws, start, stop, task.cutout)
+                labels = split.labels[draws.order[start:stop]]
+                yield from zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
+
+    def train_steps(self, count: int) -> Tensor:
+        """The next `count` steps; the sum of their losses, still on the device. One bad loss makes the sum bad."""
         total = torch.zeros((), device=self.device)
         self.model.train()
-        for start in range(0, used, piece):
-            stop = min(start + piece, used)
-            images = augment.apply(split.images, draws, start, stop, task.cutout)
-            labels = split.labels[draws.order[start:stop]]
-            for pair in zip(torch.split(images, batch), torch.split(labels, batch), strict=True):
-                total += self.train_step(*pair)
+        for images, labels in islice(self.stream, count):
+            total += self.train_step(images, labels)
         return total
+
+    def train_epoch(self) -> Tensor:
+        """Every step of one epoch."""
+        return self.train_steps(self.config.steps_per_epoch)
 
     def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
         """One forward and backward pass and one update; the batch's mean loss, detached, on the device."""
@@ -107,9 +121,12 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         if self.scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
+            self.gradients.see()
             self.optimizer.step()
         else:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            self.scaler.unscale_(self.optimizer)
+            self.gradients.see()
             self.scaler.step(self.optimizer)
             self.scaler.update()
         return loss.detach()
@@ -128,32 +145,40 @@ class _Run:
             hits += (logits.argmax(dim=1) == labels).sum()
         return loss, hits
 
-    def epoch(self, number: int) -> Epoch:
-        """Train and judge once; the only place where the host waits for the device."""
+    def stretch(self, number: int) -> Epoch:
+        """Train as far as the next evaluation and judge; the only place where the host waits for the device."""
         begin = time.perf_counter()
-        train_loss = self.train_epoch()
+        count = min(self.config.steps_per_evaluation, self.config.total_steps - self.step)
+        train_loss = self.train_steps(count)
         loss, hits = self.evaluate(self.dataset.held_out)
-        sums = torch.stack([train_loss, loss, hits]).tolist()
+        sums = self.gradients.fetch([train_loss, loss, hits])
         judged = len(self.dataset.held_out)
         return Epoch(
             number=number,
-            train_loss=sums[0] / self.config.steps_per_epoch,
+            train_loss=sums[0] / count,
             loss=sums[1] / judged,
             accuracy=100.0 * sums[2] / judged,
             learning_rate=self.rate(self.step - 1),
             seconds=time.perf_counter() - begin,
+            steps=count,
         )
+
+    def recorded(self) -> Steps:
+        """What every step so far did."""
+        rates = tuple(self.rate(step) for step in range(self.step)) if self.config.record_steps else ()
+        return Steps(rates, tuple(self.gradients.norms), tuple(self.gradients.clipped()))
 
 
 def train(
-    config: TrainConfig, on_epoch: Callable[[Epoch], None] | None = None, keep_model: bool = False
+    config: TrainConfig, on_epoch: Callable[[Epoch], bool | None] | None = None, keep_model: bool = False
 ) -> TrainResult:
-    """Train once and judge after every epoch.
+    """Train once and judge after every epoch, or every `config.evaluate_every` steps and at the end.
 
-    `on_epoch` is called after each epoch, the diverged one included; what it raises passes through, which is how a
-    caller prunes. A run diverges when a loss is not finite, or when an epoch that starts after the warm-up has a mean
-    training loss above twice that of guessing; it then ends with that epoch. With a schedule that restarts, the result
-    is that of the end of the last finished phase, though the run goes on to its last epoch.
+    `on_epoch` is called after each evaluation, the diverged one included; where it returns True the run stops there,
+    which is how a caller prunes, and what it raises passes through. A run diverges when a loss is not finite, or when
+    an epoch that starts after the warm-up (with `evaluate_every`: a stretch of an epoch's length or more) has a mean
+    training loss above twice that of guessing; it then ends with that evaluation. With a schedule that restarts, the
+    result is that of the end of the last finished phase, though the run goes on to its last epoch.
 
     Raises:
         ConfigError: the device is not there.
@@ -163,8 +188,8 @@ def train(
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     epochs: list[Epoch] = []
-    diverged = False
-    returned = config.schedule.returned_epoch(config.task.epochs)
+    diverged = stopped = False
+    returned = config.returned_evaluation
     weights: Mapping[str, Tensor] = {}
     with cpu_threads(config.cpu_threads) as threads:
         dataset = load(config.task, config.data, device)
@@ -174,20 +199,21 @@ def train(
         begin = time.perf_counter()
         run = _Run(config, dataset, device, precision)
         watched = watch(config.curvature, run.model, run.optimizer, dataset)
-        while len(epochs) < config.task.epochs and not diverged:
-            epochs.append(run.epoch(len(epochs) + 1))
-            diverged = _has_diverged(epochs[-1], config)
-            if keep_model and len(epochs) == returned < config.task.epochs:
+        while len(epochs) < config.evaluations and not (diverged or stopped):
+            epochs.append(run.stretch(len(epochs) + 1))
+            diverged = _has_diverged(epochs, config)
+            if keep_model and len(epochs) == returned < config.evaluations:
                 weights = deepcopy(run.model.state_dict())
             if on_epoch is not None:
-                on_epoch(epochs[-1])
+                stopped = on_epoch(epochs[-1]) is True and len(epochs) < config.evaluations and not diverged
         seconds = time.perf_counter() - begin
-    if weights and not diverged:
+    if weights and not (diverged or stopped):
         run.model.load_state_dict(weights)
-    judged = epochs[-1] if diverged else epochs[returned - 1]
+    judged = epochs[-1] if diverged or stopped else epochs[returned - 1]
     accuracy = 0.0 if diverged else judged.accuracy
     return TrainResult(
         diverged=diverged,
+        stopped=stopped,
         epochs=tuple(epochs),
         returned_epoch=judged.number,
         accuracy=accuracy,
@@ -199,6 +225,7 @@ def train(
         threads=threads,
         steps=run.step,
         compile_seconds=compile_seconds,
+        recorded=run.recorded(),
         model=run.model.eval() if keep_model else None,
         curvature=() if watched is None else tuple(watched.records),
     )
@@ -219,12 +246,18 @@ def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precis
     return compiled.prepare(key, step)
 
 
-def _has_diverged(epoch: Epoch, config: TrainConfig) -> bool:
-    """A loss that is not finite, or, past the warm-up, one worse than twice guessing's."""
-    if not (math.isfinite(epoch.train_loss) and math.isfinite(epoch.loss)):
+def _has_diverged(epochs: Sequence[Epoch], config: TrainConfig) -> bool:
+    """A loss that is not finite, or, past the warm-up, an epoch's worth of steps worse than twice guessing's."""
+    if not (math.isfinite(epochs[-1].train_loss) and math.isfinite(epochs[-1].loss)):
         return True
-    after_warmup = epoch.number - 1 >= config.schedule.warmup(config.task.epochs)
-    return after_warmup and epoch.train_loss > DIVERGED_LOSS * math.log(config.task.classes)
+    start, steps, total = sum(epoch.steps for epoch in epochs), 0, 0.0
+    for epoch in reversed(epochs):
+        start, steps, total = start - epoch.steps, steps + epoch.steps, total + epoch.train_loss * epoch.steps
+        if steps >= config.steps_per_epoch:
+            break
+    after_warmup = start / config.steps_per_epoch >= config.schedule.warmup(config.task.epochs)
+    whole = steps >= config.steps_per_epoch
+    return whole and after_warmup and total / steps > DIVERGED_LOSS * math.log(config.task.classes)
 
 
 def chance_ceiling(classes: int, images: int) -> float:
@@ -254,8 +287,7 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
         run = _Run(config, dataset, device, precision)
         step = _seconds_per_step(run, budget_seconds)
         image = _seconds_per_judged_image(run, budget_seconds / 4)
-    evaluations = config.task.epochs * len(dataset.held_out)
-    return config.total_steps * step + evaluations * image
+    return config.total_steps * step + config.evaluations * len(dataset.held_out) * image
 
 
 def _timed(run: _Run, action: Callable[[], object]) -> float:

@@ -44,7 +44,9 @@ class TrainConfig:
 
     Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
     not have stays None. `batch_size` None takes the task's, `threads` None the task's, and where that has none either,
-    torch's own choice. `compile` lets torch.compile have the network (compiled.py).
+    torch's own choice. `compile` lets torch.compile have the network (compiled.py). `evaluate_every`: steps between
+    evaluations, None for an epoch. `clip_gradient`: the largest norm of a step's gradient, None for any.
+    `record_steps`: keep every step's learning rate and gradient norm.
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
@@ -65,6 +67,9 @@ class TrainConfig:
     schedule: Schedule = field(default_factory=Triangle)
     optimizer: Optimizer = field(default_factory=Sgd)
     curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
+    evaluate_every: int | None = None
+    clip_gradient: float | None = None
+    record_steps: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
@@ -85,6 +90,24 @@ class TrainConfig:
                 f"{key} to 2 or more"
             )
         self.schedule.check(self.task.epochs)
+        self._check_evaluations()
+        if self.clip_gradient is not None and not (math.isfinite(self.clip_gradient) and self.clip_gradient > 0):
+            raise ConfigError(
+                f"clip_gradient={self.clip_gradient} must be a norm above 0 or null; change clip_gradient"
+            )
+
+    def _check_evaluations(self) -> None:
+        """Whole steps, at least one evaluation, and one where the schedule says that a run ends."""
+        if self.evaluate_every is None:
+            return
+        require_integer("evaluate_every", self.evaluate_every, 1, self.total_steps)
+        returned = self.schedule.returned_epoch(self.task.epochs)
+        if returned < self.task.epochs and returned * self.steps_per_epoch % self.evaluate_every:
+            raise ConfigError(
+                f"evaluate_every={self.evaluate_every} does not come to the end of epoch {returned}, where "
+                f"schedule={self.schedule.name} takes its result; change evaluate_every to a divisor of "
+                f"{self.steps_per_epoch}, the steps of an epoch"
+            )
 
     def _check_momentum(self) -> None:
         """The optimizer's own momentum must be there and in range; another optimizer's must not."""
@@ -138,6 +161,24 @@ class TrainConfig:
         return self.steps_per_epoch * self.task.epochs
 
     @property
+    def steps_per_evaluation(self) -> int:
+        """Steps from one evaluation to the next; the last may come after fewer."""
+        return self.steps_per_epoch if self.evaluate_every is None else self.evaluate_every
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of a run that goes to its end, the one at the end included."""
+        return -(-self.total_steps // self.steps_per_evaluation)
+
+    @property
+    def returned_evaluation(self) -> int:
+        """The number of the evaluation that the result is taken from: the last, but for schedules that restart."""
+        returned = self.schedule.returned_epoch(self.task.epochs)
+        if returned == self.task.epochs:
+            return self.evaluations
+        return returned * self.steps_per_epoch // self.steps_per_evaluation
+
+    @property
     def relaxation(self) -> float:
         """T·λα/(1−ρ) (AdamW: T·λα) at the schedule's highest rate: how often the weights forget where they were."""
         averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
@@ -159,10 +200,11 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch: losses are means per image, `accuracy` is percent of the held-out images.
+    """One epoch, or the steps from one evaluation to the next where they are counted in steps.
 
-    `learning_rate` is the rate of the epoch's last step, `seconds` its wall time, evaluation included. Losses of a
-    diverged epoch may be nan or infinite.
+    Losses are means per image, `accuracy` is percent of the held-out images. `learning_rate` is the rate of the last
+    step, `seconds` the wall time, evaluation included, `steps` how many there were. Losses of a diverged epoch may be
+    nan or infinite.
     """
 
     number: int
@@ -171,6 +213,16 @@ class Epoch:
     accuracy: float
     learning_rate: float
     seconds: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Every step's learning rate, and its gradient's norm before and after clipping; empty where not recorded."""
+
+    learning_rate: tuple[float, ...] = ()
+    gradient_norm: tuple[float, ...] = ()
+    clipped_norm: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -178,8 +230,9 @@ class TrainResult:
     """What a run came to.
 
     `accuracy` (percent), `loss` and `model` are those at the end of epoch number `returned_epoch`: the last one, but
-    with a schedule that restarts the end of the last finished phase. A diverged run, whenever it blew up, has 0.0 and
-    infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
+    with a schedule that restarts the end of the last finished phase. With `evaluate_every`, `epochs` holds an entry an
+    evaluation. `stopped`: whoever watched ended the run before its last. A diverged run, whenever it blew up, has 0.0
+    and infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
     deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data
     and without `compile_seconds`, which the first compiled run of a process pays for all later ones. `steps` counts
     the optimizer steps taken. `model` is None unless asked for. `curvature` holds what config.curvature asked for; the
@@ -187,6 +240,7 @@ class TrainResult:
     """
 
     diverged: bool
+    stopped: bool
     epochs: tuple[Epoch, ...]
     returned_epoch: int
     accuracy: float
@@ -198,6 +252,7 @@ class TrainResult:
     threads: int
     steps: int
     compile_seconds: float
+    recorded: Steps
     model: nn.Module | None
     curvature: tuple[CurvatureRecord, ...] = ()
 

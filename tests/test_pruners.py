@@ -1,0 +1,333 @@
+"""The pruners in real Optuna studies: what they must never do, known answers, and the W&B rule against an oracle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import IntDistribution
+from optuna.pruners import BasePruner, HyperbandPruner
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from flatdirs import FlatDirectionsSampler
+from flatdirs.errors import ConfigError
+from flatdirs.history import OUTCOME, SETTING
+from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
+from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+Curve = Sequence[float]
+ALL: list[Pruning] = [NoPruning(), Rungs(2), Hyperband(2), Wandb(2), Wandb(2, strict=True), Incumbent(first=2)]
+BOX = {"x": IntDistribution(0, 10_000)}
+
+
+@pytest.fixture(params=["memory", pytest.param("journal", marks=pytest.mark.slow)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> BaseStorage:
+    return InMemoryStorage() if request.param == "memory" else JournalStorage(JournalFileBackend(str(tmp_path / "log")))
+
+
+def made(pruner: BasePruner, maximize: bool = False, storage: BaseStorage | None = None) -> optuna.Study:
+    direction = "maximize" if maximize else "minimize"
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    return optuna.create_study(storage=storage, pruner=pruner, direction=direction, sampler=sampler, study_name="s")
+
+
+def run(study: optuna.Study, curve: Curve, point: int | None = None, **attributes: object) -> int | None:
+    """Make one run, stopped where the pruner says so and never at its last value; the evaluation it stopped at."""
+    study.enqueue_trial({"x": 100 + len(study.trials) if point is None else point})
+    trial = study.ask(BOX)
+    for key, value in attributes.items():
+        trial.set_user_attr(key, value)
+    for step, value in enumerate(curve, 1):
+        trial.report(value, step)
+        if step < len(curve) and trial.should_prune():
+            study.tell(trial, state=TrialState.PRUNED)
+            return step
+    study.tell(trial, curve[-1])
+    return None
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: f"{rule.name}-{getattr(rule, 'strict', '')}")
+def test_the_best_so_far_is_never_stopped_and_hopeless_runs_are(
+    rule: Pruning, maximize: bool, storage: BaseStorage
+) -> None:
+    sign = -1.0 if maximize else 1.0
+    study = made(rule.build(9), maximize, storage)
+    for better in range(6):  # each better than all before, everywhere
+        assert run(study, [sign * (10.0 - better - 0.1 * n) for n in range(9)]) is None
+    stopped = [run(study, [sign * (100.0 + worse)] * 9) for worse in range(12)]
+    if isinstance(rule, NoPruning):
+        assert stopped == [None] * 12
+    elif isinstance(rule, Hyperband):  # its last bracket tests late, and each bracket must have runs to compare with
+        assert sum(step is not None for step in stopped) >= 6
+    else:
+        assert stopped == [2] * 12
+    assert study.best_value == pytest.approx(sign * (10.0 - 5 - 0.8))
+
+
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: f"{rule.name}-{getattr(rule, 'strict', '')}")
+def test_a_run_without_a_report_goes_on(rule: Pruning) -> None:
+    study = made(rule.build(9))
+    run(study, [1.0] * 9)
+    assert not study.ask(BOX).should_prune()
+
+
+@pytest.mark.parametrize("rule", [*ALL[:3], ALL[3]], ids=lambda rule: rule.name)
+def test_our_search_finds_its_way_under_every_pruner(rule: Pruning) -> None:
+    """The samplers read trials through the storage, so that a filtered study does not matter."""
+    sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"learning_rate": 1.0})
+    study = optuna.create_study(sampler=sampler, pruner=rule.build(6), study_name="walk")
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("learning_rate", 1e-4, 1e2, log=True)
+        for step in range(1, 7):
+            trial.report(abs(math.log2(rate / 0.01)) + 1 / step, step)
+            if step < 6 and trial.should_prune():
+                raise optuna.TrialPruned
+        return abs(math.log2(rate / 0.01))
+
+    study.optimize(objective, n_trials=20)
+    asked = [trial.params["learning_rate"] for trial in study.trials]
+    assert len(set(asked)) > 8
+    assert study.best_params["learning_rate"] == pytest.approx(0.01, rel=0.5)
+
+
+class TestRungs:
+    def test_rungs_lie_at_25_50_100_and_200(self) -> None:
+        study = made(RungsPruner())
+        assert run(study, [1.0] * 300) is None
+        assert run(study, [2.0] * 300) == 25
+        assert run(study, [0.5] * 25 + [2.0] * 275) == 50
+        assert run(study, [0.4] * 50 + [2.0] * 250) == 100
+        assert run(study, [0.3] * 100 + [2.0] * 200) == 200
+
+    def test_the_better_half_goes_on(self) -> None:
+        study = made(RungsPruner(first_rung=1))
+        stopped = [run(study, [value, value]) for value in (4.0, 3.0, 5.0, 3.5, 2.0, 3.2, 3.4)]
+        assert stopped == [None, None, 1, None, None, None, 1]
+
+    @pytest.mark.parametrize("rule", [RungsPruner(1), WandbPruner(1), IncumbentPruner(first=1)])
+    def test_a_run_that_was_killed_does_not_compete(self, rule: BasePruner) -> None:
+        """Ours: begun (it has a setting) and without an outcome. Its point is run again, and must not meet itself."""
+
+        def after(kill: bool) -> list[int | None]:
+            study = made(rule)
+            told = [run(study, [value] * 3) for value in (5.0, 4.0)]
+            if kill:
+                study.enqueue_trial({"x": 9})
+                trial = study.ask(BOX)
+                trial.set_user_attr(SETTING, {})
+                trial.report(1.0, 1)
+                trial.should_prune()
+                study.tell(trial, state=TrialState.FAIL)
+            return [*told, *(run(study, [value] * 3, point=9 + n) for n, value in enumerate((3.9, 3.8, 3.95, 4.5)))]
+
+        assert after(kill=True) == after(kill=False)
+
+
+def test_hyperband_has_optunas_brackets() -> None:
+    pruner = Hyperband(25, 2).build(200)
+    assert isinstance(pruner, HyperbandPruner)
+    study = made(pruner)
+    stopped = [run(study, [float(n)] * 200) for n in range(60)]
+    assert set(stopped) == {25, 50, 100, None}
+
+
+class TestWandb:
+    """bands int(min_iter·eta^i), counted in a run's own valid values; threshold sorted(values)[int(n/eta)]."""
+
+    @staticmethod
+    def oracle(runs: Sequence[Curve], of: int, min_iter: int, eta: float, strict: bool) -> bool:
+        """Whether a run must stop, from lists of values (lower is better), band by band as the rule is told."""
+        histories = [[value for value in curve if math.isfinite(value)] for curve in runs]
+        verdict = False
+        for power in range(100):
+            band = int(min_iter * eta**power)
+            if len(histories[of]) < band:
+                break
+            values = sorted(history[band - 1] for history in histories if len(history) >= band)
+            threshold = values[int(len(values) / eta)]
+            verdict = (histories[of][band - 1] if strict else min(histories[of])) > threshold
+        return verdict
+
+    def test_the_sources_own_example(self) -> None:
+        """Of five runs with bands 1, 2, 4 …, the one that stays at 10 is stopped."""
+        study = made(WandbPruner(min_iter=1, eta=2))
+        trials = []
+        for curve in ([10, 9], [10, 10], [10, 8, 8], [10, 7, 7], [10, 6, 6]):
+            trials.append(study.ask(BOX))
+            for step, value in enumerate(curve, 1):
+                trials[-1].report(value, step)
+        assert [trial.should_prune() for trial in trials] == [True, True, False, False, False]
+        study.tell(trials[0], 9.0)  # an ended run is compared with, but no more stopped
+        assert [trial.should_prune() for trial in trials[1:]] == [True, False, False, False]
+
+    @pytest.mark.parametrize(("count", "eta", "stay"), [(4, 2, 3), (5, 2, 3), (9, 3, 4), (6, 4, 2)])
+    def test_one_more_than_the_share_stays(self, count: int, eta: int, stay: int) -> None:
+        study = made(WandbPruner(min_iter=1, eta=eta))
+        trials = [study.ask(BOX) for _ in range(count)]
+        for value, trial in enumerate(trials):
+            trial.report(value, 1)
+        assert [trial.should_prune() for trial in trials] == [False] * stay + [True] * (count - stay)
+
+    def test_it_is_asked_again_as_others_arrive(self) -> None:
+        study = made(WandbPruner(min_iter=1))
+        first = study.ask(BOX)
+        first.report(5.0, 1)
+        assert not first.should_prune()
+        for value in (1.0, 2.0):
+            run(study, [value])
+        assert first.should_prune()
+
+    def test_strict_looks_at_the_band_and_not_at_the_best(self) -> None:
+        for strict in (False, True):
+            study = made(WandbPruner(min_iter=2, strict=strict))
+            for value in (2.0, 2.0, 2.0):
+                run(study, [9.0, value])
+            trial = study.ask(BOX)
+            trial.report(1.0, 1)
+            trial.report(8.0, 2)
+            assert trial.should_prune() == strict
+
+    def test_a_value_that_is_not_finite_is_no_value(self) -> None:
+        study = made(WandbPruner(min_iter=2))
+        for value in (1.0, 1.0, 1.0):
+            run(study, [value, value, value])
+        trial = study.ask(BOX)
+        trial.report(5.0, 1)
+        trial.report(math.nan, 2)
+        assert not trial.should_prune()
+        trial.report(5.0, 3)
+        assert trial.should_prune()
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, math.nan]), max_size=12), min_size=1, max_size=8),
+        st.integers(1, 3),
+        st.sampled_from([1.5, 2.0, 3.0, 4.0]),
+        st.booleans(),
+        st.booleans(),
+    )
+    def test_it_is_the_rule(
+        self, curves: list[list[float]], min_iter: int, eta: float, strict: bool, maximize: bool
+    ) -> None:
+        study = made(WandbPruner(min_iter, eta, strict), maximize)
+        trials = [study.ask(BOX) for _ in curves]
+        for trial, curve in zip(trials, curves, strict=True):
+            for step, value in enumerate(curve, 1):
+                trial.report(-value if maximize else value, 10 * step)
+        for number, trial in enumerate(trials):
+            assert trial.should_prune() == self.oracle(curves, number, min_iter, eta, strict)
+
+
+class TestIncumbent:
+    CURVE = (50.0, 60.0, 70.0, 80.0, 90.0, 92.0)
+
+    def against(self, *runs: tuple[Curve, int], **rules: float) -> Callable[..., int | None]:
+        study = made(IncumbentPruner(**{"first": 1, **rules}), maximize=True)  # type: ignore[arg-type]
+        for curve, point in runs:
+            run(study, curve, point)
+        return lambda curve, **more: run(study, curve, **more)
+
+    def test_the_margin_is_in_spreads_of_the_seeds(self) -> None:
+        again = [value + 2.0 for value in self.CURVE]  # the same point: a standard deviation of √2, a mean 1 higher
+        made_of = {"margin": 3.0}
+        behind = 1.0 - 3.0 * math.sqrt(2.0)
+        for more, stops in ((0.01, None), (-0.01, 1)):
+            one = self.against((self.CURVE, 1), (again, 1), **made_of)
+            assert one([value + behind + more for value in self.CURVE]) == stops
+
+    def test_a_given_spread_counts(self) -> None:
+        one = self.against((self.CURVE, 1), margin=2.0, spread=3.0)
+        assert one([value - 5.9 for value in self.CURVE]) is None
+        assert one([value - 6.1 for value in self.CURVE]) == 1
+
+    def test_without_a_point_run_twice_its_own_jitter_counts(self) -> None:
+        rough = [50.0, 51.0, 50.0, 51.0, 50.0, 51.0, 50.0, 51.0]  # bends of 1: a spread of 1.21
+        assert self.against((rough, 1))([value - 4.7 for value in rough]) is None
+        assert self.against((rough, 1))([value - 5.0 for value in rough]) == 1
+
+    def test_the_first_run_the_start_and_other_runs_of_a_finished_point_are_left_alone(self) -> None:
+        hopeless = [0.0] * 6
+        assert self.against()(hopeless) is None
+        one = self.against((self.CURVE, 1), spread=1.0)
+        assert one(hopeless, move="start") is None
+        assert one(hopeless, point=1) is None
+        assert one(hopeless, point=2) == 1
+
+    def test_not_before_half_of_the_incumbents_curve_and_not_at_its_end(self) -> None:
+        study = made(IncumbentPruner(spread=1.0), maximize=True)
+        run(study, self.CURVE)
+        assert run(study, [0.0] * 6) == 3
+        assert run(study, [50.0, 60.0, 70.0, 80.0, 90.0, 0.0, 0.0]) is None
+
+    def test_it_compares_with_the_incumbent_and_not_with_the_average(self) -> None:
+        study = made(IncumbentPruner(spread=1.0, first=1, margin=1.0), maximize=True)
+        run(study, [10.0] * 6)
+        run(study, self.CURVE)
+        assert run(study, [20.0] * 6) == 1
+
+    def test_a_search_that_names_its_incumbent_is_believed(self) -> None:
+        sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"learning_rate": 0.1})
+        study = optuna.create_study(sampler=sampler, pruner=IncumbentPruner(spread=0.1, first=1), direction="maximize")
+        study.optimize(lambda trial: self.report(trial, 5.0), n_trials=1)
+        study.sampler = optuna.samplers.RandomSampler(seed=1)
+        study.optimize(lambda trial: self.report(trial, 50.0), n_trials=1)  # better, but not the search's
+        study.sampler = sampler
+        trial = study.ask()
+        assert trial.user_attrs["incumbent"]["learning_rate"] in (0.1, study.trials[1].params["learning_rate"])
+        trial.suggest_float("learning_rate", 1e-3, 10.0, log=True)
+        named = trial.user_attrs["incumbent"]["learning_rate"] == 0.1
+        trial.report(6.0, 1)
+        assert trial.should_prune() == (not named)
+
+    @staticmethod
+    def report(trial: optuna.Trial, value: float) -> float:
+        trial.suggest_float("learning_rate", 1e-3, 10.0, log=True)
+        for step in range(1, 4):
+            trial.report(value, step)
+        return value
+
+    def test_a_diverged_run_is_no_incumbent(self) -> None:
+        study = made(IncumbentPruner(spread=1.0, first=1), maximize=False)
+        run(study, [5.0] * 6)
+        run(study, [0.0] * 6, **{SETTING: {}, OUTCOME: {"state": "diverged", "value": 0.0}})
+        assert run(study, [6.0] * 6) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: Rungs(0), "pruner.first_rung"),
+        (lambda: Rungs(factor=1), "pruner.factor"),
+        (lambda: Wandb(0), "pruner.min_iter"),
+        (lambda: Wandb(eta=1.0), "pruner.eta"),
+        (lambda: Incumbent(margin=-1.0), "pruner.margin"),
+        (lambda: Incumbent(spread=math.inf), "pruner.spread"),
+        (lambda: Incumbent(first=0), "pruner.first"),
+        (lambda: Rungs(25).check(20), "pruner.first_rung=25 .* 20 evaluations"),
+        (lambda: Rungs(20).check(20), "pruner.first_rung"),
+        (lambda: Hyperband(25).check(20), "pruner.first_rung"),
+        (lambda: Wandb(25).check(20), "pruner.min_iter"),
+        (lambda: Incumbent(first=25).check(20), "pruner.first"),
+    ],
+)
+def test_a_sentence_for_what_would_never_stop_a_run(make: Callable[[], object], key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: WandbPruner(0), lambda: WandbPruner(eta=1), lambda: IncumbentPruner(margin=-1.0)]
+)
+def test_a_pruner_by_hand_refuses_too(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make()
