@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flatdirs.chart import Axis, Chart, Lattice, named_chart
+    from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
+    from flatdirs.curvature.line_search import ArmijoLineSearch
     from flatdirs.errors import (
         ChartError,
         ConfigError,
+        CurvatureError,
         DataError,
         FinderError,
         FlatdirsError,
@@ -26,10 +29,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "CDAT": "curvature.cdat",
+    "ArmijoLineSearch": "curvature.line_search",
     "Axis": "chart",
     "Chart": "chart",
     "ChartError": "errors",
     "ConfigError": "errors",
+    "CurvatureError": "errors",
     "DataError": "errors",
     "FinderError": "errors",
     "FlatDirectionsSampler": "sampler",
@@ -38,16 +44,20 @@ _HOMES = {
     "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
+    "QuadraticallyGreedy": "curvature.cdat",
     "Rules": "search",
     "StudyError": "errors",
     "find_learning_rate": "stepsampling.finder",
     "named_chart": "chart",
 }
 __all__ = [
+    "CDAT",
+    "ArmijoLineSearch",
     "Axis",
     "Chart",
     "ChartError",
     "ConfigError",
+    "CurvatureError",
     "DataError",
     "FinderError",
     "FlatDirectionsSampler",
@@ -56,6 +66,7 @@ __all__ = [
     "LearningRates",
     "ObjectiveError",
     "Outcome",
+    "QuadraticallyGreedy",
     "Rules",
     "StudyError",
     "__version__",

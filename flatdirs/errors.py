@@ -9,7 +9,8 @@ and exit with code 2. A run that diverges is an outcome, not an error, and a bug
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that is not the one asked for
     ├── ObjectiveError a user's function that cannot be found or returned no number
-    └── FinderError    what the learning-rate finder cannot work with, or a curve without an answer
+    ├── FinderError    what the learning-rate finder cannot work with, or a curve without an answer
+    └── CurvatureError what the optimizers and instruments of curvature cannot work with
 """
 
 
@@ -39,3 +40,7 @@ class ObjectiveError(FlatdirsError):
 
 class FinderError(FlatdirsError):
     """What the learning-rate finder cannot work with, or a curve without an answer."""
+
+
+class CurvatureError(FlatdirsError):
+    """What the optimizers and instruments of curvature cannot work with."""

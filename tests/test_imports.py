@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
-    "torch": {"training", "train", "stepsampling"},
+    "torch": {"training", "train", "stepsampling", "curvature"},
     "rich": {"report", "status", "stepsampling"},
     "sklearn": {"training"},
 }
