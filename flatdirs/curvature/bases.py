@@ -54,6 +54,12 @@ def scalar_dtype(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
 
 
+def flat(tensors: Sequence[Tensor]) -> Tensor:
+    """All numbers of `tensors` in one row, in float32 at least: a few large kernels instead of many small ones."""
+    row: Tensor = torch._C._nn.flatten_dense_tensors(list(tensors))
+    return row.to(scalar_dtype(row))
+
+
 def gradient_descent(
     gradients: Sequence[Tensor], _state: Mapping[str, Sequence[Tensor]], _settings: Mapping[str, Any]
 ) -> tuple[list[Tensor], State]:

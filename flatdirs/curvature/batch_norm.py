@@ -1,47 +1,32 @@
-"""Batch norm whose second derivative is cheap, for the closure of a step that needs one.
+"""Training-mode batch norm for form.py: torch's kernels, and its part of uᵀHu in closed form.
 
-Torch differentiates batch norm's backward pass through some seventy elementwise kernels a layer; on a small ResNet that
-alone doubles the price of a Hessian-vector product. `quick_batch_norm()` swaps, while it is open, training-mode batch
-norm for one with the same forward and backward kernels and the second derivative in closed form: one more call of the
-backward kernel, one product and two affine combinations. Exact, and as fast the first time.
+Torch differentiates batch norm's backward pass through some seventy elementwise kernels a layer, on a small ResNet more
+than half of the price of Hu. Here it is one more call of the backward kernel, which also gives two of the sums, and
+three passes over the activations.
 
-With x̂ = (x − μ)s, s = 1/√(var + ε), ⟨·⟩ the mean over a channel's n values, g the gradient at the output, and A, B, D
-the cotangents of the gradients at x, γ and β, the pass through the backward kernel is the gradient of (derived)
+With x̂ = (x − μ)s, s = 1/√(var + ε), Σ and ⟨·⟩ over a channel's n values, g the gradient at the output, and A, B, D the
+tangents of x, γ and β, the gradient's pass through the backward kernel is the gradient of (derived)
 
-    S = γs·Q + B·Σgx̂ + D·Σg        Q = ΣAg − n⟨A⟩⟨g⟩ − n⟨Ax̂⟩⟨gx̂⟩
-    ∂S/∂g = γs(A − ⟨A⟩ − x̂⟨Ax̂⟩) + Bx̂ + D        ∂S/∂γ = sQ
-    ∂S/∂x = s(R − ⟨R⟩ − x̂⟨Rx̂⟩) − γs²Qx̂/n        R = −γs(A⟨gx̂⟩ + g⟨Ax̂⟩) + Bg
+    S = γs·Q + B·Σgx̂ + D·Σg                      Q = ΣAg − (ΣA·Σg + ΣAx̂·Σgx̂)/n
+    ẏ = ∂S/∂g = γs(A − ⟨A⟩ − x̂⟨Ax̂⟩) + Bx̂ + D     ∂S/∂γ = sQ
+    ∂S/∂x = s(R − ⟨R⟩ − x̂⟨Rx̂⟩) − γs²Qx̂/n         R = −γs⟨gx̂⟩·A + (B − γs⟨Ax̂⟩)·g
 
-Only calls of torch.nn.functional.batch_norm with a weight and a bias are swapped, which is how torch's own modules make
-them; all else passes through. Not for activation checkpointing, whose second forward pass would not see the swap.
+and its part of uᵀHu is ⟨∂S/∂x, A⟩ + B·sQ, a matter of sums per channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from flatdirs.curvature.form import Cell, Gradients
 
 
-class quick_batch_norm(TorchFunctionMode):
-    """While open, training-mode batch norm is `BatchNorm`."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Swap batch norm, pass on everything else."""
-        kwargs = kwargs or {}
-        if func is functional.batch_norm:
-            return _batch_norm(*args, **kwargs)
-        return func(*args, **kwargs)
-
-
-def _batch_norm(
+def swapped(
+    cell: Cell,
     input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -51,20 +36,20 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Torch's arguments; whatever is not plain training goes to torch."""
-    plain = training and weight is not None and bias is not None and input.numel() > input.shape[1]
-    if not plain:
+    """Torch's arguments; what is not training, or has neither weight nor bias, goes to torch."""
+    if not training or weight is None or bias is None or input.numel() <= input.shape[1]:
         return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    result: Tensor = BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps)
-    return result
+    y: Tensor = BatchNorm.apply(cell, input, weight, bias, running_mean, running_var, momentum, eps)
+    return y
 
 
 class BatchNorm(torch.autograd.Function):
-    """(n, channels, …) → the same shape, by torch's own kernel; the running statistics move as ever."""
+    """(n, channels, …) → the same shape; the running statistics move as ever."""
 
     @staticmethod
     def forward(
         ctx: Any,
+        cell: Cell,
         x: Tensor,
         weight: Tensor,
         bias: Tensor,
@@ -76,15 +61,20 @@ class BatchNorm(torch.autograd.Function):
         """Standardise over everything but the channels."""
         y, mean, scale = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
         ctx.save_for_backward(x, weight, mean, scale)
-        ctx.eps = eps
+        ctx.cell, ctx.eps = cell, eps
+        ctx.set_materialize_grads(False)
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """The first derivative, itself differentiable."""
-        x, weight, mean, scale = ctx.saved_tensors
-        found = BatchNormBackward.apply(gradient, x, weight, mean, scale, ctx.eps)
-        return (*found, None, None, None, None)
+    def backward(ctx: Any, gradient: Tensor | None) -> Gradients:
+        """The gradients; in the pass through the graph of g, ⟨c, ẏ⟩ and nothing."""
+        nothing = (None,) * 8
+        if gradient is None:
+            return nothing
+        if ctx.cell.tape.adding:
+            ctx.cell.tape.stop(ctx.cell, gradient)
+            return nothing
+        return (None, *BatchNormBackward.apply(ctx.cell, gradient, *ctx.saved_tensors, ctx.eps), *nothing[:4])
 
 
 class BatchNormBackward(torch.autograd.Function):
@@ -92,45 +82,40 @@ class BatchNormBackward(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, eps: float
+        ctx: Any, cell: Cell, gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What batch norm's backward pass gives."""
         at_x, at_weight, at_bias = _backward_kernel(gradient, x, weight, mean, scale, eps)
         ctx.save_for_backward(gradient, x, weight, mean, scale, at_weight, at_bias)
-        ctx.eps = eps
+        ctx.cell, ctx.eps = cell, eps
         return at_x, at_weight, at_bias
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, a: Tensor, b: Tensor, d: Tensor) -> tuple[Tensor | None, ...]:
-        """The formulas above, letter by letter: a, b, d are A, B, D; s is 1/√(var + ε)."""
+    def backward(ctx: Any, a: Tensor, b: Tensor, d: Tensor) -> Gradients:
+        """The formulas above, letter by letter; numbers per channel but for g, x, a and ẏ."""
+        ctx.cell.tape.require_adding()
         g, x, weight, mean, s, sum_gx, sum_g = ctx.saved_tensors
-        channel = (1, -1, *[1] * (x.ndim - 2))
         n = x.numel() // x.shape[1]
         projected, sum_ax, sum_a = _backward_kernel(a, x, weight, mean, s, ctx.eps)
-        sum_ag = (a * g).sum([0, *range(2, x.ndim)], dtype=s.dtype)
+        sum_ag, sum_aa = _channel_sum(a, g, s.dtype), _channel_sum(a, a, s.dtype)
         q = torch.sub(sum_ag, torch.addcmul(sum_a * sum_g, sum_ax, sum_gx), alpha=1 / n)
         gain = weight * s
-        slope_a, slope_g = sum_gx * gain * (-1 / n), torch.addcmul(b, sum_ax, gain, value=-1 / n)  # R = slope_a·A + …
-        sum_r = torch.addcmul(slope_a * sum_a, slope_g, sum_g)
-        sum_rx = torch.addcmul(slope_a * sum_ax, slope_g, sum_gx)
+        of_a, of_g = sum_gx * gain * (-1 / n), torch.addcmul(b, sum_ax, gain, value=-1 / n)  # R = of_a·A + of_g·g
+        sum_r = torch.addcmul(of_a * sum_a, of_g, sum_g)
+        sum_rx = torch.addcmul(of_a * sum_ax, of_g, sum_gx)
+        squared = torch.addcmul(sum_r * sum_a, torch.addcmul(sum_rx, gain, q), sum_ax)
+        own = torch.addcmul(torch.addcmul(b * q, of_a, sum_aa), of_g, sum_ag) - squared / n
+        ctx.cell.tape.add(torch.dot(own, s))
+        channel = (1, -1, *[1] * (x.ndim - 2))
+        slope = b * s
+        tangent = torch.addcmul((d - slope * mean).view(channel), x, slope.view(channel)) + projected
+        ctx.cell.tangent = tangent.to(g.dtype)
+        return None, ctx.cell.tangent, *(None,) * 5
 
-        def combined(first: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
-            """first + Σ tensor·(a number per channel), summed in the statistics' precision."""
-            for tensor, factor in terms:
-                first = torch.addcmul(first, tensor, factor.view(channel))
-            return first.to(x.dtype)
 
-        def centred(factor: Tensor, constant: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-            """factor·x̂ + constant as a term in x and what is left."""
-            return (x, factor * s), (constant - factor * s * mean).view(channel)
-
-        term, rest = centred(b, d)
-        at_gradient = combined(projected + rest, term)
-        down = s * (-1 / n)
-        term, rest = centred(down * torch.addcmul(sum_rx, gain, q), down * sum_r)
-        at_x = combined(rest, (a, s * slope_a), (g, s * slope_g), term)
-        return at_gradient, at_x, s * q, None, None, None
+def _channel_sum(first: Tensor, second: Tensor, dtype: torch.dtype) -> Tensor:
+    """Σ of the products of a channel, in the precision of the statistics."""
+    return (first * second.to(dtype)).sum([0, *range(2, first.ndim)])
 
 
 def _backward_kernel(

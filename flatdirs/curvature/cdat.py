@@ -3,7 +3,7 @@
     n = max(−g·u, 0)        d = |uᵀHu| + 10⁻⁶|u|²        η = σ·n/d, at most max_learning_rate        w += ηu
 
 u is the base optimizer's update direction (bases.py), g and H gradient and exact Hessian of the same loss on the same
-batch: same augmentation, dropout and batch statistics, for Hu = ∂(g·u)/∂w comes from the graph that gave g, so the
+batch: same augmentation, dropout and batch statistics, for uᵀHu comes from the graph that gave g (form.py), so the
 closure runs once and batch norm's running statistics move once. σ = 1 goes to the parabola's minimum ("quadratically
 greedy"); σ = 2 goes to where the parabola is as high as here, and so holds every base at its own edge of stability:
 there ηu = −2(w − w*) along the top mode, and n/d = η/2. On an exact quadratic that is where it stays.
@@ -14,8 +14,7 @@ that takes off is the same part of both and cancels in η. Full batch: `ema` 0.
 Source: Roulet, Agarwala, Grill, Swirszcz, Blondel and Pedregosa, arXiv 2407.06183 (found); ours: the relative 10⁻⁶, the
 cap, `every`, and decay: coupled decay is in g and H (Σ α|u|² a group), decoupled in neither and scaled by η.
 
-What a step costs beside a plain one is in benchmarks/cdat. Tried: a third of that price for uᵀHu alone by forward mode
-is a second forward pass that moves the statistics again; torch's own second derivative of batch norm (batch_norm.py).
+What a step costs beside a plain one: `python -m benchmarks.cdat.step_cost`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.batch_norm import quick_batch_norm
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, flat
+from flatdirs.curvature.form import QuadraticForm
+from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer
 from flatdirs.errors import CurvatureError
 
 RELATIVE_FLOOR = 1e-6  # of |u|², added to |uᵀHu|
@@ -55,6 +54,8 @@ class CDAT(TunedOptimizer):
         eps: added to the root of the squared gradient.
         weight_decay: α, coupled except in adamw; None for torch's 0, for adamw 0.01.
         every: steps from one measurement of the curvature to the next; between them d/|u|² is kept, n is measured.
+        quick: False leaves second derivatives to torch alone, at a higher price: for closures with a gradient penalty
+            or activation checkpointing, which form.py cannot follow. The rate is the same.
 
     Raises:
         CurvatureError: a setting that no step could use, or a sparse gradient.
@@ -73,6 +74,7 @@ class CDAT(TunedOptimizer):
         eps: float = 1e-8,
         weight_decay: float | None = None,
         every: int = 1,
+        quick: bool = True,
     ) -> None:
         if not sigma > 0:
             raise CurvatureError(f"sigma={sigma} must be above 0; change sigma")
@@ -82,6 +84,7 @@ class CDAT(TunedOptimizer):
             raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")
         super().__init__(params, base, max_learning_rate, momentum, betas, alpha, eps, weight_decay)
         self.sigma, self.ema, self.every = float(sigma), float(ema), every
+        self.quick = quick
         self._steps = 0
         self._slope_average, self._curvature_average = self._scalar(0.0), self._scalar(0.0)
         self._relative_curvature = self._scalar(0.0)  # d/|u|² when it was last measured
@@ -90,13 +93,14 @@ class CDAT(TunedOptimizer):
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
         """One step; the loss before it, detached, on the device. Raises CurvatureError."""
         measure = self._steps % self.every == 0
+        form = QuadraticForm()
         with torch.enable_grad():
-            with quick_batch_norm() if measure else nullcontext():
+            with form if measure and self.quick else nullcontext():
                 loss = closure()
             parts = self._parts(loss, create_graph=measure)
         loss = loss.detach()
         slope = (-self._slope(parts)).clamp_min(0.0)
-        size, curvature = self._curvature(parts, measure)
+        size, curvature = self._curvature(parts, form if measure else None)
         usable = torch.isfinite(loss) & torch.isfinite(slope) & torch.isfinite(curvature)
         self._steps += 1
         if measure:
@@ -108,33 +112,20 @@ class CDAT(TunedOptimizer):
         self._publish()
         return loss
 
-    def _curvature(self, parts: list[Part], measure: bool) -> tuple[Tensor, Tensor]:
+    def _curvature(self, parts: list[Part], form: QuadraticForm | None) -> tuple[Tensor, Tensor]:
         """|u|² and d: |uᵀHu| + 10⁻⁶|u|² where it is measured, else as large a part of |u|² as it last was."""
         sizes = [torch.dot(part.row, part.row) for part in parts]
         size = sum(sizes, start=self._scalar(0.0))
-        if not measure:
+        if form is None:
             return size, self._relative_curvature * size
-        along = self._hessian_form(parts)
+        if not parts:
+            return size, size
+        rows = [[*zip(part.gradients, part.parameters, part.directions, strict=True)] for part in parts]
+        along = form.along(*zip(*(row for own in rows for row in own), strict=True))
         for part, own in zip(parts, sizes, strict=True):
             if part.coupled:
                 along = along + part.coupled * own
         return size, along.abs() + RELATIVE_FLOOR * size
-
-    def _hessian_form(self, parts: list[Part]) -> Tensor:
-        """uᵀHu of the loss, exactly: u·∂(g·u)/∂w from the graph of g."""
-        parameters = [parameter for part in parts for parameter in part.parameters]
-        directions = [direction for part in parts for direction in part.directions]
-        gradients = [gradient for part in parts for gradient in part.gradients]
-        curved = [(g, u) for g, u in zip(gradients, directions, strict=True) if g.requires_grad]
-        if not curved:
-            return self._scalar(0.0)
-        products = torch.autograd.grad(
-            [g for g, _ in curved], parameters, grad_outputs=[u for _, u in curved], allow_unused=True
-        )
-        if all(product is not None for product in products):
-            return torch.dot(flat(products), torch.cat([part.row for part in parts]))
-        pairs = [(h, u) for h, u in zip(products, directions, strict=True) if h is not None]
-        return torch.dot(flat([h for h, _ in pairs]), flat([u for _, u in pairs]))
 
     def _next_rate(self, slope: Tensor, curvature: Tensor, usable: Tensor) -> Tensor:
         """σ·n/d of the averages, which take up this step's n and d where they are usable; 0 where there is no slope."""

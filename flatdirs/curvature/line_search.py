@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flatdirs.curvature.bases import flat
 from flatdirs.curvature.replaying import Replay
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, flat
+from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer
 from flatdirs.errors import CurvatureError
 
 

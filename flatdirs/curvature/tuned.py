@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.bases import BASES, State, scalar_dtype
+from flatdirs.curvature.bases import BASES, State, flat, scalar_dtype
 from flatdirs.errors import CurvatureError
 
 Closure = Callable[[], Tensor]
@@ -204,12 +204,6 @@ class TunedOptimizer(torch.optim.Optimizer):
                 for parameter, value in zip(part.parameters, values, strict=True):
                     state = self.state[parameter]
                     state[name] = value if on_cpu else torch.where(usable, value, state[name])
-
-
-def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """All numbers of `tensors` in one row, in float32 at least: a few large kernels instead of many small ones."""
-    row: Tensor = torch._C._nn.flatten_dense_tensors(list(tensors))
-    return row.to(scalar_dtype(row))
 
 
 def _gradients(loss: Tensor, parameters: list[Tensor], create_graph: bool) -> Iterable[Tensor | None]:
