@@ -46,8 +46,8 @@ class CDAT(TunedOptimizer):
         base: gd, momentum, nesterov, rmsprop, adam or adamw.
         sigma: what n/d is multiplied by; 2 is the edge of stability, 1 greedy.
         ema: how much of the averages of n and d is kept at a step, in [0, 1); 0 for full batches, 0.9 for mini-batches.
-        max_learning_rate: η is never above it; None for no cap. Where uᵀHu may pass through zero (no ema, or a saddle),
-            a cap is what keeps a step finite; its size depends on the base, hence no number by itself.
+        max_learning_rate: η is never above it, None for no cap. Wherever uᵀHu passes through zero on its way to another
+            sign, n/d has a pole, and without a cap or an ema one such step can end a run.
         momentum: ρ of momentum and nesterov.
         betas: of adam and adamw.
         alpha: memory of rmsprop's squared gradient.
@@ -67,7 +67,7 @@ class CDAT(TunedOptimizer):
         base: str = "gd",
         sigma: float = 2.0,
         ema: float = 0.0,
-        max_learning_rate: float | None = None,
+        max_learning_rate: float | None = 1.0,
         momentum: float = 0.9,
         betas: tuple[float, float] = (0.9, 0.999),
         alpha: float = 0.99,

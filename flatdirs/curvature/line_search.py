@@ -9,7 +9,7 @@ scaled by η, once the rate is found. At the trial points dropout draws what it 
 Where no rate is found, or none exists:
 - u does not descend (g·u ≥ 0, which momentum can bring about): a step of rate 0. The state moves on, so u turns; the
   next guess is what it would have been.
-- `max_backtracks` trials fail: rate 0 as well, and the next search begins at 1.5 times the smallest rate tried.
+- `max_backtracks` trials fail: rate 0 as well, and the next search goes on from the smallest rate tried.
 - the loss or the slope is not finite: nothing changes at all, as ever (tuned.py). A trial that is not finite fails.
 
 Constants: c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, which the source compares with (found); the rest is ours.
@@ -102,22 +102,19 @@ class ArmijoLineSearch(TunedOptimizer):
         """The first rate that decreases enough, or 0; the parameters are where they were afterwards, to the bit."""
         begins = [[parameter.clone() for parameter in part.parameters] for part in parts]
         start = loss.to(self._dtype) + self._penalty(parts)
-        rate = self._guess
+        rate, accepted = self._guess, False
         for _ in range(self.max_backtracks):
             for part, begin in zip(parts, begins, strict=True):
                 torch._foreach_copy_(part.parameters, torch._foreach_add(begin, part.directions, alpha=rate))
             with replay:
                 trial = closure().detach().to(self._dtype) + self._penalty(parts)
-            if bool(trial <= start + self.decrease * rate * slope):
+            if accepted := bool(trial <= start + self.decrease * rate * slope):
                 break
             rate *= self.shrink
-        else:
-            rate = 0.0
         for part, begin in zip(parts, begins, strict=True):
             torch._foreach_copy_(part.parameters, begin)
-        smallest = self._guess * self.shrink ** (self.max_backtracks - 1)
-        self._guess = self._capped(self.grow * (rate or smallest))
-        return rate
+        self._guess = self._capped(self.grow * rate) if accepted else rate
+        return rate if accepted else 0.0
 
     def _penalty(self, parts: list[Part]) -> Tensor:
         """½α|w|² where the decay is coupled: what its part of the gradient is the gradient of."""

@@ -27,7 +27,7 @@ class Replay:
         self._states = self._random_states()
         self._after: list[Tensor] = []
         self._places: dict[tuple[int, str], tuple[nn.Module, str, Tensor]] = {}
-        self._values: dict[int, tuple[Tensor, int]] = {}  # by the buffer's id: what it held, and its version then
+        self._values: dict[int, Tensor] = {}  # what a buffer held, by its id
         self._hook: Any = None
 
     def _random_states(self) -> list[Tensor]:
@@ -42,7 +42,7 @@ class Replay:
         for name, buffer in module._buffers.items():
             if buffer is not None and (id(module), name) not in self._places:
                 self._places[id(module), name] = (module, name, buffer)
-                self._values.setdefault(id(buffer), (buffer.clone(), buffer._version))
+                self._values.setdefault(id(buffer), buffer.clone())
 
     def __enter__(self) -> None:
         """Begin again."""
@@ -58,9 +58,7 @@ class Replay:
         self._set_random_states(self._after)
         with torch.no_grad():
             for module, name, buffer in self._places.values():
-                value, version = self._values[id(buffer)]
-                if buffer._version != version:
-                    buffer.copy_(value)
+                buffer.copy_(self._values[id(buffer)])  # always: batch norm's kernel moves them unseen by autograd
                 module._buffers[name] = buffer
         self._places.clear()
         self._values.clear()
