@@ -42,7 +42,7 @@ class Schedule(ABC):
 
     def check(self, epochs: int) -> None:
         """Raise ConfigError, naming the key, where a run of `epochs` is too short for this schedule: none is."""
-        return None
+        del epochs
 
     def returned_epoch(self, epochs: int) -> int:
         """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss: the last one."""
