@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flatdirs.chart import Axis, Chart, Lattice, named_chart
+    from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.edge import edge_of_stability, preconditioner
+    from flatdirs.curvature.line_search import ArmijoLineSearch
     from flatdirs.curvature.recorder import CurvatureLog
     from flatdirs.curvature.sharpness import Sharpness, sharpness
     from flatdirs.errors import (
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "CDAT": "curvature.cdat",
+    "ArmijoLineSearch": "curvature.line_search",
     "Axis": "chart",
     "Chart": "chart",
     "ChartError": "errors",
@@ -48,6 +52,7 @@ _HOMES = {
     "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
+    "QuadraticallyGreedy": "curvature.cdat",
     "Rules": "search",
     "RungsPruner": "sweep.pruners",
     "Sharpness": "curvature.sharpness",
@@ -61,6 +66,8 @@ _HOMES = {
     "sharpness": "curvature.sharpness",
 }
 __all__ = [
+    "CDAT",
+    "ArmijoLineSearch",
     "Axis",
     "Chart",
     "ChartError",
@@ -77,6 +84,7 @@ __all__ = [
     "LearningRates",
     "ObjectiveError",
     "Outcome",
+    "QuadraticallyGreedy",
     "Rules",
     "RungsPruner",
     "Sharpness",

@@ -324,6 +324,7 @@ def named_chart(name: str) -> Chart:
 
 SYMBOLS = {
     "learning_rate": "λ",
+    "sigma": "σ",
     "momentum": "ρ",
     "weight_decay": "α",
     "batch_size": "N",

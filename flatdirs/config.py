@@ -32,9 +32,12 @@ from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.tuners import TUNERS
 from flatdirs.user_function import CallableObjective, CallableTask
 
 USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
+USUAL_STRENGTH = {"learning_rate": 0.4, "sigma": 1.0}  # of `train`
+ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class FindConfig:
 
 def read_schedule(settings: Mapping[str, Any]) -> Schedule:
     """The schedule group."""
-    return read_named(SCHEDULES, "schedule", settings)
+    return read_named(ALL_SCHEDULES, "schedule", settings)
 
 
 def read_optimizer(settings: Mapping[str, Any]) -> Optimizer:
@@ -136,19 +139,28 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError("task=callable has only your function, no model; choose an image task, such as task=digits")
     data = read_dataclass(DataConfig, settings["data"], "data.")
     optimizer = read_optimizer(settings["optimizer"])
-    hints: dict[str, Any] = {"learning_rate": float, "weight_decay": float, "seed": int, "batch_size": int | None}
+    schedule = read_schedule(settings["schedule"])
+    hints: dict[str, Any] = {
+        "learning_rate": float | None,
+        "sigma": float | None,
+        "weight_decay": float,
+        "seed": int,
+        "batch_size": int | None,
+    }
     hints |= {"device": str, "precision": str, "threads": int | None, "compile": bool}
     hints |= {"momentum": float | None, "beta1": float | None}
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()} | _gradient_keys(settings)
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    plain |= {"schedule": read_schedule(settings["schedule"]), "curvature": read_curvature(settings)}
-    return TrainConfig(task=task, data=data, optimizer=optimizer, **plain)
+    if schedule.strength_name is not None and plain[schedule.strength_name] is None:
+        plain[schedule.strength_name] = USUAL_STRENGTH[schedule.strength_name]
+    plain |= {"curvature": read_curvature(settings)}
+    return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **plain)
 
 
 def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     """A whole `find_lr` configuration. Raises ConfigError naming the key."""
-    unused = {"learning_rate": 1.0, "schedule": {"name": "constant"}, "compile": False}
+    unused = {"learning_rate": 1.0, "sigma": None, "schedule": {"name": "constant"}, "compile": False}
     probing = {field.name: settings[field.name] for field in fields(ProbeConfig)}
     figure = read_value(str | None, settings["figure"], "figure")
     path = None if figure is None else Path(figure)

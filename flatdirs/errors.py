@@ -10,7 +10,7 @@ and exit with code 2. A run that diverges is an outcome, not an error, and a bug
     ├── StudyError     a storage that cannot be opened, or a study that is not the one asked for
     ├── ObjectiveError a user's function that cannot be found or returned no number
     ├── FinderError    what the learning-rate finder cannot work with, or a curve without an answer
-    └── CurvatureError a loss whose curvature cannot be had, or an optimizer without a known edge of stability
+    └── CurvatureError what the optimizers and instruments of curvature cannot work with
 """
 
 
@@ -43,4 +43,4 @@ class FinderError(FlatdirsError):
 
 
 class CurvatureError(FlatdirsError):
-    """A loss whose curvature cannot be had, or an optimizer without a known edge of stability."""
+    """What the optimizers and instruments of curvature cannot work with."""

@@ -120,7 +120,8 @@ class ImageObjective:
         return TrainConfig(
             task=self.task,
             data=data,
-            learning_rate=hyperparameters["learning_rate"],
+            learning_rate=hyperparameters.get("learning_rate"),
+            sigma=hyperparameters.get("sigma"),
             momentum=hyperparameters.get("momentum"),
             beta1=hyperparameters.get("beta1"),
             weight_decay=hyperparameters["weight_decay"],
@@ -138,19 +139,33 @@ class ImageObjective:
             record_steps=True,
         )
 
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """What a run must be given besides its batch size."""
+        strength = self.schedule.strength_name
+        return (*([strength] if strength else []), self.optimizer.momentum_name, "weight_decay")
+
     def recipe(self) -> dict[str, Any]:
         """Schedule and optimizer as plain mappings, for a study's identity and for best.yaml."""
         return {"schedule": describe_schedule(self.schedule), "optimizer": describe_optimizer(self.optimizer)}
 
     def check(self, hyperparameters: Iterable[str]) -> None:
-        """Raise ConfigError unless these, with or without a batch size, are what the optimizer takes."""
-        given, needed = {*hyperparameters} - {"batch_size"}, {*self.optimizer.hyperparameters}
+        """Raise ConfigError unless these, with or without a batch size, are what schedule and optimizer take."""
+        given, needed = {*hyperparameters} - {"batch_size"}, {*self.hyperparameters}
         for names, problem in ((given - needed, "has no"), (needed - given, "needs")):
-            if names:
+            if not names:
+                continue
+            told = ", ".join(sorted(names))
+            if names & {"learning_rate", "sigma"}:
                 raise ConfigError(
-                    f"optimizer={self.optimizer.name} {problem} {', '.join(sorted(names))}; change chart or optimizer "
-                    f"to fit (chart=adamw goes with optimizer=adamw; sgd, sgd_batch, sgd_plain with sgd)"
+                    f"schedule={self.schedule.name} {problem} {told}; change chart or schedule to fit (chart=cdat and "
+                    f"cdat_adamw go with schedule=cdat; greedy and greedy_adamw with greedy and linesearch; all others "
+                    f"with all others)"
                 )
+            raise ConfigError(
+                f"optimizer={self.optimizer.name} {problem} {told}; change chart or optimizer to fit (chart=adamw, "
+                f"cdat_adamw, greedy_adamw go with optimizer=adamw; all others with sgd)"
+            )
 
     def measure(
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False

@@ -89,6 +89,10 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
         _refuse_probing_for_nothing(config)
     if not config.plan.descends:  # such a search begins nowhere
         return typical
+    if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
+        start = read_tune(typical).plan.lattice.start
+        say(f"start=auto: no learning rate is searched, so nothing is probed; the search begins at {overrides(start)}")
+        return typical
     if not isinstance(config.objective, ImageObjective):
         start = read_tune(typical).plan.lattice.start
         say(f"start=auto: task={config.task.name} has no model to probe; {_beginning(start)}")
@@ -121,6 +125,11 @@ def _refuse_probing_for_nothing(config: TuneConfig) -> None:
         raise ConfigError(
             f"start.learning_rate={STEP_SAMPLING} would probe for nothing, as search={config.plan.name} begins "
             f"nowhere; set start.learning_rate to a number"
+        )
+    if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
+        raise ConfigError(
+            f"start.learning_rate={STEP_SAMPLING} would probe for nothing, as chart {config.plan.lattice.chart.name} "
+            f"has no learning rate; set start=auto"
         )
     if not isinstance(config.objective, ImageObjective):
         raise ConfigError(

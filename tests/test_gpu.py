@@ -52,11 +52,11 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
 
     from flatdirs.training.data import load
     from flatdirs.training.device import resolve_device
-    from flatdirs.training.loop import _Run
+    from flatdirs.training.run import Run
 
     device = resolve_device("cuda")
     config = seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"])
-    run = _Run(config, load(config.task, config.data, device), device, precision)
+    run = Run(config, load(config.task, config.data, device), device, precision)
     run.train_epoch()
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")

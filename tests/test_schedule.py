@@ -31,6 +31,7 @@ from flatdirs.training.schedule import (
     describe_schedule,
     triangle,
 )
+from flatdirs.training.tuners import TUNERS
 
 EPOCHS, STEPS = 12, 7  # of a run, and per epoch
 FILES = sorted((conf_folder() / "schedule").glob("*.yaml"))
@@ -57,7 +58,7 @@ def stepped(make: Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler], t
 def test_every_file_is_a_schedule_with_documented_keys(file: Any) -> None:
     lines, settings = file.read_text(encoding="utf-8").splitlines(), yaml.safe_load(file.read_text(encoding="utf-8"))
     schedule = read_schedule(settings)
-    assert schedule == SCHEDULES[file.stem](), "the file says what the class does by itself"
+    assert schedule == {**SCHEDULES, **TUNERS}[file.stem](), "the file says what the class does by itself"
     assert describe_schedule(schedule) == settings
     assert lines[0].startswith("# ")
     assert all("  # " in line for line in lines[1:])
@@ -67,7 +68,7 @@ def test_every_file_is_a_schedule_with_documented_keys(file: Any) -> None:
 
 
 def test_every_schedule_has_a_file() -> None:
-    assert {file.stem for file in FILES} == set(SCHEDULES)
+    assert {file.stem for file in FILES} == {*SCHEDULES, *TUNERS}
 
 
 MANY = [

@@ -147,10 +147,9 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     best = winner(study)
     if best is None:
         diverged = len(study.runs())
+        strength = "sigma" if "sigma" in study.plan.lattice.chart.hyperparameters else "learning_rate"
         hint = (
-            f"all {diverged} runs diverged: try a smaller start.learning_rate"
-            if diverged
-            else "no run has finished yet"
+            f"all {diverged} runs diverged: try a smaller start.{strength}" if diverged else "no run has finished yet"
         )
         console.print(hint)
         return

@@ -54,6 +54,8 @@ def _off(lattice: Lattice, outcome: Outcome) -> int:
     offs = []
     if outcome.relaxation is not None and outcome.relaxation > 0:
         offs.append(math.log2(RELAXED / outcome.relaxation))
+    if "learning_rate" not in start:
+        return 0
     if "momentum" in start:
         offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["learning_rate"]))
     elif "beta1" in start:

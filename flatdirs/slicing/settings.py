@@ -85,7 +85,7 @@ def _center(start: Mapping[str, Any], objective: Objective, axes: tuple[str, str
     center: dict[str, float] = {}
     for name, value in start.items():
         if isinstance(objective, ImageObjective):
-            taken = name in (*objective.optimizer.hyperparameters, *WHOLE)
+            taken = name in (*objective.hyperparameters, *WHOLE)
             value = objective.task.batch_size if value is None and name == "batch_size" else value  # noqa: PLW2901
         else:
             taken = name != "beta1" or name in wanted

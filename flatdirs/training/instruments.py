@@ -24,26 +24,33 @@ class GradientLog:
         self._parameters = list(parameters)
         self._clip, self._record = clip, record
         self._waiting: list[Tensor] = []
+        self._waiting_rates: list[Tensor] = []
         self.norms: list[float] = []
+        self.rates: list[float] = []  # of optimizers that find their own
 
     @torch.no_grad()
-    def see(self) -> None:
-        """To be called between a step's backward pass and its update."""
+    def see(self, rate: Tensor | None = None) -> None:
+        """Between a step's backward pass and its update; behind the update, with the `rate` (0-d) that it found."""
         if self._clip is None and not self._record:
             return
         norm = get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self._record:
             self._waiting.append(norm)
+            if rate is not None:
+                self._waiting_rates.append(rate.to(norm))
         if self._clip is not None:
             clip_grads_with_norm_(self._parameters, self._clip, norm)
 
     def fetch(self, sums: Iterable[Tensor]) -> list[float]:
         """These numbers from the device, and in the same transfer the norms that wait there, which `norms` then has."""
         sums = list(sums)
-        values: list[float] = torch.stack([*sums, *self._waiting]).tolist()
+        values: list[float] = torch.stack([*sums, *self._waiting, *self._waiting_rates]).tolist()
+        ends = len(sums), len(sums) + len(self._waiting)
+        self.norms += values[ends[0] : ends[1]]
+        self.rates += values[ends[1] :]
         self._waiting.clear()
-        self.norms += values[len(sums) :]
-        return values[: len(sums)]
+        self._waiting_rates.clear()
+        return values[: ends[0]]
 
     def clipped(self) -> list[float]:
         """The norms that the updates were made with."""

@@ -51,11 +51,6 @@ class Optimizer(ABC):
         if self.rate_per_images is not None:
             require_integer("optimizer.rate_per_images", self.rate_per_images, 1)
 
-    @property
-    def hyperparameters(self) -> tuple[str, ...]:
-        """What a run must be given besides its batch size."""
-        return ("learning_rate", self.momentum_name, "weight_decay")
-
     def peak_rate(self, learning_rate: float, images_per_step: int) -> float:
         """The highest rate of a run with batches of N = `images_per_step`: λ, or λ·N/rate_per_images."""
         return learning_rate if self.rate_per_images is None else learning_rate * images_per_step / self.rate_per_images
@@ -65,6 +60,10 @@ class Optimizer(ABC):
         self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
         """Torch's optimizer for `groups`, which bring their own weight decay."""
+
+    @abstractmethod
+    def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
+        """The rule's name and settings as the optimizers of flatdirs.curvature know them."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,10 @@ class Sgd(Optimizer):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return optimizer
 
+    def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
+        """Gradient descent where there is no momentum."""
+        return ("gd" if momentum == 0 else "nesterov" if self.nesterov else "momentum"), {"momentum": momentum}
+
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):
@@ -126,6 +129,10 @@ class AdamW(Optimizer):
             groups, lr=learning_rate, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device)
         )
 
+    def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
+        """`momentum` is β₁."""
+        return "adamw", {"betas": (momentum, self.beta2), "eps": self.epsilon}
+
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.name: kind for kind in (Sgd, AdamW)}
 
@@ -143,12 +150,19 @@ def build_optimizer(
     `momentum` is ρ, or β₁ where the rule calls it so.
     """
     optimizer = Sgd() if optimizer is None else optimizer
+    return optimizer.build(parameter_groups(parameters, weight_decay, optimizer), learning_rate, momentum, device)
+
+
+def parameter_groups(
+    parameters: Iterable[torch.nn.Parameter], weight_decay: float, optimizer: Optimizer
+) -> list[ParameterGroup]:
+    """Torch's groups: those that decay, and those that `optimizer.no_decay` spares; none that is empty."""
     decaying: list[torch.nn.Parameter] = []
     spared: list[torch.nn.Parameter] = []
     for parameter in parameters:
         (spared if optimizer.no_decay and parameter.ndim <= 1 else decaying).append(parameter)
     groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return optimizer.build([group for group in groups if group["params"]], learning_rate, momentum, device)
+    return [group for group in groups if group["params"]]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
 from flatdirs.training.optimizer import Optimizer, Sgd
-from flatdirs.training.schedule import Schedule, Triangle
+from flatdirs.training.schedule import Planned, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask, require_boolean, require_integer
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ class TrainConfig:
     """All that a run depends on.
 
     Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
-    not have stays None. `batch_size` None takes the task's, `threads` None the task's, and where that has none either,
-    torch's own choice. `compile` lets torch.compile have the network (compiled.py). `evaluate_every`: steps between
-    evaluations, None for an epoch. `clip_gradient`: the largest norm of a step's gradient, None for any.
-    `record_steps`: keep every step's learning rate and gradient norm.
+    not have stays None; so do `learning_rate` and `sigma` where the schedule finds the rate without them (tuners.py).
+    `batch_size` None takes the task's, `threads` None the task's, and where that has none either, torch's own choice.
+    `compile` lets torch.compile have the network (compiled.py). `evaluate_every`: steps between evaluations, None for
+    an epoch. `clip_gradient`: the largest norm of a step's gradient, None for any. `record_steps`: keep every step's
+    learning rate and gradient norm.
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
@@ -54,7 +55,7 @@ class TrainConfig:
 
     task: ImageTask
     data: DataConfig
-    learning_rate: float
+    learning_rate: float | None
     momentum: float | None
     weight_decay: float
     seed: int = 0
@@ -70,11 +71,11 @@ class TrainConfig:
     evaluate_every: int | None = None
     clip_gradient: float | None = None
     record_steps: bool = False
+    sigma: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ConfigError(f"learning_rate={self.learning_rate} must be finite and above 0; change learning_rate")
+        self._check_strength()
         self._check_momentum()
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
@@ -109,6 +110,36 @@ class TrainConfig:
                 f"{self.steps_per_epoch}, the steps of an epoch"
             )
 
+    def _check_strength(self) -> None:
+        """What sets the size of the steps must be there and in range, and nothing else; some things need a plan."""
+        own = self.schedule.strength_name
+        for name in ("learning_rate", "sigma"):
+            value = getattr(self, name)
+            if name != own and value is not None:
+                raise ConfigError(f"schedule={self.schedule.name} has no {name}; leave {name} out or change schedule")
+            if name == own and value is None:
+                raise ConfigError(f"schedule={self.schedule.name} needs {name}; set {name}=…")
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{name}={value} must be finite and above 0; change {name}")
+        if isinstance(self.schedule, Planned):
+            return
+        if self.compile:
+            raise ConfigError(
+                f"compile=true leaves no graph that schedule={self.schedule.name} could differentiate again or replay; "
+                f"set compile=false"
+            )
+        check_precision(self.precision, self.schedule)
+        if self.clip_gradient is not None:
+            raise ConfigError(
+                f"clip_gradient={self.clip_gradient} changes a gradient that schedule={self.schedule.name} has already "
+                f"found a rate for; set clip_gradient=null"
+            )
+        if (images := self.optimizer.rate_per_images) is not None:
+            raise ConfigError(
+                f"optimizer.rate_per_images={images} scales a rate that schedule={self.schedule.name} finds by itself; "
+                f"set optimizer.rate_per_images=null"
+            )
+
     def _check_momentum(self) -> None:
         """The optimizer's own momentum must be there and in range; another optimizer's must not."""
         own = self.optimizer.momentum_name
@@ -131,7 +162,9 @@ class TrainConfig:
 
     @property
     def peak_rate(self) -> float:
-        """The learning rate where the schedule's multiplier is 1."""
+        """The learning rate where the schedule's multiplier is 1; nan where the rate is found step by step."""
+        if self.learning_rate is None:
+            return math.nan
         return self.optimizer.peak_rate(self.learning_rate, self.images_per_step)
 
     @property
@@ -179,10 +212,23 @@ class TrainConfig:
         return returned * self.steps_per_epoch // self.steps_per_evaluation
 
     @property
-    def relaxation(self) -> float:
-        """T·λα/(1−ρ) (AdamW: T·λα) at the schedule's highest rate: how often the weights forget where they were."""
+    def relaxation(self) -> float | None:
+        """T·λα/(1−ρ) (AdamW: T·λα) at the schedule's highest rate: how often the weights forget where they were.
+
+        None where the rate is found step by step.
+        """
+        if self.learning_rate is None:
+            return None
         averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
         return self.total_steps * self.peak_rate * self.weight_decay / averaging
+
+
+def check_precision(precision: str, schedule: Schedule) -> None:
+    """Raise ConfigError where `schedule` wants second derivatives, which float16 and its scaler cannot hold."""
+    if precision == "fp16" and not isinstance(schedule, Planned):
+        raise ConfigError(
+            f"precision=fp16 cannot hold what schedule={schedule.name} computes; set precision=bf16 or precision=fp32"
+        )
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,35 @@ from flatdirs.training.task import require_number
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """What all schedules share: a linear warm-up over `warmup_epochs`, which need not be a whole number.
+    """What a run needs of every schedule, also of those that find the rate at each step (tuners.py).
+
+    `strength_name`: the hyperparameter that says how large the steps are, None where nothing does.
+    """
+
+    name: ClassVar[str]
+    strength_name: ClassVar[str | None] = "learning_rate"
+
+    def warmup(self, epochs: int) -> float:
+        """The length of the warm-up in a run of `epochs`, in epochs: none."""
+        return 0.0
+
+    def check(self, epochs: int) -> None:
+        """Raise ConfigError, naming the key, where a run of `epochs` is too short for this schedule: none is."""
+        del epochs
+
+    def returned_epoch(self, epochs: int) -> int:
+        """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss: the last one."""
+        return epochs
+
+
+@dataclass(frozen=True)
+class Planned(Schedule):
+    """A schedule known from the start, with a linear warm-up over `warmup_epochs`, which need not be a whole number.
 
     Raises:
         ConfigError: a value that no run could use; the sentence names the key.
     """
 
-    name: ClassVar[str]
     warmup_epochs: float | None = 0.0
 
     def __post_init__(self) -> None:
@@ -53,17 +75,13 @@ class Schedule(ABC):
                 f"schedule.warmup_epochs"
             )
 
-    def returned_epoch(self, epochs: int) -> int:
-        """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss: the last one."""
-        return epochs
-
     @abstractmethod
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         """The multiplier at `step`, in [0, 1]; 0 is the first step, total_steps − 1 the last."""
 
 
 @dataclass(frozen=True)
-class WarmedUp(Schedule):
+class WarmedUp(Planned):
     """A schedule that begins at its full rate, behind the warm-up: all but the triangle, which is one itself."""
 
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
@@ -98,7 +116,7 @@ def triangle(step: int, total_steps: int, warmup_fraction: float = 5 / 24) -> fl
 
 
 @dataclass(frozen=True)
-class Triangle(Schedule):
+class Triangle(Planned):
     """Up along a straight line, then down along another to 0. `warmup_epochs` None: the source's 5/24 of the run."""
 
     name: ClassVar[str] = "triangle"
@@ -289,7 +307,7 @@ def _half_wave(done: float, high: float, low: float) -> float:
     return low + (high - low) * (1.0 + math.cos(math.pi * done)) / 2.0
 
 
-SCHEDULES: Mapping[str, type[Schedule]] = {
+SCHEDULES: Mapping[str, type[Planned]] = {
     kind.name: kind for kind in (Triangle, Cosine, CosineRestarts, Step, Exponential, InverseSquareRoot, Constant)
 }
 

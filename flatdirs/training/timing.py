@@ -1,0 +1,83 @@
+"""How long a run will take, before it runs: from a few real steps and one evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from flatdirs.training import augment
+from flatdirs.training.data import Split, load
+from flatdirs.training.device import cpu_threads, keep_freed_memory, resolve_device, resolve_precision, synchronize
+from flatdirs.training.records import TrainConfig
+from flatdirs.training.run import Run
+
+
+def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
+    """About how long `train(config)` will take, from a few real steps and one evaluation on the loaded data.
+
+    Loading the data and looking at the curvature are not counted. Where one step alone would pass the budget, smaller
+    batches are timed and the time is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is
+    on the long side. Networks and generators are the function's own.
+
+    Raises:
+        ConfigError: the device is not there.
+        DataError: the images are missing or broken.
+    """
+    config = replace(config, compile=False)
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    with cpu_threads(config.cpu_threads):
+        dataset = load(config.task, config.data, device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        run = Run(config, dataset, device, precision)
+        step = _seconds_per_step(run, budget_seconds)
+        image = _seconds_per_judged_image(run, budget_seconds / 4)
+    return config.total_steps * step + config.evaluations * len(dataset.held_out) * image
+
+
+def _timed(run: Run, action: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    action()
+    synchronize(run.device)
+    return time.perf_counter() - begin
+
+
+def _seconds_per_step(run: Run, budget_seconds: float) -> float:
+    """The median of a few steps at the run's batch size, or at the largest that fits the budget, scaled up."""
+    split, task, full = run.dataset.train, run.config.task, run.config.images_per_step
+    draws = augment.draw(task, len(split), run.generator)
+    run.model.train()
+
+    def step_of(batch: int) -> float:
+        def action() -> None:
+            images = augment.apply(split.images, draws, 0, batch, task.cutout)
+            run.train_step(images, split.labels[draws.order[:batch]])
+
+        return _timed(run, action)
+
+    batch = min(full, 16)
+    step_of(batch)  # the first step also loads code and is not like the others
+    begin = time.perf_counter()
+    times = [step_of(batch)]
+    while batch < full and time.perf_counter() - begin + 2 * times[-1] < budget_seconds / 2:
+        batch = min(full, 2 * batch)
+        times = [step_of(batch)]
+    while len(times) < 3 or (len(times) < 20 and time.perf_counter() - begin + times[-1] < budget_seconds):
+        times.append(step_of(batch))
+    return sorted(times)[len(times) // 2] * full / batch
+
+
+def _seconds_per_judged_image(run: Run, budget_seconds: float) -> float:
+    """One evaluation of as many held-out images as the budget allows, per image."""
+    split = run.dataset.held_out
+
+    def judge(count: int) -> float:
+        return _timed(run, lambda: run.evaluate(Split(split.images[:count], split.labels[:count])))
+
+    count = min(32, len(split))
+    judge(count)
+    probe = max(judge(count), 1e-6)
+    more = min(len(split), int(count * budget_seconds / (2 * probe)))
+    return judge(more) / more if more > count else probe / count
