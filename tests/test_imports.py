@@ -16,12 +16,12 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "flatdirs"
 CURVE = "flatdirs.stepsampling.curve"
 MAY_IMPORT = {
-    "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing"},
+    "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing", "sweep"},
     "hydra": {"command_line"},
     "omegaconf": {"command_line"},
     "torch": {"training", "train", "stepsampling"},
     "rich": {"report", "status", "stepsampling"},
-    "sklearn": {"training"},
+    "sklearn": {"training", "sweep"},
 }
 
 
