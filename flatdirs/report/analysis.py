@@ -86,8 +86,8 @@ def gradients_section(sweep: Sweep) -> Section:
     )
     sentence = (
         f"{found.steps} steps of {_runs(found.runs)}; a spike is a step whose norm is above {SPIKE:g} times "
-        f"the median of the {WINDOW} steps around it: {100 * found.spikes:.2f}% of all; bins of fewer than {THIN} steps "
-        f"are thin, and their spikes accidents"
+        f"the median of the {WINDOW} steps around it: {100 * found.spikes:.2f}% of all; bins of fewer than {THIN} "
+        f"steps are thin, and their spikes accidents"
     )
     left_out = f"{found.left_out} steps without a finite norm and a rate above 0 are left out"
     table = Table("by learning rate", ("learning rate", "steps", "median norm", "quartiles", "spikes"), rows)
@@ -161,7 +161,7 @@ def clusters_section(sweep: Sweep, seed: int) -> Section:
         f"{found.silhouette:.2f}; up to {max(found.silhouettes)} were tried"
     ]
     if not found.clear:
-        sentences.append(f"a silhouette below {STRUCTURE:g} means that the survivors form no clusters to speak of")
+        sentences.append(f"runs spread evenly have silhouettes below {STRUCTURE:g} too, so these may be no clusters")
     header = ("cluster", "runs", "median loss", "lowest", "spread, octaves", "centre")
     tables = (Table("clusters by median loss", header, rows),)
     return Section("clusters", title, (*sentences, *_left_out(found.left_out)), tables, figures.clusters(found))
@@ -205,9 +205,9 @@ def shape_section(sweep: Sweep) -> Section:
     )
     told = "where the rate rises" if found.warmup_known else "supposed, as nobody knows"
     sentence = (
-        f"medians over the best {_runs(len(found.best_runs))} and the other {len(found.other_runs)}; slope of {what} per "
-        f"whole run and its second derivative (above 0: flattening); warm-up: the first {100 * found.warmup:.0f}% of a "
-        f"run, {told}; the fall ends with {100 * FALLEN:.0f}% of the way down"
+        f"medians over the best {_runs(len(found.best_runs))} and the other {len(found.other_runs)}; slope of {what} "
+        f"per whole run and its second derivative (above 0: flattening); warm-up: the first {100 * found.warmup:.0f}% "
+        f"of a run, {told}; the fall ends with {100 * FALLEN:.0f}% of the way down"
     )
     header = ("phase", "share of run", "slope, best", "others", "curvature, best", "others")
     return Section("shape", title, (sentence,), (Table("by phase", header, rows),), figures.shape(found))
@@ -220,8 +220,8 @@ def importance_section(sweep: Sweep, seed: int) -> Section:
     if isinstance(found, Missing):
         return _missing("importance", title, found)
     sentences = [
-        f"shares among the {_runs(found.runs)} that finished; PED-ANOVA: for being among the best "
-        f"{100 * found.top:.0f}%; fANOVA: for the loss as a whole; each in logarithms, over the range the runs span"
+        f"shares among the {_runs(found.runs)} that finished; PED-ANOVA: for being among the "
+        f"best {round(found.top * found.runs)}; fANOVA: for the loss as a whole; in logarithms, over the range they span"
     ]
     tables = [_importance_table("hyperparameters", found.raw)]
     if found.flat is not None:

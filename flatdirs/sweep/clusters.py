@@ -1,8 +1,8 @@
 """Where the survivors live: k-means in logarithms, with as many clusters as the silhouette likes best.
 
 Coordinates are octaves of learning rate, weight decay, one minus momentum …, unscaled: a doubling is as far in each.
-K-means and silhouettes are scikit-learn's. A best silhouette below STRUCTURE means that there are no clusters worth
-the name (Kaufman and Rousseeuw's rule of thumb); they are shown with that said.
+K-means and silhouettes are scikit-learn's. A best silhouette below STRUCTURE may come of runs spread
+evenly, which k-means cuts up as well (Kaufman and Rousseeuw's rule of thumb); they are shown with that said.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flatdirs.sweep.records import Flags, Missing, Numbers, Run, Sweep, geometri
 
 LEAST_RUNS = 6
 MOST_CLUSTERS = 6
-STRUCTURE = 0.25
+STRUCTURE = 0.5
 
 
 @dataclass(frozen=True)

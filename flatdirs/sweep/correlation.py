@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ConstantInputWarning, bootstrap, spearmanr
+from scipy.stats import ConstantInputWarning, DegenerateDataWarning, bootstrap, spearmanr
 
 from flatdirs.sweep.records import Missing, Points, Run, Sweep, geometric_centre, value_at
 
@@ -99,17 +99,19 @@ def correlation(early: Sequence[float], final: Sequence[float], seed: int = 0) -
     value = rank_correlation(early, final)
     if math.isnan(value):
         return Correlation(value, value, value, len(early))
-    drawn = bootstrap(
-        (np.asarray(early), np.asarray(final)),
-        rank_correlation,
-        paired=True,
-        vectorized=False,
-        n_resamples=DRAWS,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    ).bootstrap_distribution
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # a draw of one run again and again has no ranks: nan
+        drawn = bootstrap(
+            (np.asarray(early), np.asarray(final)),
+            rank_correlation,
+            paired=True,
+            vectorized=False,
+            n_resamples=DRAWS,
+            method="percentile",
+            random_state=np.random.default_rng(seed),
+        ).bootstrap_distribution
     tail = (100 - LEVEL) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])  # a draw of one run again and again has no ranks
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return Correlation(value, float(low), float(high), len(early))
 
 
