@@ -221,7 +221,7 @@ def importance_section(sweep: Sweep, seed: int) -> Section:
         return _missing("importance", title, found)
     sentences = [
         f"shares among the {_runs(found.runs)} that finished; PED-ANOVA: for being among the "
-        f"best {round(found.top * found.runs)}; fANOVA: for the loss as a whole; in logarithms, over the range they span"
+        f"best {round(found.top * found.runs)}; fANOVA: for the loss as a whole; in logarithms, over what they span"
     ]
     tables = [_importance_table("hyperparameters", found.raw)]
     if found.flat is not None:

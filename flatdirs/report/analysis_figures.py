@@ -75,10 +75,10 @@ def quadrants(found: Quadrants, sweep: Sweep) -> Figure:
 
 
 def clusters(found: Clusters) -> Figure:
-    """The survivors in their first two coordinates, coloured by cluster, with the centres."""
+    """The survivors in the two coordinates in which the clusters lie furthest apart, with their centres."""
     figure, axes = _one()
     place = raw_coordinates([run for one in found.clusters for run in one.runs])
-    first, columns = 0, _first_two(place)
+    first, columns = 0, _furthest_apart(found, place)
     for number, one in enumerate(found.clusters, start=1):
         own = slice(first, first := first + len(one.runs))
         logs = place.logs[own][:, columns]
@@ -88,6 +88,14 @@ def clusters(found: Clusters) -> Figure:
     _label(axes, place, columns)
     _legend(axes)
     return figure
+
+
+def _furthest_apart(found: Clusters, place: Coordinates) -> list[int]:
+    """The two columns in which the cluster means vary most, in octaves; the only one twice."""
+    ends = np.cumsum([len(one.runs) for one in found.clusters])[:-1]
+    means = np.array([part.mean(axis=0) for part in np.split(place.logs, ends)])
+    order = np.argsort(-means.std(axis=0), kind="stable").tolist()
+    return [order[0], order[min(1, len(order) - 1)]]
 
 
 def exploration(found: Exploration) -> Figure:
@@ -135,31 +143,33 @@ def importance(found: Importances) -> Figure:
 
 
 def divergence(found: Divergence, sweep: Sweep) -> Figure | None:
-    """Diverged runs, survivors and pruned ones in the first two coordinates of the chart, or of the hyperparameters."""
-    runs = list(sweep.runs)
-    place = raw_coordinates(runs) if sweep.chart is None else flat_coordinates(sweep.chart, runs)
-    if not place.names:
+    """Diverged runs, survivors and pruned ones in the two coordinates that part them best, with the best threshold."""
+    place = _all_coordinates(sweep)
+    told = [one.coordinate for one in found.thresholds if one.coordinate in place.names]
+    names = list(dict.fromkeys([*told, *place.names]))[:2]
+    if not names:
         return None
     figure, axes = _one()
-    columns = _first_two(place)
+    columns = [place.names.index(name) for name in (names[0], names[-1])]
     for state, marker in (("finished", "o"), ("pruned", "."), ("diverged", "x")):
-        own = [i for i, run in enumerate(runs) if run.state == state]
+        own = [i for i, run in enumerate(sweep.runs) if run.state == state]
         if own:
             x, y = (2.0 ** place.logs[own][:, column] for column in columns)
             axes.scatter(x, y, s=24, marker=marker, label=state)
-    best = found.thresholds[0] if found.thresholds else None
-    for column, draw in zip(columns, (axes.axvline, axes.axhline), strict=True):
-        if best is not None and place.names[column] == best.coordinate:
-            draw(best.value, color="C3", linestyle="--", linewidth=1)
-            break
+    if told and told[0] == names[0] == found.thresholds[0].coordinate:
+        axes.axvline(found.thresholds[0].value, color="C3", linestyle="--", linewidth=1)
     _label(axes, place, columns)
     _legend(axes)
     return figure
 
 
-def _first_two(place: Coordinates) -> list[int]:
-    """The columns to draw: the first two, or the only one twice."""
-    return [0, min(1, len(place.names) - 1)]
+def _all_coordinates(sweep: Sweep) -> Coordinates:
+    """Flat coordinates, then the hyperparameters that are none of them, of every run."""
+    raw = raw_coordinates(sweep.runs)
+    flat = Coordinates((), raw.logs[:, :0]) if sweep.chart is None else flat_coordinates(sweep.chart, sweep.runs)
+    own = [i for i, name in enumerate(raw.names) if name not in flat.names]
+    names = (*flat.names, *(raw.names[i] for i in own))
+    return Coordinates(names, np.concatenate([flat.logs, raw.logs[:, own]], axis=1))
 
 
 def _label(axes: Axes, place: Coordinates, columns: Sequence[int]) -> None:

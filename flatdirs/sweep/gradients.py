@@ -18,7 +18,8 @@ from scipy.stats import binned_statistic
 
 from flatdirs.sweep.records import Flags, Missing, Numbers, Sweep
 
-BINS_PER_DECADE = 8
+BINS_PER_DECADE = (8, 4, 2, 1)  # the finest that needs no more than MOST_BINS over the rates there were
+MOST_BINS = 30
 THIN = 30  # steps; a bin with fewer is marked
 SPIKE = 3.0
 WINDOW = 51  # steps, odd
@@ -74,8 +75,10 @@ def spikes(norms: Numbers) -> Flags:
 
 
 def _binned(rates: Numbers, norms: Numbers, spiking: Flags) -> tuple[RateBin, ...]:
-    """The bins that hold a step; edges are whole powers of 10^(1/BINS_PER_DECADE)."""
-    logs = np.log10(rates) * BINS_PER_DECADE
+    """The bins that hold a step; edges are whole powers of 10 to 1/bins per decade."""
+    decades = float(np.ptp(np.log10(rates)))
+    fine = next((fine for fine in BINS_PER_DECADE if fine * decades <= MOST_BINS), BINS_PER_DECADE[-1])
+    logs = np.log10(rates) * fine
     edges = np.arange(np.floor(logs.min()), np.floor(logs.max()) + 2)
 
     def in_bins(values: Numbers, what: str | Callable[[Numbers], float]) -> Numbers:
@@ -84,7 +87,7 @@ def _binned(rates: Numbers, norms: Numbers, spiking: Flags) -> tuple[RateBin, ..
 
     counts, medians = in_bins(norms, "count"), in_bins(norms, "median")
     lower, upper = in_bins(norms, partial(_percentile, percent=25)), in_bins(norms, partial(_percentile, percent=75))
-    shares, sides = in_bins(spiking.astype(float), "mean"), 10.0 ** (edges / BINS_PER_DECADE)
+    shares, sides = in_bins(spiking.astype(float), "mean"), 10.0 ** (edges / fine)
     columns = zip(sides[:-1], sides[1:], counts, medians, lower, upper, shares, strict=True)
     return tuple(
         RateBin(low, high, int(count), median, first, third, share, count < THIN)
