@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ def run(settings: dict[str, Any]) -> int:
     """Read a study, print every section, write the figures and analysis.html into the study's folder."""
     from flatdirs.config import read_storage
     from flatdirs.existing import existing_study
-    from flatdirs.keys import read_integer, read_study_name, read_value
+    from flatdirs.keys import read_integer, read_value
     from flatdirs.report.analysis import sections
     from flatdirs.report.console import Output
     from flatdirs.report.sections import html_page, print_section, write_figures
@@ -25,7 +26,7 @@ def run(settings: dict[str, Any]) -> int:
     wanted = None if settings["study"] is None else str(settings["study"])
     with existing_study(read_storage(settings["storage"]), output, wanted) as (storage, name):
         sweep = read_sweep(storage, name)
-    folder = study_folder(output, read_study_name(name))
+    folder = study_folder(output, re.sub(r"^\.|[/\\\0]", "_", name))  # other people's names may be no folder's
     make_folder(folder)
     console, made = Output(), sections(sweep, rungs, seed, output)
     for section in made:

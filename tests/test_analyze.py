@@ -308,6 +308,12 @@ def test_others_are_told_what_to_suggest() -> None:
     assert line == 'go on with trial.suggest_float("lr", 0.001, 10, log=True)'
 
 
+def test_a_slice_goes_on_as_a_slice() -> None:
+    searched = Range("learning_rate", 1e-3, 0.1, True)
+    one = sweep([run(1.0)], ranges=(searched,), identity={"slice": {}})
+    assert "x_steps" in continuation(one, edges(one), Path("studies"))
+
+
 @pytest.mark.parametrize(
     ("names", "axes"),
     [
@@ -483,10 +489,10 @@ def test_others_journal_is_analyzed_by_its_path(tmp_path: Path, command: Command
     from optuna.storages.journal import JournalFileBackend
 
     path = tmp_path / "their journal.log"
-    foreign(JournalStorage(JournalFileBackend(str(path))), count=3)
+    foreign(JournalStorage(JournalFileBackend(str(path))), "their/own", count=3)
     ended = command("analyze", f"storage.url='{path}'", f"output={tmp_path}")
     assert ended.code == 0, ended.err
-    assert (tmp_path / "theirs/analysis.html").is_file()
+    assert (tmp_path / "their_own/analysis.html").is_file()
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from flatdirs.sweep.importance import Importance, importances
 from flatdirs.sweep.ranges import edges, uniform_rates
 from flatdirs.sweep.records import Missing, Run, Sweep
 
+FEW = 5  # diverged runs
+
 
 def sections(
     sweep: Sweep, rungs: Sequence[int] = (), seed: int = 0, output: Path = Path("studies")
@@ -252,6 +254,8 @@ def divergence_section(sweep: Sweep) -> Section:
             f"{best.coordinate} parts them best: {side} {number(best.value)} runs diverge, wrong for {best.wrong} of "
             f"{found.diverged + found.survivors} (area under the ROC curve {best.auc:.3f})"
         )
+        if found.diverged < FEW:
+            sentences.append(f"with fewer than {FEW} diverged runs a coordinate can part them by chance")
     else:
         sentences.append("no run finished to compare them with")
     area = {one.coordinate: f"{one.auc:.3f}" for one in found.thresholds}

@@ -22,6 +22,8 @@ GROUPS = ("task", "schedule", "optimizer", "metric", "pruner")
 
 def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
     """One line to go on with beyond these edges: a command for a study of ours, the ranges to suggest for another's."""
+    if "slice" in sweep.identity:
+        return "go on with python -m flatdirs.slices and more steps on that side; change x_steps or y_steps"
     if "box" not in sweep.identity:
         calls = [
             f'suggest_{"int" if edge.range.name == "batch_size" else "float"}("{edge.range.name}", '
