@@ -30,7 +30,7 @@ from flatdirs.sweep.divergence import divergence
 from flatdirs.sweep.exploration import exploration
 from flatdirs.sweep.gradients import gradient_norms, spikes
 from flatdirs.sweep.importance import importances
-from flatdirs.sweep.ranges import edges, uniform_rates
+from flatdirs.sweep.range_checks import edges, uniform_rates
 from flatdirs.sweep.reading import fitting_chart, sweep_of
 from flatdirs.sweep.records import Missing, Range, Run, Sweep
 from tests.conftest import ROOT, Ended
@@ -398,7 +398,7 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
         create_trial(
             params={"learning_rate": 0.1},
             distributions={"learning_rate": LOG_RATE},
-            value=1.0,
+            value=-2.0,
             intermediate_values={1: -3.0, 2: -2.0},
             user_attrs={"curve": curve, "steps": steps},
         )
@@ -408,6 +408,7 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
     assert read.metric == "edge_of_stability"
     assert one.metrics == ((1, -3.0), (2, -2.0))
     assert one.losses == ((1, 2.0), (2, 1.0))
+    assert (one.value, one.loss) == (-2.0, 1.0)
     assert one.learning_rates == (0.1, 0.2)
     assert math.isnan(one.gradient_norms[1])
     assert read.warmup == 0.5

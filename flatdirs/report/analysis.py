@@ -23,8 +23,8 @@ from flatdirs.sweep.divergence import divergence
 from flatdirs.sweep.exploration import exploration
 from flatdirs.sweep.gradients import SPIKE, THIN, WINDOW, gradient_norms
 from flatdirs.sweep.importance import Importance, importances
-from flatdirs.sweep.ranges import edges, uniform_rates
-from flatdirs.sweep.records import Missing, Run, Sweep
+from flatdirs.sweep.range_checks import edges, uniform_rates
+from flatdirs.sweep.records import Missing, Sweep
 
 FEW = 5  # diverged runs
 
@@ -52,9 +52,8 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     told = ", ".join(f"{n} {state}" for state, n in count.items())
     sentences = [f"{_runs(len(sweep.runs))}: {told}; loss below is the {sweep.judged_by}, lower is better"]
     if sweep.best is not None:
-        sentences.append(
-            f"best: trial {sweep.best.number}, value {number(sweep.best.value or 0)}, {_place(sweep.best)}"
-        )
+        best, place = sweep.best, _settings(sweep.best.hyperparameters)
+        sentences.append(f"best: trial {best.number}, value {number(best.value or 0)}, {place}")
     sentences += [
         f"warning: {searched.name} was searched uniformly in [{searched.low:.4g}, {searched.high:.4g}], more than a "
         f"decade, so most runs lie at its upper end; search it log-uniformly"
@@ -283,10 +282,6 @@ def _left_out(names: Sequence[str]) -> list[str]:
 
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
-
-
-def _place(run: Run) -> str:
-    return _settings(run.hyperparameters)
 
 
 def _settings(hyperparameters: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from flatdirs.paths import conf_folder
 from flatdirs.report.winner import group_words, is_option
-from flatdirs.sweep.ranges import Edge
+from flatdirs.sweep.range_checks import Edge
 from flatdirs.sweep.records import Sweep
 
 GROUPS = ("task", "schedule", "optimizer", "metric", "pruner")

@@ -29,7 +29,8 @@ from flatdirs.training.schedule import SCHEDULES
 from flatdirs.trials import CURVE, IDENTITY, PROVENANCE
 
 STEPS = "steps"  # a trial's arrays of every step: {"learning_rate": […], "gradient_norm": […]}
-PLAIN_LOSS = ("loss", "plain", "none", "value", None)  # what a study's `metric` is called where it is none
+COUNTED = ("evaluation", "number", "step")  # what an entry of a curve may call its place
+PLAIN_LOSS = ("loss", "accuracy", "value", "none", None)  # what a study's `metric` is called where it is none
 
 
 def read_sweep(storage: BaseStorage, name: str) -> Sweep:
@@ -90,6 +91,8 @@ def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metr
     rates, norms = _steps(trial)
     value = (outcome.score if maximize else -outcome.score) if state == "finished" else None
     loss = outcome.loss if state == "finished" else None
+    if state == "finished" and loss is None and metric is not None and losses:
+        loss = losses[-1][1]  # the value may be the metric
     return Run(trial.number, state, _hyperparameters(trial), value, loss, losses, metrics, rates, norms)
 
 
@@ -112,7 +115,7 @@ def _mean_curve(curve: Sequence[Mapping[str, Any]], key: str) -> Points:
     """One quantity of a curve against its evaluation, the mean over seeds."""
     values: defaultdict[int, list[float]] = defaultdict(list)
     for entry in curve:
-        step, value = entry.get("number", entry.get("step")), entry.get(key)
+        step, value = next((entry[word] for word in COUNTED if word in entry), None), entry.get(key)
         if step is not None and value is not None and math.isfinite(value):
             values[int(step)].append(float(value))
     return tuple((step, sum(several) / len(several)) for step, several in sorted(values.items()))
