@@ -23,6 +23,7 @@ from flatdirs.paths import conf_folder
 
 Settings = dict[str, Any]
 OUT_OF_REACH = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+POSITIONAL = {"analyze": "study"}  # the key that a bare word is the value of
 GROUP_FIRST = re.compile(r"^[a-z_]+=[^=]*$")
 
 
@@ -154,6 +155,8 @@ def _expand(name: str, arguments: list[str]) -> list[str]:
             argument.rstrip("'\"").endswith((".yaml", ".yml")) or os.sep in argument
         ):
             expanded += _start_overrides(argument.removeprefix("start=").strip("'\""))
+        elif name in POSITIONAL and re.match(r"^[^-~+=][^=]*$", argument):
+            expanded.append(f"{POSITIONAL[name]}={_quoted(argument)}")
         else:
             expanded.append(argument)
     return expanded
@@ -223,6 +226,8 @@ def help_text(name: str, arguments: list[str]) -> str:
     chosen = dict(argument.split("=", 1) for argument in arguments if GROUP_FIRST.match(argument))
     title = _first_line(conf_folder() / f"{name}.yaml")
     lines = [title, "", f"usage: python -m flatdirs.{name} [group=choice …] [key=value …]", ""]
+    if name in POSITIONAL:
+        lines[2] = lines[2].replace(f".{name} ", f".{name} [{POSITIONAL[name].upper()}] ")
     if name == "train":
         lines[2] += " [--config-file FILE.yaml]"
     for group in _groups(name):

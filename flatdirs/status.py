@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs import command_line
-from flatdirs.errors import StudyError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from flatdirs.config import StorageConfig
     from flatdirs.study import Study
 
 
 def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
     from flatdirs.config import read_storage
+    from flatdirs.existing import latest_study, open_existing
     from flatdirs.report.console import Output
     from flatdirs.report.live import print_summary
     from flatdirs.report.rows import rows
@@ -29,8 +28,8 @@ def run(settings: dict[str, Any]) -> int:
 
     config = read_storage(settings["storage"])
     output = Path(str(settings["output"]))
-    name = settings["study"] or _latest(output, config)
-    storage = _open(config, output, str(name))
+    name = settings["study"] or latest_study(output, config)
+    storage = open_existing(config, output, str(name))
     try:
         study = view_study(storage, str(name), 60 * config.stale_minutes)
         identity = read_study(storage, str(name))[1]
@@ -63,31 +62,6 @@ def _print_workers(console: Console, study: Study) -> None:
     if not live:
         over = trace is not None and trace.over
         console.print("nothing is running; the search is over" if over else "nothing is running")
-
-
-def _latest(output: Path, config: StorageConfig) -> str:
-    """The study last written to. Raises StudyError where there is none."""
-    from flatdirs.storages import FILES
-
-    files = [path for name in FILES.values() for path in output.glob(f"*/{name}")]
-    if config.kind == "url" or not files:
-        raise StudyError(f"there is no study in {output}; set study and storage, or change output")
-    return max(files, key=lambda path: path.stat().st_mtime).parent.name
-
-
-def _open(config: StorageConfig, output: Path, name: str) -> Any:
-    """The storage of an existing study; a journal file or SQLite, whichever the study's folder holds."""
-    from flatdirs.storages import FILES, open_storage
-    from flatdirs.trials import study_folder
-
-    folder = study_folder(output, name)
-    kind = config.kind
-    if kind == "journal" and not (folder / "journal.log").exists() and (folder / "study.db").exists():
-        kind = "sqlite"
-    file = FILES.get(kind)
-    if file and not (folder / file).exists():
-        raise StudyError(f"there is no study {name} in {output}; change study or output")
-    return open_storage(kind, folder, config.url)
 
 
 def main() -> None:

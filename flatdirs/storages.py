@@ -118,7 +118,7 @@ def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage
         return InMemoryStorage()
     make_folder(folder)
     file = folder / FILES[kind]
-    return _open_journal(file) if kind == "journal" else _open_sqlite(file)
+    return open_journal(file) if kind == "journal" else _open_sqlite(file)
 
 
 def _refuse_other_storage(kind: str, folder: Path) -> None:
@@ -162,7 +162,8 @@ def make_folder(folder: Path) -> None:
         raise StudyError(f"cannot write in {folder} ({error.strerror}); change output") from error
 
 
-def _open_journal(path: Path) -> BaseStorage:
+def open_journal(path: Path) -> BaseStorage:
+    """A journal file by its path, mended. Raises StudyError where it is none or out of reach."""
     try:
         _refuse_other_files(path)
         lock = JournalLock(str(path))

@@ -36,7 +36,7 @@ def test_help_lists_every_group_and_key_without_torch() -> None:
         assert word in done.stdout
 
 
-@pytest.mark.parametrize("name", ["tune", "train", "status", "slices", "find_lr"])
+@pytest.mark.parametrize("name", ["tune", "train", "status", "slices", "find_lr", "analyze"])
 def test_every_key_in_conf_has_a_line_of_help(name: str, command: Command) -> None:
     own = (conf_folder() / f"{name}.yaml").read_text(encoding="utf-8").split("\nhydra:")[0]
     text = command(name, "--help").out

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "omegaconf": {"command_line"},
     "torch": {"training", "train", "stepsampling", "curvature"},
     "rich": {"report", "status", "stepsampling"},
-    "sklearn": {"training"},
+    "sklearn": {"training", "sweep"},
 }
 
 

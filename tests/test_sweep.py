@@ -17,7 +17,7 @@ import yaml
 from flatdirs.errors import ConfigError
 from flatdirs.storages import open_storage
 from flatdirs.sweep.metric import EdgeOfStability, edge_metric
-from flatdirs.sweep.ranges import on_edge, uniform_over_decades, uniform_rates, wider
+from flatdirs.sweep.ranges import on_edge, uniform_over_decades, wider
 from tests.conftest import Ended, calls, module_of, spawn
 
 Command = Callable[..., Ended]
@@ -253,10 +253,6 @@ def test_ranges_that_will_be_regretted_are_told(workplace: Path, command: Comman
 )
 def test_a_uniform_rate_over_decades(name: str, low: float, high: float, warned: bool) -> None:
     assert (uniform_over_decades(name, low, high) is not None) == warned
-    space = optuna.distributions.FloatDistribution(low, high)
-    assert bool(uniform_rates({name: space, "kind": optuna.distributions.CategoricalDistribution(["a"])})) == warned
-    if low > 0:
-        assert not uniform_rates({name: optuna.distributions.FloatDistribution(low, high, log=True)})
 
 
 def test_an_edge_is_within_a_twentieth_of_the_logarithm() -> None:

@@ -60,7 +60,7 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
 
     None for a task that is not in conf/task under its own name; best.yaml works for those too.
     """
-    if not _is_option("task", config.task.name):
+    if not is_option("task", config.task.name):
         return None
     settings = {f"data.{key}": value for key, value in asdict(config.data).items()}
     settings |= {key: getattr(config.objective, key) for key in TRAIN_KEYS}
@@ -68,7 +68,7 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
     usual |= {"precision": "auto", "compile": False}
     changed = [f"{key}={_typed(value)}" for key, value in settings.items() if value != usual.get(key)]
     seed = [f"seed={config.plan.seed}"] if config.plan.seed else []
-    task = _group_words("task", asdict(config.task))
+    task = group_words("task", asdict(config.task))
     line = [shlex.quote(word) for word in [*changed, *seed]]
     return " ".join([task[0], overrides(found.hyperparameters), *task[1:], *_recipe_words(config), *line])
 
@@ -79,7 +79,7 @@ def _recipe_words(config: TuneConfig) -> list[str]:
         return []
     words = []
     for group, settings in config.objective.recipe().items():
-        found = _group_words(group, settings)
+        found = group_words(group, settings)
         words += found if found != [USUAL[group]] else []
     return words
 
@@ -99,17 +99,17 @@ def _sweep_words(config: TuneConfig) -> list[str]:
 def _chart_words(config: TuneConfig) -> list[str]:
     """The chart by its name, where it is one of conf/chart and not the usual one."""
     name = config.plan.lattice.chart.name.removesuffix("-raw")
-    return [f"chart={name}"] if f"chart={name}" != USUAL["chart"] and _is_option("chart", name) else []
+    return [f"chart={name}"] if f"chart={name}" != USUAL["chart"] and is_option("chart", name) else []
 
 
-def _group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
+def group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
     """A group's choice, then its keys that differ from the file of that choice, quoted for a shell."""
     usual = yaml.safe_load((conf_folder() / group / f"{settings['name']}.yaml").read_text(encoding="utf-8"))
     changed = [f"{group}.{key}={_typed(value)}" for key, value in settings.items() if usual.get(key) != value]
     return [f"{group}={settings['name']}", *(shlex.quote(word) for word in changed)]
 
 
-def _is_option(group: str, name: str) -> bool:
+def is_option(group: str, name: str) -> bool:
     return (conf_folder() / group / f"{name}.yaml").is_file()
 
 

@@ -1,14 +1,13 @@
 """Ranges that a sweep will regret: uniform over decades for a rate, or too narrow for the best that it found.
 
 A uniform draw from [0.001, 1] lies below 0.01 once in a hundred times; the source regrets one for its learning rate
-(reference/000). Pure; a distribution is anything with `low`, `high` and `log`, as Optuna's are.
+(reference/000). Pure; range_checks.py looks at whole sweeps afterwards.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 RATES = ("learning_rate", "lr", "eta", "weight_decay", "wd", "alpha", "momentum", "beta", "rate", "decay")
 EDGE = 0.05  # of a range's logarithm: so near to its end counts as on its edge
@@ -28,16 +27,6 @@ def uniform_over_decades(name: str, low: float, high: float) -> str | None:
         f"{name} is drawn uniformly from {low:g} to {high:g}: {100 * min(1.0, share):.0f} % of its draws lie in the "
         f"highest decade; make the range log-uniform"
     )
-
-
-def uniform_rates(distributions: Mapping[str, Any]) -> list[str]:
-    """The same for all of a study's distributions, as its trials hold them; categories are passed over."""
-    found = []
-    for name, space in distributions.items():
-        if hasattr(space, "low") and not getattr(space, "log", False):
-            sentence = uniform_over_decades(name, float(space.low), float(space.high))
-            found += [] if sentence is None else [sentence]
-    return found
 
 
 def on_edge(value: float, low: float, high: float) -> Side | None:

@@ -1,0 +1,70 @@
+"""The command that goes on with a study on wider ranges, from what flatdirs keeps with its studies.
+
+A study whose ranges changed is another search, so it gets another name.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flatdirs.paths import conf_folder
+from flatdirs.report.winner import group_words, is_option
+from flatdirs.sweep.range_checks import Edge
+from flatdirs.sweep.records import Sweep
+
+GROUPS = ("task", "schedule", "optimizer", "metric", "pruner")
+
+
+def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
+    """One line to go on with beyond these edges: a command for a study of ours, the ranges to suggest for another's."""
+    if "slice" in sweep.identity:
+        return "go on with python -m flatdirs.slices and more steps on that side; change x_steps or y_steps"
+    if "box" not in sweep.identity:
+        calls = [
+            f'suggest_{"int" if edge.range.name == "batch_size" else "float"}("{edge.range.name}", '
+            f"{edge.wider.low:.4g}, {edge.wider.high:.4g}{', log=True' if edge.wider.log else ''})"
+            for edge in edges
+        ]
+        return f"go on with trial.{' and trial.'.join(calls)}"
+    words = [*_choices(sweep.identity), *_box(sweep.identity["box"], edges), *_plain(sweep.identity)]
+    place = [] if output == Path("studies") else [f"output={shlex.quote(str(output))}"]
+    return " ".join(["python -m flatdirs.tune", *words, *place, f"study={shlex.quote(sweep.name + '-wider')}"])
+
+
+def _choices(identity: Mapping[str, Any]) -> list[str]:
+    """Groups, as far as they are options of conf/ and differ from what `tune` takes untold."""
+    words = []
+    for group in GROUPS:
+        settings = identity.get(group)
+        if isinstance(settings, Mapping) and is_option(group, str(settings.get("name"))):
+            words += group_words(group, settings)
+    chart = identity["chart"]["name"]
+    words += [f"chart={chart}"] if is_option("chart", chart) else []
+    fixed = identity["chart"]["fixed"]
+    words += [f"fixed=[{','.join(fixed)}]", *(f"start.{name}={identity['start'][name]}" for name in fixed)] * bool(
+        fixed
+    )
+    return [*words, f"search={identity['search']['name']}"]
+
+
+def _box(box: Mapping[str, Sequence[float]], edges: Sequence[Edge]) -> list[str]:
+    """Every range that differs from the usual one."""
+    usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"]
+    wanted = {name: [float(side) for side in pair] for name, pair in box.items()}
+    for edge in edges:
+        low, high = wanted[edge.range.name]
+        wanted[edge.range.name] = [min(low, edge.wider.low), max(high, edge.wider.high)]
+    changed = {name: pair for name, pair in wanted.items() if pair != [float(side) for side in usual.get(name, ())]}
+    return [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in changed.items()]
+
+
+def _plain(identity: Mapping[str, Any]) -> list[str]:
+    usual = {"seed": 0, "direction": "maximize", "repeats": 1}
+    words = [f"{key}={identity[key]}" for key, value in usual.items() if identity.get(key, value) != value]
+    evaluate = (identity.get("data") or {}).get("evaluate", "validation")
+    return words + ([f"data.evaluate={evaluate}"] if evaluate != "validation" else [])
