@@ -89,7 +89,7 @@ def _sweep_words(config: TuneConfig) -> list[str]:
     objective, words = config.objective, list[str]()
     if isinstance(objective, ImageObjective):
         for group, settings in (("metric", describe(objective.metric)), ("pruner", describe(config.pruning))):
-            found = _group_words(group, settings)
+            found = group_words(group, settings)
             words += found if found != [USUAL[group]] else []
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
         words += [f"{key}={value}" for key, value in keys.items() if value is not None]
