@@ -21,7 +21,7 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.sweep.reading import read_sweep
     from flatdirs.trials import study_folder
 
-    output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0)
+    output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0, 2**31 - 1)
     rungs = read_value(tuple[int, ...], settings["rungs"] or (), "rungs")
     wanted = None if settings["study"] is None else str(settings["study"])
     with existing_study(read_storage(settings["storage"]), output, wanted) as (storage, name):
@@ -34,7 +34,8 @@ def run(settings: dict[str, Any]) -> int:
     figures = write_figures(folder / "analysis", made)
     page = folder / "analysis.html"
     page.write_text(html_page(f"Analysis of study {sweep.name}", made), encoding="utf-8")
-    console.print(f"\nwritten: {page}, and {len(figures)} figures in {folder / 'analysis'}", soft_wrap=True)
+    written = f"\nwritten: {page}, and {len(figures)} figures in {folder / 'analysis'}"
+    console.print(written, soft_wrap=True, markup=False)
     return 0
 
 

@@ -88,10 +88,12 @@ def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
     return str(value)
 
 
-def read_integer(settings: Mapping[str, Any], key: str, least: int) -> int:
+def read_integer(settings: Mapping[str, Any], key: str, least: int, most: int | None = None) -> int:
     value: int = read_value(int, settings[key], key)
     if value < least:
         raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
+    if most is not None and value > most:
+        raise ConfigError(f"{key}={value} must be {most} or less; change {key}")
     return value
 
 

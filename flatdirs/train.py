@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs import command_line
 
 if TYPE_CHECKING:
-    from flatdirs.training.records import Epoch, TrainConfig, TrainResult
+    from flatdirs.training.records import Epoch, TrainResult
 
 
 def run(settings: dict[str, Any]) -> int:
@@ -35,7 +36,7 @@ def run(settings: dict[str, Any]) -> int:
     if config.compile:
         print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")
     if result.curvature:
-        _tell_curvature(result, config, files)
+        _tell_curvature(result, files)
     if save is not None and result.model is not None:
         import torch
 
@@ -44,7 +45,7 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def _tell_curvature(result: TrainResult, config: TrainConfig, files: Mapping[str, Path]) -> None:
+def _tell_curvature(result: TrainResult, files: Mapping[str, Path]) -> None:
     """Print a few of the records, keep them all, and draw them."""
     from flatdirs.curvature.figure import curvature_figure
     from flatdirs.curvature.record import shown, write_csv
@@ -54,8 +55,11 @@ def _tell_curvature(result: TrainResult, config: TrainConfig, files: Mapping[str
         write_csv(result.curvature, files["save"])
         print(f"curvature saved in {files['save']}")
     if "figure" in files:
-        losses = [((epoch.number - 0.5) * config.steps_per_epoch, epoch.train_loss) for epoch in result.epochs]
-        curvature_figure(result.curvature, losses, "training, an epoch's mean").savefig(files["figure"], dpi=110)
+        ends = list(accumulate(epoch.steps for epoch in result.epochs))
+        middles = (end - epoch.steps / 2 for end, epoch in zip(ends, result.epochs, strict=True))
+        losses = [(middle, epoch.train_loss) for middle, epoch in zip(middles, result.epochs, strict=True)]
+        name = "training, the mean between evaluations"
+        curvature_figure(result.curvature, losses, name).savefig(files["figure"], dpi=110)
         print(f"curvature drawn in {files['figure']}")
 
 

@@ -414,6 +414,48 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
     assert read.warmup == 0.5
 
 
+def test_a_box_that_was_uniform_goes_on_with_its_keys() -> None:
+    """The range's third word is no number, what the runs were counted by goes along, a metric's direction does not."""
+    searched = Range("learning_rate", 1e-3, 1.0, False)
+    identity = {
+        "chart": {"name": "sgd", "fixed": []}, "search": {"name": "random"}, "task": {"name": "digits", "epochs": 20},
+        "start": {}, "direction": "minimize", "evaluate_every": 4, "clip_gradient": 1.5,
+        "box": {"learning_rate": [1e-3, 1.0, "uniform"]},
+    }  # fmt: skip
+    one = sweep([run(1.0, hyperparameters={"learning_rate": 0.99})], ranges=(searched,), identity=identity)
+    words = continuation(one, edges(one), Path("studies")).split()
+    assert "box.learning_rate=[0.001,10]" in words
+    assert {"evaluate_every=4", "clip_gradient=1.5"} <= set(words)
+    assert not any(word.startswith("direction=") for word in words)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [({"name": "cosine", "warmup_epochs": 2.0}, 0.1), ({"name": "cdat"}, None), (None, 0.25)],
+)
+def test_the_warm_up_is_the_schedules_own_and_never_a_pruned_runs(
+    schedule: dict[str, Any] | None, expected: float | None
+) -> None:
+    study = optuna.create_study(direction="minimize")
+    keys = {"schedule": schedule} if schedule else {}
+    study.set_user_attr(
+        "flatdirs:identity", {"task": {"name": "digits", "epochs": 20}, "direction": "minimize", **keys}
+    )
+    for state, rates in ((TrialState.PRUNED, [0.1, 0.2, 0.3]), (TrialState.COMPLETE, [0.1, 0.3, 0.2, 0.1])):
+        study.add_trial(
+            create_trial(
+                state=state,
+                params={"learning_rate": 0.3},
+                distributions={"learning_rate": LOG_RATE},
+                value=2.0,
+                intermediate_values={1: 2.0},
+                user_attrs={"steps": {"learning_rate": rates, "gradient_norm": [1.0] * len(rates)}},
+            )
+        )
+    read = sweep_of(study)
+    assert read.warmup == expected
+
+
 def test_several_objectives_are_refused() -> None:
     with pytest.raises(StudyError, match="2 objectives"):
         sweep_of(optuna.create_study(directions=["minimize", "maximize"]))

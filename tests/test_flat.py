@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from flatdirs.replay import Trace, proposals, trace
 from flatdirs.sampler import typical_start
 from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
 from flatdirs.search.findings import FEWEST, Findings, find
+from flatdirs.search.flat import repeats_agree
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model, warp
 from flatdirs.search.model import Run as ModelRun
@@ -214,6 +215,14 @@ class TestWalls:
         assert len({values["batch_size"] for values in search.values}) > 1
         assert search.winner["batch_size"] < size
 
+    def test_a_batch_size_that_was_rounded_leads_through_no_wall(self) -> None:
+        """λ takes up what the rounding of the batch leaves; the point that is asked for lies inside with it."""
+        bounds = {"learning_rate": (0.01, 0.2)}
+        lattice = lattice_of("sgd_batch", bounds=bounds, batch_size=100, learning_rate=0.1)
+        search = search_on(lattice, bare(bowl_at(lattice, 4, 2, -3, 2)), 25)
+        assert all(lattice.wall(question.point) is None for question in search.questions)
+        assert max(values["learning_rate"] for values in search.values) <= 0.2 * (1 + 1e-9)
+
     def test_what_counts_alone_is_found_behind_a_line_on_which_nothing_changes(self) -> None:
         search = search_on(lattice_of("sgd_batch"), bare(lambda values: -values["batch_size"]), 25)
         assert len({values["batch_size"] for values in search.values}) > 1
@@ -266,6 +275,42 @@ class TestFailures:
         assert all(searches[0].answers[point].state == "finished" for point in asked_again if point is not None)
         valued = search_on(lattice, lambda v: surface(v, 99.0), 15, Rules(**{state: "value"}))  # type: ignore[arg-type]
         assert bowl.off(valued.winner)[0] >= 1.1
+
+    def test_a_fixed_learning_rate_is_not_walked_along_by_the_weight_decay(self) -> None:
+        """Where λ is fixed the first axis moves something else, so there is no line, and a diverging start is left."""
+        lattice = lattice_of(fixed=("learning_rate",))
+        search = search_on(lattice, bare(bowl_at(lattice, 0, 2, -2)), 12)
+        decays = [values["weight_decay"] for values in search.values]
+        assert all(1e-8 < decay < 1 for decay in decays)
+        assert not any(question.reason.startswith("along") for question in search.questions)
+
+    def test_runs_that_have_learnt_are_judged_by_their_scores_though_losses_hardly_differ(self) -> None:
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 0, 0, 0)
+        search = search_on(
+            lattice, lambda v: Outcome(score=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6
+        )
+        assert not any("nothing has begun" in question.reason for question in search.questions)
+
+    @pytest.mark.parametrize("losses", [(1.0, math.nan), (math.nan, 1.0)])
+    def test_a_loss_that_is_no_number_says_nothing(self, losses: tuple[float, float]) -> None:
+        lattice = lattice_of()
+        given = iter(losses)
+        search = search_on(lattice, lambda v: Outcome(score=-v["learning_rate"], loss=next(given, 3.0)), 3)
+        assert "nothing has begun" not in search.questions[2].reason
+
+    def test_one_repeat_that_happens_to_agree_does_not_end_repeats(self) -> None:
+        point = (0, 0, 0)
+
+        def told(count: int, scores: Sequence[float]) -> list[Told]:
+            first = Told(Question(point, None, "", None, 0, ""), Outcome(score=1.0), 1.0)
+            asked = [Question(point, None, "", None, 0, "", repeat=1 + n) for n in range(count)]
+            return [first, *(Told(q, Outcome(score=s), s) for q, s in zip(asked, scores, strict=True))]
+
+        assert not repeats_agree(told(1, [1.0]))
+        assert repeats_agree(told(2, [1.0, 1.0]))
+        assert not repeats_agree(told(2, [1.0, 1.1]))
+        assert not repeats_agree(told(2, [-math.inf, -math.inf]))
 
     def test_an_accuracy_that_stands_still_is_walked_up_twenty_doublings_then_down(self) -> None:
         search = search_on(lattice_of(learning_rate=1e-6), bare(lambda values: 10.0), 12)

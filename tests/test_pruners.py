@@ -178,6 +178,10 @@ class TestWandb:
             trial.report(value, 1)
         assert [trial.should_prune() for trial in trials] == [False] * stay + [True] * (count - stay)
 
+    def test_bands_end_before_they_overflow(self) -> None:
+        study = made(WandbPruner(min_iter=2, eta=1e6))
+        assert run(study, [1.0, 1.0, 1.0]) is None
+
     def test_it_is_asked_again_as_others_arrive(self) -> None:
         study = made(WandbPruner(min_iter=1))
         first = study.ask(BOX)

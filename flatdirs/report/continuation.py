@@ -55,7 +55,7 @@ def _choices(identity: Mapping[str, Any]) -> list[str]:
 def _box(box: Mapping[str, Sequence[float]], edges: Sequence[Edge]) -> list[str]:
     """Every range that differs from the usual one."""
     usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"]
-    wanted = {name: [float(side) for side in pair] for name, pair in box.items()}
+    wanted = {name: [float(side) for side in pair[:2]] for name, pair in box.items()}  # a third says uniform
     for edge in edges:
         low, high = wanted[edge.range.name]
         wanted[edge.range.name] = [min(low, edge.wider.low), max(high, edge.wider.high)]
@@ -64,7 +64,9 @@ def _box(box: Mapping[str, Sequence[float]], edges: Sequence[Edge]) -> list[str]
 
 
 def _plain(identity: Mapping[str, Any]) -> list[str]:
-    usual = {"seed": 0, "direction": "maximize", "repeats": 1}
+    usual: dict[str, Any] = {"seed": 0, "repeats": 1, "evaluate_every": None, "clip_gradient": None}
+    if (identity.get("task") or {}).get("name") == "callable":  # elsewhere the metric says which way
+        usual["direction"] = "maximize"
     words = [f"{key}={identity[key]}" for key, value in usual.items() if identity.get(key, value) != value]
     evaluate = (identity.get("data") or {}).get("evaluate", "validation")
     return words + ([f"data.evaluate={evaluate}"] if evaluate != "validation" else [])

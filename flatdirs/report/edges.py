@@ -46,8 +46,10 @@ def edge_lines(config: TuneConfig, hyperparameters: Mapping[str, float], argumen
 def _walls(config: TuneConfig, name: str) -> tuple[float, float]:
     if name.startswith("one_minus_"):
         return 0.0, 1.0
+    low, high = config.plan.lattice.chart.bounds.get(name, (None, None))
     images = getattr(config.task, "train_images", math.inf)
-    return (2.0, float(images)) if name == "batch_size" else (0.0, math.inf)
+    walls = (2.0, float(images)) if name == "batch_size" else (0.0, math.inf)
+    return max(walls[0], low or 0.0), min(walls[1], math.inf if high is None else high)
 
 
 def _command(study: str, ranges: Mapping[str, tuple[float, float]], arguments: Sequence[str]) -> str:

@@ -17,13 +17,12 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
         flat = "; flat, as far as single runs can tell" if all(one.flat for one in sides) else ""
         lines.append(f"along {axis}: {changes}{flat}")
     if findings.flatness:
-        lines.append(
-            f"one run differs from another of the same point by ±{value_text(findings.flatness[0].noise, unit)}"
-        )
+        lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
+        steep = findings.flatness[0].axis if findings.flatness else "λα/(1−ρ)"
         lines.append(
-            f"λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability {findings.short:.2f}): runs are short beside the time "
-            f"in which weight decay acts"
+            f"{steep.replace('α', '')} counts here, {steep} hardly (probability {findings.short:.2f}): runs are short "
+            f"beside the time in which weight decay acts"
         )
     return lines
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Section:
 
 def print_section(console: Console, section: Section) -> None:
     """A section in the terminal, but for its figure."""
-    console.print(f"\n[bold]{section.title}[/bold]")
+    console.print(f"\n[bold]{escape(section.title)}[/bold]")
     for sentence in section.sentences:
         console.print(sentence, markup=False, soft_wrap=True)
     for table in section.tables:
@@ -59,12 +60,12 @@ def print_section(console: Console, section: Section) -> None:
 
 def _rich(table: Table) -> RichTable:
     shown = RichTable(
-        title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=escape(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for index, name in enumerate(table.header):
-        shown.add_column(name, justify="right" if index and name != "centre" else "left")
+        shown.add_column(escape(name), justify="right" if index and name != "centre" else "left")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     return shown
 
 

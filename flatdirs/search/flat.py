@@ -33,6 +33,7 @@ REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
 CENTRES = 2  # points that the model looks around
 PROMISING = 5  # of the coarse grid's points, refined
+AGREEING = 2  # repeats without a difference, after which points are not run again
 SURE = 1.64  # standard deviations of a 90 % interval
 MEMORY = 20_000  # proposals remembered, so that replaying a search costs next to nothing
 
@@ -70,15 +71,22 @@ def search_flat(lattice: Lattice, rules: Rules) -> Descent:
 
 def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
-    if not any(any(one.question.point[1:]) for one in told):
+    if _moves_rate(geometry.lattice) and not any(any(one.question.point[1:]) for one in told):
         best = max(told, key=lambda one: one.score)
         if (found := next_on_line(geometry.lattice, rules, told)) is not None:
             return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
         if (point := _usual_decay(geometry, best)) is not None:
-            relaxation = f"T·λα/(1−ρ) = {best.outcome.relaxation:.2g}"
-            reason = f"{relaxation} at the line's best: the usual weight decay, at the same speed"
+            relaxes = "T·λα" if "beta1" in geometry.lattice.start else "T·λα/(1−ρ)"
+            found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
+            reason = f"{found_there}: the usual weight decay, at the same speed"
             return Proposal(point, 0, reason, best.question.point)
     return _by_model(geometry, told)
+
+
+def _moves_rate(lattice: Lattice) -> bool:
+    """Whether the first axis is what the line supposes: the learning rate alone, where there is one to move."""
+    chart = lattice.chart
+    return "learning_rate" not in chart.hyperparameters or "learning_rate" in chart.free
 
 
 def _usual_decay(geometry: Geometry, best: Told) -> Point | None:
@@ -104,18 +112,24 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     coarse = _allowed(model, _around(geometry, _centres(model), held), tried, best)
     promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
     fine = _allowed(model, _refined(geometry, promising, held), tried, best)
-    if _repeats_agree(told) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
+    if repeats_agree(told) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
         fine = fine[new]
-    point = tuple(int(step) for step in fine[_ranked(model.worth(fine))[0]])
+    point = _first_inside(geometry.lattice, fine[_ranked(model.worth(fine))], best)
     repeat = sum(one.question.point == point for one in told)
     return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
 
 
-def _repeats_agree(told: Sequence[Told]) -> bool:
-    """Whether points were run again and each gave the same score again: a further repeat would teach nothing."""
+def _first_inside(lattice: Lattice, ranked: Array, best: Point) -> Point:
+    """The first of these points (n, axes) that no wall keeps out, rounding of whole hyperparameters included."""
+    points = (tuple(int(step) for step in row) for row in ranked)
+    return next((point for point in points if lattice.wall(point) is None), best)
+
+
+def repeats_agree(told: Sequence[Told]) -> bool:
+    """Whether points that finished were run again, twice or more, and always gave the same as before."""
     first = {one.question.point: one.score for one in told if not one.question.repeat}
-    again = [one for one in told if one.question.repeat]
-    return bool(again) and all(one.score == first.get(one.question.point) for one in again)
+    again = [one for one in told if one.question.repeat and one.score > -math.inf]
+    return len(again) >= AGREEING and all(one.score == first.get(one.question.point) for one in again)
 
 
 def _ranked(worth: Array) -> NDArray[np.intp]:
@@ -196,7 +210,7 @@ def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point,
     mean = float(model.weights @ belief.mean[:, 0])
     spread = float(np.sqrt(model.weights @ (belief.deviation[:, 0] ** 2 + (belief.mean[:, 0] - mean) ** 2)))
     low, middle, high = (model.score(value) for value in (mean - spread, mean, mean + spread))
-    names = [geometry.lattice.chart.axes[axis].name for axis in held]
+    names = [geometry.lattice.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
     flat = f"; {' and '.join(names)} held, flat so far" if names else ""
     where = describe_move(geometry.lattice, best, point)
     return f"{where} from the best: all runs together expect {middle:.4g} there ({low:.4g} to {high:.4g}){flat}"

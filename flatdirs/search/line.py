@@ -95,8 +95,9 @@ def _widened(line: Sequence[Told], stride: int) -> int:
 
 
 def _same(line: Sequence[Told]) -> bool:
-    """Whether all scores are equal, or all runs have a loss and about the same."""
+    """Whether all scores are equal, or all runs have a loss and about the same, and none is known to have learnt."""
     losses = [one.outcome.loss for one in line]
-    known = [loss for loss in losses if loss is not None]
-    same = len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
+    known = [loss for loss in losses if loss is not None and math.isfinite(loss)]
+    learnt = any(one.outcome.at_chance is False for one in line)
+    same = not learnt and len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
     return same or len({one.score for one in line}) == 1

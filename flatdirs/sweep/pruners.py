@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
@@ -26,7 +27,7 @@ from flatdirs.history import OUTCOME, SETTING, outcome_of
 if TYPE_CHECKING:
     from optuna.study import Study
 
-MOST_BANDS = 100  # of the W&B rule
+MOST_BANDS, LARGEST_BAND = 100, 2.0**53  # of the W&B rule; no run is longer
 JITTER = 0.6745 * math.sqrt(1.5)  # of the median |v − (before + after)/2| of noise with standard deviation 1
 
 
@@ -84,7 +85,8 @@ class WandbPruner(BasePruner):
     def __init__(self, min_iter: int = 25, eta: float = 2, strict: bool = False) -> None:
         if min_iter < 1 or not eta > 1:
             raise ValueError(f"min_iter={min_iter} must be 1 or more, eta={eta} above 1")
-        self._bands = [int(min_iter * float(eta) ** i) for i in range(MOST_BANDS)]
+        bands = takewhile(lambda band: band < LARGEST_BAND, (min_iter * float(eta) ** i for i in range(MOST_BANDS)))
+        self._bands = [int(band) for band in bands]
         self._eta, self._strict = eta, strict
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:

@@ -26,6 +26,7 @@ from flatdirs.history import SETTING, outcome_of, swallowed
 from flatdirs.keys import read_named
 from flatdirs.sweep.records import ONE_MINUS, Points, Range, Run, State, Sweep, canonical
 from flatdirs.training.schedule import SCHEDULES
+from flatdirs.training.tuners import TUNERS
 from flatdirs.trials import CURVE, IDENTITY, PROVENANCE
 
 STEPS = "steps"  # a trial's arrays of every step: {"learning_rate": […], "gradient_norm": […]}
@@ -201,12 +202,14 @@ def _axis_name(exponents: Mapping[str, int], one_minus: frozenset[str]) -> str:
 
 
 def _warmup(identity: Mapping[str, Any], runs: Sequence[Run]) -> float | None:
-    """The share of a run in which the rate rises: as recorded, else as the study's schedule says."""
+    """The share of a run in which the rate rises: as the study's schedule says, else as a finished run recorded it."""
+    schedule, epochs = identity.get("schedule"), (identity.get("task") or {}).get("epochs")
+    if schedule and schedule.get("name") in TUNERS:
+        return None  # its rate is found step by step
+    if schedule and epochs:
+        return read_named(SCHEDULES, "schedule", schedule).warmup(int(epochs)) / int(epochs)
     for run in runs:
-        if len(run.learning_rates) > 1:
+        if run.state == "finished" and len(run.learning_rates) > 1:
             rates = run.learning_rates
             return rates.index(max(rates)) / len(rates)
-    schedule, epochs = identity.get("schedule"), (identity.get("task") or {}).get("epochs")
-    if not schedule or not epochs:
-        return None
-    return read_named(SCHEDULES, "schedule", schedule).warmup(int(epochs)) / int(epochs)
+    return None
