@@ -76,11 +76,11 @@ def fields(cells: Cells, known: Mapping[str, Any] | None = None) -> Fields:
 def errors(cells: Cells, fit: Fields) -> dict[str, float]:
     """Root mean squares, in points of accuracy, over cells held out, beside what the seeds' noise alone would give."""
     fold = np.random.default_rng(0).permutation(len(cells.places)) % FOLDS
-    predicted = unwarp(_held_out(fit.accuracy, fold))
+    predicted = unwarp(held_out(fit.accuracy, fold))
     off = predicted - cells.means[:, 0]
     noise = cells.deviations[:, 0] / np.sqrt(cells.counts)
     near = cells.means[:, 0] > cells.level - NEAR
-    signs = _held_out(fit.sign, np.random.default_rng(1).permutation(len(cells.every)) % FOLDS)
+    signs = held_out(fit.sign, np.random.default_rng(1).permutation(len(cells.every)) % FOLDS)
     return {
         "near": _rms(off[near]),
         "near_noise": _rms(noise[near]),
@@ -135,7 +135,8 @@ def _plain(metric: Metric) -> dict[str, Any]:
     }
 
 
-def _held_out(process: Process, fold: Array) -> Array:
+def held_out(process: Process, fold: Array) -> Array:
+    """What a fit says of every place from the others' folds alone; `fold` numbers each place's."""
     predicted = np.zeros(len(fold))
     for number in range(FOLDS):
         out = fold == number
