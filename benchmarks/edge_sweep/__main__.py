@@ -18,6 +18,7 @@ import yaml
 from benchmarks import pages
 from benchmarks.edge_sweep import recording, setting
 from benchmarks.edge_sweep.setting import HERE, SUBJECTS
+from benchmarks.lattice.running import noted
 from flatdirs.errors import ConfigError, FlatdirsError
 from flatdirs.keys import read_choice, read_integer
 
@@ -68,6 +69,17 @@ def make(settings: dict[str, Any]) -> None:
         subjects = {name: subject(name, str(settings["device"])) for name in names}
     if "record" in parts:
         recording.record(HERE, subjects, settings["runs"], settings["budget"], say)
+    if "replay" in parts:
+        from benchmarks.edge_sweep import replaying
+
+        replaying.replay_all(HERE, names, settings["orders"], say)
+    if "sweeps" in parts:
+        from benchmarks.edge_sweep import sweeping
+
+        made = {name: noted(HERE, recording.about(found)) for name, found in subjects.items()}
+        trains = {name: found.train for name, found in subjects.items()}
+        limits = (settings["repetitions"], settings["trials"], settings["budget"])
+        sweeping.sweep_all(HERE, trains, made, *limits, say)
 
 
 def say(line: str) -> None:

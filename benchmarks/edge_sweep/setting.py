@@ -8,6 +8,7 @@ drawn log-uniformly in RANGES; β₂ and ε are torch's, gradients are not clipp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def drawn(number: int) -> Point:
     """The point of recorded run `number`, the same for every subject."""
     draws = np.random.default_rng([0, number]).random(len(RANGES))
     values = (low * (high / low) ** draw for draw, (low, high) in zip(draws, RANGES.values(), strict=True))
+    return rounded(values)
+
+
+def rounded(values: Iterable[float]) -> Point:
+    """A point in the six digits that rows have."""
     return Point(*(float(f"{value:.6g}") for value in values))
 
 
