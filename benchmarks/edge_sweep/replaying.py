@@ -23,11 +23,15 @@ from benchmarks.edge_sweep import recording
 from benchmarks.edge_sweep.curves import Curve
 from benchmarks.edge_sweep.setting import EVALUATIONS, KAPPAS, LOSS, RUNGS, SEEN, USUAL_KAPPA, VARIANTS
 from benchmarks.lattice.running import claimed, locked
+from flatdirs.sweep.metric import EdgeOfStability
 from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 
 AT_ONCE = 50
 LEAST = 10  # recorded runs before anything is replayed
 MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+BANDS = frozenset(
+    rung + late for rung in RUNGS for late in (0, EdgeOfStability().window)
+)  # W&B counts what has a value
 FIRST_COMPARED = EVALUATIONS // 2  # by IncumbentPruner, as it comes
 Say = Callable[[str], None]
 
@@ -52,8 +56,8 @@ def rules() -> list[Rule]:
         Rule("none", NoPruning(), frozenset()),
         Rule("rungs", Rungs()),
         Rule("hyperband", Hyperband()),
-        Rule("wandb", Wandb(), history=True),
-        Rule("wandb strict", Wandb(strict=True), history=True),
+        Rule("wandb", Wandb(), BANDS, history=True),
+        Rule("wandb strict", Wandb(strict=True), BANDS, history=True),
         *(Rule(f"incumbent {margin:g}", Incumbent(margin=margin), late, True) for margin in MARGINS),
     ]
 
