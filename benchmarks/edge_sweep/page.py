@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 
@@ -20,8 +21,8 @@ def results(folder: Path = HERE) -> dict[str, str | bytes]:
     from benchmarks.edge_sweep.figures import picture
 
     evidence = Evidence(folder)
-    pictures: dict[str, str | bytes] = {f"{n}.png": picture(evidence, n) for n in SUBJECTS if evidence.recorded(n)}
-    return {"README.md": draw(evidence), **pictures}
+    known = [name for name in SUBJECTS if any(curve.finished for curve in evidence.recorded(name))]
+    return {"README.md": draw(evidence), **{f"{name}.png": picture(evidence, name) for name in known}}
 
 
 def draw(evidence: Evidence) -> str:
@@ -58,6 +59,8 @@ def recorded_part(evidence: Evidence, subject: str) -> list[str]:
     if not found:
         return [f"**{subject}**: {NOT_YET.lower()}"]
     finished = [curve for curve in found if curve.finished]
+    if not finished:
+        return [f"**{subject}**: {len(found)} of {RUNS} runs recorded, all of them diverged."]
     best = min(found, key=lambda curve: curve.final)
     point = ", ".join(f"{SYMBOLS[name]} {getattr(best.point, name):.3g}" for name in RANGES)
     spread = evidence.seeds_spread(subject)
@@ -184,7 +187,7 @@ def survivor_part(evidence: Evidence) -> list[str]:
             plain = {(n, c.point) for n in numbers for c in whole[LOSS, n].curves[:10] if c.finished}
             again = f", {len(first & plain)} of them also with the loss" if seen != LOSS else ""
             parts += [
-                f"{shown_words(seen)} keeps {len(first)} of the first {10 * len(numbers)} points{again}; its survivors' median λ is {statistics.median(rates):.2g}"
+                f"{shown_words(seen)} keeps {len(first)} of the first {10 * len(numbers)} points{again}; its survivors' median λ is {statistics.median(rates or [math.nan]):.2g}"
             ]
         lines += [f"{subject}: {'. '.join(parts)}."]
     return lines
