@@ -342,6 +342,24 @@ def test_a_page_of_everything_leaves_nothing_out(recorded: Path, monkeypatch: py
     assert set(drawn_files) == {"README.md", "transformer.png", "resnet.png"}
     assert "not measured yet" not in str(drawn_files["README.md"]).lower()
     assert "`pruner.margin` is 4 by default" in str(drawn_files["README.md"])
+    assert str(drawn_files["README.md"]).lower().count("too few runs are recorded to say anything (10, ") == 5
+
+
+def test_replays_of_enough_runs_are_judged(tmp_path: Path) -> None:
+    made = []
+    for name in SUBJECTS:
+        for rule, seen, kept in (("rungs", LOSS, 1.2), ("rungs", "sign", 1.5), ("rungs", "difference", 1.1)):
+            for order in range(4):
+                numbers = {"evaluations": 50, "whole": 100, "survivors": 2, "shared": 1, "best": 1.0, "picked": 1.2}
+                key = {"subject": name, "rule": rule, "seen": seen, "order": order, "recorded": 100}
+                made.append({**key, **numbers, "kept": kept + order / 1000, "as_much": 1.4 + order / 500})
+    rows.write(tmp_path / "replays.csv", list(made[0]), made)
+    evidence = Evidence(tmp_path)
+    said = verdict.replayed_words(evidence, "resnet")
+    assert "sign +0.3000 ± 0.0000, which is worse" in said
+    assert "difference -0.1000 ± 0.0000, which is better" in said
+    assert verdict.pruning_words(evidence, "resnet").endswith("better: rungs.")
+    assert evidence.replays("resnet")[0].saved == 0.5
 
 
 def test_the_page_imports_neither_torch_nor_optuna() -> None:

@@ -33,6 +33,7 @@ from flatdirs.sweep.settings import Incumbent
 
 ERRORS = 2.0  # standard errors that a difference must be away from 0 to count
 LEAST_RUNS = 10  # recorded, before anything is said of their ranks
+LEAST_REPLAYED = 100  # recorded, before replays decide anything
 BEST_SHARE = 0.1  # of the runs: the winners that a rung should keep
 LEAST_REPETITIONS = 5
 RISK = 0.05  # of losing the best run, that a margin may have

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.edge_sweep.findings import (
     ERRORS,
     LEAST_REPETITIONS,
+    LEAST_REPLAYED,
     RISK,
     Evidence,
     Mean,
@@ -63,6 +64,8 @@ def replayed_words(evidence: Evidence, subject: str) -> str:
     plain = evidence.losses_of(subject, "rungs", LOSS)
     if not plain:
         return f"{subject}, recorded runs: not replayed yet."
+    if few := too_few(evidence, subject):
+        return f"{subject}, rungs replayed on recorded runs: {few}."
     parts = []
     for variant in VARIANTS:
         own = evidence.losses_of(subject, "rungs", variant)
@@ -76,6 +79,8 @@ def pruning_words(evidence: Evidence, subject: str) -> str:
     found = [one for one in evidence.replays(subject) if one.seen == LOSS and one.rule != "none"]
     if not found:
         return f"{subject}, pruning by the loss against none for as much: not replayed yet."
+    if few := too_few(evidence, subject):
+        return f"{subject}, pruning by the loss against none for as much: {few}."
     named: dict[int, list[str]] = {-1: [], 0: [], 1: []}
     for one in found:
         named[0 if one.than_as_much is None else one.than_as_much.sign].append(one.rule)
@@ -87,13 +92,22 @@ def pruning_words(evidence: Evidence, subject: str) -> str:
     return f"{subject}, pruning by the loss against none for as much: {'; '.join(parts)}."
 
 
+def too_few(evidence: Evidence, subject: str) -> str:
+    """Why replays say nothing yet; empty where there are enough recorded runs behind them."""
+    recorded = min(one.recorded for one in evidence.replays(subject))
+    if recorded >= LEAST_REPLAYED:
+        return ""
+    return f"too few runs are recorded to say anything ({recorded}, and {LEAST_REPLAYED} are wanted)"
+
+
 def margin_words(evidence: Evidence) -> str:
     """Which margin loses the best run rarely, and which is the usual one."""
     tables = [margins(evidence.replays(subject)) for subject in SUBJECTS]
     if not all(tables):
         return "Not replayed for every subject yet, so nothing is said of the usual margin."
+    few = next(filter(None, (too_few(evidence, subject) for subject in SUBJECTS)), "")
     safe = safe_margin(tables)
-    said = (
+    said = few.capitalize() or (
         f"None of these is safe everywhere (best run stopped in at most {RISK:.0%} of the sweeps)"
         if safe is None
         else f"From {safe:g} on the best run is stopped in at most {RISK:.0%} of the sweeps of either subject"
