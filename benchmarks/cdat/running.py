@@ -19,6 +19,7 @@ from benchmarks.lattice.running import claimed, locked, noted
 
 HERE = Path(__file__).resolve().parent
 WAIT_SECONDS = 1.0
+LONG = 20  # characters: a cell that is not told
 Asked = TypeVar("Asked", bound=Hashable)
 Table = Sequence[Mapping[str, str]]
 
@@ -50,7 +51,7 @@ def fill(
                     with locked(path):
                         rows.append(path, {**row, "made": noted(path.parent, about)})
                 made += 1
-                say(f"{path.stem}: {', '.join(str(value)[:40] for value in row.values() if value not in ('', '0'))}")
+                say(f"{path.stem}: {', '.join(str(value) for value in row.values() if len(str(value)) < LONG)}")
                 break
             if made == before:
                 time.sleep(WAIT_SECONDS)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.cdat.plan import CAP, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
+from benchmarks.cdat.plan import AROUND, CAP, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
 from flatdirs.curvature.recorder import CurvatureLog
@@ -202,7 +202,7 @@ def told(
         ),
         "looks": ";".join(
             f"{r.step}:{r.learning_rate:.4g}:{r.loss:.4g}:{r.sharpness:.4g}:{r.ratio:.4g}:{abs(r.alignment):.3g}:"
-            f"{one:.4g}:{two:.4g}"
+            f"{one:.4g}:{two:.4g}:{steps[max(0, r.step - AROUND) : r.step].mean():.4g}"
             for r, (one, two) in zip(looks, gained, strict=False)
         ),
     }
