@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from typing import Any
 
 SEEDS = 3
@@ -122,9 +123,15 @@ def rate(exponent: int) -> float:
     return float(f"{10 ** (exponent / PER_DECADE):.6g}")
 
 
+@cache
+def grid(template: Run) -> Mapping[int, Run]:
+    """Exponent → the run at its rate, far wider than any walk."""
+    return {k: replace(template, value=rate(k)) for k in range(-40, 21)}
+
+
 def tuning(template: Run, begin: Sequence[int], losses: Losses) -> tuple[list[Run], int | None]:
     """What the grid of `template` still wants, or the exponent that won."""
-    runs = {k: replace(template, role="tune", seed=0, value=rate(k)) for k in range(-40, 21)}
+    runs = grid(replace(template, role="tune", seed=0, value=0.0))
     missing = [runs[k] for k in begin if runs[k] not in losses]
     if missing:
         return missing, None
