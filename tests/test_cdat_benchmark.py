@@ -76,7 +76,8 @@ def test_a_grid_ends_where_the_best_has_both_neighbours(best: int) -> None:
 def test_the_plan_ends_without_repeating_itself_and_does_the_first_seed_first() -> None:
     losses: dict[Run, float] = {}
     while wanted := plan.wanted(losses, cifar10=True):
-        assert len(wanted) == len(set(wanted)) and not losses.keys() & set(wanted)
+        assert len(wanted) == len(set(wanted))
+        assert not losses.keys() & set(wanted)
         seeds = [run.seed for run in wanted if run.problem != "cifar10_resnet"]
         assert seeds == sorted(seeds)
         for run in wanted:

@@ -114,6 +114,10 @@ def mini_batch(evidence: Evidence) -> Figure:
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, ema in zip(figure.subplots(1, 2), EMAS, strict=True):
         table = findings.sigma_table(evidence.part("mini_batch"), ema)
+        axes.set(xlabel="batch", ylabel="σ", title=f"ema {ema:g}")
+        axes.grid(visible=False)
+        if not table:
+            continue
         sigmas, batches = sorted({s for s, _ in table}), sorted({b for _, b in table})
         logs = [
             [
@@ -129,8 +133,6 @@ def mini_batch(evidence: Evidence) -> Figure:
                 axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value < -1 else "black")
         axes.set_xticks(range(len(batches)), [str(batch) for batch in batches])
         axes.set_yticks(range(len(sigmas)), [f"{sigma:g}" for sigma in sigmas])
-        axes.grid(visible=False)
-        axes.set(xlabel="batch", ylabel="σ", title=f"ema {ema:g}")
         if ema == EMAS[-1]:
             figure.colorbar(image, ax=axes, label="log₁₀ end / initial loss")
     return figure

@@ -250,7 +250,7 @@ def starts(evidence: Evidence) -> list[str]:
     for name, table in tables.items():
         if table is not None:
             lines.append(start_line(name, table))
-    lines += ["", *hindsight(evidence), *trained(evidence), verdict(tables)]
+    lines += ["", *capped(tables), *hindsight(evidence), *trained(evidence), verdict(tables)]
     return [*lines, ""]
 
 
@@ -264,6 +264,16 @@ def start_line(name: str, table: dict[str, list[float]]) -> str:
     values = [f"{statistics.fmean(table[key]):.2f}" for key in ("best", "step_sampling", "cdat")]
     warmup = f"{100 * statistics.median(table['warmup']):.0f} % of a run"
     return f"| {name} | {len(differences)} | {' | '.join(values)} | {mean:+.2f} ± {error:.2f} | {better} | {' | '.join(rates)} | {warmup} | {', '.join(costs)} |"
+
+
+def capped(tables: dict[str, dict[str, list[float]] | None]) -> list[str]:
+    """Where the peak is no finding but the cap."""
+    told = [
+        f"{name}, {sum(rate >= start.CAP for rate in table['cdat rate'])} of {len(table['cdat rate'])} seeds"
+        for name, table in tables.items()
+        if table is not None
+    ]
+    return [f"The peak is the cap of {start.CAP:g}, the product's own, and so no finding, in: {'; '.join(told)}.", ""]
 
 
 def standard_error(values: list[float]) -> float:

@@ -183,7 +183,7 @@ def told(
 ) -> dict[str, Any]:
     """The columns behind the run's own."""
     values = torch.stack(losses).double().cpu()
-    steps = torch.stack([torch.as_tensor(rate, dtype=torch.float64).cpu() for rate in rates])
+    steps = (torch.stack(rates) if isinstance(rates[0], Tensor) else torch.tensor(rates)).double().cpu()
     with torch.no_grad():
         whole = float(found.on())
     end = float(values[-LAST:].mean()) if not run.batch else whole
