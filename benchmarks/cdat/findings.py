@@ -37,6 +37,7 @@ class Look:
     alignment: float
     gain1: float
     gain2: float
+    single: float  # the ratio at the rate of this one step
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def trained(row: Mapping[str, str]) -> Trained:
 
 def look(values: Sequence[float], critical: float) -> Look:
     """One group of the column `looks`."""
-    step, _, loss, sharpness, _, alignment, gain1, gain2, rate = values
-    return Look(int(step), rate, loss, sharpness, sharpness * rate / critical, alignment, gain1, gain2)
+    step, _, loss, sharpness, single, alignment, gain1, gain2, rate = values
+    return Look(int(step), rate, loss, sharpness, sharpness * rate / critical, alignment, gain1, gain2, single)
 
 
 def numbers(cell: str) -> list[list[float]]:
