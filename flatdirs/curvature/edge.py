@@ -94,7 +94,7 @@ BASES: Mapping[str, Rule] = {
     "gd": Rule(lambda _: 2.0),
     "momentum": Rule(heavy_ball),
     "nesterov": Rule(nesterov),
-    "rmsprop": RULES[torch.optim.RMSprop],
+    "rmsprop": Rule(lambda _: 2.0, rmsprop_denominator),  # torch's has momentum; this one's group only names it
     "adam": RULES[torch.optim.Adam],
     "adamw": RULES[torch.optim.AdamW],
 }
