@@ -132,8 +132,9 @@ def trained(row: Mapping[str, str]) -> Trained:
 
 def look(values: Sequence[float], critical: float) -> Look:
     """One group of the column `looks`."""
-    step, _, loss, sharpness, single, alignment, gain1, gain2, rate = values
-    return Look(int(step), rate, loss, sharpness, sharpness * rate / critical, alignment, gain1, gain2, single)
+    step, last_rate, loss, sharpness, _, alignment, gain1, gain2, rate = values
+    ratio, single = (sharpness * each / critical for each in (rate, last_rate))
+    return Look(int(step), rate, loss, sharpness, ratio, alignment, gain1, gain2, single)
 
 
 def numbers(cell: str) -> list[list[float]]:

@@ -185,11 +185,13 @@ def mini_batch(evidence: Evidence) -> list[str]:
     if not runs:
         return [*lines, NOTHING, ""]
     counts = [count for ema in plan.EMAS for _, count in findings.sigma_table(runs, ema).values()]
+    cells = len(plan.EMAS) * len(plan.SIGMAS) * len(plan.BATCHES)
+    best = [f"ema {ema:g}: {claims.told(findings.best_sigmas(runs, ema))}" for ema in plan.EMAS]
     return [
         *lines,
         "![end over initial loss, σ × batch](mini_batch.png)",
         "",
-        f"Seeds a cell: {min(counts)} to {max(counts)}; {len(counts)} of {len(plan.EMAS) * len(plan.SIGMAS) * len(plan.BATCHES)} cells.",
+        f"Seeds a cell: {min(counts)} to {max(counts)}; {len(counts)} of {cells} cells. {'; '.join(best)}.",
         "",
     ]
 
