@@ -41,7 +41,7 @@ def row(run: Run, end: float = 0.1, **other: Any) -> dict[str, Any]:
 
 def looks(*each: tuple[float, float, float]) -> str:
     """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of zero."""
-    return ";".join(f"{i}:9:1:{s}:1:0.5:{gain}:0:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
+    return ";".join(f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
 
 
 def write(folder: Path, table: list[dict[str, Any]]) -> Evidence:
@@ -133,7 +133,7 @@ def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) 
     assert (greedy.verdict, greedy.cases[0].numbers) == ("held (1 of 1)", "4×")
     assert claim(evidence, "From the same state").cases[0].numbers == "83 % of 6"
     assert claim(evidence, "With σ = 1 the rate").cases[0].numbers == "rate 0.25×, sharpness 4×"
-    assert claim(evidence, "With σ = 1 the ratio").cases[0].numbers == "ratio 0.60, below in 0 % of single steps"
+    assert claim(evidence, "With σ = 1 the ratio").cases[0].numbers == "ratio 0.60, below in 100 % of single steps"
     assert claim(evidence, "σ = 2 holds the edge").cases[0].numbers == "ratio 1.00"
     assert claim(evidence, "σ = 2 beats or matches a tuned constant").cases[0].numbers == "0.5×"
     assert claim(evidence, "Its rate grows").cases[0].numbers == "2× at 50 % of the run"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.cdat import running
-from benchmarks.cdat.plan import BASES, CRITICAL, PROBLEMS, Run, end_losses, run_of
+from benchmarks.cdat.plan import BASES, CAP, CRITICAL, PROBLEMS, Run, end_losses, run_of
 
 NAMES = {
     "constant": "constant",
@@ -185,6 +185,12 @@ def growth(run: Trained) -> tuple[float, float]:
     smooth = [median(rates[max(0, i - 4) : i + 1]) for i in range(len(rates))]
     top = max(range(len(smooth)), key=smooth.__getitem__)
     return (smooth[top] / rates[0] if rates[0] > 0 else math.inf), run.curve[top][0] / run.run.steps
+
+
+def capped(case: Case, rival: str) -> float:
+    """The part of the steps on file at which a rate found step by step was the cap."""
+    rates = [rate for run in case.every(rival) for _, _, rate in run.curve]
+    return sum(rate > 0.999 * CAP[case.base] for rate in rates) / len(rates) if rates else 0.0
 
 
 def best_sigmas(runs: Iterable[Trained], ema: float) -> dict[int, tuple[float, int]]:

@@ -121,6 +121,18 @@ def full_batch(evidence: Evidence) -> list[str]:
     ]
     for case in evidence.cases:
         lines.append(f"| {case.name} | {' | '.join(end_cell(case.every(rival)) for rival in NAMES)} |")
+    caps = [
+        f"{case.name}, {NAMES[rival]} {100 * part:.0f} %"
+        for case in evidence.cases
+        for rival in ("linesearch", "sigma1", "sigma2")
+        if (part := findings.capped(case, rival)) >= 0.005
+    ]
+    if caps:
+        lines += [
+            "",
+            "With cross entropy a network that fits all images loses its curvature with its loss, and the rates found run into the cap. Steps at the",
+            f"cap: {'; '.join(caps)}.",
+        ]
     lines.append("")
     for problem in plan.PROBLEMS:
         if any(case.problem == problem for case in evidence.cases):

@@ -50,6 +50,7 @@ PROBLEMS = {
     for problem in (
         Problem("digits_mlp", "digits", "mlp", 8, 300, 64, 2, "squared", 600, 29),
         Problem("digits_resnet", "digits", "resnet", 8, 256, 4, 0, "cross_entropy", 240, 11),
+        Problem("cifar10_mlp_squared", "cifar10", "mlp", 16, 300, 64, 2, "squared", 400, 19),
         Problem("cifar10_mlp", "cifar10", "mlp", 16, 300, 64, 2, "cross_entropy", 400, 19),
         Problem("cifar10_resnet", "cifar10", "resnet", 16, 128, 4, 0, "cross_entropy", 240, 11),
     )
@@ -218,6 +219,7 @@ def wanted(losses: Losses, cifar10: bool, only: str | None = None, seeds: int = 
             yield from mini_batch(seed, losses)
             yield from sensitivity(seed, losses)
             if cifar10:
+                yield from full_batch("cifar10_mlp_squared", seed, losses)
                 yield from full_batch("cifar10_mlp", seed, losses)
             yield from full_batch("digits_resnet", seed, losses)
         for seed in range(seeds if cifar10 and seeds == SEEDS else 0):
