@@ -1,8 +1,9 @@
 """The frame around every entry point: help, overrides, and the sentence that a wrong one gets.
 
 Hydra composes conf/ and the overrides; this module adds what Hydra leaves out. `--help` is read from the comments of
-conf/*.yaml, without importing Hydra. `start=FILE.yaml` and `--config-file FILE.yaml` become ordinary overrides. What
-a user can mend ends as one sentence on stderr and exit code 2; only a bug shows a traceback.
+conf/*.yaml, without importing Hydra. `start=FILE.yaml` and `--config-file FILE.yaml` become ordinary overrides, and a
+chart that nobody chose follows optimizer and schedule. What a user can mend ends as one sentence on stderr and exit
+code 2; only a bug shows a traceback.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Settings = dict[str, Any]
 OUT_OF_REACH = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 POSITIONAL = {"analyze": "study"}  # the key that a bare word is the value of
 GROUP_FIRST = re.compile(r"^[a-z_]+=[^=]*$")
+CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # of schedules that leave no learning rate
 
 
 def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str] | None = None) -> NoReturn:
@@ -159,7 +161,24 @@ def _expand(name: str, arguments: list[str]) -> list[str]:
             expanded.append(f"{POSITIONAL[name]}={_quoted(argument)}")
         else:
             expanded.append(argument)
-    return expanded
+    chosen = _chosen(expanded)
+    following = _following_chart(chosen) if "chart" in _groups(name) and "chart" not in chosen else None
+    if following is None:
+        return expanded
+    place = next(n for n, argument in enumerate(expanded) if argument.startswith(("optimizer=", "schedule=")))
+    return [*expanded[:place], f"chart={following}", *expanded[place:]]  # all overrides stand together
+
+
+def _chosen(arguments: list[str]) -> dict[str, str]:
+    """What `key=value` arguments say, the last one of a key."""
+    return dict(argument.split("=", 1) for argument in arguments if GROUP_FIRST.match(argument))
+
+
+def _following_chart(chosen: Mapping[str, str]) -> str | None:
+    """The chart that goes with the optimizer and schedule on the command line; None where the usual one does."""
+    kind = CHARTS.get(chosen.get("schedule", ""))
+    adamw = chosen.get("optimizer") == "adamw"
+    return f"{kind}_adamw" if kind and adamw else kind or ("adamw" if adamw else None)
 
 
 def _start_overrides(path: str) -> list[str]:
@@ -223,7 +242,9 @@ def _read_yaml(path: str, key: str) -> Mapping[str, Any]:
 
 def help_text(name: str, arguments: list[str]) -> str:
     """Groups and keys with a line each, from the comments in conf/."""
-    chosen = dict(argument.split("=", 1) for argument in arguments if GROUP_FIRST.match(argument))
+    chosen = _chosen(arguments)
+    if "chart" in _groups(name) and (following := _following_chart(chosen)) is not None:
+        chosen.setdefault("chart", following)
     title = _first_line(conf_folder() / f"{name}.yaml")
     lines = [title, "", f"usage: python -m flatdirs.{name} [group=choice …] [key=value …]", ""]
     if name in POSITIONAL:

@@ -160,11 +160,11 @@ class ImageObjective:
                 raise ConfigError(
                     f"schedule={self.schedule.name} {problem} {told}; change chart or schedule to fit (chart=cdat and "
                     f"cdat_adamw go with schedule=cdat; greedy and greedy_adamw with greedy and linesearch; all others "
-                    f"with all others)"
+                    f"with all others), or leave chart out"
                 )
             raise ConfigError(
                 f"optimizer={self.optimizer.name} {problem} {told}; change chart or optimizer to fit (chart=adamw, "
-                f"cdat_adamw, greedy_adamw go with optimizer=adamw; all others with sgd)"
+                f"cdat_adamw, greedy_adamw go with optimizer=adamw; all others with sgd), or leave chart out"
             )
 
     def measure(

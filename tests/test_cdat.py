@@ -16,6 +16,7 @@ from torch.nn import functional
 from benchmarks.cdat.toy import Toy
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
 from flatdirs.curvature.bases import BASES
+from flatdirs.curvature.edge import edge_of_stability
 from flatdirs.errors import CurvatureError
 from flatdirs.training.model import build_model
 
@@ -214,6 +215,7 @@ def test_on_the_edge_every_base_settles_at_its_own_edge_of_stability(base: str) 
     scale = 1e9 if base in ("rmsprop", "adam", "adamw") else 1.0
     optimizer, _, end = quadratic(base, 2.0, 600, eps=1e9, weight_decay=0.0)
     assert optimizer.learning_rate.item() / scale == pytest.approx(EDGES[base] / 10, rel=1e-4)
+    assert edge_of_stability(optimizer) * optimizer.learning_rate.item() == pytest.approx(EDGES[base]), "as it says"
     assert end[0].abs().item() == pytest.approx(1.07, abs=0.02), "neither grown nor shrunk along the top mode"
     assert end[1:].abs().max().item() < 1e-4
 

@@ -15,11 +15,17 @@ import numpy as np
 import pytest
 import yaml
 
+from flatdirs.chart import read_chart
+from flatdirs.config import ALL_SCHEDULES
+from flatdirs.objective import ImageObjective
 from flatdirs.paths import conf_folder
+from flatdirs.training.optimizer import OPTIMIZERS
+from flatdirs.training.task import DataConfig, ImageTask
 from tests.cifar10_pack import unpacked
 from tests.conftest import Ended, calls, module_of, own_function, spawn, told_nothing
 
 Command = Callable[..., Ended]
+TASK = ImageTask(**yaml.safe_load((conf_folder() / "task" / "digits.yaml").read_text(encoding="utf-8")))
 pytestmark = pytest.mark.slow  # every test runs a whole command
 
 
@@ -59,6 +65,28 @@ def test_every_key_of_an_option_has_a_line_of_help(file: Path, command: Command)
 def test_help_shows_the_keys_of_the_chosen_option(command: Command) -> None:
     assert "task.function" in command("tune", "task=callable", "--help").out
     assert "task.function" not in command("tune", "--help").out
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ALL_SCHEDULES)
+def test_a_chart_that_nobody_chose_suits_optimizer_and_schedule(
+    schedule: str, optimizer: str, workplace: Path, command: Command
+) -> None:
+    ended = command("tune", f"schedule={schedule}", f"optimizer={optimizer}", "--cfg", "job", "--package", "chart")
+    assert ended.code == 0, ended.err
+    chart = read_chart(yaml.safe_load(ended.out))
+    wanted = ImageObjective(TASK, DataConfig(), schedule=ALL_SCHEDULES[schedule](), optimizer=OPTIMIZERS[optimizer]())
+    wanted.check(chart.hyperparameters)
+    helped = command("tune", f"schedule={schedule}", f"optimizer={optimizer}", "--help").out
+    assert f"chart.name: {chart.name} " in helped
+
+
+def test_a_chosen_chart_rules_and_the_usual_one_may_be_adjusted(workplace: Path, command: Command) -> None:
+    words = ["--cfg", "job", "--package", "chart", "optimizer=adamw"]
+    assert "name: sgd_plain" in command("tune", *words, "chart=sgd_plain").out
+    adjusted = command("tune", *words, "chart.step=1.4142").out
+    assert "name: adamw" in adjusted
+    assert "step: 1.4142" in adjusted
 
 
 def test_a_search_prints_a_line_a_run_and_the_closing_table(workplace: Path, command: Command) -> None:

@@ -23,7 +23,7 @@ from tests.conftest import Ended, calls, module_of, spawn
 Command = Callable[..., Ended]
 SMALL = ["task=digits", "task.epochs=2", "task.validation_images=60", "task.width=4", "evaluate_every=2", "confirm=0"]
 SWEEP = [
-    *SMALL, "optimizer=adamw", "chart=adamw", "schedule=cosine", "schedule.warmup_epochs=0.5", "live=false",
+    *SMALL, "optimizer=adamw", "schedule=cosine", "schedule.warmup_epochs=0.5", "live=false",
     "metric=edge_of_stability", "pruner=rungs", "pruner.first_rung=6", "start.learning_rate=0.001",
 ]  # fmt: skip
 CURVES = """

@@ -130,10 +130,10 @@ def test_train_prints_the_rate_that_was_found(words: list[str], workplace: Path,
 @pytest.mark.parametrize(
     ("words", "begin"),
     [
-        (["schedule=cdat", "chart=cdat"], {"sigma": 1.0, "momentum": 0.9, "weight_decay": 5e-4}),
+        (["schedule=cdat"], {"sigma": 1.0, "momentum": 0.9, "weight_decay": 5e-4}),
         (["schedule=greedy", "chart=greedy"], {"momentum": 0.9, "weight_decay": 5e-4}),
         (
-            ["schedule=cdat", "chart=cdat_adamw", "optimizer=adamw"],
+            ["schedule=cdat", "optimizer=adamw"],
             {"sigma": 1.0, "weight_decay": 0.01, "beta1": 0.9},
         ),
     ],
@@ -157,7 +157,7 @@ def test_tune_begins_without_probing_and_its_winner_trains(
 
 
 REFUSED = {
-    "no chart for it": (["schedule=cdat"], "chart=cdat"),
+    "no chart for it": (["schedule=cdat", "chart=sgd"], "chart=cdat"),
     "a chart without the schedule": (["chart=cdat"], "schedule"),
     "another tuner's chart": (["schedule=greedy", "chart=cdat"], "sigma"),
     "another optimizer's chart": (["schedule=cdat", "chart=cdat", "optimizer=adamw"], "chart"),

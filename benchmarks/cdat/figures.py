@@ -1,0 +1,186 @@
+"""The figures of the page, from the rows: lines are the lowest seed on file, colours Okabe and Ito's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks import pages
+from benchmarks.cdat import claims, findings
+from benchmarks.cdat.findings import NAMES, Case, Evidence, Look, Trained
+from benchmarks.cdat.plan import EMAS, PROBLEMS, VARIATIONS, VARIED_SIGMAS
+from benchmarks.cdat.toy_runs import CLOSED, CONSTANT, TUNERS
+
+COLOURS = {
+    "constant": "#666666",
+    "schedule": "#E69F00",
+    "linesearch": "#009E73",
+    "sigma1": "#0072B2",
+    "sigma2": "#D55E00",
+}
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+}
+LOOKS: dict[str, Callable[[Look], float]] = {
+    "rate": lambda look: look.rate,
+    "sharpness": lambda look: look.sharpness,
+    "ratio to the edge": lambda look: look.ratio,
+    "|alignment|": lambda look: look.alignment,
+}
+
+
+def pictures(evidence: Evidence) -> dict[str, bytes]:
+    """Every figure whose rows are on file, by its file's name."""
+    with mpl.rc_context(STYLE):
+        found: dict[str, Figure] = {}
+        for problem in PROBLEMS:
+            if cases := [case for case in evidence.cases if case.problem == problem]:
+                found[f"full_batch_{problem}.png"] = full_batch(cases)
+        if cases := [case for case in evidence.cases if {"sigma1", "sigma2"} <= case.runs.keys()]:
+            found["one_step.png"] = one_step(cases)
+        if [run for run in evidence.part("mini_batch") if run.run.method == "cdat"]:
+            found["mini_batch.png"] = mini_batch(evidence)
+        if any(claims.gain(evidence, name, value) for name, value in VARIATIONS):
+            found["sensitivity.png"] = sensitivity(evidence)
+        if evidence.toy:
+            found["toy.png"] = toy(evidence)
+        return {name: pages.png(figure, 100) for name, figure in found.items()}
+
+
+def full_batch(cases: list[Case]) -> Figure:
+    """A row a base: loss, rate, sharpness, ratio, alignment against steps."""
+    figure = Figure(figsize=(12, 2.3 * len(cases)), layout="constrained")
+    table = figure.subplots(len(cases), 1 + len(LOOKS), squeeze=False)
+    for row, case in zip(table, cases, strict=True):
+        for rival in NAMES:
+            runs = case.every(rival)
+            if runs:
+                draw_run(row, runs[0], rival)
+        for axes, title in zip(row, ("training loss", *LOOKS), strict=True):
+            axes.set_title(f"{case.base}: {title}", fontsize=8)
+            if title not in {"|alignment|", "ratio to the edge"}:
+                axes.set_yscale("log")
+        row[3].set_ylim(0, 2)
+        row[3].axhline(1, color="black", linewidth=0.6)
+    for axes in table[-1]:
+        axes.set_xlabel("step")
+    table[0][0].legend(fontsize=7)
+    return figure
+
+
+def draw_run(row: list[Axes], run: Trained, rival: str) -> None:
+    """One line in every panel."""
+    line = {"color": COLOURS[rival], "label": NAMES[rival]}
+    row[0].plot([step for step, _, _ in run.curve], [loss for _, loss, _ in run.curve], **line)
+    for axes, of in zip(row[1:], LOOKS.values(), strict=True):
+        axes.plot([look.step for look in run.looks], [of(look) for look in run.looks], **line)
+
+
+def one_step(cases: list[Case]) -> Figure:
+    """Above: what one step of either gains along the run of σ = 1; below: the two runs."""
+    figure = Figure(figsize=(max(4.0, 2.2 * len(cases)), 4), layout="constrained")
+    table = figure.subplots(2, len(cases), squeeze=False)
+    for above, below, case in zip(*table, cases, strict=True):
+        looks = case.every("sigma1")[0].looks
+        steps = [look.step for look in looks]
+        above.plot(steps, [look.gain1 for look in looks], color=COLOURS["sigma1"], label="one step, σ = 1")
+        above.plot(steps, [look.gain2 for look in looks], color=COLOURS["sigma2"], label="one step, σ = 2")
+        largest = max((look.gain1 for look in looks), default=1.0)
+        above.set_yscale("symlog", linthresh=max(1e-3 * largest, 1e-9))
+        above.set_title(case.name, fontsize=8)
+        for rival in ("sigma1", "sigma2"):
+            curve = case.every(rival)[0].curve
+            below.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color=COLOURS[rival])
+        below.set_yscale("log")
+        below.set_xlabel("step")
+    table[0][0].set_ylabel("loss taken off")
+    table[1][0].set_ylabel("training loss")
+    table[0][0].legend(fontsize=6)
+    return figure
+
+
+def mini_batch(evidence: Evidence) -> Figure:
+    """Two heat maps."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, ema in zip(figure.subplots(1, 2), EMAS, strict=True):
+        table = findings.sigma_table(evidence.part("mini_batch"), ema)
+        axes.set(xlabel="batch", ylabel="σ", title=f"ema {ema:g}")
+        axes.grid(visible=False)
+        if not table:
+            continue
+        sigmas, batches = sorted({s for s, _ in table}), sorted({b for _, b in table})
+        logs = [
+            [
+                math.log10(value) if math.isfinite(value := table.get((s, b), (math.nan, 0))[0]) else math.nan
+                for b in batches
+            ]
+            for s in sigmas
+        ]
+        image = axes.imshow(logs, cmap="viridis_r", aspect="auto", origin="lower", vmin=-2, vmax=0)
+        for i, row in enumerate(logs):
+            for j, value in enumerate(row):
+                text = f"{10**value:.2g}" if math.isfinite(value) else "–"
+                axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value < -1 else "black")
+        axes.set_xticks(range(len(batches)), [str(batch) for batch in batches])
+        axes.set_yticks(range(len(sigmas)), [f"{sigma:g}" for sigma in sigmas])
+        if ema == EMAS[-1]:
+            figure.colorbar(image, ax=axes, label="log₁₀ end / initial loss")
+    return figure
+
+
+def sensitivity(evidence: Evidence) -> Figure:
+    """The gain over the tuned constant rate, a group of bars a variation."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes, width = figure.subplots(), 0.8 / len(VARIED_SIGMAS)
+    for number, sigma in enumerate(VARIED_SIGMAS):
+        for place, (name, value) in enumerate(VARIATIONS):
+            found = claims.gain(evidence, name, value, sigma)
+            if found is not None:
+                height = max(-4.0, min(found[0], 4.0))
+                axes.bar(place + (number - 1.5) * width, height, width, color=list(COLOURS.values())[number])
+    axes.axhline(0, color="black", linewidth=0.6)
+    labels = ["as it is", *(f"{name} {value:g}" for name, value in VARIATIONS[1:])]
+    axes.set_xticks(range(len(VARIATIONS)), labels, rotation=30, ha="right")
+    axes.set_ylabel("octaves below the constant rate's loss")
+    axes.set_title(
+        f"σ = {', '.join(f'{sigma:g}' for sigma in VARIED_SIGMAS)} from left to right; cut at ±4", fontsize=8
+    )
+    return figure
+
+
+def toy(evidence: Evidence) -> Figure:
+    """A column each: a constant rate, tuners, CDAT in the loop; sharpness, y = ηs − 2 and rate."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    table = figure.subplots(3, 3)
+    columns = (
+        ("constant", (CONSTANT,), "η = {:g}"),
+        ("tuner", TUNERS, "η = {:g}/s"),
+        ("cdat", CLOSED, "CDAT, σ = {:g}"),
+    )
+    for column, (kind, every, label) in enumerate(columns):
+        for number, colour in zip(every, list(COLOURS.values())[::-1], strict=False):
+            path = claims.toy_path(evidence, kind, number)
+            steps = [step for step, _, _ in path]
+            for axes, values in zip(
+                table[:, column],
+                ([s for _, s, _ in path], [rate * s - 2 for _, s, rate in path], [rate for _, _, rate in path]),
+                strict=True,
+            ):
+                axes.plot(steps, values, color=colour, label=label.format(number))
+        table[1, column].set_ylim(-1.2, 1.2)
+        table[1, column].axhline(0, color="black", linewidth=0.6)
+        table[0, column].legend(fontsize=7)
+        table[2, column].set_xlabel("step")
+    for axes, name in zip(table[:, 0], ("sharpness s", "y = ηs − 2", "rate η"), strict=True):
+        axes.set_ylabel(name)
+    return figure

@@ -1,0 +1,213 @@
+"""The rows of a folder as records, and what several runs of them say together. No torch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.cdat import running
+from benchmarks.cdat.plan import BASES, CAP, CRITICAL, PROBLEMS, Run, end_losses, run_of
+
+NAMES = {
+    "constant": "constant",
+    "schedule": "warm-up + decay",
+    "linesearch": "line search",
+    "sigma1": "σ = 1",
+    "sigma2": "σ = 2",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """The curvature behind one step; `ratio` is that of sharpness to the edge at the mean rate of the steps just taken.
+
+    `gain1` and `gain2`: what a step of σ = 1, of σ = 2 from there takes off the loss.
+    """
+
+    step: int
+    rate: float
+    loss: float
+    sharpness: float
+    ratio: float
+    alignment: float
+    gain1: float
+    gain2: float
+    single: float  # the ratio at the rate of this one step
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run: `end` is the mean loss of its last steps (mini-batches: of all images), infinite where it diverged."""
+
+    run: Run
+    initial: float
+    end: float
+    sharpness: float | None
+    curve: list[tuple[int, float, float]]  # step, loss before it, rate
+    looks: list[Look]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem and base in the full batch: by rival, its runs, seed by seed."""
+
+    problem: str
+    base: str
+    runs: Mapping[str, Mapping[int, Trained]]
+
+    @property
+    def name(self) -> str:
+        """As the page has it."""
+        return f"{self.problem} {self.base}"
+
+    def pairs(self, first: str, second: str) -> list[tuple[Trained, Trained]]:
+        """The runs of two rivals that share a seed."""
+        one, other = self.runs.get(first, {}), self.runs.get(second, {})
+        return [(one[seed], other[seed]) for seed in sorted(one.keys() & other.keys())]
+
+    def every(self, rival: str) -> list[Trained]:
+        """All seeds of one rival."""
+        return [run for _, run in sorted(self.runs.get(rival, {}).items())]
+
+
+class Evidence:
+    """All that is on file in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = running.read(folder / "runs.csv")
+        self.toy = running.read(folder / "toy.csv")
+        self.starts = running.read(folder / "start.csv")
+        self.start_runs = running.read(folder / "start_runs.csv")
+
+    @cached_property
+    def losses(self) -> dict[Run, float]:
+        """What tuning goes by."""
+        return end_losses(self.rows)
+
+    @cached_property
+    def trained(self) -> dict[Run, Trained]:
+        """Every run."""
+        return {run_of(row): trained(row) for row in self.rows}
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """The full batch, where anything but grids is there."""
+        found: dict[tuple[str, str], dict[str, dict[int, Trained]]] = defaultdict(lambda: defaultdict(dict))
+        for run, result in self.trained.items():
+            if run.part == "full_batch" and run.role == "compare":
+                found[run.problem, run.base][rival(run)][run.seed] = result
+        order = [(problem, base) for problem in PROBLEMS for base in BASES]
+        return [Case(*key, found[key]) for key in order if key in found]
+
+    def part(self, name: str) -> list[Trained]:
+        """The compared runs of a part."""
+        return [found for run, found in self.trained.items() if run.part == name and run.role == "compare"]
+
+
+def rival(run: Run) -> str:
+    """What it is called among RIVALS, or σ with its number."""
+    return f"sigma{run.value:g}" if run.method == "cdat" else run.method
+
+
+def trained(row: Mapping[str, str]) -> Trained:
+    """The record of a row."""
+    looks = [look(values, CRITICAL[row["base"]]) for values in numbers(row["looks"])]
+    return Trained(
+        run=run_of(row),
+        initial=float(row["initial_loss"]),
+        end=math.inf if row["state"] == "diverged" else float(row["end_loss"]),
+        sharpness=float(row["end_sharpness"]) if row["end_sharpness"] else None,
+        curve=[(int(step), loss, rate) for step, loss, rate in numbers(row["curve"])],
+        looks=[one for one in looks if math.isfinite(one.ratio)],
+        seconds=float(row["seconds"]),
+    )
+
+
+def look(values: Sequence[float], critical: float) -> Look:
+    """One group of the column `looks`."""
+    step, last_rate, loss, sharpness, _, alignment, gain1, gain2, rate = values
+    ratio, single = (sharpness * each / critical for each in (rate, last_rate))
+    return Look(int(step), rate, loss, sharpness, ratio, alignment, gain1, gain2, single)
+
+
+def numbers(cell: str) -> list[list[float]]:
+    """`1:2:3;4:5:6` → lists."""
+    return [[float(value) for value in group.split(":")] for group in cell.split(";")] if cell else []
+
+
+def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
+    """The geometric mean of first over second; infinite or 0 where one diverged, None of nothing."""
+    logs = []
+    for first, second in pairs:
+        if math.isinf(first) and math.isinf(second):
+            continue
+        logs.append(math.inf if math.isinf(first) else -math.inf if math.isinf(second) else math.log(first / second))
+    if not logs:
+        return None
+    mean = sum(logs) / len(logs)
+    return math.exp(mean) if mean < 700 else math.inf
+
+
+def end_ratio(case: Case, first: str, second: str) -> float | None:
+    """End loss over end loss, seed by seed."""
+    return ratio((one.end, other.end) for one, other in case.pairs(first, second))
+
+
+def median(values: Iterable[float]) -> float:
+    """Of what is there; not a number of nothing."""
+    kept = list(values)
+    return statistics.median(kept) if kept else math.nan
+
+
+def thirds(looks: Sequence[Look], of: Callable[[Look], float]) -> float:
+    """The median of the last third of the looks over that of the first."""
+    part = max(1, len(looks) // 3)
+    first, last = median(map(of, looks[:part])), median(map(of, looks[-part:]))
+    return last / first if first else math.nan
+
+
+def greedy_share(runs: Iterable[Trained]) -> tuple[float, int]:
+    """In which part of all looks σ = 1 gains more in one step than σ = 2, and of how many."""
+    looks = [one for run in runs for one in run.looks if math.isfinite(one.gain1) and math.isfinite(one.gain2)]
+    return (sum(one.gain1 > one.gain2 for one in looks) / len(looks) if looks else math.nan), len(looks)
+
+
+def growth(run: Trained) -> tuple[float, float]:
+    """How much the rate grows, from the first step to its highest median of five samples, and where, as a part of the run."""
+    rates = [rate for _, _, rate in run.curve]
+    smooth = [median(rates[max(0, i - 4) : i + 1]) for i in range(len(rates))]
+    top = max(range(len(smooth)), key=smooth.__getitem__)
+    return (smooth[top] / rates[0] if rates[0] > 0 else math.inf), run.curve[top][0] / run.run.steps
+
+
+def capped(case: Case, rival: str) -> float:
+    """The part of the steps on file at which a rate found step by step was the cap."""
+    rates = [rate for run in case.every(rival) for _, _, rate in run.curve]
+    return sum(rate > 0.999 * CAP[case.base] for rate in rates) / len(rates) if rates else 0.0
+
+
+def best_sigmas(runs: Iterable[Trained], ema: float) -> dict[int, tuple[float, int]]:
+    """Batch → the σ of the lowest end over initial loss, as a geometric mean over seeds, and how many seeds there are."""
+    table = sigma_table(runs, ema)
+    batches = sorted({batch for _, batch in table})
+    best = {}
+    for batch in batches:
+        column = {sigma: values for (sigma, b), values in table.items() if b == batch}
+        best[batch] = (min(column, key=lambda s, c=column: c[s][0]), min(n for _, n in column.values()))  # type: ignore[misc]
+    return best
+
+
+def sigma_table(runs: Iterable[Trained], ema: float) -> dict[tuple[float, int], tuple[float, int]]:
+    """(σ, batch) → end over initial training loss, the mean over seeds of its logarithm undone, and the seeds."""
+    found: dict[tuple[float, int], list[tuple[float, float]]] = defaultdict(list)
+    for one in runs:
+        if one.run.method == "cdat" and one.run.ema == ema:
+            found[one.run.value, one.run.batch].append((one.end, one.initial))
+    return {key: (ratio(pairs) or math.inf, len(pairs)) for key, pairs in found.items()}

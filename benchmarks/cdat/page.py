@@ -1,0 +1,339 @@
+"""README.md and the figures of this folder, from its rows, whichever way the claims came out."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+
+from benchmarks.cdat import claims, findings, plan, start
+from benchmarks.cdat.findings import NAMES, Evidence
+from benchmarks.cdat.running import HERE
+
+COMMAND = "python -m benchmarks.cdat"
+NOTHING = "Not measured yet."
+
+
+def results(folder: Path = HERE) -> dict[str, str | bytes]:
+    """Every drawn file of this folder."""
+    from benchmarks.cdat import figures
+
+    evidence = Evidence(folder)
+    return {"README.md": "\n".join(page(evidence)), **figures.pictures(evidence)}
+
+
+def page(evidence: Evidence) -> list[str]:
+    """The whole page."""
+    return [
+        "# CDAT, its rivals, and the curvature they live on",
+        "",
+        f"Made by `{COMMAND} data.path=cifar10.npz` (without `data.path`: digits alone), the same command as often as you like: it goes on where",
+        "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv` and `start_runs.csv`; `made` is a key of",
+        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). {extent(evidence)}",
+        "",
+        *made_with(evidence.folder),
+        "## Claims",
+        "",
+        *claims_table(evidence),
+        "## Full batch",
+        "",
+        *full_batch(evidence),
+        "## One step and the long run",
+        "",
+        *one_step(evidence),
+        "## Mini-batches",
+        "",
+        *mini_batch(evidence),
+        "## Width, depth, weight decay, images",
+        "",
+        *sensitivity(evidence),
+        "## The toy model",
+        "",
+        *toy(evidence),
+        "## A start from the edge",
+        "",
+        *starts(evidence),
+    ]
+
+
+def extent(evidence: Evidence) -> str:
+    """How much of the plan is there."""
+    if not evidence.rows:
+        return f"{NOTHING}"
+    seconds = sum(run.seconds for run in evidence.trained.values())
+    missing = "not all" if plan.wanted(evidence.losses, True) else "all"
+    return (
+        f"{len(evidence.rows)} runs are on file, {missing} of the plan, made in {seconds / 60:.0f} minutes of a shared machine; every number says "
+        "how many seeds stand behind it."
+    )
+
+
+def made_with(folder: Path) -> list[str]:
+    """Versions and devices, each once."""
+    path = folder / "provenance.json"
+    entries = json.loads(path.read_text(encoding="utf-8")).values() if path.exists() else ()
+    told = dict.fromkeys(
+        f"Made with torch {made['torch']}, numpy {made['numpy']}, Python {made['python']} on {made['device']}, "
+        f"{made['threads']} thread."
+        for made in entries
+    )
+    return [*told, ""] if told else []
+
+
+def claims_table(evidence: Evidence) -> list[str]:
+    """One line a claim."""
+    lines = [
+        "A claim holds in a case (a problem and a base, or what the line names) or does not; `claims.py` has the thresholds, fixed after a few trial",
+        f"runs and before the rows here. *Gain*: octaves by which the end loss lies below the tuned constant rate's. *Matches*: at most {claims.MATCHES:g} times the rival's end loss.",
+        f"*On the edge*: a median ratio of sharpness to edge in {claims.EDGE[0]:g} to {claims.EDGE[1]:g}, the edge being that of the mean rate of {plan.AROUND} steps,",
+        "since rates found step by step may alternate between long and short.",
+        "",
+        "| claim | here | numbers | seeds |",
+        "|---|---|---|---|",
+    ]
+    for claim in claims.every(evidence):
+        numbers = "; ".join(f"{case.name}: {'' if case.held else '✗ '}{case.numbers}" for case in claim.cases)
+        counts = [case.seeds for case in claim.cases]
+        told = (
+            "–" if not counts else f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+        )
+        lines.append(f"| {claim.text} | {claim.verdict} | {numbers or '–'} | {told} |")
+    return [*lines, "", "✗ marks the cases in which a claim did not hold.", ""]
+
+
+def full_batch(evidence: Evidence) -> list[str]:
+    """The problems, the table of end losses, the figures."""
+    lines = [
+        "Every step sees all images. " + " ".join(describe(problem) for problem in plan.PROBLEMS.values()),
+        f"Constant rates and peaks are tuned on seed 0 over 10^(k/{plan.PER_DECADE}) until the best has both neighbours, and judged, like everything here, by the mean",
+        f"training loss of the last {plan.LAST} steps: on seed 0 they have that advantage. The schedule rises over {100 * plan.WARMUP:.0f} % of the steps and falls to 0. Line search, σ = 1",
+        f"and σ = 2 have nothing to tune; their rate is capped at {plan.CAP['gd']:g} (GD) or {plan.CAP['adam']:g}.",
+        "",
+    ]
+    if not evidence.cases:
+        return [*lines, NOTHING, ""]
+    lines += [
+        "End loss, geometric mean over seeds (seeds); in brackets the tuned rate:",
+        "",
+        f"| problem, base | {' | '.join(NAMES.values())} |",
+        "|---|" + "---|" * len(NAMES),
+    ]
+    for case in evidence.cases:
+        lines.append(f"| {case.name} | {' | '.join(end_cell(case.every(rival)) for rival in NAMES)} |")
+    caps = [
+        f"{case.name}, {NAMES[rival]} {100 * part:.0f} %"
+        for case in evidence.cases
+        for rival in ("linesearch", "sigma1", "sigma2")
+        if (part := findings.capped(case, rival)) >= 0.005
+    ]
+    if caps:
+        lines += [
+            "",
+            "With cross entropy a network that fits all images loses its curvature with its loss, and the rates found run into the cap. Steps at the",
+            f"cap: {'; '.join(caps)}.",
+        ]
+    lines.append("")
+    for problem in plan.PROBLEMS:
+        if any(case.problem == problem for case in evidence.cases):
+            lines += [f"![{problem}: loss, rate, sharpness, ratio, alignment](full_batch_{problem}.png)", ""]
+    missing = [problem for problem in plan.PROBLEMS if all(case.problem != problem for case in evidence.cases)]
+    return [*lines, f"Not measured yet: {', '.join(missing)}.", ""] if missing else lines
+
+
+def describe(problem: plan.Problem) -> str:
+    """One problem in a sentence."""
+    network = (
+        f"an MLP of {problem.depth} hidden layers of {problem.width} tanh units"
+        if problem.network == "mlp"
+        else f"the trainer's residual network of width {problem.width} with batch norm"
+    )
+    loss = problem.loss.replace("_", " ")
+    return f"`{problem.name}`: {problem.images} images of {problem.size} × {problem.size}, {network}, {loss}, {problem.steps} steps."
+
+
+def end_cell(runs: list[findings.Trained]) -> str:
+    """A cell of the table of end losses."""
+    if not runs:
+        return "–"
+    finished = [run.end for run in runs if math.isfinite(run.end)]
+    tuned = f" [{runs[0].run.value:.3g}]" if runs[0].run.method in ("constant", "schedule") else ""
+    lost = f", {len(runs) - len(finished)} diverged" if len(finished) < len(runs) else ""
+    return f"{statistics.geometric_mean(finished) if finished else math.inf:.3g} ({len(runs)}{lost}){tuned}"
+
+
+def one_step(evidence: Evidence) -> list[str]:
+    """What is compared, a table by trajectory, the figure."""
+    lines = [
+        "At every look, on every trajectory, one step of σ = 1 and one of σ = 2 are tried from the same weights and state. In which part of the looks",
+        "σ = 1 takes more off the loss, and what the long run says: the end loss of σ = 1 over that of σ = 2.",
+        "",
+    ]
+    if not evidence.cases:
+        return [*lines, NOTHING, ""]
+    lines += [
+        f"| problem, base | {' | '.join(f'on the run of {name}' for name in NAMES.values())} | long run |",
+        "|---|" + "---|" * (len(NAMES) + 1),
+    ]
+    for case in evidence.cases:
+        shares = [findings.greedy_share(case.every(rival)) for rival in NAMES]
+        cells = [f"{100 * share:.0f} % of {count}" if count else "–" for share, count in shares]
+        value, count = findings.end_ratio(case, "sigma1", "sigma2"), len(case.pairs("sigma1", "sigma2"))
+        long = "–" if value is None else f"{value:.3g}× ({count})"
+        lines.append(f"| {case.name} | {' | '.join(cells)} | {long} |")
+    lines.append("")
+    both = any({"sigma1", "sigma2"} <= case.runs.keys() for case in evidence.cases)
+    return [*lines, "![one step's gain along the run of σ = 1, and both runs](one_step.png)", ""] if both else lines
+
+
+def mini_batch(evidence: Evidence) -> list[str]:
+    """The heat maps and their seeds."""
+    lines = [
+        f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps whatever the batch: training loss of all images at the end over that at the beginning, geometric mean over",
+        "seeds; – where a run diverged. Sharpness, in the table of claims, is that of all images where constant rates end.",
+        "",
+    ]
+    runs = [run for run in evidence.part("mini_batch") if run.run.method == "cdat"]
+    if not runs:
+        return [*lines, NOTHING, ""]
+    counts = [count for ema in plan.EMAS for _, count in findings.sigma_table(runs, ema).values()]
+    cells = len(plan.EMAS) * len(plan.SIGMAS) * len(plan.BATCHES)
+    best = [f"ema {ema:g}: {claims.told(findings.best_sigmas(runs, ema))}" for ema in plan.EMAS]
+    return [
+        *lines,
+        "![end over initial loss, σ × batch](mini_batch.png)",
+        "",
+        f"Seeds a cell: {min(counts)} to {max(counts)}; {len(counts)} of {cells} cells. {'; '.join(best)}.",
+        "",
+    ]
+
+
+def sensitivity(evidence: Evidence) -> list[str]:
+    """The gains, variation by variation."""
+    lines = [
+        f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps, one thing varied at a time, the constant rate tuned anew for each. Octaves of end loss below the constant rate's:",
+        "",
+    ]
+    gains = {
+        (name, value): [claims.gain(evidence, name, value, sigma) for sigma in plan.VARIED_SIGMAS]
+        for name, value in plan.VARIATIONS
+    }
+    if not any(found for row in gains.values() for found in row):
+        return [*lines, NOTHING, ""]
+    lines += [
+        f"| | {' | '.join(f'σ = {sigma:g}' for sigma in plan.VARIED_SIGMAS)} | seeds |",
+        "|---|" + "---|" * (len(plan.VARIED_SIGMAS) + 1),
+    ]
+    for (name, value), row in gains.items():
+        label = "as it is" if (name, value) == plan.VARIATIONS[0] else f"{name} {value:g}"
+        cells = [f"{found[0]:+.2f}" if found else "–" for found in row]
+        lines.append(f"| {label} | {' | '.join(cells)} | {min((found[1] for found in row if found), default=0)} |")
+    return [*lines, "", "![gain over a constant rate](sensitivity.png)", ""]
+
+
+def toy(evidence: Evidence) -> list[str]:
+    """The three figures."""
+    lines = [
+        "x' = −(1 + y)x, s' = s + η(a − b x²), y = ηs − 2 (`toy.py`). CDAT's rule needs the rest of the gradient as well: `toy_runs.py` gives it a fixed size",
+        "and curvature, which are ours, and the outcome hangs on them. Here σ = 2 holds the sharpness, σ = 1.9 lets it grow until just below the edge,",
+        "and σ = 2.1 uses it up within steps.",
+        "",
+    ]
+    return (
+        [*lines, "![toy: constant rate, tuners, CDAT in the loop](toy.png)", ""]
+        if evidence.toy
+        else [*lines[-1:], NOTHING, ""]
+    )
+
+
+def starts(evidence: Evidence) -> list[str]:
+    """Does it beat step sampling."""
+    lines = [
+        f"`start.py`: {start.STEPS} steps of CDAT (σ = {start.SIGMA:g}, ema {start.EMA:g}) on the task's own optimizer and batches; the median rate of the second half is the schedule's peak,",
+        "the warm-up ends where the rates reach it. It is judged by the lattices' fitted surfaces beside step sampling's pick of the same seed, at the same",
+        f"momentum and weight decay; a step of CDAT counts as {start.STEP_PRICE:g} plain ones. Accuracies are percent of validation images, mean over seeds.",
+        "",
+    ]
+    tables = {name: claims.start_numbers(evidence, name) for name in start.SURFACES}
+    if not any(tables.values()):
+        return [*lines, NOTHING, ""]
+    lines += [
+        "| task | seeds | best | from step sampling | from the edge | edge − step sampling | seeds in which the edge is better | rates: step sampling | rates: edge | warm-up | cost in runs: step sampling, edge |",
+        "|---|" + "---|" * 10,
+    ]
+    for name, table in tables.items():
+        if table is not None:
+            lines.append(start_line(name, table))
+    lines += ["", *capped(tables), *hindsight(evidence), *trained(evidence), verdict(tables)]
+    return [*lines, ""]
+
+
+def start_line(name: str, table: dict[str, list[float]]) -> str:
+    """A task's line."""
+    differences = [edge - probe for edge, probe in zip(table["cdat"], table["step_sampling"], strict=True)]
+    mean, error = statistics.fmean(differences), standard_error(differences)
+    better = sum(difference > 0 for difference in differences)
+    rates = [f"{min(table[key]):.3g} to {max(table[key]):.3g}" for key in ("step_sampling rate", "cdat rate")]
+    costs = [f"{statistics.fmean(table[key]):.2f}" for key in ("step_sampling cost", "cdat cost")]
+    values = [f"{statistics.fmean(table[key]):.2f}" for key in ("best", "step_sampling", "cdat")]
+    warmup = f"{100 * statistics.median(table['warmup']):.0f} % of a run"
+    return f"| {name} | {len(differences)} | {' | '.join(values)} | {mean:+.2f} ± {error:.2f} | {better} | {' | '.join(rates)} | {warmup} | {', '.join(costs)} |"
+
+
+def capped(tables: dict[str, dict[str, list[float]] | None]) -> list[str]:
+    """Where the peak is no finding but the cap."""
+    told = [
+        f"{name}, {sum(rate >= start.CAP for rate in table['cdat rate'])} of {len(table['cdat rate'])} seeds"
+        for name, table in tables.items()
+        if table is not None
+    ]
+    return [f"The peak is the cap of {start.CAP:g}, the product's own, and so no finding, in: {'; '.join(told)}.", ""]
+
+
+def standard_error(values: list[float]) -> float:
+    """Of a mean; not a number of one value."""
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
+def hindsight(evidence: Evidence) -> list[str]:
+    """What a fraction of the peak would have given."""
+    found = {name: claims.fractions(evidence, name) for name in start.SURFACES}
+    return [
+        f"With a part of that peak, in hindsight, {name}: "
+        + ", ".join(f"1/{part} {value:.2f}" for part, value in table.items())
+        + "."
+        for name, table in found.items()
+        if table
+    ] + [""]
+
+
+def trained(evidence: Evidence) -> list[str]:
+    """Whole runs from the starts."""
+    table = {
+        way: [float(row["accuracy"]) for row in evidence.start_runs if row["way"] == way and row["accuracy"]]
+        for way in start.WAYS
+    }
+    if not any(table.values()):
+        return [f"Whole runs from these starts: {NOTHING.lower()}", ""]
+    each = ", ".join(
+        f"{way} {statistics.fmean(values):.2f} ± {standard_error(values):.2f} ({len(values)} seeds)"
+        for way, values in table.items()
+        if values
+    )
+    return [
+        f"Whole runs of digits from these starts, the trainer's triangle unless said otherwise, accuracy: {each}.",
+        "",
+    ]
+
+
+def verdict(tables: dict[str, dict[str, list[float]] | None]) -> str:
+    """Whether it beats step sampling: by two standard errors, task by task."""
+    told = []
+    for name, table in tables.items():
+        if table is None:
+            continue
+        differences = [edge - probe for edge, probe in zip(table["cdat"], table["step_sampling"], strict=True)]
+        mean, error = statistics.fmean(differences), standard_error(differences)
+        word = "no telling" if not abs(mean) > 2 * error else "better" if mean > 0 else "worse"
+        told.append(f"{name}: {word}")
+    return f"As a start, against step sampling, by two standard errors: {', '.join(told)}. It is a function of this benchmark alone, no option of the product."

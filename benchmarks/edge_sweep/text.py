@@ -1,0 +1,33 @@
+"""What README.md here says between its tables."""
+
+from __future__ import annotations
+
+TRAINED = [
+    "AdamW, 1,000 steps, a linear warm-up over the first 100, half a cosine wave down to 0, judged every 5 steps: 200 evaluations a run.",
+    "{ranges}, log-uniformly; β₂ 0.999, no clipping. The ranges and sizes were fixed before the first run. The *transformer*",
+    "(`nn.TransformerEncoder`, one layer, width 32, two heads, causal, dropout 0.1) guesses the next character of the text that Python ships in",
+    "`pydoc_data.topics`, 16 windows of 32 characters a step, and is judged on 2,048 characters of the text's last tenth. The *resnet* is flatdirs'",
+    "own network and trainer on scikit-learn's digits, 12 of 300 images a step, judged on 200 others. Every random run has the same seed,",
+    "as in a search. A run that diverged has no final loss; as far as ranks go it is left out.",
+]
+FORESIGHT = [
+    "Spearman's rank correlation of what is shown at evaluations 25, 50 and 100 with the final loss, over all recorded runs that finished and over",
+    "their better half by final loss, which is where a sweep must tell one from the other; and which part of the best tenth lies in the better half",
+    "of what is shown, so that a rung would keep it. With n runs a correlation near 0 is uncertain by about ±2/√n. The metrics' window is 5.",
+]
+REPLAYS = [
+    "A sweep makes up to 50 of the recorded runs in random order, one after the other, in a real Optuna study whose objective looks the curve up;",
+    "all rules get the same orders. *Best run stopped*: in which part of the sweeps the run that would have ended lowest did not get to its end.",
+    "*For as much*: an unpruned sweep of the first runs of the same order, as many as the pruned one's evaluations pay for; below 0 the rule is worth",
+    "having. Means over orders ± one standard error; orders share runs, so the errors are too small rather than too large.",
+    "`wandb` compares a run's best value so far, also of the metric: where that is lowest in the warm-up, nothing that comes later can stop the run.",
+]
+MARGINS = [
+    "The same for `incumbent`, shown the loss: the incumbent is the best run that has finished, and as no point comes twice in these sweeps the margin",
+    "counts the jitter of its curve, which is less than seeds differ. A search that repeats points measures its margin in the seeds' own spread.",
+]
+SWEEPS = [
+    "TPE as `flatdirs.tune search=tpe` has it, 40 trials, rungs at 25, 50 and 100 of 200 evaluations. Rungs and TPE are shown the loss, or the metric",
+    "in either variant (κ 1.02, window 5); seeds of weights, order and TPE are the same within a repetition, so that the first ten points are, too.",
+    "*Lowest final loss* is that of the run that ends lowest, whatever it was shown; the differences are paired by repetition, ± one standard error.",
+]

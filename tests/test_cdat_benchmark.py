@@ -1,0 +1,263 @@
+"""The benchmark of CDAT and its rivals: its plan grows and ends, resumes, and its claims are what the rows say."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import rows
+from benchmarks.cdat import claims, findings, page, plan, running, start, toy_runs, training
+from benchmarks.cdat.findings import Evidence
+from benchmarks.cdat.plan import Run
+from flatdirs.training.task import DataConfig
+from tests.conftest import ROOT
+
+BASE = Run("full_batch", "compare", "digits_mlp", "gd", "constant", 0.0, 0)
+
+
+def row(run: Run, end: float = 0.1, **other: Any) -> dict[str, Any]:
+    """A row of a run that ended at `end`; infinite: diverged."""
+    diverged = math.isinf(end)
+    measured = {
+        "steps": run.steps,
+        "state": "diverged" if diverged else "finished",
+        "initial_loss": "1",
+        "end_loss": "nan" if diverged else f"{end:.6g}",
+        "end_sharpness": "",
+        "curve": "1:1:0.1;200:0.5:0.2;300:0.1:0.3",
+        "looks": "",
+        "seconds": "1",
+        "made": "x",
+    }
+    return {**run.cells(), **measured, **other}
+
+
+def looks(*each: tuple[float, float, float]) -> str:
+    """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of zero."""
+    return ";".join(f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
+
+
+def write(folder: Path, table: list[dict[str, Any]]) -> Evidence:
+    """A folder with these runs."""
+    rows.write(folder / "runs.csv", list(table[0]), table)
+    return Evidence(folder)
+
+
+def claim(evidence: Evidence, beginning: str) -> claims.Claim:
+    """The one claim that begins so."""
+    (found,) = [one for one in claims.every(evidence) if one.text.startswith(beginning)]
+    return found
+
+
+def test_a_row_gives_its_run_back() -> None:
+    run = replace(BASE, value=plan.rate(-3), ema=0.9, decay=0.001, width=16, batch=8)
+    assert plan.run_of(run.cells()) == run
+
+
+@pytest.mark.parametrize("best", [-9, -3, 2])
+def test_a_grid_ends_where_the_best_has_both_neighbours(best: int) -> None:
+    losses: dict[Run, float] = {}
+    while (answer := plan.tuning(BASE, plan.COARSE["gd"], losses))[1] is None:
+        for run in answer[0]:
+            exponent = round(plan.PER_DECADE * math.log10(run.value))
+            losses[run] = math.inf if exponent > best + 2 else 1.0 + (exponent - best) ** 2
+    assert answer == ([], best)
+    assert {plan.rate(best - 1), plan.rate(best + 1)} <= {run.value for run in losses}
+    assert all(run.seed == 0 and run.role == "tune" for run in losses)
+
+
+def test_the_plan_ends_without_repeating_itself_and_does_the_first_seed_first() -> None:
+    losses: dict[Run, float] = {}
+    while wanted := plan.wanted(losses, cifar10=True):
+        assert len(wanted) == len(set(wanted))
+        assert not losses.keys() & set(wanted)
+        seeds = [run.seed for run in wanted if run.problem != "cifar10_resnet"]
+        assert seeds == sorted(seeds)
+        for run in wanted:
+            losses[run] = (math.log10(run.value) + 1) ** 2 if run.value else 1.0
+    compared = [run for run in losses if run.role == "compare" and run.part == "full_batch"]
+    assert len(compared) == len(plan.PROBLEMS) * len(plan.BASES) * len(plan.RIVALS) * plan.SEEDS
+
+
+def test_without_cifar10_nothing_wants_its_images() -> None:
+    assert all("cifar10" not in run.problem for run in plan.wanted({}, cifar10=False))
+    assert {run.part for run in plan.wanted({}, cifar10=False, only="sensitivity")} == {"sensitivity"}
+
+
+def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
+    path, made = tmp_path / "x.csv", []
+
+    def wanted(table: running.Table) -> list[int]:
+        known = {int(one["n"]) for one in table}
+        return [n for n in (3, 1, 2) if n not in known]
+
+    def make(n: int) -> dict[str, Any]:
+        made.append(n)
+        return {"n": n}
+
+    assert running.fill(path, wanted, make, {"torch": "9"}, lambda _: None, budget=2) == 2
+    assert running.fill(path, wanted, make, {"torch": "9"}, lambda _: None) == 1
+    assert made == [3, 1, 2]
+    assert [one["n"] for one in running.read(path)] == ["3", "1", "2"]
+
+
+def test_ratios_over_runs_that_diverged() -> None:
+    assert findings.ratio([(8.0, 2.0), (1.0, 1.0)]) == pytest.approx(2.0)
+    assert findings.ratio([(math.inf, 2.0)]) == math.inf
+    assert findings.ratio([(2.0, math.inf)]) == 0.0
+    assert findings.ratio([]) is None
+
+
+def full_batch_rows(greedy_end: float) -> list[dict[str, Any]]:
+    """One case, in which σ = 1 ends at `greedy_end`, the constant rate at 0.1 and σ = 2 at 0.05."""
+    cdat = replace(BASE, method="cdat")
+    snowball = looks((0.4, 3.0, 0.2), (0.2, 6.0, 0.1), (0.1, 12.0, 0.1))
+    on_edge = looks((0.4, 5.0, 0.2), (0.5, 4.0, -0.1), (0.5, 4.0, 0.1))
+    return [
+        row(replace(BASE, value=0.1)),
+        row(replace(cdat, value=1.0), greedy_end, looks=snowball),
+        row(replace(cdat, value=2.0), 0.05, looks=on_edge),
+    ]
+
+
+def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) -> None:
+    evidence = write(tmp_path, full_batch_rows(0.4))
+    greedy = claim(evidence, "σ = 1 loses")
+    assert (greedy.verdict, greedy.cases[0].numbers) == ("held (1 of 1)", "4×")
+    assert claim(evidence, "From the same state").cases[0].numbers == "83 % of 6"
+    assert claim(evidence, "With σ = 1 the rate").cases[0].numbers == "rate 0.25×, sharpness 4×"
+    assert claim(evidence, "With σ = 1 the ratio").cases[0].numbers == "ratio 0.60, below in 100 % of single steps"
+    assert claim(evidence, "σ = 2 holds the edge").cases[0].numbers == "ratio 1.00"
+    assert claim(evidence, "σ = 2 beats or matches a tuned constant").cases[0].numbers == "0.5×"
+    assert claim(evidence, "Its rate grows").cases[0].numbers == "2× at 50 % of the run"
+    assert claim(evidence, "Line search loses").verdict == "not measured"
+
+
+def test_and_do_not_where_they_do_not(tmp_path: Path) -> None:
+    evidence = write(tmp_path, full_batch_rows(0.02))
+    assert claim(evidence, "σ = 1 loses").verdict == "did not hold (0 of 1)"
+    other = [{**one, "base": "adam"} for one in full_batch_rows(0.4)]
+    both = write(tmp_path, [*full_batch_rows(0.02), *other])
+    assert claim(both, "σ = 1 loses").verdict == "held in 1 of 2"
+
+
+def test_claims_of_mini_batches(tmp_path: Path) -> None:
+    table = []
+    for ema, best_at_small in ((0.0, 0.5), (0.9, 2.0)):
+        for sigma in (0.5, 2.0):
+            for batch, best in ((8, best_at_small), (300, 2.0)):
+                run = Run("mini_batch", "compare", "digits_mlp", "gd", "cdat", sigma, 0, batch, ema)
+                table.append(row(run, 0.1 if sigma == best else 0.3))
+    constant = Run("mini_batch", "compare", "digits_mlp", "gd", "constant", 0.1, 0)
+    table += [
+        row(replace(constant, batch=batch), end_sharpness=str(sharp))
+        for batch, sharp in ((8, 3.0), (32, 9.0), (300, 5.0))
+    ]
+    evidence = write(tmp_path, table)
+    assert claim(evidence, "The best σ falls").verdict == "held (1 of 1)"
+    assert claim(evidence, "Averages").cases[0].numbers.endswith("0.0 octaves instead of 2.0")
+    assert claim(evidence, "Sharpness is lower").verdict == "held (1 of 1)"
+
+
+def test_claims_of_sensitivity(tmp_path: Path) -> None:
+    table = []
+    for name, value, end in (("width", 64, 0.025), ("width", 16, 0.05), ("width", 256, 0.0125), ("decay", 0.01, 0.1)):
+        template = plan.varied(name, value)
+        table += [row(template, 0.1), row(replace(template, method="cdat", value=2.0), end)]
+    evidence = write(tmp_path, table)
+    assert claims.gain(evidence, "width", 64) == (pytest.approx(2.0), 1)
+    assert claim(evidence, "Width helps").cases[0].numbers == "gain +1.00 octaves at 16, +3.00 at 256"
+    assert claim(evidence, "Weight decay erases").verdict == "held (1 of 1)"
+    assert claim(evidence, "Depth helps").verdict == "not measured"
+
+
+def test_the_toy_cycles_follows_and_is_held(tmp_path: Path) -> None:
+    table = toy_runs.rows()
+    rows.write(tmp_path / "toy.csv", list(table[0]), table)
+    evidence = Evidence(tmp_path)
+    for beginning in ("Toy: a constant", "Toy: tuners", "Toy: σ = 2"):
+        assert claim(evidence, beginning).verdict.startswith("held")
+    assert "28.02" in claim(evidence, "Toy: tuners").cases[1].numbers
+
+
+def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+    drawn = page.results(tmp_path)
+    assert set(drawn) == {"README.md"}
+    assert str(drawn["README.md"]).count("Not measured yet.") >= 6
+
+
+@pytest.mark.slow
+def test_every_part_is_drawn_from_its_rows(tmp_path: Path) -> None:
+    mini = Run("mini_batch", "compare", "digits_mlp", "gd", "cdat", 1.0, 0, 8)
+    wide = plan.varied("width", 16)
+    write(
+        tmp_path,
+        [*full_batch_rows(0.4), row(mini), row(wide), row(replace(wide, method="cdat", value=2.0), math.inf)],
+    )
+    table = toy_runs.rows()
+    rows.write(tmp_path / "toy.csv", list(table[0]), table)
+    drawn = page.results(tmp_path)
+    pictures = {"full_batch_digits_mlp.png", "one_step.png", "mini_batch.png", "sensitivity.png", "toy.png"}
+    assert set(drawn) == {"README.md", *pictures}
+    text = str(drawn["README.md"])
+    assert all(f"({name})" in text for name in pictures)
+    assert "| digits_mlp gd | 0.1 (1) [0.1] | – | – | 0.4 (1) | 0.05 (1) |" in text
+
+
+def test_the_page_loads_no_torch() -> None:
+    code = "import sys, benchmarks.cdat.page, benchmarks.cdat.figures; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_start_is_the_plateau_and_where_it_begins() -> None:
+    rates = [0.01 * i for i in range(1, 21)] + [0.2] * 40
+    assert start.from_rates(rates) == start.EdgeStart(0.2, 22)
+    assert start.from_rates([0.0] * 10) is None
+    assert start.from_rates([]) is None
+
+
+def test_trying_both_steps_leaves_the_run_as_it_was_and_sees_the_parabola() -> None:
+    model = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    goal = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
+    found = training.Ground(model, goal, goal, lambda _, y: (model.weight - y).square().sum())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before, loss = model.weight.detach().clone(), float(found.on().detach())
+    one, two = training.gains(BASE, optimizer, found)
+    assert torch.equal(model.weight, before)
+    assert not optimizer.state
+    assert one == pytest.approx(
+        loss, rel=1e-4
+    )  # the parabola is exact: σ = 1 ends at its minimum, σ = 2 as high as it began
+    assert two == pytest.approx(0.0, abs=1e-4 * loss)
+
+
+@pytest.mark.parametrize(
+    ("method", "value"), [("constant", 0.1), ("schedule", 0.1), ("linesearch", 0.0), ("cdat", 1.0)]
+)
+def test_a_short_run_of_every_method_lowers_the_loss_and_fills_a_row(
+    monkeypatch: pytest.MonkeyPatch, method: str, value: float
+) -> None:
+    short = replace(plan.PROBLEMS["digits_mlp"], steps=6, every=3, images=40, width=8)
+    monkeypatch.setitem(plan.PROBLEMS, "digits_mlp", short)
+    run = replace(BASE, method=method, value=value)
+    told = {**run.cells(), **training.train(run, DataConfig(), torch.device("cpu")), "made": ""}
+    one = findings.trained({key: str(cell) for key, cell in told.items()})
+    assert one.end < one.initial
+    assert [look.step for look in one.looks] == [3, 6]
+    assert len(one.curve) == 6
+    assert set(told) == set(row(run))
+
+
+def test_mini_batches_are_judged_on_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "SMALL_STEPS", 4)
+    run = Run("mini_batch", "compare", "digits_mlp", "gd", "constant", 0.1, 0, batch=8)
+    told = training.train(run, DataConfig(), torch.device("cpu"))
+    assert float(told["end_loss"]) < float(told["initial_loss"])
+    assert float(told["end_sharpness"]) > 0
