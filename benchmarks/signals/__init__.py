@@ -1,0 +1,1 @@
+"""What a run tells besides its accuracy, and whether that helps to find better settings."""
