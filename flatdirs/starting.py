@@ -23,6 +23,7 @@ from flatdirs.report.tables import overrides
 from flatdirs.sampler import TYPICAL_ADAMW, TYPICAL_SGD
 from flatdirs.storages import close_storage, open_storage, storage_errors
 from flatdirs.study import keep_probes, stored_probes
+from flatdirs.training.edge_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant
 from flatdirs.trials import study_folder
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     from flatdirs.stepsampling.result import LearningRates
 
-STEP_SAMPLING, AUTO = "step_sampling", "auto"
+STEP_SAMPLING, AUTO, EDGE = "step_sampling", "auto", "cdat"
+TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat"}
 PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
 
 AUTO_MOMENTUM = 0.9  # ρ or β₁ of an automatic start
@@ -85,8 +87,8 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
     config = read_tune(_with_numbers(settings, TYPICAL["momentum"]))
     name = "beta1" if "beta1" in config.plan.lattice.chart.hyperparameters else "momentum"
     typical = _with_numbers(settings, TYPICAL[name])
-    if STEP_SAMPLING in words.values():
-        _refuse_probing_for_nothing(config)
+    if words.get("learning_rate") in (STEP_SAMPLING, EDGE):
+        _refuse_probing_for_nothing(config, words["learning_rate"])
     if not config.plan.descends:  # such a search begins nowhere
         return typical
     if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
@@ -99,13 +101,14 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
         return typical
     config = read_tune(_with_numbers(settings, {**TYPICAL[name], "weight_decay": PROBED_DECAY}))
     if "learning_rate" in words:
-        return _with_numbers(settings, _probed_start(config, words, say))
+        numbers = _probed_start(config, words, say)
+        return _with_numbers(_with_warmup(settings, numbers.pop("warmup_epochs", None)), numbers)
     return _with_numbers(settings, {"weight_decay": _decay_for(config, config.plan.lattice.start["learning_rate"])})
 
 
 def _words(start: Mapping[str, Any]) -> dict[str, str]:
     """Those of a start's values that are no numbers yet."""
-    known = {"learning_rate": (STEP_SAMPLING, AUTO), "weight_decay": (AUTO,)}
+    known = {"learning_rate": (STEP_SAMPLING, AUTO, EDGE), "weight_decay": (AUTO,)}
     return {key: start[key] for key, words in known.items() if start.get(key) in words}
 
 
@@ -116,24 +119,32 @@ def _with_numbers(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> 
     return {**settings, "start": start}
 
 
+def _with_warmup(settings: Mapping[str, Any], epochs: float | None) -> dict[str, Any]:
+    """The settings with this warm-up, where one was found and the schedule leaves its own open."""
+    schedule = settings["schedule"]
+    if epochs is None or schedule.get("warmup_epochs", 0.0) is not None:
+        return dict(settings)
+    return {**settings, "schedule": {**schedule, "warmup_epochs": epochs}}
+
+
 def _beginning(start: Mapping[str, float]) -> str:
     return f"the search begins as many scripts do, at {overrides(start)}"
 
 
-def _refuse_probing_for_nothing(config: TuneConfig) -> None:
+def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
     if not config.plan.descends:
         raise ConfigError(
-            f"start.learning_rate={STEP_SAMPLING} would probe for nothing, as search={config.plan.name} begins "
+            f"start.learning_rate={word} would probe for nothing, as search={config.plan.name} begins "
             f"nowhere; set start.learning_rate to a number"
         )
     if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
         raise ConfigError(
-            f"start.learning_rate={STEP_SAMPLING} would probe for nothing, as chart {config.plan.lattice.chart.name} "
+            f"start.learning_rate={word} would probe for nothing, as chart {config.plan.lattice.chart.name} "
             f"has no learning rate; set start=auto"
         )
     if not isinstance(config.objective, ImageObjective):
         raise ConfigError(
-            f"start.learning_rate={STEP_SAMPLING} needs a model, and task={config.task.name} has only a function; set "
+            f"start.learning_rate={word} needs a model, and task={config.task.name} has only a function; set "
             f"it to a number (in your script, flatdirs.find_learning_rate finds one)"
         )
 
@@ -155,21 +166,26 @@ def _decay_for(config: TuneConfig, learning_rate: float) -> float:
 def _probed_start(config: TuneConfig, words: Mapping[str, str], say: Say) -> dict[str, float]:
     """Numbers for the words, from an earlier command's probes or from new ones, which are kept with the study."""
     word = words["learning_rate"]
-    title = "start=auto" if word == AUTO else "step sampling"
+    title = TITLES[word]
     mark = sha256(json.dumps(config.identity, default=str, sort_keys=True).encode()).hexdigest()[:16]
     record = _stored(config, word, mark)
     early = record is not None
     if record is None:
-        say(f"{title}: {ProbeConfig.budget} probes of {ProbeConfig.steps} steps before the first run")
-        record = _kept(config, word, {"mark": mark, **_probe(config, words)})
+        what = f"{STEPS} steps" if word == EDGE else f"{ProbeConfig.budget} probes of {ProbeConfig.steps} steps"
+        say(f"{title}: {what} before the first run")
+        found = _edge(config, words) if word == EDGE else _probe(config, words)
+        record = _kept(config, word, {"mark": mark, **found})
     numbers = {"learning_rate": float(record["start"])}
     if "weight_decay" in words:
         numbers["weight_decay"] = record.get("weight_decay") or _decay_for(config, numbers["learning_rate"])
+    if "warmup_epochs" in record:
+        numbers["warmup_epochs"] = float(record["warmup_epochs"])
     say(f"{title}: {_early_story(numbers, word) if early else _story(config, record, numbers, word)}")
     return numbers
 
 
 def _early_story(numbers: Mapping[str, float], word: str) -> str:
+    numbers = {key: value for key, value in numbers.items() if key != "warmup_epochs"}
     what = overrides(numbers) if word == AUTO else f"the start's learning rate is {numbers['learning_rate']:g}"
     return f"{what}, found when the study began"
 
@@ -180,6 +196,9 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
     if "problem" in record:
         return f"{record['problem']}; {_beginning(start)}"
     cost = f"it cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
+    if word == EDGE:
+        warmup = f"a warm-up of {record['warmup_epochs']:g} epochs, taken where the schedule leaves its own open"
+        return f"the start's learning rate is {record['start']:g}, with {warmup}; {cost}"
     rate = f"a constant rate of {record['pick']:.3g} × {record['ratio']:g} (to the schedule's peak)"
     if word != AUTO:
         return f"{rate} makes the start's learning rate {record['start']:g}; {cost}"
@@ -228,6 +247,24 @@ def _probe(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
         record = {"start": typical["learning_rate"], "problem": str(error).partition(";")[0]}
         return {**record, **{key: typical[key] for key in words if key == "weight_decay"}}
     return {**record, **{key: _decay_for(config, record["start"]) for key in words if key == "weight_decay"}}
+
+
+def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
+    """What a short run on the edge of stability gives. Raises FinderError where its rate stays 0."""
+    training = _training(config)
+    rates, losses = edge_run(training)
+    found = from_rates(rates)
+    if found is None:
+        raise FinderError("a short run on the edge of stability found no rate; set start.learning_rate to a number")
+    rate = _two_digits(found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step))
+    return {
+        "start": rate,
+        "warmup_epochs": _two_digits(min(found.warmup_steps / training.steps_per_epoch, training.task.epochs / 2)),
+        "cost_steps": STEP_PRICE * len(rates),
+        "rates": [float(f"{one:.4g}") for one in rates],
+        "losses": [float(f"{one:.4g}") for one in losses],
+        **{key: _decay_for(config, rate) for key in words if key == "weight_decay"},
+    }
 
 
 def _record(config: TuneConfig, found: LearningRates) -> dict[str, Any]:

@@ -56,6 +56,32 @@ def test_the_rule_has_two_digits_and_the_schedules_ratio() -> None:
     assert automatic_start(0.0534, 20, "momentum")["weight_decay"] == MOST_DECAY["momentum"], "a run of a few steps"
 
 
+def test_a_start_from_the_edge_is_kept_with_its_warm_up(workplace: Path, command: Command) -> None:
+    """A rate and, where the schedule leaves it open, a warm-up; the same command later finds both again."""
+    ended = command("tune", *QUICK, "start=cdat", "budget=1")
+    assert ended.code == 0, ended.err
+    told = re.search(r"learning rate is (\S+), with a warm-up of (\S+) epochs.* as much as (\S+) runs", ended.out)
+    assert told
+    first = identity()
+    assert first["start"] == {"learning_rate": float(told[1]), "momentum": 0.9, "weight_decay": 0.0005}
+    assert first["schedule"]["warmup_epochs"] == float(told[2]) > 0
+    assert float(told[3]) == pytest.approx(3 * STEPS / STEPS), (
+        "sixty steps, cut at the run's own 36, three times as dear"
+    )
+    again = command("tune", *QUICK, "start=cdat", "budget=1")
+    assert "found when the study began" in again.out
+    assert identity() == first
+    fixed = command("tune", *QUICK, "start=cdat", "schedule.warmup_epochs=0.5", "study=fixed", "budget=1")
+    assert fixed.code == 0, fixed.err
+    assert identity("fixed")["schedule"]["warmup_epochs"] == 0.5
+
+
+def test_a_start_from_the_edge_wants_a_search_that_begins_somewhere(workplace: Path, command: Command) -> None:
+    ended = command("tune", *QUICK, "start=cdat", "search=random", "budget=1")
+    assert ended.code == 2
+    assert "start.learning_rate=cdat would probe for nothing" in ended.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("chart", ["sgd", "sgd_plain", "sgd_batch", "adamw"])
 def test_a_search_told_nothing_begins_where_the_rule_says(chart: str, workplace: Path, command: Command) -> None:

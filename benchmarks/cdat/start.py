@@ -1,9 +1,6 @@
 """`start=cdat`, tried: what a short run on the edge of stability says of an ordinary schedule.
 
-    CDAT, σ = 2, ema 0.9, the task's own optimizer and batches, STEPS steps → its rates → a peak rate, a warm-up length
-
-The peak is the median rate of the run's second half; the warm-up ends at the first step whose rate, as the median of
-SMOOTH steps, has reached the peak. Both rules were fixed before a rate had been looked at. The peak is judged by the
+The run and its two rules are flatdirs/training/edge_start.py's; both were fixed before a rate had been looked at. The peak is judged by the
 fitted surfaces of the lattices (benchmarks/runs_to_target), at the momentum and weight decay of step sampling's probes
 there, beside step sampling's own pick with the ratio that `start=step_sampling` multiplies it by; and a few whole runs
 of the trainer judge the warm-up as well. Source: ours.
@@ -12,83 +9,22 @@ of the trainer judge the warm-up as well. Source: ours.
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
+from flatdirs.training.edge_start import CAP, EMA, SIGMA, STEP_PRICE, STEPS, EdgeStart, edge_run, from_rates
 
 if TYPE_CHECKING:
     from flatdirs.objective import ImageObjective
-    from flatdirs.training.records import TrainConfig
 
-STEPS = 60
-SIGMA, EMA = 2.0, 0.9
-SMOOTH = 5
+__all__ = ["CAP", "EMA", "SIGMA", "STEPS", "STEP_PRICE", "EdgeStart", "edge_run", "from_rates"]
+
 SEEDS, TRAINED_SEEDS = 20, 10
-STEP_PRICE = 3.0  # plain steps that one of CDAT's is counted as; `python -m benchmarks.cdat.step_cost` measures it
 SURFACES = ("digits", "digits_adamw")
-CAP = 1.0  # the product's own default for a tuner's highest rate
 WAYS = ("step_sampling", "cdat", "cdat with its warm-up")
-
-
-@dataclass(frozen=True)
-class EdgeStart:
-    """What the rates of a run on the edge give: `learning_rate`, the peak of a schedule; `warmup_steps`."""
-
-    learning_rate: float
-    warmup_steps: int
-
-
-def from_rates(rates: Sequence[float]) -> EdgeStart | None:
-    """The two numbers; None where the run has no rate above 0."""
-    peak = statistics.median(rates[len(rates) // 2 :]) if rates else 0.0
-    if not peak > 0:
-        return None
-    smooth = [statistics.median(rates[max(0, i - SMOOTH + 1) : i + 1]) for i in range(len(rates))]
-    reached = next((i + 1 for i, rate in enumerate(smooth) if rate >= peak), len(rates))
-    return EdgeStart(float(f"{peak:.6g}"), reached)
-
-
-def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> tuple[list[float], list[float]]:
-    """Rates and losses of a short run on the edge: the network, batches and optimizer of `config`, its rate unused.
-
-    Raises:
-        DataError: the images are missing or broken.
-    """
-    import itertools
-
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    from flatdirs.curvature.cdat import CDAT
-    from flatdirs.training.data import load
-    from flatdirs.training.device import cpu_threads, resolve_device
-    from flatdirs.training.model import build_model
-    from flatdirs.training.probing import TaskBatches
-
-    device = resolve_device(config.device)
-    with cpu_threads(config.cpu_threads):
-        dataset = load(config.task, config.data, device)
-        model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device).train()
-        base, settings = config.optimizer.base(config.momentum_in_force)
-        optimizer = CDAT(
-            model.parameters(),
-            base,
-            sigma=sigma,
-            ema=EMA,
-            max_learning_rate=CAP,
-            weight_decay=config.weight_decay,
-            **settings,
-        )
-        rates, losses = [], []
-        batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
-        for images, labels in itertools.islice(batches, steps):
-            losses.append(optimizer.step(lambda x=images, y=labels: cross_entropy(model(x), y)))  # type: ignore[misc]
-            rates.append(optimizer.learning_rate)
-        return torch.stack(rates).tolist(), torch.stack(losses).tolist()
 
 
 def settings_of(name: str) -> dict[str, float]:
