@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -291,6 +292,23 @@ class TestFailures:
             lattice, lambda v: Outcome(score=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6
         )
         assert not any("nothing has begun" in question.reason for question in search.questions)
+
+    def test_what_is_expected_is_a_gain_whatever_the_scores_stand_for(self) -> None:
+        """A search that minimises sees negative scores; its words must not show them as values."""
+        lattice = lattice_of()
+        bowl = bowl_at(lattice, 0, 0, 0)
+        reasons = [
+            [
+                question.reason
+                for question in search_on(lattice, bare(lambda v, shift=shift: bowl(v) - shift), 10).questions
+            ]
+            for shift in (0.0, HEIGHT)
+        ]
+        told = [reason for some in reasons for reason in some if "all runs together expect" in reason]
+        assert told
+        assert all(re.search(r"expect a gain of -?[\d.e-]+ over the best run", reason) for reason in told)
+        hopeless = search_on(lattice_of(fixed=("learning_rate",)), lambda v: Outcome("diverged"), 4)
+        assert all("no run has finished yet" in question.reason for question in hopeless.questions[1:])
 
     @pytest.mark.parametrize("losses", [(1.0, math.nan), (math.nan, 1.0)])
     def test_a_loss_that_is_no_number_says_nothing(self, losses: tuple[float, float]) -> None:

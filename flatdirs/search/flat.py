@@ -209,11 +209,14 @@ def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point,
     belief = model.believe(np.array([point], dtype=float))
     mean = float(model.weights @ belief.mean[:, 0])
     spread = float(np.sqrt(model.weights @ (belief.deviation[:, 0] ** 2 + (belief.mean[:, 0] - mean) ** 2)))
-    low, middle, high = (model.score(value) for value in (mean - spread, mean, mean + spread))
+    low, middle, high = (model.score(value) - model.top for value in (mean - spread, mean, mean + spread))
     names = [geometry.lattice.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
     flat = f"; {' and '.join(names)} held, flat so far" if names else ""
     where = describe_move(geometry.lattice, best, point)
-    return f"{where} from the best: all runs together expect {middle:.4g} there ({low:.4g} to {high:.4g}){flat}"
+    if not any(math.isfinite(run.score) for run in model.runs):
+        return f"{where}: no run has finished yet{flat}"
+    gain = f"a gain of {middle:.2g} over the best run ({low:.2g} to {high:.2g})"
+    return f"{where} from the best: all runs together expect {gain}{flat}"
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
