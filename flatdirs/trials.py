@@ -185,7 +185,8 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
     if stored is None:
         raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
     before, now = flatten(stored), flatten(identity)
-    for key in [*before, *(key for key in now if key not in before)]:
+    keys = [*before, *(key for key in now if key not in before)]
+    for key in sorted(keys, key=lambda key: key == "version"):  # last: another search has another version as well
         if before.get(key) != now.get(key):
             said = KEYS.get(key, key.removesuffix(".name"))
             raise StudyError(
