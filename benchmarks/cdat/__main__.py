@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks import pages, rows
+from benchmarks.arguments import settings_of
 from benchmarks.cdat import plan, running, start, toy_runs
 from benchmarks.cdat.running import HERE
-from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer, read_value
 
 KEYS: dict[str, Any] = {"part": "all", "data.path": None, "device": "auto", "budget": None}
@@ -45,12 +44,7 @@ def main(arguments: list[str], folder: Path = HERE) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = dict(KEYS)
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-        settings[key] = yaml.safe_load(value)
+    settings = settings_of(arguments, KEYS)
     read_choice("part", settings["part"], PARTS)
     if settings["budget"] is not None:
         read_integer(settings, "budget", 1)

@@ -13,13 +13,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import yaml
-
 from benchmarks import pages
+from benchmarks.arguments import settings_of
 from benchmarks.edge_sweep import recording, setting
 from benchmarks.edge_sweep.setting import HERE, SUBJECTS
 from benchmarks.lattice.running import noted
-from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer
 
 PARTS = ("record", "replay", "sweeps", "page")
@@ -42,12 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = dict(KEYS)
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-        settings[key] = yaml.safe_load(value)
+    settings = settings_of(arguments, KEYS)
     for key, choices in (("only", PARTS), ("subject", SUBJECTS)):
         if settings[key] is not None:
             read_choice(key, settings[key], choices)

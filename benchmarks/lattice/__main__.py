@@ -18,9 +18,10 @@ from typing import Any
 import yaml
 
 from benchmarks import pages
+from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices, running
 from benchmarks.lattice.lattices import HERE, Lattice
-from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer, read_value
 from flatdirs.objective import ImageObjective
 from flatdirs.paths import conf_folder
@@ -48,12 +49,7 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = dict(KEYS)
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-        settings[key] = yaml.safe_load(value)
+    settings = settings_of(arguments, KEYS)
     if settings["only"] is not None:
         read_choice("only", settings["only"], ("cells", "probes"))
     if settings["budget"] is not None:

@@ -17,9 +17,8 @@ import subprocess
 import sys
 from typing import Any
 
-import yaml
-
 from benchmarks import pages, rows
+from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices
 from benchmarks.lattice.refinement import runs_left
 from benchmarks.lattice.results import results
@@ -62,12 +61,7 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = dict(KEYS)
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-        settings[key] = value.split(",") if key in ("only", "lattice") else yaml.safe_load(value)
+    settings = settings_of(arguments, KEYS, lists=("only", "lattice"))
     known = conditions.settings()["lattices"]
     if unknown := set(settings["lattice"] or ()) - set(known):
         raise ConfigError(f"lattice={','.join(unknown)} must be of {', '.join(known)}; change lattice")

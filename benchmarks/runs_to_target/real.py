@@ -19,9 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks import pages, rows
+from benchmarks.arguments import settings_of
 from benchmarks.lattice.__main__ import objective_of
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.results import CHANCE
@@ -200,13 +199,8 @@ def trainer(settings: Mapping[str, Any]) -> Train:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; the exit code."""
-    settings = dict(KEYS)
     try:
-        for argument in arguments:
-            key, _, value = argument.partition("=")
-            if key not in KEYS:
-                raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-            settings[key] = value.split(",") if key == "only" else yaml.safe_load(value)
+        settings = settings_of(arguments, KEYS, lists=("only",))
         if not conditions.settings()["real"].get(settings["lattice"]):
             raise ConfigError(f"lattice={settings['lattice']} must be digits or cifar10_small; change lattice")
         job = Job(settings["lattice"], trainer(settings), only=tuple(settings["only"] or ()))

@@ -13,9 +13,8 @@ import os
 import sys
 from typing import Any
 
-import yaml
-
 from benchmarks import pages, rows
+from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices
 from benchmarks.scouts import grounds, plan, ridges, searching, training
 from flatdirs.errors import ConfigError, FlatdirsError
@@ -43,12 +42,7 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = dict(KEYS)
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in KEYS:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(KEYS)}")
-        settings[key] = value.split(",") if key == "lattice" else yaml.safe_load(value)
+    settings = settings_of(arguments, KEYS, lists=("lattice",))
     if unknown := set(settings["lattice"] or ()) - set(plan.LATTICES):
         raise ConfigError(f"lattice={','.join(unknown)} must be of {', '.join(plan.LATTICES)}; change lattice")
     if settings["budget"] is not None:
