@@ -119,7 +119,7 @@ def test_train_says_which_epoch_it_returns(workplace: Path, command: Command) ->
 
 
 WRONG = {
-    "unknown schedule": (["schedule=linear"], "schedule=linear is unknown; choose one of constant, cosine"),
+    "unknown schedule": (["schedule=linear"], "schedule=linear is unknown; choose one of cdat, constant, cosine"),
     "unknown optimizer": (["optimizer=lion"], "optimizer=lion is unknown; choose one of adamw, sgd"),
     "no schedule": (["schedule=null"], "schedule cannot be left out"),
     "misspelt key": (["schedule.warmup=1"], "schedule.warmup"),

@@ -3,7 +3,7 @@
 A cell is in for its finished runs: the mean accuracy, the means of the logarithms of its last validation and training
 loss. Whether it diverges is told apart, by majority. `Spread` keeps the residuals of every finished run around its
 cell's means, the three numbers of a run together, by how far the cell lies below the level, and knows how much of a
-residual is the seed's own, the same at other cells of that level: on the ridge nothing, far below it much.
+residual is the seed's own, the same at other cells of that level.
 """
 
 from __future__ import annotations
