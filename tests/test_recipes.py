@@ -138,7 +138,10 @@ WRONG = {
     "batch larger than the data": (["task.batch_size=301"], "task.batch_size=301 must be at most"),
 }
 WRONG_TUNE = {
-    "adamw on sgd's chart": (["optimizer=adamw"], "optimizer=adamw has no momentum; change chart or optimizer"),
+    "adamw on sgd's chart": (
+        ["optimizer=adamw", "chart=sgd"],
+        "optimizer=adamw has no momentum; change chart or optimizer",
+    ),
     "sgd on adamw's chart": (["chart=adamw"], "optimizer=sgd has no beta1; change chart or optimizer"),
     "the rate scaled twice": (
         ["chart=sgd_batch", "optimizer.rate_per_images=512"],
