@@ -526,15 +526,3 @@ def test_gradient_descent_trains_to_the_edge() -> None:
     assert ratios[0] < 0.95
     assert statistics.fmean(ratios[-15:]) == pytest.approx(1, abs=0.1)
     assert all(record.products < log.records[0].products for record in log.records[1:])
-
-
-@pytest.mark.parametrize(
-    ("base", "critical"),
-    [("gd", 2.0), ("momentum", 3.8), ("nesterov", 3.8 / 2.8), ("rmsprop", 2.0), ("adam", 38.0), ("adamw", 38.0)],
-)
-def test_optimizers_that_find_their_rate_have_the_edge_of_their_base(base: str, critical: float) -> None:
-    model = nn.Linear(3, 1).double()
-    optimizer = flatdirs.CDAT(model.parameters(), base=base, sigma=0.5, momentum=0.9)
-    inputs = torch.arange(12.0, dtype=torch.float64).view(4, 3)
-    optimizer.step(lambda: model(inputs).square().mean())
-    assert flatdirs.edge_of_stability(optimizer) * float(optimizer.learning_rate) == pytest.approx(critical)
