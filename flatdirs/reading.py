@@ -98,7 +98,7 @@ class Reader:
                 self._answers[key] = (trial.number, outcome)
         if self._anchor is None and (ended := next((t for t in trials if t.state.is_finished()), None)) is not None:
             self._anchor = (ended.number, ended._trial_id, ended.datetime_complete)
-        answers = {key: outcome for key, (_, outcome) in self._answers.items()}
+        answers = {key: outcome for key, (_, outcome) in sorted(self._answers.items(), key=lambda one: one[1][0])}
         return View(lattice, mark, answers, frozenset(busy))
 
     def _read_ranges(self, trial: FrozenTrial) -> None:

@@ -3,6 +3,10 @@
 A search is a generator, and a generator cannot be copied; but it can be run again from the start with the recorded
 answers, which costs microseconds. So `trace` resumes, `Trace.steps` explains every run, and `proposals` speculates:
 it answers the pending question both ways and collects what would be asked next, most likely first.
+
+Workers run ahead of a search, so there are answers to questions it has not come to. The source's search passes them
+over until it asks. A search whose question takes others is told of them all where its own path ends, and of the runs in
+progress as if they had come out no better, so that a team does not crowd around one point.
 """
 
 from __future__ import annotations
@@ -13,10 +17,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from flatdirs.chart import Point
-from flatdirs.search import Descent, Key, Outcome, Question, Verdict
+from flatdirs.search import Descent, Key, Others, Outcome, Question, Verdict, Verdicts
 
 GOES_ON = 0.6  # how often a line search that just gained gains again; else 1 − GOES_ON (ours; it only orders guesses)
 EFFORT = 64  # how many guessed histories are tried before speculation gives up
+
+
+WORSE = Outcome(guess="worse")
 
 
 @dataclass(frozen=True)
@@ -43,29 +50,59 @@ class Trace:
         return self.pending is None
 
 
-def trace(search: Callable[[], Descent], answers: Mapping[Key, Outcome]) -> Trace:
-    """Run a search on recorded answers up to the first question that they leave open."""
-    asking, asked = search(), set[Key]()
+def trace(
+    search: Callable[[], Descent],
+    answers: Mapping[Key, Outcome],
+    guesses: Mapping[Key, Outcome] | None = None,
+    busy: Collection[Key] = (),
+) -> Trace:
+    """Run a search on recorded answers up to the first question that they leave open.
+
+    `guesses` answer further questions, as if they had been asked once all `answers` were known. Runs in progress,
+    `busy`, count as worse ones for a search that takes others, once it asks for a run that is not one of them.
+    """
+    asking, guesses = search(), guesses or {}
+    told: dict[Key, None] = {}
     steps: list[Step] = []
-    reply: Outcome | None = None
-    incumbent: Point | None = None
     while True:
         try:
-            question = asking.send(reply)
+            question = next(asking)
         except StopIteration as end:
             return Trace(tuple(steps), None, end.value)
         if not isinstance(question, Question):
             raise TypeError(f"a search must yield a Question here, not {question!r}")
-        if question.key not in answers:
+        reply = _reply(question, told, answers, guesses, busy)
+        if reply is None:
             asking.close()
-            return Trace(tuple(steps), question, incumbent)
-        outcome = answers[question.key]
-        verdict = asking.send(outcome)
-        if not isinstance(verdict, Verdict):
-            raise TypeError(f"a search must yield a Verdict after each answer, not {verdict!r}")
-        steps.append(Step(question, outcome, verdict, question.key in asked))
-        asked.add(question.key)
-        incumbent, reply = verdict.incumbent, None
+            return Trace(tuple(steps), question, steps[-1].verdict.incumbent if steps else None)
+        verdict = asking.send(reply)
+        if isinstance(reply, Others) and isinstance(verdict, Verdicts):
+            found = [(*one, outcome) for one, (_, outcome) in zip(verdict.each, reply.answers, strict=True)]
+        elif isinstance(reply, Outcome) and isinstance(verdict, Verdict):
+            found = [(question, verdict, reply)]
+        else:
+            raise TypeError(f"a search must yield a verdict after each answer, not {verdict!r}")
+        for one, judged, outcome in found:
+            steps.append(Step(one, outcome, judged, one.key in told))
+            told[one.key] = None
+
+
+def _reply(
+    question: Question,
+    told: Collection[Key],
+    answers: Mapping[Key, Outcome],
+    guesses: Mapping[Key, Outcome],
+    busy: Collection[Key],
+) -> Outcome | Others | None:
+    """What to tell a search that asks this, so much having been told: an answer, others, a guess; None: nothing."""
+    if question.key in answers:
+        return answers[question.key]
+    others = [(key, outcome) for key, outcome in answers.items() if key not in told] if question.takes_others else []
+    if not others and question.key in guesses:
+        return guesses[question.key]
+    if not others and question.takes_others and question.key not in busy:
+        others = [(key, WORSE) for key in busy if key not in told]
+    return Others(tuple(others)) if others else None
 
 
 def proposals(
@@ -79,7 +116,7 @@ def proposals(
         if not histories:
             return
         weight, _, guesses = heapq.heappop(histories)
-        run = trace(search, {**answers, **guesses})
+        run = trace(search, answers, guesses, busy)
         question = run.pending
         if question is None:
             continue

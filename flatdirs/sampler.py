@@ -101,17 +101,14 @@ class FlatDirectionsSampler(BaseSampler):
             claims.write(study, trial, {})
             return
         descent = search.make(self._search, view.lattice, self._rules)
-        run = replay.trace(descent, view.answers)
-        question = run.pending
         if set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
-            self._claim_rest(study, trial, view.lattice, run.incumbent or view.lattice.origin)
-            return
-        if question is not None and question.key in view.busy:
-            question = next(replay.proposals(descent, view.answers, view.busy), None)
-        if question is not None:
+            best = replay.trace(descent, view.answers).incumbent
+            self._claim_rest(study, trial, view.lattice, best or view.lattice.origin)
+        elif (question := next(replay.proposals(descent, view.answers, view.busy), None)) is not None:
             self._claim(study, trial, view, question)
         else:
-            self._claim_nearby(study, trial, view.lattice, run.incumbent or view.lattice.origin)
+            best = replay.trace(descent, view.answers).incumbent
+            self._claim_nearby(study, trial, view.lattice, best or view.lattice.origin)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Keep what a failure means: an answer, or an interruption after which the point is run again."""

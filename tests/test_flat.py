@@ -388,10 +388,37 @@ class TestReplay:
 
     @settings(max_examples=5, deadline=None)
     @given(st.integers(0, 10_000))
-    def test_answers_that_came_early_change_nothing(self, seed: int) -> None:
+    def test_runs_that_it_did_not_ask_for_are_taken_in_where_its_own_path_ends(self, seed: int) -> None:
         search = random_search(seed)
-        more = {**search.answers, (50, 0, 0): Outcome(score=1e9), (0, 0, 0, 7): Outcome(score=1e9)}
-        assert trace(make("flatdirs", search.lattice, Rules()), more) == search.trace
+        more = {**search.answers, (50, 0, 0): Outcome(score=1e9), (0, 0, 0, 7): Outcome(score=1e8)}
+        run = trace(make("flatdirs", search.lattice, Rules()), more)
+        own = len(search.trace.steps)
+        assert run.steps[:own] == search.trace.steps
+        assert [(step.question.key, step.outcome.score, step.question.asked) for step in run.steps[own:]] == [
+            ((50, 0, 0), 1e9, False),
+            ((0, 0, 0, 7), 1e8, False),
+        ]
+        assert run.incumbent == (50, 0, 0)
+        assert run.pending is not None
+        assert run.pending.incumbent == (50, 0, 0)
+
+    def test_the_next_question_is_the_same_whoever_asked_for_the_runs(self) -> None:
+        """Once the path has left the line, a proposal is a function of the set of runs."""
+        search = random_search(1, 12)
+        descent, (first, *rest) = make("flatdirs", search.lattice, Rules()), search.answers.items()
+        alone = trace(descent, dict([first, *rest])).pending
+        elsewhere = {**dict(rest[4:]), **dict([first, *rest[:4]])}
+        assert trace(descent, elsewhere).pending == alone
+
+    def test_runs_in_progress_are_known_to_what_is_asked_next(self) -> None:
+        """Not the same as when nobody runs anything, nor as when those runs are over and were good."""
+        search = random_search(1, 12)
+        descent = make("flatdirs", search.lattice, Rules())
+        first = next(proposals(descent, search.answers))
+        elsewhere = (-12, 3, -5)
+        beside = next(proposals(descent, search.answers, [first.key, elsewhere]))
+        assert beside.key not in (first.key, elsewhere)
+        assert beside.visit == len(search.answers) + 2
 
     @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 10_000), st.data())

@@ -13,17 +13,19 @@ from flatdirs.search.descent import descend
 from flatdirs.search.flat import search_flat
 from flatdirs.search.line import MOVE
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
-from flatdirs.search.question import Descent, Key, Question, Verdict
+from flatdirs.search.question import Descent, Key, Others, Question, Verdict, Verdicts
 
 __all__ = [
     "SEARCHES",
     "VERSIONS",
     "Descent",
     "Key",
+    "Others",
     "Outcome",
     "Question",
     "Rules",
     "Verdict",
+    "Verdicts",
     "chart_of",
     "guessing",
     "judge",

@@ -40,7 +40,7 @@ def descend(lattice: Lattice, rules: Rules) -> Descent:
     """
     start = lattice.origin
     outcome = yield Question(start, None, "start", None, 0, "the start")
-    assert outcome is not None
+    assert isinstance(outcome, Outcome)  # it never says that it takes others
     yield Verdict("better", start)
     axes = lattice.chart.axes
     state = _State(start, outcome, [axis.first for axis in axes])

@@ -7,7 +7,8 @@
    has something to learn. An axis whose two doublings change nothing beyond one run's noise is left alone.
 
 Needs no box and nothing but a score; the loss beside it and T·λα/(1−ρ) are used where an outcome has them. A generator
-like the source's search (descent.py), so it resumes, replays and explains itself alike. Ours.
+like the source's search (descent.py), so it resumes, replays and explains itself alike; and as the model is one of all
+runs, whoever asked for them, it takes those that others made, too. Ours.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
 from flatdirs.search.model import RELAXED, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
-from flatdirs.search.question import Descent, Question, Told, Verdict
+from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -52,30 +53,47 @@ class Proposal:
 
 
 def search_flat(lattice: Lattice, rules: Rules) -> Descent:
-    """Yield the Question to answer next, be sent its Outcome; goes on for as long as it is asked."""
+    """Yield the Question to answer next, be sent its Outcome or Others; goes on for as long as it is asked."""
     geometry, told = Geometry(lattice), list[Told]()
     question = Question(lattice.origin, None, "start", None, 0, "the start")
     history = blake2b(repr((describe_chart(lattice.chart), lattice.start, rules)).encode())
     while True:
-        outcome = yield question
-        assert outcome is not None
-        told.append(Told(question, outcome, _score(outcome, told, rules)))
-        history.update(repr((question.key, outcome)).encode())
+        reply = yield question
+        assert reply is not None
+        known, news = len(told), _news(lattice, question, reply)
+        for asked, outcome in news:
+            told.append(Told(asked, outcome, _score(outcome, told, rules)))
+        history.update(repr([(asked.key, asked.asked, outcome) for asked, outcome in news]).encode())
         proposal = _recall(history.digest(), lambda: propose(geometry, rules, told))
-        yield Verdict(_judgement(told, question, proposal), proposal.best)
+        found = [(one.question, Verdict(_judgement(told, one, proposal), proposal.best)) for one in told[known:]]
+        yield Verdicts(tuple(found)) if isinstance(reply, Others) else found[0][1]
         move = describe_move(lattice, proposal.best, proposal.point) if not proposal.repeat else "repeat"
         question = Question(
-            proposal.point, None, move, proposal.best, len(told), proposal.reason, repeat=proposal.repeat
+            proposal.point, None, move, proposal.best, len(told), proposal.reason, proposal.repeat, takes_others=True
         )
+
+
+def _news(lattice: Lattice, question: Question, reply: Outcome | Others) -> list[tuple[Question, Outcome]]:
+    """What was answered: the question, or runs that it did not ask for, each with a question that stands for it."""
+    if isinstance(reply, Outcome):
+        return [(question, reply)]
+    found, best = [], question.incumbent
+    for key, outcome in reply.answers:
+        point, repeat = key[: len(lattice.origin)], sum(key[len(lattice.origin) :])
+        move = "repeat" if repeat or best is None else describe_move(lattice, best, point)
+        reason = "made beside the search, which takes it in"
+        found.append((Question(point, None, move, best, question.visit, reason, repeat, asked=False), outcome))
+    return found
 
 
 def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
-    if _moves_rate(geometry.lattice) and not any(any(one.question.point[1:]) for one in told):
-        best = max(told, key=lambda one: one.score)
-        if (found := next_on_line(geometry.lattice, rules, told)) is not None:
+    if _moves_rate(geometry.lattice) and not any(any(one.question.point[1:]) for one in told if one.question.asked):
+        line = [one for one in told if not any(one.question.point[1:]) and not one.question.repeat]
+        best = max(line, key=lambda one: one.score)
+        if (found := next_on_line(geometry.lattice, rules, line)) is not None:
             return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
-        if (point := _usual_decay(geometry, best)) is not None:
+        if (point := _usual_decay(geometry, best)) is not None and all(one.question.point != point for one in told):
             relaxes = "T·λα" if "beta1" in geometry.lattice.start else "T·λα/(1−ρ)"
             found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
             reason = f"{found_there}: the usual weight decay, at the same speed"
@@ -232,12 +250,13 @@ def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
     return top + little if better else min(scores[len(scores) // 2], top - little)
 
 
-def _judgement(told: Sequence[Told], question: Question, proposal: Proposal) -> Judgement:
+def _judgement(told: Sequence[Told], one: Told, proposal: Proposal) -> Judgement:
     """Better where the run's point became the best; a tie where its score is within one run's noise of the best's."""
+    question = one.question
     if question.incumbent is None or (proposal.best == question.point != question.incumbent):
         return "better"
-    best = max((one.score for one in told if one.question.point == proposal.best), default=-math.inf)
-    return "tie" if told[-1].score >= best - proposal.noise else "worse"
+    best = max((other.score for other in told if other.question.point == proposal.best), default=-math.inf)
+    return "tie" if one.score >= best - proposal.noise else "worse"
 
 
 def _recall(key: bytes, make: Callable[[], Proposal]) -> Proposal:

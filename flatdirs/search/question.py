@@ -1,4 +1,8 @@
-"""What a search asks and what it makes of an answer: the two things that its generator yields in turn."""
+"""What a search asks, what it may be told besides, and what it makes of that: what goes in and out of its generator.
+
+It yields a Question and is sent the Outcome, or, where the question takes others, the runs that nobody asked it for
+(Others): those made beside runs in progress, by hand, or before the ranges were changed. It yields a Verdict on each.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ class Question:
 
     `axis` is None for the start and for moves along several axes. `visit` counts the axes searched so far, so that runs
     of one line search share it. `repeat` counts the runs of the same point, each with seeds of its own; 0 is the first.
+    `takes_others`: whether the search wants to hear of all other runs before this one is made. `asked` is False for
+    what stands for such a run in a trace.
     """
 
     point: Point
@@ -26,11 +32,20 @@ class Question:
     visit: int
     reason: str
     repeat: int = 0
+    takes_others: bool = False
+    asked: bool = True
 
     @property
     def key(self) -> Key:
         """What tells this run from all others."""
         return (*self.point, self.repeat) if self.repeat else self.point
+
+
+@dataclass(frozen=True)
+class Others:
+    """Runs that the search did not ask for, oldest first."""
+
+    answers: tuple[tuple[Key, Outcome], ...]
 
 
 @dataclass(frozen=True)
@@ -50,4 +65,11 @@ class Told:
     score: float
 
 
-Descent = Generator[Question | Verdict, Outcome | None, Point]
+@dataclass(frozen=True)
+class Verdicts:
+    """What the search made of some Others: on each, the question that stands for it and the verdict."""
+
+    each: tuple[tuple[Question, Verdict], ...]
+
+
+Descent = Generator[Question | Verdict | Verdicts, Outcome | Others | None, Point]
