@@ -608,6 +608,15 @@ class TestWarp:
         _, _, warped = warp(np.array([1.0, 1.0 - 1e-6, -math.inf]))
         assert warped[2] == -2.5
 
+    def test_one_absurd_loss_does_not_hide_what_the_others_say(self) -> None:
+        _, _, warped = warp(-np.array([0.1, 0.5, 0.4, 2.3, 1e30]))
+        assert warped[1] < -1.5
+        assert warped[4] < warped[3] < warped[1] < warped[2]
+
+    def test_an_offset_of_all_scores_does_not_hide_what_differs(self) -> None:
+        _, _, warped = warp(np.array([10_005.0, 10_003.0, 9_999.0]))
+        assert warped[1] < -0.4
+
     def test_where_nothing_finished_all_are_alike(self) -> None:
         top, unit, warped = warp(np.array([-math.inf, -math.inf]))
         assert (top, unit) == (0.0, 1.0)

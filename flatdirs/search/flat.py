@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from flatdirs.chart import Lattice, Point, describe_chart
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
-from flatdirs.search.model import RELAXED, Model, Run
+from flatdirs.search.model import RELAXED, Model, Run, one_thread
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 
@@ -98,7 +98,8 @@ def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
             found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
             reason = f"{found_there}: the usual weight decay, at the same speed"
             return Proposal(point, 0, reason, best.question.point)
-    return _by_model(geometry, told)
+    with one_thread():
+        return _by_model(geometry, told)
 
 
 def _moves_rate(lattice: Lattice) -> bool:

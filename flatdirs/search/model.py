@@ -19,13 +19,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr
+from threadpoolctl import ThreadpoolController
 
 from flatdirs.chart import Point
 from flatdirs.search.geometry import Array, Geometry
@@ -36,6 +39,8 @@ STRETCH = (1.0, 2.0)
 DECAY = (1.0, 0.5, 0.0)  # the power of the weight decay in the steep coordinate
 BELOW = 3.0  # prior mean, in warped units below the best run
 RANGE_PART, SCORE_PART = 0.02, 0.005  # of the range of scores seen, of the best score: the gap that counts as one unit
+OUTLYING = 10.0  # times the middle run's gap, or the best score: what lies further below widens the range no more
+MOST_PART = 0.5  # of the range, at most: so that a large offset of all scores does not hide what differs
 LOWEST = -2.5  # warped value of a diverged run, at most
 BROKEN = -0.3  # a diverged or pruned run, in warped units below the worst finished one
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
@@ -158,11 +163,15 @@ class Model:
     def believe(self, points: Array) -> Belief:
         """What each hypothesis says of points (n, axes), noise left out."""
         means, deviations = [], []
+        alikes, spreads = dict[int, Array](), dict[int, Array]()  # hypotheses that differ elsewhere share these
         for one in self.hypotheses:
-            alike = _matern(self._places(points, one.decay, one.stretch), one.places)
+            if (alike := alikes.get(id(one.places))) is None:
+                alike = alikes[id(one.places)] = _matern(self._places(points, one.decay, one.stretch), one.places)
+            if (spread := spreads.get(id(one.lower))) is None:
+                solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
+                spread = spreads[id(one.lower)] = np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0))
             means.append(self._prior(points, one.relaxes) + alike @ one.weights)
-            solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
-            deviations.append(np.sqrt(np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0)) * one.scale))
+            deviations.append(np.sqrt(spread * one.scale))
         return Belief(np.array(means), np.array(deviations))
 
     def mean(self, points: Array) -> Array:
@@ -223,13 +232,25 @@ class Model:
         return gain
 
 
+@lru_cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one thread within: on cores that train, waiting for a second costs ten times the work."""
+    found: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
+    return found
+
+
 def warp(scores: Array) -> tuple[float, float, Array]:
     """Scores (n,), −inf where there is none, as (the best, the unit of gaps, −log(1 + gap to the best in units))."""
     finite = scores[np.isfinite(scores)]
     if not len(finite):
         return 0.0, 1.0, np.full(len(scores), -BELOW)
     top, bottom = float(finite.max()), float(finite.min())
-    unit = max(RANGE_PART * (top - bottom), SCORE_PART * abs(top), 1e-12)
+    seen = min(top - bottom, OUTLYING * max(top - float(np.median(finite)), abs(top)))
+    unit = max(RANGE_PART * seen, min(SCORE_PART * abs(top), MOST_PART * seen), 1e-12)
     warped = np.full(len(scores), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
     usable = np.isfinite(scores)
     warped[usable] = -np.log1p((top - scores[usable]) / unit)
