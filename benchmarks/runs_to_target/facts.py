@@ -17,7 +17,8 @@ from benchmarks import rows
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.runs_to_target import conditions, fitting
 from benchmarks.runs_to_target.conditions import HERE
-from benchmarks.runs_to_target.surface import Surface
+from benchmarks.runs_to_target.cells import Array
+from benchmarks.runs_to_target.surface import PER_OCTAVE, Surface
 
 POINTS = 15  # as a power of two
 TIMESCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -52,6 +53,11 @@ def facts(ground: Surface, probes: Path = LATTICES / "probes.csv") -> dict[str, 
         "shared": [[round(part, 2), pairs] for part, pairs in zip(spread.shared, spread.pairs, strict=True)],
         "epochs": ground.epochs,
         "volumes": {name: volumes(ground, conditions.box(ground.name, name)) for name in group["boxes"]},
+        "at_edge": {
+            name: {f"{t:g}": at_edge(ground, conditions.box(ground.name, name), t) for t in found["targets"]}
+            for name in group["boxes"]
+        },
+        "outside": {name: outside(ground, conditions.box(ground.name, name)) for name in group["boxes"]},
         "starts": starts,
         "probe_runs": cost,
         "timescales": timescales(ground, probes),
@@ -75,11 +81,42 @@ def timescales(ground: Surface, probes: Path) -> dict[str, list[float]]:
     return lost
 
 
-def volumes(ground: Surface, box: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """By target, in percent."""
+def outside(ground: Surface, box: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    """Where the best place of the grid lies outside a box: by axis its value, and the box's two ends."""
+    places = np.stack([edge.ravel() for edge in np.meshgrid(*_sides(ground), indexing="ij")], axis=1)
+    best = 2.0 ** places[int(np.argmax(ground.values(places)))]
+    found = zip(ground.lattice.axes, best.tolist(), strict=True)
+    return {
+        axis.name: [float(f"{value:.3g}"), *box[axis.name]]
+        for axis, value in found
+        if not box[axis.name][0] <= value <= box[axis.name][1]
+    }
+
+
+def _sides(ground: Surface) -> list[Any]:
+    return [np.arange(axis.first, axis.last + 0.01, 1 / PER_OCTAVE) for axis in ground.lattice.axes]
+
+
+def at_edge(ground: Surface, box: Mapping[str, tuple[float, float]], percent: float) -> float:
+    """The part, in percent, of what reaches a target in a box that lies beyond an end of the lattice, or on it."""
+    logs, values = _spread_over(ground, box)
+    reached = logs[values >= ground.target(percent)]
+    first, last = (np.array([getattr(axis, end) for axis in ground.lattice.axes]) for end in ("first", "last"))
+    beyond = ((reached <= first) | (reached >= last)).any(axis=1)
+    return round(100 * float(beyond.mean()), 1) if len(reached) else 0.0
+
+
+def _spread_over(ground: Surface, box: Mapping[str, tuple[float, float]]) -> tuple[Array, Array]:
+    """Places (2^15, 3) all over a box, as logarithms, and their values."""
     sides = np.log2(np.array([box[axis.name] for axis in ground.lattice.axes]))
     unit = qmc.Sobol(len(sides), scramble=True, seed=0).random_base2(POINTS)
-    values = ground.values(sides[:, 0] + unit * (sides[:, 1] - sides[:, 0]))
+    logs = sides[:, 0] + unit * (sides[:, 1] - sides[:, 0])
+    return logs, ground.values(logs)
+
+
+def volumes(ground: Surface, box: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """By target, in percent."""
+    _, values = _spread_over(ground, box)
     return {
         f"{percent:g}": round(100 * float(np.mean(values >= ground.target(percent))), 2)
         for percent in conditions.settings()["targets"]
