@@ -85,9 +85,11 @@ def repetition(condition: Condition, ground: Surface, seed: int, complete: bool,
     return follow(method, trace, ground, seed, complete)
 
 
-def follow(method: Method, trace: Trace, ground: Surface, seed: int, complete: bool) -> Trace:
+def follow(
+    method: Method, trace: Trace, ground: Surface, seed: int, complete: bool, budget: float | None = None
+) -> Trace:
     """Let a method run until the budget, its own end or, unless `complete`, the tightest target; the trace, filled."""
-    budget = conditions.settings()["budget"]
+    budget = conditions.settings()["budget"] if budget is None else budget
     noise, lucks = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2]).standard_normal(REPEATS).tolist()
     tightest = max(ground.target(percent) for percent in TARGETS)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Draw README.md: what every signal of a run says of the setting it was made at, lattice by lattice."""
+"""Draw README.md: what every signal of a run says of its setting, lattice by lattice, and whether the search gains by one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.runs_to_target.cells import Array
+from benchmarks.signals import gains
 from benchmarks.signals.signals import (
     CONFIDENCE,
+    HERE,
     SIGNALS,
     Runs,
     added,
@@ -18,11 +20,10 @@ from benchmarks.signals.signals import (
     transferred,
 )
 
-HERE = Path(__file__).resolve().parent
 VERDICT = (
     "The lattices' runs have few epochs. Where the schedule is long, a higher peak rate has the higher loss while it lasts and the better end,",
-    "so a low loss at the peak may well count against a setting there; that is not measured. The search looks at none of these signals yet,",
-    "but for the loss on its first line; T·λα/(1−ρ) is a prior in its model, not a signal of a run.",
+    "so a low loss at the peak may well count against a setting there; that is not measured. The search looks at none of these signals but",
+    "for the loss on its first line; T·λα/(1−ρ) is a prior in its model, not a signal of a run. Whether it would gain from the loss at the peak is asked below.",
 )
 NEAR = (3.0, 6.0)  # points below the best of the fit
 FEWEST = 40  # runs that say anything
@@ -30,17 +31,21 @@ BESIDE = tuple(SIGNALS)[1:]  # what accuracy is joined with
 CLEAR = 0.01  # by so much a coefficient must rise to count as a gain
 
 
-def results() -> dict[str, str | bytes]:
+def results(folder: Path = HERE) -> dict[str, str | bytes]:
     """Every drawn file beside this one, by name."""
     names = [name for name in lattices.read() if (LATTICES / f"{name}.csv").exists()]
-    sections, gains = [], []
+    sections, gained = [], []
     for points in NEAR:
         found = {name: near_the_top(name, points) for name in names}
         found = {name: runs for name, runs in found.items() if len(runs.worth) >= FEWEST}
         moved = transfers(found)
         sections += [*section(points, found), *transfer_table(moved)]
-        gains.append(moved)
-    return {"README.md": "\n".join([*introduction(), *conclusion(gains[0]), *sections])}
+        gained.append(moved)
+    return {
+        "README.md": "\n".join(
+            [*introduction(), *conclusion(gained[0]), *gains.section(gains.Searches(folder)), *sections]
+        )
+    }
 
 
 def introduction() -> list[str]:
@@ -48,7 +53,8 @@ def introduction() -> list[str]:
     return [
         "# What a run tells besides its accuracy",
         "",
-        "`python -m benchmarks.signals` draws this page from the runs of [../lattice](../lattice/README.md); nothing is trained.",
+        "`python -m benchmarks.signals` simulates the searches below that are not on file, and draws this page from them and from the runs of",
+        "[../lattice](../lattice/README.md); nothing is trained.",
         "",
         "Would a search choose better if it looked at more than one number a run? Every signal of a single run is compared with what its cell",
         "is worth, by the smooth fit to all *other* cells of the lattice (ten folds), so that the noise of the run is not in the answer.",
@@ -110,10 +116,10 @@ def transfer_table(moved: dict[tuple[str, str], list[float]]) -> list[str]:
 def conclusion(moved: dict[tuple[str, str], list[float]]) -> list[str]:
     """Which signals raise the coefficient wherever they are used, and which lower it somewhere; near the top."""
     lines = ["## What came out", ""]
-    gains = {
+    gained = {
         signal: [values[1 + number] - values[0] for values in moved.values()] for number, signal in enumerate(BESIDE)
     }
-    for signal, found in sorted(gains.items(), key=lambda pair: -min(pair[1])):
+    for signal, found in sorted(gained.items(), key=lambda pair: -min(pair[1])):
         better, worse = sum(gain > CLEAR for gain in found), sum(gain < -CLEAR for gain in found)
         lines.append(
             f"- *{signal}* beside the accuracy: better in {better} of {len(found)} transfers, worse in {worse} "

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
@@ -25,6 +26,7 @@ from benchmarks.runs_to_target.cells import Array
 from benchmarks.runs_to_target.conditions import task_of
 from benchmarks.runs_to_target.surface import PER_OCTAVE, build
 
+HERE = Path(__file__).resolve().parent
 SIGNALS = {
     "accuracy": "validation accuracy at the end, which a search has anyway",
     "late accuracy": "mean validation accuracy of the last tenth of the epochs, at least two",
@@ -93,6 +95,11 @@ def near_the_top(name: str, points: float) -> Runs:
     return Runs(np.array(signals), np.array(worths))
 
 
+def peak_epoch(epochs: int) -> int:
+    """The epoch, from 0, that ends at or after the peak of the rate."""
+    return math.ceil(WARMUP * epochs) - 1
+
+
 def _relaxation(powers: Sequence[float], optimizer: str) -> float:
     """Log2 of λα/(1−ρ), with AdamW of λα."""
     return powers[0] + powers[2] - (powers[1] if optimizer == "sgd" else 0)
@@ -103,7 +110,7 @@ def _signals(row: Mapping[str, str], task: Mapping[str, float], off: float) -> l
     train, loss, accuracy = (
         [float(x) for x in row[f"{key}_curve"].split(";")] for key in ("train_loss", "loss", "accuracy")
     )
-    peak = math.ceil(WARMUP * task["epochs"]) - 1
+    peak = peak_epoch(len(loss))
     late = accuracy[-max(2, round(task["epochs"] / 10)) :]
     return [
         float(row["accuracy"]),
