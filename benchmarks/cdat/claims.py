@@ -120,8 +120,13 @@ def below(evidence: Evidence, rival: str) -> Iterator[Finding]:
         if runs := [run for run in case.every(rival) if len(run.looks) >= 3]:
             looks = [look for run in runs for look in run.looks]
             edge, share = median(look.ratio for look in looks), sum(look.single < 1 for look in looks) / len(looks)
-            numbers = f"ratio {edge:.2f}, below in {100 * share:.0f} % of single steps"
+            numbers = f"ratio {plain(edge)}, below in {100 * share:.0f} % of single steps"
             yield Finding(case.name, edge < 1, numbers, seeds(runs))
+
+
+def plain(number: float) -> str:
+    """Two decimals; one digit of what these would call 0."""
+    return f"{number:.2f}" if number == 0 or abs(number) >= 0.005 else f"{number:.0e}"
 
 
 def edge_held(evidence: Evidence) -> Iterator[Finding]:
@@ -130,7 +135,7 @@ def edge_held(evidence: Evidence) -> Iterator[Finding]:
         runs = [run for run in case.every("sigma2") if run.looks]
         if runs:
             edge = median(look.ratio for run in runs for look in run.looks[len(run.looks) // 2 :])
-            yield Finding(case.name, EDGE[0] <= edge <= EDGE[1], f"ratio {edge:.2f}", seeds(runs))
+            yield Finding(case.name, EDGE[0] <= edge <= EDGE[1], f"ratio {plain(edge)}", seeds(runs))
 
 
 def grows(evidence: Evidence) -> Iterator[Finding]:
