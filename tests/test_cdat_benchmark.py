@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import rows
-from benchmarks.cdat import claims, findings, page, plan, running, start, toy_runs, training
+from benchmarks.cdat import claims, findings, page, plan, running, start, thinning, toy_runs, training
 from benchmarks.cdat.findings import Evidence
 from benchmarks.cdat.plan import Run
 from flatdirs.training.task import DataConfig
@@ -301,3 +301,27 @@ def test_mini_batches_are_judged_on_all_images(monkeypatch: pytest.MonkeyPatch) 
     told = training.train(run, DataConfig(), torch.device("cpu"))
     assert float(told["end_loss"]) < float(told["initial_loss"])
     assert float(told["end_sharpness"]) > 0
+
+
+def test_thinning_keeps_the_ends_and_what_is_asked_for_and_does_so_once(tmp_path: Path) -> None:
+    curve = ";".join(f"{step}:{1 / step:.4g}:0.1" for step in range(1, 601, 6))
+    runs = {
+        replace(BASE, role="tune"): 0,
+        BASE: 100,
+        replace(BASE, seed=1): plan.FEW,
+        replace(BASE, seed=1, method="cdat", value=2.0): 100,
+        replace(BASE, part="mini_batch"): plan.FEW,
+    }
+    table = [row(run, curve=curve) for run in runs]
+    path = tmp_path / "runs.csv"
+    rows.write(path, list(table[0]), table)
+    thinning.thin(path)
+    once = path.read_bytes()
+    for before, after, kept in zip(table, running.read(path), runs.values(), strict=True):
+        groups = after["curve"].split(";") if after["curve"] else []
+        assert len(groups) == kept
+        assert set(groups) <= set(curve.split(";"))
+        assert not groups or (groups[0], groups[-1]) == (curve.split(";")[0], curve.split(";")[-1])
+        assert all(after[key] == str(cell) for key, cell in before.items() if key != "curve")
+    thinning.thin(path)
+    assert path.read_bytes() == once
