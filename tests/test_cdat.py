@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from benchmarks.cdat.toy import Toy
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
@@ -509,26 +511,70 @@ def test_a_gradient_penalty_wants_torchs_own_derivatives() -> None:
     assert losses[-1] < losses[0]
 
 
-def test_under_autocast_the_curvature_is_that_of_the_rounded_network() -> None:
-    found = []
-    for enabled in (False, True):
-        torch.set_default_dtype(torch.float32)
-        torch.manual_seed(3)
-        model = build_model(3, 10, 4, 0, torch.device("cpu")).train()
-        x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+class RoundedLayers(TorchFunctionMode):
+    """A float32 network whose layers see and give values rounded to bfloat16, differentiated as if they did not."""
 
-        def closure(enabled: bool = enabled, model: nn.Module = model, x: Tensor = x, y: Tensor = y) -> Tensor:
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                logits = model(x)
-            return functional.cross_entropy(logits.float(), y)
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        layer = func in (torch.conv2d, functional.linear)
+        if layer:
+            args = (*map(rounded, args[:2]), *args[2:])
+        out = func(*args, **(kwargs or {}))
+        return rounded(out) if layer or func is functional.batch_norm else out
 
-        optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1)
-        losses = [optimizer.step(closure).item()]
-        assert optimizer.last is not None
-        found.append((optimizer.last.slope.item(), optimizer.last.curvature.item()))
-        losses += [optimizer.step(closure).item() for _ in range(5)]
-        assert losses[-1] < losses[0]
-    assert found[1] == pytest.approx(found[0], rel=0.2)
+
+def rounded(values: Tensor) -> Tensor:
+    """To bfloat16, with the derivative of not having been."""
+    return values + (values.bfloat16().float() - values).detach()
+
+
+def curvature_in(mode: str, seed: int) -> float:
+    """d of the first step of a small ResNet that has been trained a little; `exact`, `autocast` or `rounded`."""
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(seed)
+    model = build_model(3, 10, 4, seed, torch.device("cpu")).train()
+    x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+    plain = torch.optim.SGD(model.parameters(), lr=0.05)
+    for _ in range(10):  # at first uᵀHu is a small rest of large sums, and no two precisions agree on it
+        plain.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        plain.step()
+
+    def closure() -> Tensor:
+        with (
+            torch.autocast("cpu", torch.bfloat16, mode == "autocast"),
+            RoundedLayers() if mode == "rounded" else nullcontext(),
+        ):
+            logits = model(x)
+        return functional.cross_entropy(logits.float(), y)
+
+    optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1, quick=mode != "rounded")
+    optimizer.step(closure)
+    assert optimizer.last is not None
+    return optimizer.last.curvature.item()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_under_autocast_the_curvature_is_that_of_the_rounded_network_in_float32(seed: int) -> None:
+    """Rounding the forward pass moves it by up to a tenth; all that differentiates in 16 bits adds less than 2 %."""
+    exact, autocast, in_float32 = (curvature_in(mode, seed) for mode in ("exact", "autocast", "rounded"))
+    assert autocast == pytest.approx(in_float32, rel=0.02)
+    assert autocast == pytest.approx(exact, rel=0.15)
+
+
+def test_training_under_autocast_lowers_the_loss() -> None:
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(3)
+    model = build_model(3, 10, 4, 0, torch.device("cpu")).train()
+    x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+
+    def closure() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(x)
+        return functional.cross_entropy(logits.float(), y)
+
+    optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1)
+    losses = [optimizer.step(closure).item() for _ in range(6)]
+    assert losses[-1] < losses[0]
 
 
 def test_three_lines_in_anyones_loop() -> None:
