@@ -42,8 +42,8 @@ class CDAT(TunedOptimizer):
     parameters that the loss does not depend on are left alone.
 
     Args:
-        params: parameters or groups; momentum, betas, alpha, eps and weight_decay may differ by group, η does not.
-        base: gd, momentum, nesterov, rmsprop, adam or adamw.
+        params: parameters or groups; the base's settings, momentum to weight_decay, may differ by group, η does not.
+        base: gd, momentum, nesterov, rmsprop, adam or adamw; each with torch's update at the rate η.
         sigma: what n/d is multiplied by; 2 is the edge of stability, 1 greedy.
         ema: how much of the averages of n and d is kept at a step, in [0, 1); 0 for full batches, 0.9 for mini-batches.
         max_learning_rate: η is never above it, None for no cap. Wherever uᵀHu passes through zero on its way to another
@@ -153,10 +153,21 @@ class CDAT(TunedOptimizer):
 
 
 class QuadraticallyGreedy(CDAT):
-    """CDAT with σ = 1: every step to the minimum of the parabola along u, what a line search would find on it."""
+    """CDAT with σ = 1: every step to the minimum of the parabola along u, what a line search would find on it.
+
+        optimizer = QuadraticallyGreedy(model.parameters(), base="momentum")
+        loss = optimizer.step(lambda: cross_entropy(model(x), y))
+
+    Args:
+        params, base: CDAT's.
+        settings: any of CDAT's other keywords, which mean what they mean there, with the same defaults: ema,
+            max_learning_rate, momentum, betas, alpha, eps, weight_decay, every, quick.
+
+    Raises:
+        CurvatureError: sigma is among them, or what CDAT raises.
+    """
 
     def __init__(self, params: Any, base: str = "gd", **settings: Any) -> None:
-        """CDAT's arguments but sigma."""
         if "sigma" in settings:
             raise CurvatureError("QuadraticallyGreedy is CDAT with sigma=1; drop sigma, or use CDAT")
         super().__init__(params, base, sigma=1.0, **settings)

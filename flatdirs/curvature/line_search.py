@@ -31,22 +31,19 @@ from flatdirs.errors import CurvatureError
 class ArmijoLineSearch(TunedOptimizer):
     """A base optimizer whose every step decreases the batch's loss enough for the rate it took.
 
-    Arguments that CDAT has mean what they mean there. The closure is called several times a step and must give the
-    same loss for the same parameters, dropout and batch norm apart, which are seen to.
+        optimizer = ArmijoLineSearch(model.parameters(), base="momentum")
+        loss = optimizer.step(lambda: cross_entropy(model(x), y))
+
+    The closure is CDAT's, but is called several times a step: it must give the same loss for the same parameters,
+    dropout and batch norm apart, which are seen to.
 
     Args:
-        params: parameters or groups.
-        base: gd, momentum, nesterov, rmsprop, adam or adamw.
+        params, base, momentum, betas, alpha, eps, weight_decay: CDAT's, with the same defaults.
         decrease: c, the part of the promised decrease that is asked for.
         shrink: what the rate is multiplied by after a failed trial.
         grow: what the last rate is multiplied by for the first guess.
         max_backtracks: trials before a step gives up.
-        max_learning_rate: of a guess; None for no cap, then the first guess is 1.
-        momentum: ρ of momentum and nesterov.
-        betas: of adam and adamw.
-        alpha: memory of rmsprop's squared gradient.
-        eps: added to the root of the squared gradient.
-        weight_decay: α, coupled except in adamw; None for torch's 0, for adamw 0.01.
+        max_learning_rate: no guess is above it, and the first one is it; None for no cap, then the first guess is 1.
 
     Raises:
         CurvatureError: a setting that no step could use, or a sparse gradient.

@@ -61,7 +61,7 @@ class Part:
 
 
 class TunedOptimizer(torch.optim.Optimizer):
-    """A base optimizer whose learning rate a subclass chooses at every step.
+    """A base optimizer whose learning rate a subclass chooses at every step; CDAT says what the arguments mean.
 
     Raises:
         CurvatureError: settings, parameters or a closure that cannot be used; the sentence says what to change.
