@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import rows
-from benchmarks.cdat import claims, findings, page, plan, running, start, thinning, toy_runs, training
+from benchmarks.cdat import claims, findings, page, plan, running, sigma_start, start, thinning, toy_runs, training
 from benchmarks.cdat.findings import Evidence
 from benchmarks.cdat.plan import Run
 from flatdirs.training.task import DataConfig
@@ -325,3 +325,8 @@ def test_thinning_keeps_the_ends_and_what_is_asked_for_and_does_so_once(tmp_path
         assert all(after[key] == str(cell) for key, cell in before.items() if key != "curve")
     thinning.thin(path)
     assert path.read_bytes() == once
+
+
+def test_the_start_of_sigma_is_where_the_worse_off_base_loses_least() -> None:
+    means = {"sgd": {0.25: 95.0, 0.5: 96.0, 1.0: 80.0}, "adamw": {0.25: 96.0, 0.5: 90.0, 1.0: 30.0}}
+    assert sigma_start.chosen(means) == (0.25, {0.25: 1.0, 0.5: 6.0, 1.0: 66.0})
