@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.cdat.toy import Toy
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
 from flatdirs.curvature.bases import BASES
+from flatdirs.curvature.cdat import SETTLING
 from flatdirs.curvature.edge import edge_of_stability
 from flatdirs.errors import CurvatureError
 from flatdirs.training.model import build_model
@@ -265,17 +266,31 @@ def test_between_refreshes_the_relative_curvature_is_kept_and_the_slope_is_new()
     w = nn.Parameter(torch.tensor([1.0, 2.0]))
     optimizer = CDAT([w], "gd", sigma=0.5, every=3)
     relative, slopes = [], []
-    for _ in range(7):
+    for _ in range(SETTLING + 6):
         gradient = 4 * w.detach() ** 3
         optimizer.step(lambda: torch.sum(w**4))
         assert optimizer.last is not None
         slopes.append(optimizer.last.slope.item())
         assert slopes[-1] == pytest.approx(float(gradient @ gradient))
         relative.append(optimizer.last.curvature.item() / float(gradient @ gradient))
-    assert relative[1:3] == pytest.approx(relative[:1] * 2)
-    assert relative[4:6] == pytest.approx(relative[3:4] * 2)
-    assert len({round(value, 9) for value in relative}) == 3
+    assert len({round(value, 9) for value in relative[:SETTLING]}) == SETTLING
+    assert relative[10:12] == pytest.approx(relative[9:10] * 2)
+    assert relative[13:15] == pytest.approx(relative[12:13] * 2)
+    assert len({round(value, 9) for value in relative[9:]}) == 3
     assert sorted(slopes, reverse=True) == slopes
+
+
+def test_between_refreshes_a_steeper_loss_does_not_lengthen_the_step() -> None:
+    w = nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = CDAT([w], "adam", sigma=0.1, every=4, max_learning_rate=None)
+    rates = []
+    for step in range(14):
+        scale = 100.0 if step in (10, 13) else 0.01 if step == 11 else 1.0
+        optimizer.step(lambda scale=scale: scale * w.square().sum())  # type: ignore[misc]
+        rates.append(optimizer.learning_rate.item())
+    assert rates[10] == rates[9]
+    assert rates[11] < 0.1 * rates[9]
+    assert rates[13] == rates[12]
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
@@ -401,7 +416,7 @@ def test_a_saved_optimizer_goes_on_bit_by_bit(who: str, base: str) -> None:
             optimizer.step(lambda: functional.mse_loss(net(x), y))
 
     net, optimizer = made()
-    walk(net, optimizer, 3)
+    walk(net, optimizer, SETTLING + 1)
     file = io.BytesIO()
     torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, file)
     walk(net, optimizer, 4)
@@ -467,7 +482,10 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(who: str) -> None:
     [
         ({"base": "sgd"}, "base"),
         ({"sigma": 0.0}, "sigma"),
+        ({"sigma": math.inf}, "sigma"),
+        ({"sigma": "2"}, "sigma"),
         ({"ema": 1.0}, "ema"),
+        ({"ema": None}, "ema"),
         ({"every": 0}, "every"),
         ({"max_learning_rate": 0.0}, "max_learning_rate"),
         ({"momentum": 1.0}, "momentum"),
@@ -488,7 +506,9 @@ def test_a_setting_that_no_step_could_use_is_refused(settings: dict[str, Any], n
         ({"decrease": 0.0}, "decrease"),
         ({"shrink": 1.0}, "shrink"),
         ({"grow": 0.5}, "grow"),
+        ({"grow": math.inf}, "grow"),
         ({"max_backtracks": 0}, "max_b"),
+        ({"max_backtracks": 2.5}, "max_b"),
     ],
 )
 def test_a_search_that_could_not_end_is_refused(settings: dict[str, Any], named: str) -> None:

@@ -17,6 +17,7 @@ Constants: c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, which the source
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -65,12 +66,14 @@ class ArmijoLineSearch(TunedOptimizer):
         weight_decay: float | None = None,
     ) -> None:
         for name, value, low, high in (("decrease", decrease, 0, 1), ("shrink", shrink, 0, 1)):
-            if not low < value < high:
+            if not (isinstance(value, (int, float)) and low < value < high):
                 raise CurvatureError(f"{name}={value} must lie between 0 and 1; change {name}")
-        if not grow >= 1:
-            raise CurvatureError(f"grow={grow} must be at least 1; change grow")
-        if max_backtracks < 1:
-            raise CurvatureError(f"max_backtracks={max_backtracks} must be at least 1; change max_backtracks")
+        if not (isinstance(grow, (int, float)) and 1 <= grow < math.inf):
+            raise CurvatureError(f"grow={grow} must be finite and at least 1; change grow")
+        if isinstance(max_backtracks, bool) or not isinstance(max_backtracks, int) or max_backtracks < 1:
+            raise CurvatureError(
+                f"max_backtracks={max_backtracks} must be a whole number of 1 or more; change max_backtracks"
+            )
         super().__init__(params, base, max_learning_rate, momentum, betas, alpha, eps, weight_decay)
         self.decrease, self.shrink, self.grow, self.max_backtracks = decrease, shrink, grow, max_backtracks
         self._guess = self._capped(1.0 if max_learning_rate is None else max_learning_rate)
