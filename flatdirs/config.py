@@ -32,11 +32,11 @@ from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.training.tuners import TUNERS
+from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
 from flatdirs.user_function import CallableObjective, CallableTask
 
 USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
-USUAL_STRENGTH = {"learning_rate": 0.4, "sigma": 1.0}  # of `train`
+USUAL_STRENGTH = {"learning_rate": 0.4, "sigma": USUAL_SIGMA}  # of `train`
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
 
 

@@ -24,12 +24,13 @@ from flatdirs.chart import Chart, Lattice, Point, named_chart
 from flatdirs.errors import ChartError
 from flatdirs.reading import NUMERIC, Reader, View, fit
 from flatdirs.search import Question, Rules
+from flatdirs.training.tuners import USUAL_SIGMA
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-TYPICAL_SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128}
-TYPICAL_ADAMW = {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2, "batch_size": 128}
+TYPICAL_SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128, "sigma": USUAL_SIGMA}
+TYPICAL_ADAMW = {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2, "batch_size": 128, "sigma": USUAL_SIGMA}
 
 
 class FlatDirectionsSampler(BaseSampler):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from benchmarks.cdat.toy import Toy
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
 from flatdirs.curvature.bases import BASES
+from flatdirs.curvature.cdat import SETTLING
 from flatdirs.curvature.edge import edge_of_stability
 from flatdirs.errors import CurvatureError
 from flatdirs.training.model import build_model
@@ -263,17 +266,31 @@ def test_between_refreshes_the_relative_curvature_is_kept_and_the_slope_is_new()
     w = nn.Parameter(torch.tensor([1.0, 2.0]))
     optimizer = CDAT([w], "gd", sigma=0.5, every=3)
     relative, slopes = [], []
-    for _ in range(7):
+    for _ in range(SETTLING + 6):
         gradient = 4 * w.detach() ** 3
         optimizer.step(lambda: torch.sum(w**4))
         assert optimizer.last is not None
         slopes.append(optimizer.last.slope.item())
         assert slopes[-1] == pytest.approx(float(gradient @ gradient))
         relative.append(optimizer.last.curvature.item() / float(gradient @ gradient))
-    assert relative[1:3] == pytest.approx(relative[:1] * 2)
-    assert relative[4:6] == pytest.approx(relative[3:4] * 2)
-    assert len({round(value, 9) for value in relative}) == 3
+    assert len({round(value, 9) for value in relative[:SETTLING]}) == SETTLING
+    assert relative[10:12] == pytest.approx(relative[9:10] * 2)
+    assert relative[13:15] == pytest.approx(relative[12:13] * 2)
+    assert len({round(value, 9) for value in relative[9:]}) == 3
     assert sorted(slopes, reverse=True) == slopes
+
+
+def test_between_refreshes_a_steeper_loss_does_not_lengthen_the_step() -> None:
+    w = nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = CDAT([w], "adam", sigma=0.1, every=4, max_learning_rate=None)
+    rates = []
+    for step in range(14):
+        scale = 100.0 if step in (10, 13) else 0.01 if step == 11 else 1.0
+        optimizer.step(lambda scale=scale: scale * w.square().sum())  # type: ignore[misc]
+        rates.append(optimizer.learning_rate.item())
+    assert rates[10] == rates[9]
+    assert rates[11] < 0.1 * rates[9]
+    assert rates[13] == rates[12]
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
@@ -399,7 +416,7 @@ def test_a_saved_optimizer_goes_on_bit_by_bit(who: str, base: str) -> None:
             optimizer.step(lambda: functional.mse_loss(net(x), y))
 
     net, optimizer = made()
-    walk(net, optimizer, 3)
+    walk(net, optimizer, SETTLING + 1)
     file = io.BytesIO()
     torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, file)
     walk(net, optimizer, 4)
@@ -465,7 +482,10 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(who: str) -> None:
     [
         ({"base": "sgd"}, "base"),
         ({"sigma": 0.0}, "sigma"),
+        ({"sigma": math.inf}, "sigma"),
+        ({"sigma": "2"}, "sigma"),
         ({"ema": 1.0}, "ema"),
+        ({"ema": None}, "ema"),
         ({"every": 0}, "every"),
         ({"max_learning_rate": 0.0}, "max_learning_rate"),
         ({"momentum": 1.0}, "momentum"),
@@ -486,7 +506,9 @@ def test_a_setting_that_no_step_could_use_is_refused(settings: dict[str, Any], n
         ({"decrease": 0.0}, "decrease"),
         ({"shrink": 1.0}, "shrink"),
         ({"grow": 0.5}, "grow"),
+        ({"grow": math.inf}, "grow"),
         ({"max_backtracks": 0}, "max_b"),
+        ({"max_backtracks": 2.5}, "max_b"),
     ],
 )
 def test_a_search_that_could_not_end_is_refused(settings: dict[str, Any], named: str) -> None:
@@ -509,26 +531,70 @@ def test_a_gradient_penalty_wants_torchs_own_derivatives() -> None:
     assert losses[-1] < losses[0]
 
 
-def test_under_autocast_the_curvature_is_that_of_the_rounded_network() -> None:
-    found = []
-    for enabled in (False, True):
-        torch.set_default_dtype(torch.float32)
-        torch.manual_seed(3)
-        model = build_model(3, 10, 4, 0, torch.device("cpu")).train()
-        x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+class RoundedLayers(TorchFunctionMode):
+    """A float32 network whose layers see and give values rounded to bfloat16, differentiated as if they did not."""
 
-        def closure(enabled: bool = enabled, model: nn.Module = model, x: Tensor = x, y: Tensor = y) -> Tensor:
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                logits = model(x)
-            return functional.cross_entropy(logits.float(), y)
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        layer = func in (torch.conv2d, functional.linear)
+        if layer:
+            args = (*map(rounded, args[:2]), *args[2:])
+        out = func(*args, **(kwargs or {}))
+        return rounded(out) if layer or func is functional.batch_norm else out
 
-        optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1)
-        losses = [optimizer.step(closure).item()]
-        assert optimizer.last is not None
-        found.append((optimizer.last.slope.item(), optimizer.last.curvature.item()))
-        losses += [optimizer.step(closure).item() for _ in range(5)]
-        assert losses[-1] < losses[0]
-    assert found[1] == pytest.approx(found[0], rel=0.2)
+
+def rounded(values: Tensor) -> Tensor:
+    """To bfloat16, with the derivative of not having been."""
+    return values + (values.bfloat16().float() - values).detach()
+
+
+def curvature_in(mode: str, seed: int) -> float:
+    """d of the first step of a small ResNet that has been trained a little; `exact`, `autocast` or `rounded`."""
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(seed)
+    model = build_model(3, 10, 4, seed, torch.device("cpu")).train()
+    x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+    plain = torch.optim.SGD(model.parameters(), lr=0.05)
+    for _ in range(10):  # at first uᵀHu is a small rest of large sums, and no two precisions agree on it
+        plain.zero_grad()
+        functional.cross_entropy(model(x), y).backward()
+        plain.step()
+
+    def closure() -> Tensor:
+        with (
+            torch.autocast("cpu", torch.bfloat16, mode == "autocast"),
+            RoundedLayers() if mode == "rounded" else nullcontext(),
+        ):
+            logits = model(x)
+        return functional.cross_entropy(logits.float(), y)
+
+    optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1, quick=mode != "rounded")
+    optimizer.step(closure)
+    assert optimizer.last is not None
+    return optimizer.last.curvature.item()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_under_autocast_the_curvature_is_that_of_the_rounded_network_in_float32(seed: int) -> None:
+    """Rounding the forward pass moves it by up to a tenth; all that differentiates in 16 bits adds less than 2 %."""
+    exact, autocast, in_float32 = (curvature_in(mode, seed) for mode in ("exact", "autocast", "rounded"))
+    assert autocast == pytest.approx(in_float32, rel=0.02)
+    assert autocast == pytest.approx(exact, rel=0.15)
+
+
+def test_training_under_autocast_lowers_the_loss() -> None:
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(3)
+    model = build_model(3, 10, 4, 0, torch.device("cpu")).train()
+    x, y = torch.randn(16, 3, 16, 16), torch.randint(0, 10, (16,))
+
+    def closure() -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(x)
+        return functional.cross_entropy(logits.float(), y)
+
+    optimizer = CDAT(model.parameters(), "nesterov", sigma=0.5, max_learning_rate=0.1)
+    losses = [optimizer.step(closure).item() for _ in range(6)]
+    assert losses[-1] < losses[0]
 
 
 def test_three_lines_in_anyones_loop() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import rows
-from benchmarks.cdat import claims, findings, page, plan, running, start, toy_runs, training
+from benchmarks.cdat import claims, findings, page, plan, running, sigma_start, start, thinning, toy_runs, training
 from benchmarks.cdat.findings import Evidence
 from benchmarks.cdat.plan import Run
 from flatdirs.training.task import DataConfig
@@ -108,11 +108,49 @@ def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
     assert [one["n"] for one in running.read(path)] == ["3", "1", "2"]
 
 
-def test_ratios_over_runs_that_diverged() -> None:
-    assert findings.ratio([(8.0, 2.0), (1.0, 1.0)]) == pytest.approx(2.0)
-    assert findings.ratio([(math.inf, 2.0)]) == math.inf
-    assert findings.ratio([(2.0, math.inf)]) == 0.0
-    assert findings.ratio([]) is None
+def test_a_comparison_is_over_the_seeds_in_which_both_finished_where_these_are_most() -> None:
+    lost = math.inf
+    one = findings.compared([(8.0, 2.0), (1.0, 1.0), (lost, 1.0)])
+    assert (one.mean, one.both, one.first, one.second, one.seeds) == (pytest.approx(2.0), 2, 1, 0, 3)
+    assert one.told("2×", "σ = 1", "line search") == "2× (σ = 1 diverged with 1 of 3 seeds)"
+    assert findings.compared([(8.0, 2.0), (2.0, 8.0)]).told("1×", "a", "b") == "1×"
+    few = findings.compared([(1.0, 2.0), (lost, 2.0), (lost, lost)])
+    assert (few.mean, few.ratio, few.behind) == (None, math.inf, 3)
+    assert few.told("", "a", "b") == "no number, as a diverged with 2 of 3 seeds and b diverged with 1 of 3 seeds"
+    assert findings.compared([(2.0, lost)]).ratio == 0.0
+    assert math.isnan(findings.compared([(lost, lost)]).ratio)
+
+
+def test_claims_count_diverged_runs_in_words(tmp_path: Path) -> None:
+    cdat = replace(BASE, method="cdat", value=2.0)
+    table = [row(replace(BASE, seed=seed), math.inf if seed == 0 else 0.1) for seed in range(3)]
+    table += [row(replace(cdat, seed=seed), 0.2) for seed in range(3)]
+    table += [
+        row(replace(one, base="adam", seed=seed), math.inf if one is BASE else 0.1)
+        for one in (BASE, cdat)
+        for seed in range(2)
+    ]
+    for name, value in (("width", 16), ("width", 256)):
+        template = plan.varied(name, value)
+        table += [
+            row(template, math.inf if value == 16 else 0.1),
+            row(replace(template, method="cdat", value=2.0), 0.05),
+        ]
+    evidence = write(tmp_path, table)
+    beats = claim(evidence, "σ = 2 beats or matches a tuned constant").cases
+    assert [case.held for case in beats] == [False, True]
+    assert beats[0].numbers == "2× (the constant rate diverged with 1 of 3 seeds)"
+    assert beats[1].numbers == "no number, as the constant rate diverged with 2 of 2 seeds"
+    assert [case.seeds for case in beats] == [2, 2]
+    wide = claim(evidence, "Width helps").cases[0]
+    assert not wide.held
+    assert wide.numbers == (
+        "gain at 16: no number, as the constant rate diverged with 1 of 1 seeds, at 256: +1.00 octaves"
+    )
+    text = str(page.results(tmp_path)["README.md"])
+    assert "| width 16 | – | – | – | – | 1 | the constant rate 1 |" in text
+    assert "| none (2, 2 diverged) [0] |" in text
+    assert not {"inf", "+inf", "nan", "0×"} & set(text.replace(";", " ").split())
 
 
 def full_batch_rows(greedy_end: float) -> list[dict[str, Any]]:
@@ -172,8 +210,10 @@ def test_claims_of_sensitivity(tmp_path: Path) -> None:
         template = plan.varied(name, value)
         table += [row(template, 0.1), row(replace(template, method="cdat", value=2.0), end)]
     evidence = write(tmp_path, table)
-    assert claims.gain(evidence, "width", 64) == (pytest.approx(2.0), 1)
-    assert claim(evidence, "Width helps").cases[0].numbers == "gain +1.00 octaves at 16, +3.00 at 256"
+    found = claims.gain(evidence, "width", 64)
+    assert found is not None
+    assert (found.octaves, found.compared.seeds) == (pytest.approx(2.0), 1)
+    assert claim(evidence, "Width helps").cases[0].numbers == "gain at 16: +1.00 octaves, at 256: +3.00 octaves"
     assert claim(evidence, "Weight decay erases").verdict == "held (1 of 1)"
     assert claim(evidence, "Depth helps").verdict == "not measured"
 
@@ -261,3 +301,32 @@ def test_mini_batches_are_judged_on_all_images(monkeypatch: pytest.MonkeyPatch) 
     told = training.train(run, DataConfig(), torch.device("cpu"))
     assert float(told["end_loss"]) < float(told["initial_loss"])
     assert float(told["end_sharpness"]) > 0
+
+
+def test_thinning_keeps_the_ends_and_what_is_asked_for_and_does_so_once(tmp_path: Path) -> None:
+    curve = ";".join(f"{step}:{1 / step:.4g}:0.1" for step in range(1, 601, 6))
+    runs = {
+        replace(BASE, role="tune"): 0,
+        BASE: 100,
+        replace(BASE, seed=1): plan.FEW,
+        replace(BASE, seed=1, method="cdat", value=2.0): 100,
+        replace(BASE, part="mini_batch"): plan.FEW,
+    }
+    table = [row(run, curve=curve) for run in runs]
+    path = tmp_path / "runs.csv"
+    rows.write(path, list(table[0]), table)
+    thinning.thin(path)
+    once = path.read_bytes()
+    for before, after, kept in zip(table, running.read(path), runs.values(), strict=True):
+        groups = after["curve"].split(";") if after["curve"] else []
+        assert len(groups) == kept
+        assert set(groups) <= set(curve.split(";"))
+        assert not groups or (groups[0], groups[-1]) == (curve.split(";")[0], curve.split(";")[-1])
+        assert all(after[key] == str(cell) for key, cell in before.items() if key != "curve")
+    thinning.thin(path)
+    assert path.read_bytes() == once
+
+
+def test_the_start_of_sigma_is_where_the_worse_off_base_loses_least() -> None:
+    means = {"sgd": {0.25: 95.0, 0.5: 96.0, 1.0: 80.0}, "adamw": {0.25: 96.0, 0.5: 90.0, 1.0: 30.0}}
+    assert sigma_start.chosen(means) == (0.25, {0.25: 1.0, 0.5: 6.0, 1.0: 66.0})

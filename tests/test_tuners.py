@@ -8,16 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 
+from flatdirs import FlatDirectionsSampler
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
 from flatdirs.errors import ConfigError
 from flatdirs.training.loop import expected_seconds, train
 from flatdirs.training.optimizer import AdamW, Sgd
 from flatdirs.training.schedule import Triangle
-from flatdirs.training.tuners import MINI_BATCH_EMA, Cdat, Greedy, LineSearch, Tuner
+from flatdirs.training.tuners import MINI_BATCH_EMA, USUAL_SIGMA, Cdat, Greedy, LineSearch, Tuner
 from tests.conftest import Ended
 from tests.test_training_loop import config
 
@@ -130,11 +132,11 @@ def test_train_prints_the_rate_that_was_found(words: list[str], workplace: Path,
 @pytest.mark.parametrize(
     ("words", "begin"),
     [
-        (["schedule=cdat"], {"sigma": 1.0, "momentum": 0.9, "weight_decay": 5e-4}),
+        (["schedule=cdat"], {"sigma": 0.25, "momentum": 0.9, "weight_decay": 5e-4}),
         (["schedule=greedy", "chart=greedy"], {"momentum": 0.9, "weight_decay": 5e-4}),
         (
             ["schedule=cdat", "optimizer=adamw"],
-            {"sigma": 1.0, "weight_decay": 0.01, "beta1": 0.9},
+            {"sigma": 0.25, "weight_decay": 0.01, "beta1": 0.9},
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -178,3 +180,9 @@ def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Pa
     assert ended.code == 2
     assert ended.err.count("\n") == 1
     assert key in ended.err
+
+
+def test_a_sampler_on_the_chart_of_cdat_begins_at_the_usual_sigma() -> None:
+    study = optuna.create_study(sampler=FlatDirectionsSampler(chart="cdat"))
+    study.optimize(lambda trial: trial.suggest_float("sigma", 0.01, 4, log=True), n_trials=1)
+    assert study.best_params == {"sigma": USUAL_SIGMA}

@@ -4,6 +4,8 @@
     python -m benchmarks.cdat data.path=cifar10.npz        CIFAR-10 too
     python -m benchmarks.cdat part=draw                    draw only
 
+    python -m benchmarks.cdat part=thin                    take what nothing asks for out of the rows on file, draw
+
 Resumable: whatever is on file is not made again. Give the command in as many shells as there are cores and they share
 the work. `part=` full_batch, mini_batch, sensitivity, toy, start or start_runs does that part alone; `budget=100` (rows
 of this process) and `device=cuda` narrow and move it.
@@ -18,20 +20,22 @@ from typing import Any
 
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
-from benchmarks.cdat import plan, running, start, toy_runs
+from benchmarks.cdat import plan, running, start, thinning, toy_runs
 from benchmarks.cdat.running import HERE
 from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer, read_value
 
 KEYS: dict[str, Any] = {"part": "all", "data.path": None, "device": "auto", "budget": None}
-PARTS = ("all", "draw", "toy", "start", "start_runs", *plan.PARTS)
+PARTS = ("all", "draw", "thin", "toy", "start", "start_runs", *plan.PARTS)
 
 
 def main(arguments: list[str], folder: Path = HERE) -> int:
     """The command line; the exit code."""
     try:
         settings = read(arguments)
-        if settings["part"] != "draw":
+        if settings["part"] == "thin":
+            thinning.thin(folder / "runs.csv")
+        elif settings["part"] != "draw":
             make(settings, folder)
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 A claim is asked of cases: a problem and a base, a batch size, a variation. A case holds or does not; one without rows
 is left out, and a claim without cases is not measured. The thresholds stand here, fixed before the rows were there.
+What runs that diverged do to a case is `findings.Compared`'s one rule.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from benchmarks.cdat import findings
-from benchmarks.cdat.findings import Evidence, Trained, median
+from benchmarks.cdat.findings import NAMES, Compared, Evidence, Trained, median
 from benchmarks.cdat.plan import EMAS, VARIATIONS, Run, varied
 
 EDGE = (0.8, 1.2)  # a median ratio in here is on the edge
@@ -89,9 +90,19 @@ def step_won(evidence: Evidence) -> Iterator[Finding]:
 def run_lost(evidence: Evidence, rival: str) -> Iterator[Finding]:
     """End loss over the constant rate's."""
     for case in evidence.cases:
-        value = findings.end_ratio(case, rival, "constant")
-        if value is not None:
-            yield Finding(case.name, value > 1, f"{value:.3g}×", len(case.pairs(rival, "constant")))
+        found = findings.compare(case, rival, "constant")
+        if found.seeds:
+            yield Finding(case.name, found.ratio > 1, times(found, rival, "constant"), found.behind)
+
+
+def times(found: Compared, first: str, second: str) -> str:
+    """How many times the second's end loss the first's is, and who diverged."""
+    return found.told(f"{found.mean or 0.0:.3g}×", spoken(first), spoken(second))
+
+
+def spoken(rival: str) -> str:
+    """A rival's name within a sentence."""
+    return "the constant rate" if rival == "constant" else NAMES[rival]
 
 
 def snowball(evidence: Evidence, rival: str) -> Iterator[Finding]:
@@ -109,8 +120,13 @@ def below(evidence: Evidence, rival: str) -> Iterator[Finding]:
         if runs := [run for run in case.every(rival) if len(run.looks) >= 3]:
             looks = [look for run in runs for look in run.looks]
             edge, share = median(look.ratio for look in looks), sum(look.single < 1 for look in looks) / len(looks)
-            numbers = f"ratio {edge:.2f}, below in {100 * share:.0f} % of single steps"
+            numbers = f"ratio {plain(edge)}, below in {100 * share:.0f} % of single steps"
             yield Finding(case.name, edge < 1, numbers, seeds(runs))
+
+
+def plain(number: float) -> str:
+    """Two decimals; one digit of what these would call 0."""
+    return f"{number:.2f}" if number == 0 or abs(number) >= 0.005 else f"{number:.0e}"
 
 
 def edge_held(evidence: Evidence) -> Iterator[Finding]:
@@ -119,7 +135,7 @@ def edge_held(evidence: Evidence) -> Iterator[Finding]:
         runs = [run for run in case.every("sigma2") if run.looks]
         if runs:
             edge = median(look.ratio for run in runs for look in run.looks[len(run.looks) // 2 :])
-            yield Finding(case.name, EDGE[0] <= edge <= EDGE[1], f"ratio {edge:.2f}", seeds(runs))
+            yield Finding(case.name, EDGE[0] <= edge <= EDGE[1], f"ratio {plain(edge)}", seeds(runs))
 
 
 def grows(evidence: Evidence) -> Iterator[Finding]:
@@ -135,9 +151,9 @@ def grows(evidence: Evidence) -> Iterator[Finding]:
 def beats(evidence: Evidence, rival: str) -> Iterator[Finding]:
     """End loss over the rival's."""
     for case in evidence.cases:
-        value = findings.end_ratio(case, "sigma2", rival)
-        if value is not None:
-            yield Finding(case.name, value <= MATCHES, f"{value:.3g}×", len(case.pairs("sigma2", rival)))
+        found = findings.compare(case, "sigma2", rival)
+        if found.seeds:
+            yield Finding(case.name, found.ratio <= MATCHES, times(found, "sigma2", rival), found.behind)
 
 
 def sigma_falls(evidence: Evidence) -> Iterator[Finding]:
@@ -183,8 +199,27 @@ def sharpness_lower(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(f"rate {rate:g}", first < last, numbers, min(map(len, table.values())))
 
 
-def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0) -> tuple[float, int] | None:
-    """log2 of the tuned constant rate's end loss over σ's at one variation, and the seeds; None without rows."""
+@dataclass(frozen=True)
+class Gain:
+    """What σ gains over the tuned constant rate at one variation, in octaves of end loss."""
+
+    sigma: float
+    compared: Compared  # the constant rate's end loss over σ's
+
+    @property
+    def octaves(self) -> float:
+        """For comparing: infinite where the constant rate alone diverged, everywhere; and the other way round."""
+        ratio = self.compared.ratio
+        return math.log2(ratio) if ratio > 0 else -math.inf if ratio == 0 else ratio
+
+    def __str__(self) -> str:
+        """With a sign, and who diverged in words."""
+        number = f"{self.octaves:+.2f} octaves"
+        return self.compared.told(number, "the constant rate", f"σ = {self.sigma:g}")
+
+
+def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0) -> Gain | None:
+    """What σ gains at one variation; None without rows."""
     template = varied(name, value)
     found = {key(one.run): one for one in evidence.part("sensitivity") if same(one.run, template)}
     pairs = [
@@ -192,10 +227,7 @@ def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0) -> tup
         for (method, _, seed), one in found.items()
         if method == "constant" and ("cdat", sigma, seed) in found
     ]
-    mean = findings.ratio(pairs)
-    if mean is None:
-        return None
-    return (math.log2(mean) if 0 < mean < math.inf else math.copysign(math.inf, mean - 1)), len(pairs)
+    return Gain(sigma, findings.compared(pairs)) if pairs else None
 
 
 def key(run: Run) -> tuple[str, float, int]:
@@ -215,17 +247,17 @@ def decay_erases(evidence: Evidence) -> Iterator[Finding]:
     for name, value in VARIATIONS:
         found = gain(evidence, name, value) if name == "decay" else None
         if found is not None and without is not None:
-            held = without[0] > 0 and found[0] <= ERASED * without[0]
-            numbers = f"gain {found[0]:+.2f} octaves, without decay {without[0]:+.2f}"
-            yield Finding(f"α = {value:g}", held, numbers, min(found[1], without[1]))
+            held = without.octaves > 0 and found.octaves <= ERASED * without.octaves
+            behind = min(found.compared.behind, without.compared.behind)
+            yield Finding(f"α = {value:g}", held, f"gain {found}, without decay {without}", behind)
 
 
 def helps(evidence: Evidence, name: str, low: float, high: float) -> Iterator[Finding]:
     """The gain at the larger against the smaller value."""
     less, more = gain(evidence, name, low), gain(evidence, name, high)
     if less is not None and more is not None:
-        numbers = f"gain {less[0]:+.2f} octaves at {low:g}, {more[0]:+.2f} at {high:g}"
-        yield Finding(name, more[0] > less[0], numbers, min(less[1], more[1]))
+        behind = min(less.compared.behind, more.compared.behind)
+        yield Finding(name, more.octaves > less.octaves, f"gain at {low:g}: {less}, at {high:g}: {more}", behind)
 
 
 def toy_path(evidence: Evidence, kind: str, number: float) -> list[tuple[int, float, float]]:

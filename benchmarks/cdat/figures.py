@@ -145,8 +145,8 @@ def sensitivity(evidence: Evidence) -> Figure:
     for number, sigma in enumerate(VARIED_SIGMAS):
         for place, (name, value) in enumerate(VARIATIONS):
             found = claims.gain(evidence, name, value, sigma)
-            if found is not None:
-                height = max(-4.0, min(found[0], 4.0))
+            if found is not None and found.compared.mean is not None:
+                height = max(-4.0, min(found.octaves, 4.0))
                 axes.bar(place + (number - 1.5) * width, height, width, color=list(COLOURS.values())[number])
     axes.axhline(0, color="black", linewidth=0.6)
     labels = ["as it is", *(f"{name} {value:g}" for name, value in VARIATIONS[1:])]

@@ -76,6 +76,42 @@ class Case:
         return [run for _, run in sorted(self.runs.get(rival, {}).items())]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Runs of two methods that share a seed. The rule where runs diverged, for every number of the page:
+
+    `mean`, the geometric mean of the first's end loss over the second's, is over the `both` seeds in which both
+    finished; None where these are not most of the `seeds`, for the others were chosen by luck. `first` and `second` of
+    either's runs diverged, which is told beside the number. Without a mean, whoever diverged less often is ahead.
+    """
+
+    mean: float | None
+    both: int
+    first: int
+    second: int
+    seeds: int
+
+    @property
+    def ratio(self) -> float:
+        """For comparing, not for showing: the mean; without one, infinite where the first is behind, 0 where ahead."""
+        if self.mean is not None:
+            return self.mean
+        return math.nan if self.first == self.second else math.inf if self.first > self.second else 0.0
+
+    @property
+    def behind(self) -> int:
+        """How many seeds stand behind what is told: without a mean, all of them."""
+        return self.seeds if self.mean is None else self.both
+
+    def told(self, number: str, first: str, second: str) -> str:
+        """`number`, how the mean is shown, and in words who diverged."""
+        counts = ((first, self.first), (second, self.second))
+        lost = " and ".join(f"{name} diverged with {count} of {self.seeds} seeds" for name, count in counts if count)
+        if self.mean is None:
+            return f"no number, as {lost}"
+        return f"{number} ({lost})" if lost else number
+
+
 class Evidence:
     """All that is on file in a folder."""
 
@@ -142,22 +178,18 @@ def numbers(cell: str) -> list[list[float]]:
     return [[float(value) for value in group.split(":")] for group in cell.split(";")] if cell else []
 
 
-def ratio(pairs: Iterable[tuple[float, float]]) -> float | None:
-    """The geometric mean of first over second; infinite or 0 where one diverged, None of nothing."""
-    logs = []
-    for first, second in pairs:
-        if math.isinf(first) and math.isinf(second):
-            continue
-        logs.append(math.inf if math.isinf(first) else -math.inf if math.isinf(second) else math.log(first / second))
-    if not logs:
-        return None
-    mean = sum(logs) / len(logs)
-    return math.exp(mean) if mean < 700 else math.inf
+def compared(pairs: Iterable[tuple[float, float]]) -> Compared:
+    """What pairs of end losses, infinite where a run diverged, say of the first of each against the second."""
+    table = list(pairs)
+    logs = [math.log(one / other) for one, other in table if math.isfinite(one) and math.isfinite(other)]
+    lost, beaten = (sum(math.isinf(pair[place]) for pair in table) for place in (0, 1))
+    mean = math.exp(sum(logs) / len(logs)) if 2 * len(logs) > len(table) else None
+    return Compared(mean, len(logs), lost, beaten, len(table))
 
 
-def end_ratio(case: Case, first: str, second: str) -> float | None:
-    """End loss over end loss, seed by seed."""
-    return ratio((one.end, other.end) for one, other in case.pairs(first, second))
+def compare(case: Case, first: str, second: str) -> Compared:
+    """End loss over end loss of two rivals, seed by seed."""
+    return compared((one.end, other.end) for one, other in case.pairs(first, second))
 
 
 def median(values: Iterable[float]) -> float:
@@ -180,11 +212,12 @@ def greedy_share(runs: Iterable[Trained]) -> tuple[float, int]:
 
 
 def growth(run: Trained) -> tuple[float, float]:
-    """How much the rate grows, from the first step to its highest median of five samples, and where, as a part of the run."""
+    """How much the rate grows, from the first above 0 to its highest median of five samples, and where, as a part of the run."""
     rates = [rate for _, _, rate in run.curve]
+    first = next((rate for rate in rates if rate > 0), 1.0)
     smooth = [median(rates[max(0, i - 4) : i + 1]) for i in range(len(rates))]
     top = max(range(len(smooth)), key=smooth.__getitem__)
-    return (smooth[top] / rates[0] if rates[0] > 0 else math.inf), run.curve[top][0] / run.run.steps
+    return smooth[top] / first, run.curve[top][0] / run.run.steps
 
 
 def capped(case: Case, rival: str) -> float:
@@ -194,20 +227,25 @@ def capped(case: Case, rival: str) -> float:
 
 
 def best_sigmas(runs: Iterable[Trained], ema: float) -> dict[int, tuple[float, int]]:
-    """Batch → the σ of the lowest end over initial loss, as a geometric mean over seeds, and how many seeds there are."""
-    table = sigma_table(runs, ema)
-    batches = sorted({batch for _, batch in table})
-    best = {}
-    for batch in batches:
-        column = {sigma: values for (sigma, b), values in table.items() if b == batch}
-        best[batch] = (min(column, key=lambda s, c=column: c[s][0]), min(n for _, n in column.values()))  # type: ignore[misc]
-    return best
+    """Batch → the σ of the lowest end over initial loss, as a geometric mean over seeds, and how many seeds there are.
+
+    A σ with which a run diverged is not the best, however the others ended.
+    """
+    columns: dict[int, dict[float, tuple[float, int]]] = defaultdict(dict)
+    for (sigma, batch), found in sigma_table(runs, ema).items():
+        if math.isfinite(found[0]):
+            columns[batch][sigma] = found
+    return {
+        batch: (min(column, key=lambda sigma, of=column: of[sigma][0]), min(count for _, count in column.values()))  # type: ignore[misc]
+        for batch, column in sorted(columns.items())
+    }
 
 
 def sigma_table(runs: Iterable[Trained], ema: float) -> dict[tuple[float, int], tuple[float, int]]:
-    """(σ, batch) → end over initial training loss, the mean over seeds of its logarithm undone, and the seeds."""
+    """(σ, batch) → end over initial training loss, the geometric mean over seeds, infinite where one diverged; the seeds."""
     found: dict[tuple[float, int], list[tuple[float, float]]] = defaultdict(list)
     for one in runs:
         if one.run.method == "cdat" and one.run.ema == ema:
             found[one.run.value, one.run.batch].append((one.end, one.initial))
-    return {key: (ratio(pairs) or math.inf, len(pairs)) for key, pairs in found.items()}
+    told = {key: compared(pairs) for key, pairs in found.items()}
+    return {key: (math.inf if one.first or one.mean is None else one.mean, one.seeds) for key, one in told.items()}

@@ -87,7 +87,9 @@ def claims_table(evidence: Evidence) -> list[str]:
         "A claim holds in a case (a problem and a base, or what the line names) or does not; `claims.py` has the thresholds, fixed after a few trial",
         f"runs and before the rows here. *Gain*: octaves by which the end loss lies below the tuned constant rate's. *Matches*: at most {claims.MATCHES:g} times the rival's end loss.",
         f"*On the edge*: a median ratio of sharpness to edge in {claims.EDGE[0]:g} to {claims.EDGE[1]:g}, the edge being that of the mean rate of {plan.AROUND} steps,",
-        "since rates found step by step may alternate between long and short.",
+        "since rates found step by step may alternate between long and short. *Diverged*: such a run has no end loss. Where two are compared, numbers are over the",
+        "seeds in which both finished, and those that diverged are counted beside them; where too few are left to be most of the seeds there is no number, and",
+        "whoever diverged less often is ahead. A σ with which a run diverged is not the best of its batch.",
         "",
         "| claim | here | numbers | seeds |",
         "|---|---|---|---|",
@@ -114,7 +116,7 @@ def full_batch(evidence: Evidence) -> list[str]:
     if not evidence.cases:
         return [*lines, NOTHING, ""]
     lines += [
-        "End loss, geometric mean over seeds (seeds); in brackets the tuned rate:",
+        "End loss, geometric mean over the seeds that finished (seeds); in brackets the tuned rate:",
         "",
         f"| problem, base | {' | '.join(NAMES.values())} |",
         "|---|" + "---|" * len(NAMES),
@@ -159,7 +161,8 @@ def end_cell(runs: list[findings.Trained]) -> str:
     finished = [run.end for run in runs if math.isfinite(run.end)]
     tuned = f" [{runs[0].run.value:.3g}]" if runs[0].run.method in ("constant", "schedule") else ""
     lost = f", {len(runs) - len(finished)} diverged" if len(finished) < len(runs) else ""
-    return f"{statistics.geometric_mean(finished) if finished else math.inf:.3g} ({len(runs)}{lost}){tuned}"
+    mean = f"{statistics.geometric_mean(finished):.3g}" if finished else "none"
+    return f"{mean} ({len(runs)}{lost}){tuned}"
 
 
 def one_step(evidence: Evidence) -> list[str]:
@@ -178,8 +181,8 @@ def one_step(evidence: Evidence) -> list[str]:
     for case in evidence.cases:
         shares = [findings.greedy_share(case.every(rival)) for rival in NAMES]
         cells = [f"{100 * share:.0f} % of {count}" if count else "–" for share, count in shares]
-        value, count = findings.end_ratio(case, "sigma1", "sigma2"), len(case.pairs("sigma1", "sigma2"))
-        long = "–" if value is None else f"{value:.3g}× ({count})"
+        found = findings.compare(case, "sigma1", "sigma2")
+        long = f"{claims.times(found, 'sigma1', 'sigma2')} ({found.behind})" if found.seeds else "–"
         lines.append(f"| {case.name} | {' | '.join(cells)} | {long} |")
     lines.append("")
     both = any({"sigma1", "sigma2"} <= case.runs.keys() for case in evidence.cases)
@@ -211,7 +214,8 @@ def mini_batch(evidence: Evidence) -> list[str]:
 def sensitivity(evidence: Evidence) -> list[str]:
     """The gains, variation by variation."""
     lines = [
-        f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps, one thing varied at a time, the constant rate tuned anew for each. Octaves of end loss below the constant rate's:",
+        f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps, one thing varied at a time, the constant rate tuned anew for each. Octaves of end loss below the constant rate's,",
+        "– where too many diverged; the last column counts them:",
         "",
     ]
     gains = {
@@ -221,14 +225,23 @@ def sensitivity(evidence: Evidence) -> list[str]:
     if not any(found for row in gains.values() for found in row):
         return [*lines, NOTHING, ""]
     lines += [
-        f"| | {' | '.join(f'σ = {sigma:g}' for sigma in plan.VARIED_SIGMAS)} | seeds |",
-        "|---|" + "---|" * (len(plan.VARIED_SIGMAS) + 1),
+        f"| | {' | '.join(f'σ = {sigma:g}' for sigma in plan.VARIED_SIGMAS)} | seeds | diverged |",
+        "|---|" + "---|" * (len(plan.VARIED_SIGMAS) + 2),
     ]
     for (name, value), row in gains.items():
         label = "as it is" if (name, value) == plan.VARIATIONS[0] else f"{name} {value:g}"
-        cells = [f"{found[0]:+.2f}" if found else "–" for found in row]
-        lines.append(f"| {label} | {' | '.join(cells)} | {min((found[1] for found in row if found), default=0)} |")
+        cells = [f"{found.octaves:+.2f}" if found and found.compared.mean is not None else "–" for found in row]
+        there = [found for found in row if found]
+        behind = min((found.compared.behind for found in there), default=0)
+        lines.append(f"| {label} | {' | '.join(cells)} | {behind} | {diverged(there)} |")
     return [*lines, "", "![gain over a constant rate](sensitivity.png)", ""]
+
+
+def diverged(row: list[claims.Gain]) -> str:
+    """Who diverged at one variation, and how often."""
+    lost = {"the constant rate": max((found.compared.first for found in row), default=0)}
+    lost |= {f"σ = {found.sigma:g}": found.compared.second for found in row}
+    return ", ".join(f"{name} {count}" for name, count in lost.items() if count) or "–"
 
 
 def toy(evidence: Evidence) -> list[str]:

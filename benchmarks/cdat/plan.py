@@ -26,6 +26,8 @@ BASES = ("gd", "rmsprop", "adam")
 RIVALS = ("constant", "schedule", "linesearch", "sigma1", "sigma2")
 COARSE = {"gd": (-4, -2, 0), "rmsprop": (-14, -12, -10), "adam": (-10, -8, -6)}
 WARMUP = 0.1  # of a tuned schedule's steps; then a straight line to 0
+FOUND = ("cdat", "linesearch")  # methods whose rate is found step by step
+WHOLE, FEW = 200, 12  # most points of a loss curve that a row keeps: all that training.py samples, or a few
 CAP = {"gd": 100.0, "rmsprop": 1.0, "adam": 1.0}  # of every tuner's rate: a guard against poles, above every tuned rate
 
 
@@ -99,6 +101,16 @@ class Run:
     def steps(self) -> int:
         """Its length."""
         return PROBLEMS[self.problem].steps if self.part == "full_batch" else SMALL_STEPS
+
+    @property
+    def points(self) -> int:
+        """How much of its curve a row keeps: all that claims and figures ask of it.
+
+        They ask for rates where these are found step by step, and for the loss of the first seed; of grids for nothing.
+        """
+        if self.role == "tune":
+            return 0
+        return WHOLE if self.part == "full_batch" and (self.seed == 0 or self.method in FOUND) else FEW
 
     def cells(self) -> dict[str, str]:
         """Its fields as a row holds them."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.cdat import thinning
 from benchmarks.cdat.plan import AROUND, CAP, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
@@ -29,7 +30,7 @@ from flatdirs.training.schedule import triangle
 from flatdirs.training.task import CLASSES, DataConfig, ImageTask
 
 HOPELESS = 1e3  # times the first loss: diverged
-SAMPLES = 100  # points of a loss curve that a row keeps
+SAMPLES = 100  # points of a loss curve, of which a row keeps `Run.points`
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -195,10 +196,13 @@ def told(
         "initial_loss": f"{initial:.6g}",
         "end_loss": f"{end:.6g}",
         "end_sharpness": "" if diverged or run.part == "full_batch" else last_sharpness(found),
-        "curve": ";".join(
-            f"{i + 1}:{values[i]:.4g}:{steps[i]:.4g}"
-            for i in range(len(losses))
-            if i % stride == 0 or run.steps == i + 1
+        "curve": thinning.curve(
+            run,
+            ";".join(
+                f"{i + 1}:{values[i]:.4g}:{steps[i]:.4g}"
+                for i in range(len(losses))
+                if i % stride == 0 or run.steps == i + 1
+            ),
         ),
         "looks": ";".join(
             f"{r.step}:{r.learning_rate:.4g}:{r.loss:.4g}:{r.sharpness:.4g}:{r.ratio:.4g}:{abs(r.alignment):.3g}:"

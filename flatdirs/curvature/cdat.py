@@ -14,11 +14,16 @@ that takes off is the same part of both and cancels in η. Full batch: `ema` 0.
 Source: Roulet, Agarwala, Grill, Swirszcz, Blondel and Pedregosa, arXiv 2407.06183 (found); ours: the relative 10⁻⁶, the
 cap, `every`, and decay: coupled decay is in g and H (Σ α|u|² a group), decoupled in neither and scaled by η.
 
+With `every` above 1 the first SETTLING steps measure all the same, for there the curvature changes within a few; and
+between two measurements η only falls below what the last one gave: n grows when a step was too long, and would make
+the next one longer still (tried: Adam on full batches of digits ran away).
+
 What a step costs beside a plain one: `python -m benchmarks.cdat.step_cost`.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -30,6 +35,7 @@ from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer
 from flatdirs.errors import CurvatureError
 
 RELATIVE_FLOOR = 1e-6  # of |u|², added to |uᵀHu|
+SETTLING = 10  # first steps, at each of which the curvature is measured whatever `every` says
 
 
 class CDAT(TunedOptimizer):
@@ -42,8 +48,8 @@ class CDAT(TunedOptimizer):
     parameters that the loss does not depend on are left alone.
 
     Args:
-        params: parameters or groups; momentum, betas, alpha, eps and weight_decay may differ by group, η does not.
-        base: gd, momentum, nesterov, rmsprop, adam or adamw.
+        params: parameters or groups; the base's settings, momentum to weight_decay, may differ by group, η does not.
+        base: gd, momentum, nesterov, rmsprop, adam or adamw; each with torch's update at the rate η.
         sigma: what n/d is multiplied by; 2 is the edge of stability, 1 greedy.
         ema: how much of the averages of n and d is kept at a step, in [0, 1); 0 for full batches, 0.9 for mini-batches.
         max_learning_rate: η is never above it, None for no cap. Wherever uᵀHu passes through zero on its way to another
@@ -53,7 +59,8 @@ class CDAT(TunedOptimizer):
         alpha: memory of rmsprop's squared gradient.
         eps: added to the root of the squared gradient.
         weight_decay: α, coupled except in adamw; None for torch's 0, for adamw 0.01.
-        every: steps from one measurement of the curvature to the next; between them d/|u|² is kept, n is measured.
+        every: steps from one measurement of the curvature to the next, after the first ten; between them n is measured,
+            d/|u|² kept, and η at most what it was. With rmsprop, full batches and no ema, more than 1 may end a run.
         quick: False leaves second derivatives to torch alone, at a higher price: for closures with a gradient penalty
             or activation checkpointing, which form.py cannot follow. The rate is the same.
 
@@ -76,9 +83,9 @@ class CDAT(TunedOptimizer):
         every: int = 1,
         quick: bool = True,
     ) -> None:
-        if not sigma > 0:
-            raise CurvatureError(f"sigma={sigma} must be above 0; change sigma")
-        if not 0 <= ema < 1:
+        if not (isinstance(sigma, (int, float)) and 0 < sigma < math.inf):
+            raise CurvatureError(f"sigma={sigma} must be finite and above 0; change sigma")
+        if not (isinstance(ema, (int, float)) and 0 <= ema < 1):
             raise CurvatureError(f"ema={ema} must lie in [0, 1); change ema")
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")
@@ -88,11 +95,12 @@ class CDAT(TunedOptimizer):
         self._steps = 0
         self._slope_average, self._curvature_average = self._scalar(0.0), self._scalar(0.0)
         self._relative_curvature = self._scalar(0.0)  # d/|u|² when it was last measured
+        self._most = self._scalar(math.inf)  # η then
 
     @torch.no_grad()
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
         """One step; the loss before it, detached, on the device. Raises CurvatureError."""
-        measure = self._steps % self.every == 0
+        measure = self._steps < SETTLING or self._steps % self.every == 0
         form = QuadraticForm()
         with torch.enable_grad():
             with form if measure and self.quick else nullcontext():
@@ -106,6 +114,10 @@ class CDAT(TunedOptimizer):
         if measure:
             self._relative_curvature = torch.where(usable & (size > 0), curvature / size, self._relative_curvature)
         rate = self._next_rate(slope, curvature, usable)
+        if measure:
+            self._most = torch.where(usable & (rate > 0), rate, self._most)
+        else:
+            rate = torch.minimum(rate, self._most)
         self._advance(parts, rate, usable)
         self._rate = torch.where(usable, rate, self._rate)
         self.last = Record(self._rate, slope, curvature)
@@ -144,19 +156,31 @@ class CDAT(TunedOptimizer):
             "slope": self._slope_average.clone(),
             "curvature": self._curvature_average.clone(),
             "relative_curvature": self._relative_curvature.clone(),
+            "most": self._most.clone(),
         }
 
     def _load_extra_state(self, extra: dict[str, Any]) -> None:
         self._steps = extra["steps"]
         self._slope_average, self._curvature_average = extra["slope"], extra["curvature"]
-        self._relative_curvature = extra["relative_curvature"]
+        self._relative_curvature, self._most = extra["relative_curvature"], extra["most"]
 
 
 class QuadraticallyGreedy(CDAT):
-    """CDAT with σ = 1: every step to the minimum of the parabola along u, what a line search would find on it."""
+    """CDAT with σ = 1: every step to the minimum of the parabola along u, what a line search would find on it.
+
+        optimizer = QuadraticallyGreedy(model.parameters(), base="momentum")
+        loss = optimizer.step(lambda: cross_entropy(model(x), y))
+
+    Args:
+        params, base: CDAT's.
+        settings: any of CDAT's other keywords, which mean what they mean there, with the same defaults: ema,
+            max_learning_rate, momentum, betas, alpha, eps, weight_decay, every, quick.
+
+    Raises:
+        CurvatureError: sigma is among them, or what CDAT raises.
+    """
 
     def __init__(self, params: Any, base: str = "gd", **settings: Any) -> None:
-        """CDAT's arguments but sigma."""
         if "sigma" in settings:
             raise CurvatureError("QuadraticallyGreedy is CDAT with sigma=1; drop sigma, or use CDAT")
         super().__init__(params, base, sigma=1.0, **settings)

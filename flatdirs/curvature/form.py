@@ -14,6 +14,9 @@ nothing back. For a layer bilinear in x and w their own part is 2⟨gradient at 
 two. Everything else works as ever, and sends its part back only as far as the next swapped layer: the result is exact
 for any network, the price falls with how much of it was swapped. batch_norm.py has the one long formula.
 
+Under autocast this is the curvature of the rounded network. With the same values and all derivatives in float32 it
+comes out the same to a percent (tests/test_cdat.py), so nothing would be gained by taking them outside autocast.
+
 Not for closures that differentiate by themselves (gradient penalties), nor for activation checkpointing, whose second
 forward pass would not see the tape. Source: ours; Pearlmutter 1994 for Hu.
 """

@@ -17,6 +17,7 @@ Constants: c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, which the source
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -31,22 +32,19 @@ from flatdirs.errors import CurvatureError
 class ArmijoLineSearch(TunedOptimizer):
     """A base optimizer whose every step decreases the batch's loss enough for the rate it took.
 
-    Arguments that CDAT has mean what they mean there. The closure is called several times a step and must give the
-    same loss for the same parameters, dropout and batch norm apart, which are seen to.
+        optimizer = ArmijoLineSearch(model.parameters(), base="momentum")
+        loss = optimizer.step(lambda: cross_entropy(model(x), y))
+
+    The closure is CDAT's, but is called several times a step: it must give the same loss for the same parameters,
+    dropout and batch norm apart, which are seen to.
 
     Args:
-        params: parameters or groups.
-        base: gd, momentum, nesterov, rmsprop, adam or adamw.
+        params, base, momentum, betas, alpha, eps, weight_decay: CDAT's, with the same defaults.
         decrease: c, the part of the promised decrease that is asked for.
         shrink: what the rate is multiplied by after a failed trial.
         grow: what the last rate is multiplied by for the first guess.
         max_backtracks: trials before a step gives up.
-        max_learning_rate: of a guess; None for no cap, then the first guess is 1.
-        momentum: ρ of momentum and nesterov.
-        betas: of adam and adamw.
-        alpha: memory of rmsprop's squared gradient.
-        eps: added to the root of the squared gradient.
-        weight_decay: α, coupled except in adamw; None for torch's 0, for adamw 0.01.
+        max_learning_rate: no guess is above it, and the first one is it; None for no cap, then the first guess is 1.
 
     Raises:
         CurvatureError: a setting that no step could use, or a sparse gradient.
@@ -68,12 +66,14 @@ class ArmijoLineSearch(TunedOptimizer):
         weight_decay: float | None = None,
     ) -> None:
         for name, value, low, high in (("decrease", decrease, 0, 1), ("shrink", shrink, 0, 1)):
-            if not low < value < high:
+            if not (isinstance(value, (int, float)) and low < value < high):
                 raise CurvatureError(f"{name}={value} must lie between 0 and 1; change {name}")
-        if not grow >= 1:
-            raise CurvatureError(f"grow={grow} must be at least 1; change grow")
-        if max_backtracks < 1:
-            raise CurvatureError(f"max_backtracks={max_backtracks} must be at least 1; change max_backtracks")
+        if not (isinstance(grow, (int, float)) and 1 <= grow < math.inf):
+            raise CurvatureError(f"grow={grow} must be finite and at least 1; change grow")
+        if isinstance(max_backtracks, bool) or not isinstance(max_backtracks, int) or max_backtracks < 1:
+            raise CurvatureError(
+                f"max_backtracks={max_backtracks} must be a whole number of 1 or more; change max_backtracks"
+            )
         super().__init__(params, base, max_learning_rate, momentum, betas, alpha, eps, weight_decay)
         self.decrease, self.shrink, self.grow, self.max_backtracks = decrease, shrink, grow, max_backtracks
         self._guess = self._capped(1.0 if max_learning_rate is None else max_learning_rate)

@@ -61,7 +61,7 @@ class Part:
 
 
 class TunedOptimizer(torch.optim.Optimizer):
-    """A base optimizer whose learning rate a subclass chooses at every step.
+    """A base optimizer whose learning rate a subclass chooses at every step; CDAT says what the arguments mean.
 
     Raises:
         CurvatureError: settings, parameters or a closure that cannot be used; the sentence says what to change.
@@ -80,7 +80,8 @@ class TunedOptimizer(torch.optim.Optimizer):
     ) -> None:
         if base not in BASES:
             raise CurvatureError(f"base={base!r} must be one of {', '.join(BASES)}; change base")
-        if max_learning_rate is not None and not max_learning_rate > 0:
+        capped = max_learning_rate is not None
+        if capped and not (isinstance(max_learning_rate, (int, float)) and max_learning_rate > 0):
             raise CurvatureError(f"max_learning_rate={max_learning_rate} must be above 0 or None; change it")
         self.base = BASES[base]
         self.max_learning_rate = max_learning_rate
@@ -239,8 +240,8 @@ def _check(group: dict[str, Any]) -> None:
     ):
         value = group[name]
         if not (isinstance(value, (int, float)) and least <= value < below):
-            limits = f"in [{least:g}, {below:g})" if math.isfinite(below) else "finite and at least 0"
-            raise CurvatureError(f"{name}={value} must lie {limits}; change {name}")
+            limits = f"lie in [{least:g}, {below:g})" if math.isfinite(below) else "be finite and at least 0"
+            raise CurvatureError(f"{name}={value} must {limits}; change {name}")
     betas = group["betas"]
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
         raise CurvatureError(f"betas={betas} must be two numbers in [0, 1); change betas")
