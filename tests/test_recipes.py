@@ -103,7 +103,7 @@ def test_a_tuned_value_is_that_of_the_last_finished_phase() -> None:
     objective = ImageObjective(task, DataConfig(), "cpu", threads=1, schedule=CosineRestarts(phases=(2,)))
     seen: list[float] = []
     point = {"learning_rate": 0.3, "momentum": 0.5, "weight_decay": 0.01}
-    measured = objective.measure(point, [0], lambda done, total, value: seen.append(value))
+    measured = objective.measure(point, [0], lambda done, total, value, _: seen.append(value))
     assert len(seen) == 3
     assert measured.value == seen[1] != seen[2]
     assert measured.loss == measured.curve[1]["loss"]
