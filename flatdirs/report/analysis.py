@@ -54,11 +54,7 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     if sweep.best is not None:
         best, place = sweep.best, _settings(sweep.best.hyperparameters)
         sentences.append(f"best: trial {best.number}, value {number(best.value or 0)}, {place}")
-    sentences += [
-        f"warning: {searched.name} was searched uniformly in [{searched.low:.4g}, {searched.high:.4g}], more than a "
-        f"decade, so most runs lie at its upper end; search it log-uniformly"
-        for searched in uniform_rates(sweep)
-    ]
+    sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(
             f"at the {'top' if edge.at_top else 'bottom'} of {edge.range.name}'s range [{edge.range.low:.4g}, "

@@ -104,9 +104,14 @@ def _chart_words(config: TuneConfig) -> list[str]:
 
 def group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
     """A group's choice, then its keys that differ from the file of that choice, quoted for a shell."""
+    return [shlex.quote(word) for word in unquoted_group_words(group, settings)]
+
+
+def unquoted_group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
+    """The same as a command reads them."""
     usual = yaml.safe_load((conf_folder() / group / f"{settings['name']}.yaml").read_text(encoding="utf-8"))
     changed = [f"{group}.{key}={_typed(value)}" for key, value in settings.items() if usual.get(key) != value]
-    return [f"{group}={settings['name']}", *(shlex.quote(word) for word in changed)]
+    return [f"{group}={settings['name']}", *changed]
 
 
 def is_option(group: str, name: str) -> bool:
