@@ -310,9 +310,9 @@ class TestIncumbent:
         assert one([value - 6.1 for value in self.CURVE]) == 1
 
     def test_without_a_point_run_twice_its_own_jitter_counts(self) -> None:
-        rough = [50.0, 51.0, 50.0, 51.0, 50.0, 51.0, 50.0, 51.0]  # bends of 1: a spread of 1.21
-        assert self.against((rough, 1))([value - 4.7 for value in rough]) is None
-        assert self.against((rough, 1))([value - 5.0 for value in rough]) == 1
+        rough = [50.0, 51.0, 50.0, 51.0, 50.0, 51.0, 50.0, 51.0]  # bends of 1: a jitter of 1.21, a spread of 7.26
+        assert self.against((rough, 1))([value - 3 * 7.2 for value in rough]) is None
+        assert self.against((rough, 1))([value - 3 * 7.3 for value in rough]) == 1
 
     def test_the_first_run_the_start_and_other_runs_of_a_finished_point_are_left_alone(self) -> None:
         hopeless = [0.0] * 6
@@ -322,10 +322,10 @@ class TestIncumbent:
         assert one(hopeless, point=1) is None
         assert one(hopeless, point=2) == 1
 
-    def test_not_before_half_of_the_incumbents_curve_and_not_at_its_end(self) -> None:
+    def test_not_before_three_quarters_of_the_incumbents_curve_and_not_at_its_end(self) -> None:
         study = made(IncumbentPruner(spread=1.0), maximize=True)
         run(study, self.CURVE)
-        assert run(study, [0.0] * 6) == 3
+        assert run(study, [0.0] * 6) == 5
         assert run(study, [50.0, 60.0, 70.0, 80.0, 90.0, 0.0, 0.0]) is None
 
     def test_it_compares_with_the_incumbent_and_not_with_the_average(self) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 
+FIRST_COMPARED = 0.75  # of the incumbent's evaluations: curves that cross have mostly done so by then
+SEEDS_PER_JITTER = 6.0  # how far seeds are taken to differ where no point was run twice, in jitters of a curve
+
+
 @dataclass(frozen=True)
 class Accuracy:
     """Held-out accuracy in percent, maximised."""
@@ -169,7 +173,7 @@ class Incumbent(Pruning):
     """Against the incumbent's own curve, for line searches."""
 
     name: ClassVar[str] = "incumbent"
-    margin: float = 4.0
+    margin: float = 3.0
     spread: float | None = None
     first: int | None = None
 
