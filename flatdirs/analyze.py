@@ -34,7 +34,8 @@ def run(settings: dict[str, Any]) -> int:
     figures = write_figures(folder / "analysis", made)
     page = folder / "analysis.html"
     page.write_text(html_page(f"Analysis of study {sweep.name}", made), encoding="utf-8")
-    written = f"\nwritten: {page}, and {len(figures)} figures in {folder / 'analysis'}"
+    count = "1 figure" if len(figures) == 1 else f"{len(figures)} figures"
+    written = f"\nwritten: {page}, and {count} in {folder / 'analysis'}"
     console.print(written, soft_wrap=True, markup=False)
     return 0
 

@@ -170,7 +170,10 @@ def exploration_section(sweep: Sweep) -> Section:
     found = exploration(sweep)
     if isinstance(found, Missing):
         return _missing("exploration", title, found)
-    rows = tuple((f"{q.first} – {q.last}", f"{q.novelty:.2f}", _or_dash(q.to_best)) for q in found.quarters)
+    rows = tuple(
+        (f"{q.first} – {q.last}" if q.first < q.last else str(q.first), f"{q.novelty:.2f}", _or_dash(q.to_best))
+        for q in found.quarters
+    )
     sentences = [
         f"medians, in octaves over {', '.join(found.names)}: how far a run lies from the nearest earlier one, and from "
         f"the best before it; near the best is exploitation, far from everything exploration"

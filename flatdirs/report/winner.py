@@ -49,7 +49,9 @@ def next_commands(config: TuneConfig, path: Path) -> list[str]:
     if function := getattr(config.task, "function", None):
         task = f"task=callable task.function={shlex.quote(function)}"
         return [f"python -m flatdirs.tune {task} start={file} study=another"]
-    words = [f"task={config.task.name}", *_chart_words(config), *_recipe_words(config), *_sweep_words(config)]
+    known = is_option("task", config.task.name)
+    task_words = group_words("task", asdict(config.task)) if known else [f"task={config.task.name}"]
+    words = [*task_words, *_chart_words(config), *_recipe_words(config), *_sweep_words(config)]
     words += [f"start={file}"]
     again = f"python -m flatdirs.tune {' '.join(words)} study=another"
     return [f"python -m flatdirs.train --config-file {file}", again]
