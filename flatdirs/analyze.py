@@ -35,8 +35,8 @@ def run(settings: dict[str, Any]) -> int:
     page = folder / "analysis.html"
     page.write_text(html_page(f"Analysis of study {sweep.name}", made), encoding="utf-8")
     count = "1 figure" if len(figures) == 1 else f"{len(figures)} figures"
-    written = f"\nwritten: {page}, and {count} in {folder / 'analysis'}"
-    console.print(written, soft_wrap=True, markup=False)
+    more = f", and {count} in {folder / 'analysis'}" if figures else ""
+    console.print(f"\nwritten: {page}{more}", soft_wrap=True, markup=False)
     return 0
 
 

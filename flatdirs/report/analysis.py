@@ -52,8 +52,9 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     told = ", ".join(f"{n} {state}" for state, n in count.items())
     sentences = [f"{_runs(len(sweep.runs))}: {told}; loss below is the {sweep.judged_by}, lower is better"]
     if sweep.best is not None:
-        best, place = sweep.best, _settings(sweep.best.hyperparameters)
-        sentences.append(f"best: trial {best.number}, value {number(best.value or 0)}, {place}")
+        place = _settings(sweep.best.hyperparameters)
+        words = [f"trial {sweep.best.number}", f"value {number(sweep.best.value or 0)}", *([place] if place else [])]
+        sentences.append(f"best: {', '.join(words)}")
     sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(
