@@ -8,7 +8,7 @@ the search that stops nothing, so that all rules judge the same runs.
 The margin counts either the spread between seeds at that evaluation, pooled over the points that were recorded with
 several, or (a search that has run no point twice) SEEDS_PER_JITTER jitters of the incumbent's own curve. All in NumPy,
 as there are very many; a test holds it to the pruner itself. RISK was set before the first table was drawn; that a
-comparison may begin at three quarters of a run was added after it, for on the resnet none from the half on was safe.
+comparison may begin at three quarters of a run was added after it: in jitters, no margin was safe from the half on.
 """
 
 from __future__ import annotations

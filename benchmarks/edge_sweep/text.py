@@ -21,8 +21,9 @@ REPLAYS = [
     "*For as much*: an unpruned sweep of the first runs of the same order, as many as the pruned one's evaluations pay for; below 0 the rule is worth",
     "having. Means over orders ± one standard error; orders share runs, so the errors are too small rather than too large.",
     "`wandb` compares a run's best value so far, also of the metric: where that is lowest in the warm-up, nothing that comes later can stop the run.",
-    "The reward of `sign` in the warm-up has no bound, as it is the loss itself: the higher a run's loss goes there the better it counts, and most of",
-    "what is known at evaluation 25 is warm-up. So rungs that are shown `sign` stop first what would have ended lowest: its rows say how often.",
+    "The reward of `sign` in the warm-up has no bound, as it is the loss itself: the higher a run's loss goes there the better it counts, and one that",
+    "explodes without becoming infinite counts best of all. Most of what is known at evaluation 25 is warm-up. Where a high loss there goes with a high",
+    "one at the end, rungs that are shown `sign` stop first what would have ended lowest; its rows say how often.",
 ]
 MARGINS = [
     "The same for `incumbent`, shown the loss, with many margins, in searches that look up 50 recorded runs: in *random* order, or as a *walk*, each run",
@@ -31,7 +32,8 @@ MARGINS = [
     "*Seeds*: the margin counts the spread between seeds at that evaluation, known from the points recorded with several. *Jitters*: a search that ran no",
     "point twice counts the jitter of its incumbent's own curve, times a whole number near what the ratio is here. *Winner stopped*: in which part of the",
     "searches the run that would have ended lowest was stopped. The bar for that was set before; that runs may be compared from evaluation 150 on only",
-    "was added when on the resnet, whose curves cross late, nothing narrow was safe from 100 on. The choice is made on these runs, and not confirmed on others.",
+    "was added when on the resnet, whose curves cross late, no margin was safe in jitters from 100 on. The choice is made on these runs, and not",
+    "confirmed on others.",
 ]
 SURVIVORS = [
     "All sweeps of a repetition begin with the same ten points, so that only what was shown decides which of them come to their end.",

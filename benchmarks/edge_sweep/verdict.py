@@ -152,7 +152,7 @@ def margin_words(evidence: Evidence) -> str:
 def side(value: Mean | None) -> str:
     """Lower is better."""
     sign = 0 if value is None else value.sign
-    return {-1: "better", 0: "no difference", 1: "worse"}[sign]
+    return {-1: "better", 0: "no difference seen", 1: "worse"}[sign]
 
 
 def words(value: Paired | Mean | None) -> str:
