@@ -342,6 +342,10 @@ def test_paired_differences_by_hand() -> None:
     low, high = found.bootstrap
     assert found.interval[0] < low < -2 < high < found.interval[1], "the bootstrap's is narrower"
     assert Paired((-1.0, 3.0, -1.0)).sign == 0
+    blown = Paired((-1.0, -1.1, -1.2), blown=2)
+    assert (blown.lower, blown.count, blown.sign) == (3, 5, 0), "what diverges has not won"
+    assert sign_test(blown.signed)[:2] == (3, 5)
+    assert verdict.words(blown).endswith("lower in 3 of 5 (2 diverged, in no mean)")
     assert sign_test([-1.0] * 9 + [1.0, 0.0]) == (9, 10, pytest.approx(22 / 1024))
     assert sign_test([-1.0] * 5)[2] == pytest.approx(1 / 16)
     assert sign_test([0.0]) == (0, 0, 1.0)

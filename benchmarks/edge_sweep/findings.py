@@ -246,9 +246,10 @@ class Evidence:
     def difference(self, subject: str, seen: str, what: str = "best") -> Paired | None:
         """How much higher a sweep ends than the same shown the loss, paired by repetition; None for fewer than two."""
         plain = self.ends(subject, LOSS, "confirmed" if what == "confirmed" else "best")
-        pairs = zip(self.ends(subject, seen, what), plain, strict=True)
+        pairs = list(zip(self.ends(subject, seen, what), plain, strict=True))
         known = tuple(one - other for one, other in pairs if math.isfinite(one) and math.isfinite(other))
-        return Paired(known) if len(known) > 1 else None
+        blown = sum(one == math.inf and math.isfinite(other) for one, other in pairs)
+        return Paired(known, blown) if len(known) > 1 else None
 
 
 def foresight(finished: Sequence[Curve], seen: str) -> Foresight:

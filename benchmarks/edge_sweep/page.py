@@ -10,7 +10,7 @@ from benchmarks import rows
 from benchmarks.edge_sweep import margins, text
 from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, Swept
 from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA, Point
-from benchmarks.edge_sweep.verdict import margin_words, trained_words, verdict
+from benchmarks.edge_sweep.verdict import blown_words, margin_words, trained_words, verdict
 from flatdirs.sweep.settings import SEEDS_PER_JITTER
 
 COMMAND = "python -m benchmarks.edge_sweep"
@@ -215,7 +215,7 @@ def gap_words(evidence: Evidence, subject: str, seen: str, what: str) -> str:
     (low, high), (least, most) = value.interval, value.bootstrap
     return (
         f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], bootstrap [{least:+.4f}, {most:+.4f}], "
-        f"lower in {value.lower} of {len(value.differences)}"
+        f"lower in {value.lower} of {value.count}{blown_words(value)}"
     )
 
 

@@ -7,6 +7,7 @@ both subjects together.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +22,19 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences, one a repetition, lower is better; at least two of them, all finite."""
+    """Differences, one a repetition, lower is better; at least two of them, all finite.
+
+    `blown`: repetitions besides, in which this side has no loss, as it diverged, and the other has one. They are in no
+    mean, count as not lower, and forbid to call the whole lower.
+    """
 
     differences: tuple[float, ...]
+    blown: int = 0
+
+    @property
+    def count(self) -> int:
+        """All repetitions that can be compared."""
+        return len(self.differences) + self.blown
 
     @property
     def mean(self) -> float:
@@ -54,7 +65,12 @@ class Paired:
     def sign(self) -> int:
         """−1 or 1 where Student's interval lies on one side of 0, else 0."""
         low, high = self.interval
-        return -1 if high < 0 else 1 if low > 0 else 0
+        return 1 if low > 0 else -1 if high < 0 and not self.blown else 0
+
+    @property
+    def signed(self) -> tuple[float, ...]:
+        """A difference for each repetition, infinite where this side diverged."""
+        return self.differences + (math.inf,) * self.blown
 
 
 def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:

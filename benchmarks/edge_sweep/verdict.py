@@ -72,7 +72,7 @@ def pooled_words(evidence: Evidence) -> list[str]:
     what, parts = compared(evidence), []
     for variant in VARIANTS:
         found = [evidence.difference(subject, variant, what) for subject in SUBJECTS]
-        lower, count, chance = sign_test([value for one in found if one is not None for value in one.differences])
+        lower, count, chance = sign_test([value for one in found if one is not None for value in one.signed])
         parts += [f"{variant} ends lower in {lower} of {count} repetitions (two-sided sign test, p = {chance:.2g})"]
     return [
         f"Over both subjects: {'; '.join(parts)}. Four differences are looked at, so that even without any effect about one time in ten some "
@@ -155,11 +155,18 @@ def side(value: Mean | None) -> str:
     return {-1: "better", 0: "no difference seen", 1: "worse"}[sign]
 
 
+def blown_words(value: Paired) -> str:
+    """How many repetitions are in no mean; nothing where there are none."""
+    return f" ({value.blown} diverged, in no mean)" if value.blown else ""
+
+
 def words(value: Paired | Mean | None) -> str:
     """A difference with its interval and count, or with its standard error."""
     if value is None:
         return "–"
     if isinstance(value, Paired):
         low, high = value.interval
-        return f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], lower in {value.lower} of {len(value.differences)}"
+        return (
+            f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], lower in {value.lower} of {value.count}{blown_words(value)}"
+        )
     return f"{value.value:+.4f}" + (f" ± {value.error:.4f}" if value.count > 1 else "")
