@@ -437,6 +437,28 @@ def test_winners_trained_anew_decide_instead(recorded: Path) -> None:
     assert "winner trained anew, each" in page.draw(evidence)
 
 
+def test_for_as_many_evaluations_the_thriftier_side_sets_the_limit(recorded: Path) -> None:
+    """Shown sign, a sweep stops its first trial early, and the loss has as much less to spend."""
+    swept(recorded, LOSS, 2)
+    path = recorded / "sweeps_resnet.csv"
+    made = [old for old in rows.read(path) if old["seen"] == "difference" or old["trial"] != "0"]
+    for repetition in range(2):
+        for seen, end, length in ((LOSS, 1.5, 200), ("sign", 2.0, 25)):
+            key = {"repetition": str(repetition), "seen": seen, "trial": "0"}
+            made.append({**key, **row(run_to(end, 90, length)), "made": "x"})
+    made.sort(key=lambda old: (old["repetition"], old["seen"], int(old["trial"])))
+    rows.write(path, list(made[0]), made)
+    evidence = Evidence(recorded)
+    sign, plain = evidence.sweeps("resnet")["sign", 0], evidence.sweeps("resnet")[LOSS, 0]
+    assert plain.evaluations - sign.evaluations == 175
+    assert plain.within(199) == math.inf
+    assert plain.within(200) == pytest.approx(1.5, abs=0.01)
+    assert plain.within(plain.evaluations) == plain.best
+    found = evidence.difference("resnet", "sign", "as_much")
+    assert found is not None
+    assert found.mean == pytest.approx(sign.best - plain.within(sign.evaluations), abs=1e-4)
+
+
 def test_a_table_tells_which_of_the_first_points_survive(recorded: Path) -> None:
     swept(recorded, "sign", 1)
     path = recorded / "sweeps_resnet.csv"

@@ -132,6 +132,14 @@ class Swept:
         """What it spent."""
         return sum(len(curve.losses) for curve in self.curves)
 
+    def within(self, evaluations: int) -> float:
+        """The lowest final loss of the trials that so many evaluations pay for."""
+        spent, best = 0, math.inf
+        for curve in self.curves:
+            spent += len(curve.losses)
+            best = min(best, curve.final) if spent <= evaluations else best
+        return best
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -244,9 +252,18 @@ class Evidence:
         return [float(getattr(whole[seen, number], what)) for number in numbers]
 
     def difference(self, subject: str, seen: str, what: str = "best") -> Paired | None:
-        """How much higher a sweep ends than the same shown the loss, paired by repetition; None for fewer than two."""
-        plain = self.ends(subject, LOSS, "confirmed" if what == "confirmed" else "best")
-        pairs = list(zip(self.ends(subject, seen, what), plain, strict=True))
+        """How much higher a sweep ends than the same shown the loss, paired by repetition; None for fewer than two.
+
+        `what`: best, picked or confirmed, as in `ends`; as_much: best of both within what the thriftier of the two spent.
+        """
+        if what == "as_much":
+            whole = self.sweeps(subject)
+            sides = [(whole[seen, number], whole[LOSS, number]) for number in self.repetitions(subject)]
+            least = [min(one.evaluations, other.evaluations) for one, other in sides]
+            pairs = [(one.within(n), other.within(n)) for (one, other), n in zip(sides, least, strict=True)]
+        else:
+            plain = self.ends(subject, LOSS, "confirmed" if what == "confirmed" else "best")
+            pairs = list(zip(self.ends(subject, seen, what), plain, strict=True))
         known = tuple(one - other for one, other in pairs if math.isfinite(one) and math.isfinite(other))
         blown = sum(one == math.inf and math.isfinite(other) for one, other in pairs)
         return Paired(known, blown) if len(known) > 1 else None

@@ -186,17 +186,18 @@ def sweep_table(evidence: Evidence) -> list[str]:
         lines += [
             f"**{subject}**: {repeated} of {TRIALS} trials.",
             "",
-            "| shown | lowest final loss, each | less that of the loss | winner trained anew, each | less that of the loss | the run that it calls the best, less the loss's | evaluations | survivors |",
-            "|---|---|---|---|---|---|---|---|",
+            "| shown | lowest final loss, each | less that of the loss | … for as many evaluations | winner trained anew, each | less that of the loss | the run that it calls the best, less the loss's | evaluations | survivors |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for seen in SEEN:
             found = [whole[seen, number] for number in numbers]
             spent = statistics.fmean(sweep.evaluations for sweep in found)
             kept = statistics.fmean(len(sweep.survivors) for sweep in found)
-            cells = []
-            for what in ("best", "confirmed"):
-                cells += [each_words(evidence.ends(subject, seen, what)), gap_words(evidence, subject, seen, what)]
-            cells += [gap_words(evidence, subject, seen, "picked")]
+            gaps = {
+                what: gap_words(evidence, subject, seen, what) for what in ("best", "as_much", "confirmed", "picked")
+            }
+            each = {what: each_words(evidence.ends(subject, seen, what)) for what in ("best", "confirmed")}
+            cells = [each["best"], gaps["best"], gaps["as_much"], each["confirmed"], gaps["confirmed"], gaps["picked"]]
             lines += [f"| {shown_words(seen)} | {' | '.join(cells)} | {spent:.0f} | {kept:.1f} |"]
         lines += [""]
     return lines[:-1]

@@ -44,5 +44,7 @@ SWEEPS = [
     "in either variant (κ 1.02, window 5); seeds of weights, order and TPE are the same within a repetition, so that the first ten points are, too.",
     "What is compared is always the held-out loss at a run's end. *Lowest final loss* is that of the run that ends lowest, whatever was shown; as it is",
     "the luckiest of 40 with the seed of its repetition, this *winner* is also trained anew with three seeds that no sweep had, the same for all. Differences",
-    "are paired by repetition: mean, Student's 95 % interval, the bootstrap's over repetitions (too narrow with five), and how often below 0.",
+    "are paired by repetition: mean, Student's 95 % interval, the bootstrap's over repetitions (too narrow with five), and how often below 0. A sweep's",
+    "budget is its trials; what rungs leave of them is not the same for all, so *for as many evaluations* counts, of both sides, the trials that what the",
+    "thriftier one spent would pay for.",
 ]
