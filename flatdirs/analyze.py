@@ -34,8 +34,9 @@ def run(settings: dict[str, Any]) -> int:
     figures = write_figures(folder / "analysis", made)
     page = folder / "analysis.html"
     page.write_text(html_page(f"Analysis of study {sweep.name}", made), encoding="utf-8")
-    written = f"\nwritten: {page}, and {len(figures)} figures in {folder / 'analysis'}"
-    console.print(written, soft_wrap=True, markup=False)
+    count = "1 figure" if len(figures) == 1 else f"{len(figures)} figures"
+    more = f", and {count} in {folder / 'analysis'}" if figures else ""
+    console.print(f"\nwritten: {page}{more}", soft_wrap=True, markup=False)
     return 0
 
 

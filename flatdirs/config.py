@@ -112,7 +112,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
     pruning = read_named(PRUNERS, "pruner", settings["pruner"])
-    evaluations = _evaluations(objective, plan, repeats)
+    evaluations = _evaluations(objective, plan)
     pruning.check(evaluations)
     return TuneConfig(
         study=read_study_name(name),
@@ -254,8 +254,8 @@ def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[s
     return wanted == "maximize"
 
 
-def _evaluations(objective: ImageObjective | CallableObjective, plan: SearchPlan, repeats: int) -> int | None:
-    """Evaluations of one point at the start's batch size, all its seeds together; None where only a run can tell.
+def _evaluations(objective: ImageObjective | CallableObjective, plan: SearchPlan) -> int | None:
+    """Evaluations of one run, of which a point makes one a seed, at the start's batch size; None: only a run can tell.
 
     Raises:
         ConfigError: the run is too short for the metric.
@@ -269,7 +269,7 @@ def _evaluations(objective: ImageObjective | CallableObjective, plan: SearchPlan
             f"metric.window={metric.window} leaves a run of {each} evaluations without a value; lower metric.window, "
             f"or evaluate more often with evaluate_every (in steps)"
         )
-    return each * repeats
+    return each
 
 
 def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> None:

@@ -2,7 +2,7 @@
 
 Two objectives stand side by side: our own trainer on an image task, here, and a user's function (user_function.py). A
 run that diverges is a result like any other (`Measurement.state`). With `repeats` a point is trained once a seed and
-the mean counts.
+the mean counts; evaluations are counted within each of these runs, and only the first can be stopped early.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from flatdirs.training.task import DataConfig, ImageTask
 if TYPE_CHECKING:
     from flatdirs.training.loop import Epoch, TrainConfig, TrainResult
 
-# evaluations (or reports) done, of how many, value (nan: none yet); True stops the run, which is then a pruned one
-Progress = Callable[[int, int | None, float], bool | None]
+# evaluations (or reports) that one seed's run has done, of how many, value (nan: none yet), which seed's (from 0); True
+# stops the first of them, and so the point, which is then a pruned one
+Progress = Callable[[int, int | None, float, int], bool | None]
 MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 
 
@@ -177,18 +178,17 @@ class ImageObjective:
         curves: list[list[float]] = []
         for number, seed in enumerate(seeds):
             config = self.config(hyperparameters, seed, final)
-            total, done = len(seeds) * config.evaluations, number * config.evaluations
             value_of, curve = follow(self.metric), list[float]()
 
             def watch(
                 epoch: Epoch,
-                done: int = done,
-                total: int = total,
+                total: int = config.evaluations,
+                number: int = number,
                 value_of: Callable[[Epoch], float] = value_of,
                 curve: list[float] = curve,
             ) -> bool | None:
                 curve.append(value_of(epoch))
-                return progress(done + epoch.number, total, curve[-1])
+                return progress(epoch.number, total, curve[-1], number)
 
             results.append(train(config, on_epoch=watch))
             curves.append(curve)
@@ -245,7 +245,7 @@ def _combine(
         _plain(loss),
         all(result.at_chance for result in results) if accurate else None,
         sum(result.seconds for result in results),
-        _curve(results, seeds),
+        _curve(results, seeds, curves if isinstance(metric, Edge) else ()),
         _provenance(results, seeds),
         accuracy=statistics.fmean(result.returned.accuracy for result in results),  # measured, diverged or not
         partial=_plain(curves[-1][-1]) if state == "pruned" else None,
@@ -254,14 +254,17 @@ def _combine(
     )
 
 
-def _curve(results: Sequence[TrainResult], seeds: Sequence[int]) -> tuple[Mapping[str, float | None], ...]:
-    """One entry an evaluation."""
+def _curve(
+    results: Sequence[TrainResult], seeds: Sequence[int], metrics: Sequence[Sequence[float]] = ()
+) -> tuple[Mapping[str, float | None], ...]:
+    """One entry an evaluation, numbered from 1 for each seed; `metrics`: a curve a seed, where these are no losses."""
     keys = ("number", "train_loss", "loss", "accuracy", "seconds", "learning_rate", "steps")
-    return tuple(
-        {key: _plain(getattr(epoch, key)) for key in keys} | {"seed": seed}
-        for result, seed in zip(results, seeds, strict=False)
-        for epoch in result.epochs
-    )
+    entries = []
+    for index, (result, seed) in enumerate(zip(results, seeds, strict=False)):
+        own = [{"metric": _plain(value)} for value in metrics[index]] if metrics else [{}] * len(result.epochs)
+        for epoch, metric in zip(result.epochs, own, strict=True):
+            entries.append({key: _plain(getattr(epoch, key)) for key in keys} | metric | {"seed": seed})
+    return tuple(entries)
 
 
 def _steps(result: TrainResult, seed: int) -> dict[str, Any]:

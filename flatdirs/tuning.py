@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from flatdirs.config import TuneConfig
 from flatdirs.errors import ConfigError
-from flatdirs.objective import ImageObjective
+from flatdirs.objective import ImageObjective, Progress
 from flatdirs.report.rows import Winner, winner
 from flatdirs.report.winner import TRAIN_KEYS, write_winner
 from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
@@ -39,7 +39,7 @@ class Listener(Protocol):
         """A training run begins; `left` is the estimate of what is still to come."""
 
     def progress(self, done: int, total: int | None, value: float) -> None:
-        """An evaluation, or a report of the user's function, is done; nan: it gave no value yet."""
+        """An evaluation, or a report of the user's function, is done, over all seeds; nan: it gave no value yet."""
 
     def run_ended(self, study: Study) -> None:
         """A run's outcome is stored."""
@@ -135,9 +135,16 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
     why = str(trial.user_attrs.get("reason", config.plan.name))
     listener.run_started(number, why, hyperparameters, _left(config, study, expected))
 
-    def progress(done: int, total: int | None, value: float) -> bool:
+    shown = 0
+
+    def progress(done: int, total: int | None, value: float, repeat: int) -> bool:
+        nonlocal shown
+        shown += 1
+        whole = None if total is None else total * len(seeds)
+        listener.progress(shown if total is None else repeat * total + done, whole, value)
+        if repeat:  # evaluation n of all points is compared in their first runs, which have the same seed
+            return False
         study.report(trial, done, value)
-        listener.progress(done, total, value)
         return study.given_up(trial, done, total, value)
 
     try:
@@ -206,6 +213,11 @@ def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
     return path
 
 
+def _shown_to(listener: Listener) -> Progress:
+    """A confirming run is watched and never stopped."""
+    return lambda done, total, value, _: listener.progress(done, total, value)
+
+
 def _confirm(
     config: TuneConfig, study: Study, best: Winner | None, listener: Listener, began: float
 ) -> dict[str, list[float | None]]:
@@ -228,7 +240,8 @@ def _confirm(
                 if minutes is not None and time.monotonic() - began + seconds > 60 * minutes:
                     return confirmed
                 listener.confirming(what, number + 1, config.limits.confirm)
-                study.confirm(key, config.objective.measure(hyperparameters, [seed], listener.progress, final=True))
+                told = config.objective.measure(hyperparameters, [seed], _shown_to(listener), final=True)
+                study.confirm(key, told)
             record = study.confirmations()[key]
             confirmed.setdefault(what, []).append(record["value"] if record["state"] == "finished" else None)
     return confirmed

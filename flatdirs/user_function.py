@@ -57,17 +57,20 @@ class CallableObjective:
     ) -> Measurement:
         """Call the function once a seed. Raises ObjectiveError where it returns no number."""
         function = find_function(self.task.function)
-        began, values, curve, stopped = time.perf_counter(), [], [], False
-        for seed in seeds:
+        began, values, stopped = time.perf_counter(), [], False
+        curve: list[dict[str, float]] = []
+        for number, seed in enumerate(seeds):
+            before = len(curve)
 
-            def report(step: int, value: float) -> None:
+            def report(step: int, value: float, number: int = number, seed: int = seed, before: int = before) -> None:
                 try:
-                    curve.append({"step": float(step), "value": float(value)})
+                    whose = {"seed": seed} if len(seeds) > 1 else {}
+                    curve.append({"step": float(step), "value": float(value), **whose})
                 except (TypeError, ValueError) as error:
                     raise ObjectiveError(
                         f"{self.task.function} called report({step!r}, {value!r}); it takes two numbers, step and value"
                     ) from error
-                if progress(len(curve), None, float(value)):
+                if progress(len(curve) - before, None, float(value), number):
                     raise Stopped
 
             offered = {**hyperparameters, "seed": seed, "report": report}

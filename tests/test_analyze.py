@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -271,6 +272,8 @@ def test_a_slow_drift_is_no_spike() -> None:
         (Range("lr", 1e-5, 1.0, True), False),
         (Range("momentum", 0.0, 1.0, False), False),
         (Range("one_minus_momentum", 0.01, 1.0, False), True),
+        (Range("dropout_rate", 0.0, 0.5, False), False),
+        (Range("head_lr", 1e-4, 0.1, False), True),
     ],
 )
 def test_uniform_rates_over_a_decade_are_warned_about(searched: Range, warned: bool) -> None:
@@ -369,7 +372,8 @@ def test_a_study_by_others_is_read() -> None:
     assert [axis.name for axis in read.chart.axes] == ["λα", "α"]
     assert read.evaluations == tuple(range(10, 90, 10))
     assert (read.metric, read.judged_by) == (None, "value")
-    assert [searched.name for searched in uniform_rates(read)] == ["lr"]
+    (sentence,) = uniform_rates(read)
+    assert sentence.startswith("lr is drawn uniformly from 0 to 1: 90 % of its draws")
 
 
 def test_accuracies_are_turned_round_and_a_pruned_run_that_blew_up_has_diverged() -> None:
@@ -423,7 +427,7 @@ def test_a_box_that_was_uniform_goes_on_with_its_keys() -> None:
         "box": {"learning_rate": [1e-3, 1.0, "uniform"]},
     }  # fmt: skip
     one = sweep([run(1.0, hyperparameters={"learning_rate": 0.99})], ranges=(searched,), identity=identity)
-    words = continuation(one, edges(one), Path("studies")).split()
+    words = shlex.split(continuation(one, edges(one), Path("studies")))
     assert "box.learning_rate=[0.001,10]" in words
     assert {"evaluate_every=4", "clip_gradient=1.5"} <= set(words)
     assert not any(word.startswith("direction=") for word in words)
@@ -515,7 +519,7 @@ def test_others_sqlite_is_analyzed_by_its_address(tmp_path: Path, command: Comma
     foreign(url)
     ended = command("analyze", "theirs", f"storage.url={url}", f"output={tmp_path / 'out'}", "rungs=[2,4]")
     assert ended.code == 0, ended.err
-    assert "warning: lr was searched uniformly in [0, 1]" in ended.out
+    assert "warning: lr is drawn uniformly from 0 to 1" in ended.out
     assert "diverged" in ended.out
     assert re.search(r"λ parts them best: above 0\.\d+ runs diverge, wrong for 0 of", ended.out)
     assert re.search(r"^ ?4 +40 .*\+1\.00", ended.out, re.MULTILINE)
@@ -605,7 +609,7 @@ def test_the_continuation_is_a_command_that_runs(workplace: Path, command: Comma
     assert ended.code == 0, ended.err
     line = re.search(r"^python -m flatdirs\.(\w+) (.*)$", ended.out, re.MULTILINE)
     assert line is not None
-    words = line.group(2).split()
+    words = shlex.split(line.group(2))
     assert "box.learning_rate=[0.0001,0.01]" in words
     assert {"search=random", "seed=3", "study=narrow-wider", "task=callable", function} <= set(words)
     assert command(line.group(1), *words, "budget=2", "confirm=0", "live=false").code == 0

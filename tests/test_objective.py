@@ -34,7 +34,7 @@ def function() -> Iterator[Callable[..., CallableObjective]]:
     find_function.cache_clear()
 
 
-def silent(done: int, total: int | None, value: float) -> None:
+def silent(done: int, total: int | None, value: float, repeat: int) -> None:
     """Nobody watches."""
 
 
@@ -49,13 +49,27 @@ def test_a_function_gets_what_it_asks_for(function: Callable[..., CallableObject
         return 1.0
 
     seen: list[tuple[int, float]] = []
-    measured = function(everything).measure(POINT, [7], lambda done, total, value: seen.append((done, value)))
+    measured = function(everything).measure(POINT, [7], lambda done, total, value, _: seen.append((done, value)))
     assert measured.value == pytest.approx(0.1 + 0.9 + 0.001 + 7)
     assert measured.state == "finished"
     assert seen == [(1, 0.5), (2, 0.7)]
     assert [point["value"] for point in measured.curve] == [0.5, 0.7]
     assert function(keywords).measure(POINT, [0], silent).value == 1.0
     assert function(lambda learning_rate: learning_rate).measure(POINT, [0], silent).value == 0.1
+
+
+def test_reports_are_counted_within_each_repeat_and_say_whose_they_are(
+    function: Callable[..., CallableObjective],
+) -> None:
+    def train(learning_rate: float, seed: int, report: Any) -> float:
+        for step in range(seed):
+            report(10 * step, float(seed))
+        return 0.0
+
+    seen: list[tuple[int, int]] = []
+    measured = function(train).measure(POINT, [3, 2], lambda done, total, value, repeat: seen.append((done, repeat)))
+    assert seen == [(1, 0), (2, 0), (3, 0), (1, 1), (2, 1)]
+    assert [(point["seed"], point["step"]) for point in measured.curve] == [(3, 0), (3, 10), (3, 20), (2, 0), (2, 10)]
 
 
 def test_repeats_count_as_their_mean(function: Callable[..., CallableObjective]) -> None:
@@ -110,9 +124,9 @@ def digits(**changes: Any) -> ImageObjective:
 
 
 def test_our_trainer_measures_percent_loss_and_curve() -> None:
-    seen: list[tuple[int, int | None]] = []
-    measured = digits().measure(POINT, [0, 1], lambda done, total, value: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    seen: list[tuple[int, int | None, int]] = []
+    measured = digits().measure(POINT, [0, 1], lambda done, total, value, run: seen.append((done, total, run)))
+    assert seen == [(1, 2, 0), (2, 2, 0), (1, 2, 1), (2, 2, 1)]
     assert measured.state == "finished"
     assert measured.value is not None
     assert 5 < measured.value < 100

@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from flatdirs import FlatDirectionsSampler
 from flatdirs.errors import ConfigError
 from flatdirs.history import OUTCOME, SETTING
+from flatdirs.sweep.bands import bands_from, bands_up_to
 from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
 from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 
@@ -150,25 +151,79 @@ class TestWandb:
         histories = [[value for value in curve if math.isfinite(value)] for curve in runs]
         verdict = False
         for power in range(100):
-            band = int(min_iter * eta**power)
+            band = min_iter
+            for _ in range(power):
+                band *= eta
+            band = int(band)
             if len(histories[of]) < band:
                 break
             values = sorted(history[band - 1] for history in histories if len(history) >= band)
-            threshold = values[int(len(values) / eta)]
+            threshold = values[int(1.0 / eta * len(values))]
             verdict = (histories[of][band - 1] if strict else min(histories[of])) > threshold
         return verdict
 
-    def test_the_sources_own_example(self) -> None:
-        """Of five runs with bands 1, 2, 4 …, the one that stays at 10 is stopped."""
-        study = made(WandbPruner(min_iter=1, eta=2))
-        trials = []
-        for curve in ([10, 9], [10, 10], [10, 8, 8], [10, 7, 7], [10, 6, 6]):
-            trials.append(study.ask(BOX))
+    @staticmethod
+    def running(pruner: WandbPruner, curves: Sequence[Curve], maximize: bool = False) -> list[optuna.Trial]:
+        """Runs in progress that have reported these values."""
+        study = made(pruner, maximize)
+        trials = [study.ask(BOX) for _ in curves]
+        for trial, curve in zip(trials, curves, strict=True):
             for step, value in enumerate(curve, 1):
-                trials[-1].report(value, step)
+                trial.report(-value if maximize else value, step)
+        return trials
+
+    @pytest.mark.parametrize("maximize", [False, True])
+    @pytest.mark.parametrize(
+        "bands", [{"min_iter": 1, "eta": 2}, {"max_iter": 5, "eta": 2, "s": 2}], ids=["min", "max"]
+    )
+    def test_the_sources_own_example(self, bands: dict[str, int], maximize: bool) -> None:
+        """By hand: bands 1 and 2 (of 5: 5/2 and 5/4, cut). At 2 stand 6, 7, 8, 9, 10, of which int(5/2) picks 8.
+
+        Only the first two are above 8. Reading the value after the band instead, as the source once did, would pick 7
+        of 6, 7, 8 at band 2 for those with three values, and stop the third as well.
+        """
+        five = ([10, 9], [10, 10], [10, 8, 8], [10, 7, 7], [10, 6, 6])
+        trials = self.running(WandbPruner(**bands), five, maximize)
         assert [trial.should_prune() for trial in trials] == [True, True, False, False, False]
-        study.tell(trials[0], 9.0)  # an ended run is compared with, but no more stopped
+        trials[0].study.tell(trials[0], 9.0)  # an ended run is compared with, but no more stopped
         assert [trial.should_prune() for trial in trials[1:]] == [True, False, False, False]
+
+    @pytest.mark.parametrize(("strict", "stopped"), [(False, []), (True, [2])])
+    def test_its_example_for_eta_3(self, strict: bool, stopped: list[int]) -> None:
+        """By hand: 9 cut by 3 twice gives bands 1 and 3. All stand at 10 at 1, where equal is not above.
+
+        At 3 stand 6, 7, 8, of which int(3/3) picks 7. Strictly the third run's 8 is above it; its best, 3, is not.
+        """
+        curves = ([10, 9], [10, 10], [10, 8, 8, 3], [10, 7, 7, 4], [10, 6, 6, 6])
+        trials = self.running(WandbPruner(max_iter=9, eta=3, s=2, strict=strict), curves)
+        assert [number for number, trial in enumerate(trials) if trial.should_prune()] == stopped
+
+    def test_the_value_at_the_band_counts_and_not_the_one_after(self) -> None:
+        """By hand: band 2. There stand 1, 2, 3 and int(3/2) picks 2; the next values would pick 8 and stop another."""
+        curves = ([1.0, 1.0, 9.0], [2.0, 2.0, 8.0], [3.0, 3.0, 7.0])
+        trials = self.running(WandbPruner(min_iter=2, strict=True), curves)
+        assert [trial.should_prune() for trial in trials] == [False, False, True]
+        assert self.running(WandbPruner(min_iter=3, strict=True), curves)[0].should_prune()  # 7, 8, 9: 8 is picked
+
+    @pytest.mark.parametrize(
+        ("bands", "expected"),
+        [
+            (bands_from(25, 2), [25, 50, 100, 200]),
+            (bands_from(3, 3), [3, 9, 27, 81]),
+            (bands_from(2, 1.5), [2, 3, 4, 6]),
+            (bands_from(10, 1.1)[:4], [10, 11, 12, 13]),
+            (bands_up_to(81, 3, 3), [3, 9, 27]),
+            (bands_up_to(18, 3, 2), [2, 6]),
+            (bands_up_to(5, 2, 9), [1, 2]),
+            (bands_up_to(2, 3, 2), []),
+        ],
+    )
+    def test_bands(self, bands: list[int], expected: list[int]) -> None:
+        assert bands[: len(expected)] == expected
+        assert expected or not bands
+
+    def test_a_run_alone_stops_nothing_of_itself(self) -> None:
+        assert not self.running(WandbPruner(1), [[1.0, 5.0, 9.0]])[0].should_prune()
 
     @pytest.mark.parametrize(("count", "eta", "stay"), [(4, 2, 3), (5, 2, 3), (9, 3, 4), (6, 4, 2)])
     def test_one_more_than_the_share_stays(self, count: int, eta: int, stay: int) -> None:
@@ -255,9 +310,9 @@ class TestIncumbent:
         assert one([value - 6.1 for value in self.CURVE]) == 1
 
     def test_without_a_point_run_twice_its_own_jitter_counts(self) -> None:
-        rough = [50.0, 51.0, 50.0, 51.0, 50.0, 51.0, 50.0, 51.0]  # bends of 1: a spread of 1.21
-        assert self.against((rough, 1))([value - 4.7 for value in rough]) is None
-        assert self.against((rough, 1))([value - 5.0 for value in rough]) == 1
+        rough = [50.0, 51.0, 50.0, 51.0, 50.0, 51.0, 50.0, 51.0]  # bends of 1: a jitter of 1.21, a spread of 7.26
+        assert self.against((rough, 1))([value - 3 * 7.2 for value in rough]) is None
+        assert self.against((rough, 1))([value - 3 * 7.3 for value in rough]) == 1
 
     def test_the_first_run_the_start_and_other_runs_of_a_finished_point_are_left_alone(self) -> None:
         hopeless = [0.0] * 6
@@ -267,10 +322,10 @@ class TestIncumbent:
         assert one(hopeless, point=1) is None
         assert one(hopeless, point=2) == 1
 
-    def test_not_before_half_of_the_incumbents_curve_and_not_at_its_end(self) -> None:
+    def test_not_before_three_quarters_of_the_incumbents_curve_and_not_at_its_end(self) -> None:
         study = made(IncumbentPruner(spread=1.0), maximize=True)
         run(study, self.CURVE)
-        assert run(study, [0.0] * 6) == 3
+        assert run(study, [0.0] * 6) == 5
         assert run(study, [50.0, 60.0, 70.0, 80.0, 90.0, 0.0, 0.0]) is None
 
     def test_it_compares_with_the_incumbent_and_not_with_the_average(self) -> None:
@@ -314,6 +369,9 @@ class TestIncumbent:
         (lambda: Rungs(factor=1), "pruner.factor"),
         (lambda: Wandb(0), "pruner.min_iter"),
         (lambda: Wandb(eta=1.0), "pruner.eta"),
+        (lambda: Wandb(max_iter=9), "pruner.s"),
+        (lambda: Wandb(s=2), "pruner.max_iter"),
+        (lambda: Wandb(max_iter=2, s=2, eta=3.0), "pruner.max_iter=2 has no band"),
         (lambda: Incumbent(margin=-1.0), "pruner.margin"),
         (lambda: Incumbent(spread=math.inf), "pruner.spread"),
         (lambda: Incumbent(first=0), "pruner.first"),
@@ -321,6 +379,7 @@ class TestIncumbent:
         (lambda: Rungs(20).check(20), "pruner.first_rung"),
         (lambda: Hyperband(25).check(20), "pruner.first_rung"),
         (lambda: Wandb(25).check(20), "pruner.min_iter"),
+        (lambda: Wandb(max_iter=100, s=2).check(20), "pruner.max_iter=100, first band 25 .* 20 evaluations"),
         (lambda: Incumbent(first=25).check(20), "pruner.first"),
     ],
 )
@@ -330,7 +389,14 @@ def test_a_sentence_for_what_would_never_stop_a_run(make: Callable[[], object], 
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: WandbPruner(0), lambda: WandbPruner(eta=1), lambda: IncumbentPruner(margin=-1.0)]
+    "make",
+    [
+        lambda: WandbPruner(0),
+        lambda: WandbPruner(eta=1),
+        lambda: WandbPruner(max_iter=9),
+        lambda: WandbPruner(max_iter=2, eta=3, s=1),
+        lambda: IncumbentPruner(margin=-1.0),
+    ],
 )
 def test_a_pruner_by_hand_refuses_too(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="must be"):

@@ -46,13 +46,13 @@ def test_the_winner_of_a_recipe_trains_again_from_file_and_line(recipe: str, wor
         assert f"accuracy {found.group(1)}%" in again.out, arguments
 
 
-def test_the_next_search_has_the_winners_chart_schedule_and_optimizer(workplace: Path, command: Command) -> None:
+def test_the_next_search_has_the_winners_task_chart_schedule_and_optimizer(workplace: Path, command: Command) -> None:
     ended = command("tune", *SHORT, *RECIPES["inverse_sqrt, adamw"], "optimizer.beta2=0.95", "search=raw", "budget=1")
     again = re.search(r"start from it: python -m flatdirs.tune (.*)", ended.out)
     assert again
     assert command("tune", *shlex.split(again.group(1)), "budget=1", "confirm=0", "live=false").code == 0
     first, second = (_identity(workplace, name) for name in ("digits-raw", "another"))
-    for group in ("schedule", "optimizer"):
+    for group in ("task", "schedule", "optimizer"):
         assert first[group] == second[group]
     assert first["chart"]["hyperparameters"] == second["chart"]["hyperparameters"]
 
@@ -103,7 +103,7 @@ def test_a_tuned_value_is_that_of_the_last_finished_phase() -> None:
     objective = ImageObjective(task, DataConfig(), "cpu", threads=1, schedule=CosineRestarts(phases=(2,)))
     seen: list[float] = []
     point = {"learning_rate": 0.3, "momentum": 0.5, "weight_decay": 0.01}
-    measured = objective.measure(point, [0], lambda done, total, value: seen.append(value))
+    measured = objective.measure(point, [0], lambda done, total, value, _: seen.append(value))
     assert len(seen) == 3
     assert measured.value == seen[1] != seen[2]
     assert measured.loss == measured.curve[1]["loss"]

@@ -18,6 +18,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.storages import open_storage
 from flatdirs.sweep.metric import EdgeOfStability, edge_metric
 from flatdirs.sweep.ranges import on_edge, uniform_over_decades, wider
+from flatdirs.sweep.reading import read_sweep
 from tests.conftest import Ended, calls, module_of, spawn
 
 Command = Callable[..., Ended]
@@ -79,6 +80,31 @@ def test_the_sweep_of_the_readme_runs_and_tells_its_metric(workplace: Path, comm
     trained = command("train", "--config-file", "studies/digits-tpe/best.yaml", "clip_gradient=0.5")
     assert trained.code == 0
     assert len(re.findall(r"^ +\d+  ", trained.out, re.MULTILINE)) == 18
+
+
+@pytest.mark.slow
+def test_with_repeats_like_is_compared_with_like_and_the_mean_is_analysed(workplace: Path, command: Command) -> None:
+    ended = command("tune", *SWEEP, "search=random", "budget=5", "repeats=2", "study=twice")
+    assert ended.code == 0, ended.err
+    runs = trials(workplace, "twice")
+    kept = [trial for trial in runs if trial.state.name == "COMPLETE"]
+    assert {trial.state.name for trial in runs} == {"COMPLETE", "PRUNED"}
+    for trial in runs:
+        curve, finished = trial.user_attrs["curve"], trial in kept
+        assert [entry["seed"] for entry in curve] == ([0] * 18 + [1] * 18 if finished else [0] * len(curve))
+        assert list(trial.intermediate_values) == list(range(6, 19 if finished else len(curve) + 1))
+        first = [entry["metric"] for entry in curve if entry["seed"] == 0]
+        assert list(trial.intermediate_values.values()) == first[5:]
+    storage = open_storage("journal", workplace / "studies" / "twice")
+    read = read_sweep(storage, "twice")
+    assert read.evaluations == tuple(range(1, 19))
+    for run in read.survivors:
+        own = [entry for entry in runs[run.number].user_attrs["curve"] if entry["number"] == 18]
+        assert run.losses[-1] == (18, pytest.approx((own[0]["loss"] + own[1]["loss"]) / 2))
+        assert run.metrics[-1] == (18, pytest.approx((own[0]["metric"] + own[1]["metric"]) / 2))
+        assert run.value == pytest.approx(run.metrics[-1][1])
+    late = command("tune", *SWEEP, "search=random", "repeats=2", "study=late", "pruner.first_rung=18")
+    assert (late.code, "has 18 evaluations" in late.err) == (2, True)
 
 
 @pytest.mark.slow

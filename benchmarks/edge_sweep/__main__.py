@@ -1,7 +1,7 @@
-"""Record whole runs, replay every pruner on them, and make the sweeps that compare the metrics; then draw the page.
+"""Record whole runs, replay every pruner on them, make the sweeps that compare the metrics, confirm; draw the page.
 
     python -m benchmarks.edge_sweep                           all of it, in that order
-    python -m benchmarks.edge_sweep only=record               or replay, or sweeps, or page, which only draws
+    python -m benchmarks.edge_sweep only=record               or replay, sweeps, confirm, or page, which only draws
 
 Resumable: what is on file is not made again. Give the command in as many shells as there are cores and they share the
 work. `subject=transformer` or resnet, `device=cuda`, `budget=10` (runs that this process records, or trials that it
@@ -21,7 +21,7 @@ from benchmarks.lattice.running import noted
 from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer
 
-PARTS = ("record", "replay", "sweeps", "page")
+PARTS = ("record", "replay", "sweeps", "confirm", "page")
 NUMBERS = {"runs": setting.RUNS, "repetitions": setting.REPETITIONS, "trials": setting.TRIALS, "orders": 100}
 KEYS: dict[str, Any] = {"only": None, "subject": None, "device": "auto", "budget": None, **NUMBERS}
 
@@ -54,7 +54,7 @@ def make(settings: dict[str, Any]) -> None:
     """What is asked for and not on file."""
     names = SUBJECTS if settings["subject"] is None else (settings["subject"],)
     parts = PARTS if settings["only"] is None else (settings["only"],)
-    if {"record", "sweeps"} & set(parts):
+    if {"record", "sweeps", "confirm"} & set(parts):
         import torch
 
         from benchmarks.edge_sweep.subjects import subject
@@ -64,16 +64,20 @@ def make(settings: dict[str, Any]) -> None:
     if "record" in parts:
         recording.record(HERE, subjects, settings["runs"], settings["budget"], say)
     if "replay" in parts:
-        from benchmarks.edge_sweep import replaying
+        from benchmarks.edge_sweep import margins, replaying
 
+        margins.replay_all(HERE, names, setting.SEARCHES)
         replaying.replay_all(HERE, names, settings["orders"], say)
-    if "sweeps" in parts:
-        from benchmarks.edge_sweep import sweeping
+    if {"sweeps", "confirm"} & set(parts):
+        from benchmarks.edge_sweep import confirming, sweeping
 
         made = {name: noted(HERE, recording.about(found)) for name, found in subjects.items()}
         trains = {name: found.train for name, found in subjects.items()}
         limits = (settings["repetitions"], settings["trials"], settings["budget"])
-        sweeping.sweep_all(HERE, trains, made, *limits, say)
+        if "sweeps" in parts:
+            sweeping.sweep_all(HERE, trains, made, *limits, say)
+        if "confirm" in parts:
+            confirming.confirm_all(HERE, trains, made, settings["budget"], say)
 
 
 def say(line: str) -> None:

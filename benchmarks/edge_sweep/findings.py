@@ -1,8 +1,9 @@
 """What the raw rows say. Neither torch, nor Optuna, nor figures.
 
-recorded_SUBJECT.csv   whole runs: what is known at a rung of their ends, for the loss and the metric with every κ
-replays.csv            what every pruner would have done to sweeps of these runs
-sweeps_SUBJECT.csv     sweeps that trained, a third of them for each thing that rungs and TPE were shown
+recorded_SUBJECT.csv    whole runs: what is known at a rung of their ends, for the loss and the metric with every κ
+replays.csv             what every pruner would have done to sweeps of these runs
+sweeps_SUBJECT.csv      sweeps that trained, a third of them for each thing that rungs and TPE were shown
+confirmed_SUBJECT.csv   their winners, trained anew with fresh seeds
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 
 from benchmarks import rows
 from benchmarks.edge_sweep.curves import Curve, curve_of
+from benchmarks.edge_sweep.paired import Paired
 from benchmarks.edge_sweep.setting import (
+    FRESH_SEEDS,
     HERE,
     KAPPAS,
     LOSS,
@@ -27,16 +30,16 @@ from benchmarks.edge_sweep.setting import (
     SUBJECTS,
     TRIALS,
     VARIANTS,
+    Point,
 )
 from flatdirs.sweep.correlation import rank_correlation
-from flatdirs.sweep.settings import Incumbent
 
 ERRORS = 2.0  # standard errors that a difference must be away from 0 to count
 LEAST_RUNS = 10  # recorded, before anything is said of their ranks
 LEAST_REPLAYED = 100  # recorded, before replays decide anything
 BEST_SHARE = 0.1  # of the runs: the winners that a rung should keep
 LEAST_REPETITIONS = 5
-RISK = 0.05  # of losing the best run, that a margin may have
+KNOWN_RULES = ("none", "rungs", "hyperband", "wandb", "wandb strict", "incumbent")  # of replays.csv, in this order
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,14 @@ class Swept:
         return [curve for curve in self.curves if curve.finished]
 
     @property
+    def winner(self) -> Curve | None:
+        """The run that ends lowest, whatever the sweep was shown; None where none came to its end."""
+        return min(self.survivors, key=lambda curve: curve.final, default=None)
+
+    @property
     def best(self) -> float:
-        """The lowest final loss, whatever the sweep was shown."""
-        return min((curve.final for curve in self.curves), default=math.inf)
+        """The winner's final loss."""
+        return math.inf if self.winner is None else self.winner.final
 
     @property
     def picked(self) -> float:
@@ -123,6 +131,14 @@ class Swept:
     def evaluations(self) -> int:
         """What it spent."""
         return sum(len(curve.losses) for curve in self.curves)
+
+    def within(self, evaluations: int) -> float:
+        """The lowest final loss of the trials that so many evaluations pay for."""
+        spent, best = 0, math.inf
+        for curve in self.curves:
+            spent += len(curve.losses)
+            best = min(best, curve.final) if spent <= evaluations else best
+        return best
 
 
 @dataclass(frozen=True)
@@ -168,9 +184,8 @@ class Evidence:
 
     def replays(self, subject: str) -> list[Replayed]:
         """Every rule and what it was shown, in the order of the file's rules."""
-        kept = {key: found for key, found in self._replays.items() if key[0] == subject}
-        rules = list(dict.fromkeys(key[1] for key in sorted(kept, key=lambda key: rule_place(key[1]))))
-        ordered = sorted(kept, key=lambda key: (rules.index(key[1]), seen_place(key[2])))
+        kept = {key: rows for key, rows in self._replays.items() if key[0] == subject and key[1] in KNOWN_RULES}
+        ordered = sorted(kept, key=lambda key: (KNOWN_RULES.index(key[1]), seen_place(key[2])))
         return [replayed(rule, seen, kept[name, rule, seen]) for name, rule, seen in ordered]
 
     def losses_of(self, subject: str, rule: str, seen: str) -> dict[str, float]:
@@ -181,12 +196,20 @@ class Evidence:
     def _sweeps(self) -> Mapping[str, list[dict[str, str]]]:
         return {name: rows.read(self.folder / f"sweeps_{name}.csv") for name in SUBJECTS}
 
+    @cached_property
+    def _whole(self) -> Mapping[str, dict[tuple[str, int], Swept]]:
+        whole = {}
+        for name, known in self._sweeps.items():
+            found: dict[tuple[str, int], list[Curve]] = {}
+            for row in known:
+                found.setdefault((row["seen"], int(row["repetition"])), []).append(curve_of(row))
+            kept = {key: tuple(curves[:TRIALS]) for key, curves in found.items() if len(curves) >= TRIALS}
+            whole[name] = {key: Swept(*key, curves) for key, curves in kept.items()}
+        return whole
+
     def sweeps(self, subject: str) -> dict[tuple[str, int], Swept]:
         """The sweeps that are whole, by what was shown and repetition."""
-        found: dict[tuple[str, int], list[Curve]] = {}
-        for row in self._sweeps[subject]:
-            found.setdefault((row["seen"], int(row["repetition"])), []).append(curve_of(row))
-        return {key: Swept(*key, tuple(curves[:TRIALS])) for key, curves in found.items() if len(curves) >= TRIALS}
+        return self._whole[subject]
 
     def trials_trained(self, subject: str) -> int:
         """The trials on file, of whole sweeps or not."""
@@ -197,11 +220,53 @@ class Evidence:
         whole = self.sweeps(subject)
         return sorted({number for _, number in whole if all((seen, number) in whole for seen in SEEN)})
 
-    def difference(self, subject: str, seen: str, what: str = "best") -> Mean | None:
-        """How much higher a sweep ends than the same shown the loss, paired by repetition."""
-        whole = self.sweeps(subject)
-        pairs = ((whole[seen, number], whole[LOSS, number]) for number in self.repetitions(subject))
-        return mean([getattr(one, what) - other.best for one, other in pairs])
+    @cached_property
+    def _confirmed(self) -> Mapping[str, dict[Point, list[float]]]:
+        found: dict[str, dict[Point, list[float]]] = {name: {} for name in SUBJECTS}
+        for name in SUBJECTS:
+            known = {(c.point, c.seed): c for c in map(curve_of, rows.read(self.folder / f"confirmed_{name}.csv"))}
+            for (point, seed), curve in known.items():
+                if seed in FRESH_SEEDS:
+                    found[name].setdefault(point, []).append(curve.final)
+        return found
+
+    def confirmed(self, subject: str, seen: str, repetition: int) -> float | None:
+        """The mean final loss of a sweep's winner over fresh seeds, infinite where one diverged; None: not all made."""
+        sweep = self.sweeps(subject).get((seen, repetition))
+        if sweep is None or sweep.winner is None:
+            return None
+        finals = self._confirmed[subject].get(sweep.winner.point, [])
+        return statistics.fmean(finals) if len(finals) == len(FRESH_SEEDS) else None
+
+    def all_confirmed(self, subject: str) -> bool:
+        """Whether every winner of every whole repetition was trained anew."""
+        numbers = self.repetitions(subject)
+        return bool(numbers) and all(self.confirmed(subject, s, n) is not None for n in numbers for s in SEEN)
+
+    def ends(self, subject: str, seen: str, what: str) -> list[float]:
+        """One number a whole repetition: the sweep's `best`, what it `picked`, or its winner `confirmed` (nan: not yet)."""
+        whole, numbers = self.sweeps(subject), self.repetitions(subject)
+        if what == "confirmed":
+            told = (self.confirmed(subject, seen, number) for number in numbers)
+            return [math.nan if value is None else value for value in told]
+        return [float(getattr(whole[seen, number], what)) for number in numbers]
+
+    def difference(self, subject: str, seen: str, what: str = "best") -> Paired | None:
+        """How much higher a sweep ends than the same shown the loss, paired by repetition; None for fewer than two.
+
+        `what`: best, picked or confirmed, as in `ends`; as_much: best of both within what the thriftier of the two spent.
+        """
+        if what == "as_much":
+            whole = self.sweeps(subject)
+            sides = [(whole[seen, number], whole[LOSS, number]) for number in self.repetitions(subject)]
+            least = [min(one.evaluations, other.evaluations) for one, other in sides]
+            pairs = [(one.within(n), other.within(n)) for (one, other), n in zip(sides, least, strict=True)]
+        else:
+            plain = self.ends(subject, LOSS, "confirmed" if what == "confirmed" else "best")
+            pairs = list(zip(self.ends(subject, seen, what), plain, strict=True))
+        known = tuple(one - other for one, other in pairs if math.isfinite(one) and math.isfinite(other))
+        blown = sum(one == math.inf and math.isfinite(other) for one, other in pairs)
+        return Paired(known, blown) if len(known) > 1 else None
 
 
 def foresight(finished: Sequence[Curve], seen: str) -> Foresight:
@@ -239,34 +304,7 @@ def replayed(rule: str, seen: str, found: Sequence[Mapping[str, str]]) -> Replay
     )
 
 
-def rule_place(rule: str) -> tuple[int, float]:
-    """Where a rule stands in a table."""
-    known = ("none", "rungs", "hyperband", "wandb", "wandb strict")
-    return (known.index(rule), 0.0) if rule in known else (len(known), float(rule.rpartition(" ")[2]))
-
-
 def seen_place(seen: str) -> tuple[int, float]:
     """Where what is shown stands in a table: the usual κ before the others."""
     variant, _, kappa = seen.partition("@")
     return SEEN.index(variant), float(kappa or 0)
-
-
-def margins(found: Sequence[Replayed]) -> dict[float, Replayed]:
-    """The replays of IncumbentPruner by its margin."""
-    return {rule_place(one.rule)[1]: one for one in found if one.rule.startswith("incumbent")}
-
-
-def safe_margin(tables: Sequence[Mapping[float, Replayed]]) -> float | None:
-    """The smallest margin from which on every subject loses its best run in no more than RISK of the sweeps."""
-    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
-    good = None
-    for margin in reversed(shared):
-        if any(table[margin].lost > RISK for table in tables):
-            break
-        good = margin
-    return good
-
-
-def usual_margin() -> float:
-    """IncumbentPruner's as it comes."""
-    return Incumbent().margin

@@ -6,14 +6,17 @@ import math
 import statistics
 from pathlib import Path
 
-from benchmarks.edge_sweep import text
-from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, margins
-from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA
-from benchmarks.edge_sweep.verdict import margin_words, trained_words, verdict
+from benchmarks import rows
+from benchmarks.edge_sweep import margins, text
+from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, Swept
+from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA, Point
+from benchmarks.edge_sweep.verdict import blown_words, margin_words, trained_words, verdict
+from flatdirs.sweep.settings import SEEDS_PER_JITTER
 
 COMMAND = "python -m benchmarks.edge_sweep"
 SYMBOLS = {"learning_rate": "λ", "one_minus_beta1": "1−β₁", "weight_decay": "α"}
 NOT_YET = "Not measured yet."
+FIRST_POINTS = 10  # of a sweep, drawn before TPE looks at anything
 
 
 def results(folder: Path = HERE) -> dict[str, str | bytes]:
@@ -101,18 +104,17 @@ def shown_words(seen: str) -> str:
 
 
 def replay_table(found: list[Replayed]) -> list[str]:
-    """A row a rule and what it was shown; the incumbent's margins have a table of their own."""
-    kept = [one for one in found if not one.rule.startswith("incumbent")]
-    if not kept:
+    """A row a rule and what it was shown."""
+    if not found:
         return [NOT_YET]
     lines = [
-        f"{sweeps_words(kept)}",
+        f"{sweeps_words(found)}",
         "",
         "| rule | shown | evaluations saved | best run stopped | final loss above the unpruned sweep's | … above an unpruned sweep's for as much | "
         "… of the run that it calls the best | survivors shared with the loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in kept:
+    for one in found:
         cells = [one.rule, "–" if one.rule == "none" else shown_words(one.seen), f"{one.saved:.0%}", f"{one.lost:.0%}"]
         cells += [signed(value) for value in (one.worse, one.than_as_much, one.picked)]
         lines += [f"| {' | '.join([*cells, f'{one.shared:.0%}'])} |"]
@@ -128,20 +130,46 @@ def sweeps_words(found: list[Replayed]) -> str:
 
 
 def margin_table(evidence: Evidence) -> list[str]:
-    """A row a margin."""
-    tables = {subject: margins(evidence.replays(subject)) for subject in SUBJECTS}
-    known = sorted({margin for table in tables.values() for margin in table})
-    if not known:
+    """A row for each first comparison, unit and margin."""
+    found = {(o.subject, o.order, o.first, o.unit, o.margin): o for o in margins.read(evidence.folder)}
+    if not found:
         return [NOT_YET]
-    heads = " | ".join(f"{name}: saved | best run stopped | final loss above" for name in SUBJECTS)
-    lines = [f"| margin | {heads} |", "|---|" + "---|---|---|" * len(SUBJECTS)]
-    for margin in known:
+    columns = [(name, order) for name in SUBJECTS for order in margins.ORDERS]
+    heads = " | ".join(f"{name}, {order}: saved | winner stopped" for name, order in columns)
+    lines = [
+        *margin_notes(evidence),
+        "",
+        f"| from | unit | margin | {heads} |",
+        "|---|---|---|" + "---|---|" * len(columns),
+    ]
+    for first, unit, margin in sorted({key[2:] for key in found}, key=lambda key: (key[0], key[1] != "seeds", key[2])):
         cells = []
-        for table in tables.values():
-            one = table.get(margin)
-            cells += [f"{one.saved:.0%}", f"{one.lost:.0%}", signed(one.worse)] if one else ["–", "–", "–"]
-        lines += [f"| {margin:g} | {' | '.join(cells)} |"]
+        for name, order in columns:
+            one = found.get((name, order, first, unit, margin))
+            cells += [f"{one.saved:.0%}", f"{one.lost:.1%}"] if one else ["–", "–"]
+        lines += [f"| {first} | {UNIT_WORDS[unit]} | {margin:g} | {' | '.join(cells)} |"]
     return [*lines, "", margin_words(evidence)]
+
+
+UNIT_WORDS = {"seeds": "seeds", "jitter": f"{SEEDS_PER_JITTER:g} jitters"}
+
+
+def margin_notes(evidence: Evidence) -> list[str]:
+    """What the searches were made of."""
+    lines = []
+    for name in SUBJECTS:
+        known = [row for row in rows.read(evidence.folder / "margins.csv") if row["subject"] == name]
+        if known:
+            one = known[0]
+            ratio = (
+                f"; seeds differ by {one['per_jitter']} jitters of the best run's curve at its end"
+                if one["per_jitter"]
+                else ""
+            )
+            lines += [
+                f"{name}: {one['searches']} searches of each kind over {one['recorded']} runs; a walk's median stride is {one['stride']} octaves{ratio}."
+            ]
+    return lines
 
 
 def sweep_table(evidence: Evidence) -> list[str]:
@@ -158,39 +186,76 @@ def sweep_table(evidence: Evidence) -> list[str]:
         lines += [
             f"**{subject}**: {repeated} of {TRIALS} trials.",
             "",
-            "| shown | lowest final loss, each | less that of the loss | the run that it calls the best, less that of the loss | evaluations | survivors |",
-            "|---|---|---|---|---|---|",
+            "| shown | lowest final loss, each | less that of the loss | … for as many evaluations | winner trained anew, each | less that of the loss | the run that it calls the best, less the loss's | evaluations | survivors |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
         for seen in SEEN:
             found = [whole[seen, number] for number in numbers]
-            each = ", ".join(f"{sweep.best:.4f}" for sweep in found)
             spent = statistics.fmean(sweep.evaluations for sweep in found)
             kept = statistics.fmean(len(sweep.survivors) for sweep in found)
-            gaps = [signed(evidence.difference(subject, seen, what)) for what in ("best", "picked")]
-            lines += [f"| {shown_words(seen)} | {each} | {' | '.join(gaps)} | {spent:.0f} | {kept:.1f} |"]
+            gaps = {
+                what: gap_words(evidence, subject, seen, what) for what in ("best", "as_much", "confirmed", "picked")
+            }
+            each = {what: each_words(evidence.ends(subject, seen, what)) for what in ("best", "confirmed")}
+            cells = [each["best"], gaps["best"], gaps["as_much"], each["confirmed"], gaps["confirmed"], gaps["picked"]]
+            lines += [f"| {shown_words(seen)} | {' | '.join(cells)} | {spent:.0f} | {kept:.1f} |"]
         lines += [""]
     return lines[:-1]
 
 
+def each_words(values: list[float]) -> str:
+    """One number a repetition; a dash where it is not there."""
+    return ", ".join(f"{value:.4f}" if math.isfinite(value) else "–" for value in values)
+
+
+def gap_words(evidence: Evidence, subject: str, seen: str, what: str) -> str:
+    """The mean of the paired differences, Student's interval and the bootstrap's, and how often it is below 0."""
+    value = None if seen == LOSS else evidence.difference(subject, seen, what)
+    if value is None:
+        return "–"
+    (low, high), (least, most) = value.interval, value.bootstrap
+    return (
+        f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], bootstrap [{least:+.4f}, {most:+.4f}], "
+        f"lower in {value.lower} of {value.count}{blown_words(value)}"
+    )
+
+
 def survivor_part(evidence: Evidence) -> list[str]:
-    """Which runs survive, by what was shown: their rates, and the ten points that all sweeps of a repetition begin with."""
-    lines = []
+    """Which runs survive, by what was shown: of the points that all sweeps of a repetition begin with, and where all lie."""
+    lines = ["", "### Which survivors differ", "", *text.SURVIVORS, ""]
     for subject in SUBJECTS:
         numbers, whole = evidence.repetitions(subject), evidence.sweeps(subject)
         if not numbers:
+            lines += [f"**{subject}**: {NOT_YET.lower()}", ""]
             continue
-        parts = []
+        plain = set[tuple[int, Point]]().union(*(first_kept(whole[LOSS, number]) for number in numbers))
+        symbols = " | ".join(f"median {symbol}" for symbol in SYMBOLS.values())
+        lines += [
+            f"**{subject}**, of {FIRST_POINTS * len(numbers)} points that begin the sweeps:",
+            "",
+            f"| shown | kept | by the loss too | by the loss alone | by this alone | {symbols} | median final loss |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
         for seen in SEEN:
             found = [whole[seen, number] for number in numbers]
-            rates = [curve.point.learning_rate for sweep in found for curve in sweep.survivors]
-            first = {(s.repetition, c.point) for s in found for c in s.curves[:10] if c.finished}
-            plain = {(n, c.point) for n in numbers for c in whole[LOSS, n].curves[:10] if c.finished}
-            again = f", {len(first & plain)} of them also with the loss" if seen != LOSS else ""
-            parts += [
-                f"{shown_words(seen)} keeps {len(first)} of the first {10 * len(numbers)} points{again}; its survivors' median λ is {statistics.median(rates or [math.nan]):.2g}"
-            ]
-        lines += [f"{subject}: {'. '.join(parts)}."]
-    return lines
+            first = set[tuple[int, Point]]().union(*(first_kept(sweep) for sweep in found))
+            kept = [curve for sweep in found for curve in sweep.survivors]
+            counts = [len(first), len(first & plain), len(plain - first), len(first - plain)]
+            medians = [f"{middle([getattr(curve.point, name) for curve in kept]):.2g}" for name in RANGES]
+            ends = f"{middle([curve.final for curve in kept]):.4f}"
+            lines += [f"| {shown_words(seen)} | {' | '.join(map(str, counts))} | {' | '.join(medians)} | {ends} |"]
+        lines += [""]
+    return lines[:-1]
+
+
+def first_kept(sweep: Swept) -> set[tuple[int, Point]]:
+    """The survivors among the points that do not depend on what was shown."""
+    return {(sweep.repetition, curve.point) for curve in sweep.curves[:FIRST_POINTS] if curve.finished}
+
+
+def middle(values: list[float]) -> float:
+    """The median, nan of nothing."""
+    return statistics.median(values) if values else math.nan
 
 
 def signed(value: Mean | None) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
@@ -21,18 +20,17 @@ from optuna.trial import TrialState
 from benchmarks import rows
 from benchmarks.edge_sweep import recording
 from benchmarks.edge_sweep.curves import Curve
+from benchmarks.edge_sweep.margins import order_of
 from benchmarks.edge_sweep.setting import EVALUATIONS, KAPPAS, LOSS, RUNGS, SEEN, USUAL_KAPPA, VARIANTS
 from benchmarks.lattice.running import claimed, locked
 from flatdirs.sweep.metric import EdgeOfStability
 from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 
-AT_ONCE = 50
 LEAST = 10  # recorded runs before anything is replayed
-MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 BANDS = frozenset(
     rung + late for rung in RUNGS for late in (0, EdgeOfStability().window)
 )  # W&B counts what has a value
-FIRST_COMPARED = EVALUATIONS // 2  # by IncumbentPruner, as it comes
+FIRST_COMPARED = EVALUATIONS * 3 // 4  # by IncumbentPruner, as it comes
 Say = Callable[[str], None]
 
 
@@ -58,7 +56,7 @@ def rules() -> list[Rule]:
         Rule("hyperband", Hyperband()),
         Rule("wandb", Wandb(), BANDS, history=True),
         Rule("wandb strict", Wandb(strict=True), BANDS, history=True),
-        *(Rule(f"incumbent {margin:g}", Incumbent(margin=margin), late, True) for margin in MARGINS),
+        Rule("incumbent", Incumbent(), late, True),
     ]
 
 
@@ -102,11 +100,6 @@ def _follow(study: optuna.Study, number: int, curve: Curve, rule: Rule, seen: st
     else:
         study.tell(trial, state=TrialState.FAIL)
     return len(curve.losses)
-
-
-def order_of(number: int, count: int) -> list[int]:
-    """Which of `count` recorded runs sweep `number` makes, in order."""
-    return [int(index) for index in np.random.default_rng([1, number]).permutation(count)[:AT_ONCE]]
 
 
 def told(curves: Sequence[Curve], spent: Sequence[int], plain: Sequence[int], seen: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ VARIANTS = ("sign", "difference")
 LOSS = "loss"
 SEEN = (LOSS, *VARIANTS)  # what a pruner may be shown; the metrics with the usual κ
 REPETITIONS, TRIALS = 5, 40  # of the sweeps that train
+FRESH_SEEDS = (1001, 1002, 1003)  # that winners are trained anew with; no sweep has them
+SEARCHES = 200  # that every margin of IncumbentPruner is tried on
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,30 @@ REPLAYS = [
     "*For as much*: an unpruned sweep of the first runs of the same order, as many as the pruned one's evaluations pay for; below 0 the rule is worth",
     "having. Means over orders ± one standard error; orders share runs, so the errors are too small rather than too large.",
     "`wandb` compares a run's best value so far, also of the metric: where that is lowest in the warm-up, nothing that comes later can stop the run.",
+    "The reward of `sign` in the warm-up has no bound, as it is the loss itself: the higher a run's loss goes there the better it counts, and one that",
+    "explodes without becoming infinite counts best of all. Most of what is known at evaluation 25 is warm-up. Where a high loss there goes with a high",
+    "one at the end, rungs that are shown `sign` stop first what would have ended lowest; its rows say how often.",
 ]
 MARGINS = [
-    "The same for `incumbent`, shown the loss: the incumbent is the best run that has finished, and as no point comes twice in these sweeps the margin",
-    "counts the jitter of its curve, which is less than seeds differ. A search that repeats points measures its margin in the seeds' own spread.",
+    "The same for `incumbent`, shown the loss, with many margins, in searches that look up 50 recorded runs: in *random* order, or as a *walk*, each run",
+    "the recorded one nearest to the best so far, as a line search stays near its incumbent. The recorded points are random ones and lie far apart, so",
+    "that a walk's strides are longer than a line search's factor of 2; a search's own neighbours are more alike, and fewer of them are stopped.",
+    "*Seeds*: the margin counts the spread between seeds at that evaluation, known from the points recorded with several. *Jitters*: a search that ran no",
+    "point twice counts the jitter of its incumbent's own curve, times a whole number near what the ratio is here. *Winner stopped*: in which part of the",
+    "searches the run that would have ended lowest was stopped. The bar for that was set before; that runs may be compared from evaluation 150 on only",
+    "was added when on the resnet, whose curves cross late, no margin was safe in jitters from 100 on. The choice is made on these runs, and not",
+    "confirmed on others.",
+]
+SURVIVORS = [
+    "All sweeps of a repetition begin with the same ten points, so that only what was shown decides which of them come to their end.",
+    "The medians are those of all survivors of all repetitions.",
 ]
 SWEEPS = [
     "TPE as `flatdirs.tune search=tpe` has it, 40 trials, rungs at 25, 50 and 100 of 200 evaluations. Rungs and TPE are shown the loss, or the metric",
     "in either variant (κ 1.02, window 5); seeds of weights, order and TPE are the same within a repetition, so that the first ten points are, too.",
-    "*Lowest final loss* is that of the run that ends lowest, whatever it was shown; the differences are paired by repetition, ± one standard error.",
+    "What is compared is always the held-out loss at a run's end. *Lowest final loss* is that of the run that ends lowest, whatever was shown; as it is",
+    "the luckiest of 40 with the seed of its repetition, this *winner* is also trained anew with three seeds that no sweep had, the same for all. Differences",
+    "are paired by repetition: mean, Student's 95 % interval, the bootstrap's over repetitions (too narrow with five), and how often below 0. A sweep's",
+    "budget is its trials; what rungs leave of them is not the same for all, so *for as many evaluations* counts, of both sides, the trials that what the",
+    "thriftier one spent would pay for.",
 ]

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.edge_sweep.findings import (
-    ERRORS,
-    LEAST_REPETITIONS,
-    LEAST_REPLAYED,
-    RISK,
-    Evidence,
-    Mean,
-    margins,
-    mean,
-    safe_margin,
-    usual_margin,
-)
-from benchmarks.edge_sweep.setting import LOSS, SUBJECTS, TRIALS, VARIANTS
+from benchmarks.edge_sweep import margins
+from benchmarks.edge_sweep.findings import LEAST_REPETITIONS, LEAST_REPLAYED, Evidence, Mean, mean
+from benchmarks.edge_sweep.paired import Paired, sign_test
+from benchmarks.edge_sweep.setting import FRESH_SEEDS, LOSS, SUBJECTS, TRIALS, VARIANTS
+from flatdirs.sweep.settings import FIRST_COMPARED, Incumbent
 
-Decided = dict[tuple[str, str], Mean | None]
+Decided = dict[tuple[str, str], Paired | None]
 
 
 def verdict(evidence: Evidence) -> list[str]:
@@ -25,38 +17,79 @@ def verdict(evidence: Evidence) -> list[str]:
         "## The verdict",
         "",
         f"- {trained_words(evidence)}",
+        *(f"- {sentence}" for sentence in pooled_words(evidence)),
         *(f"- {replayed_words(evidence, subject)}" for subject in SUBJECTS),
         *(f"- {pruning_words(evidence, subject)}" for subject in SUBJECTS),
     ]
+
+
+def whole(evidence: Evidence) -> bool:
+    """Whether there are enough repetitions of both subjects to decide anything."""
+    return all(len(evidence.repetitions(subject)) >= LEAST_REPETITIONS for subject in SUBJECTS)
+
+
+def compared(evidence: Evidence) -> str:
+    """What decides: the winners trained anew as soon as all of them were, else what the sweeps themselves saw."""
+    return "confirmed" if all(evidence.all_confirmed(subject) for subject in SUBJECTS) else "best"
 
 
 def trained_words(evidence: Evidence) -> str:
     """Whether sweeps that train end lower with the metric than with the loss."""
     counts = {subject: len(evidence.repetitions(subject)) for subject in SUBJECTS}
     told = ", ".join(f"{subject} {count}" for subject, count in counts.items())
-    if min(counts.values()) < LEAST_REPETITIONS:
+    if not whole(evidence):
         return (
             f"**Whether the metric earns its place is not decided yet**: the sweeps that train ({TRIALS} trials each) have "
             f"whole repetitions for {told}, and {LEAST_REPETITIONS} of each are wanted."
         )
-    decided: Decided = {(s, v): evidence.difference(s, v) for s in SUBJECTS for v in VARIANTS}
+    what = compared(evidence)
+    decided: Decided = {(s, v): evidence.difference(s, v, what) for s in SUBJECTS for v in VARIANTS}
     earning = [variant for variant in VARIANTS if earns([decided[subject, variant] for subject in SUBJECTS])]
+    harming = [variant for variant in VARIANTS if harms([decided[subject, variant] for subject in SUBJECTS])]
     each = "; ".join(f"{subject}, {variant} {words(value)}" for (subject, variant), value in decided.items())
     head = (
         f"**The metric earns its place as {' and as '.join(earning)}**"
         if earning
         else "**The metric does not earn its place**"
     )
+    harm = f" It does harm as {' and as '.join(harming)}." if harming else ""
     return (
-        f"{head}: lowest final loss of the same sweep, less that of the one that is shown the loss: {each} (repetitions: {told}; it "
-        f"would have to be below 0 by {ERRORS:g} standard errors somewhere, and above 0 by as much nowhere)."
+        f"{head}: {COMPARED[what]}, less that of the same sweep shown the loss, mean over repetitions [95 % interval, Student's]: "
+        f"{each}. It would have to lie below 0 with its whole interval somewhere, and above 0 nowhere.{harm}"
     )
 
 
-def earns(differences: list[Mean | None]) -> bool:
+COMPARED = {
+    "confirmed": f"the final loss of the sweep's winner (the run that ends lowest) trained anew with {len(FRESH_SEEDS)} fresh seeds",
+    "best": "the final loss of the run that ends lowest, with the seed that the sweep saw (the winners have not been trained anew yet)",
+}
+
+
+def pooled_words(evidence: Evidence) -> list[str]:
+    """What both subjects say together, and how often luck would say so; nothing before there is a decision."""
+    if not whole(evidence):
+        return []
+    what, parts = compared(evidence), []
+    for variant in VARIANTS:
+        found = [evidence.difference(subject, variant, what) for subject in SUBJECTS]
+        lower, count, chance = sign_test([value for one in found if one is not None for value in one.signed])
+        parts += [f"{variant} ends lower in {lower} of {count} repetitions (two-sided sign test, p = {chance:.2g})"]
+    return [
+        f"Over both subjects: {'; '.join(parts)}. Four differences are looked at, so that even without any effect about one time in ten some "
+        f"interval would lie below 0; and a repetition that begins with the same ten points is no better than that."
+    ]
+
+
+def earns(differences: list[Paired | None]) -> bool:
     """Lower somewhere, higher nowhere."""
     signs = [0 if value is None else value.sign for value in differences]
     return -1 in signs and 1 not in signs
+
+
+def harms(differences: list[Paired | None]) -> bool:
+    """Higher somewhere, lower nowhere."""
+    signs = [0 if value is None else value.sign for value in differences]
+    return 1 in signs and -1 not in signs
 
 
 def replayed_words(evidence: Evidence, subject: str) -> str:
@@ -101,28 +134,39 @@ def too_few(evidence: Evidence, subject: str) -> str:
 
 
 def margin_words(evidence: Evidence) -> str:
-    """Which margin loses the best run rarely, and which is the usual one."""
-    tables = [margins(evidence.replays(subject)) for subject in SUBJECTS]
-    if not all(tables):
-        return "Not replayed for every subject yet, so nothing is said of the usual margin."
-    few = next(filter(None, (too_few(evidence, subject) for subject in SUBJECTS)), "")
-    safe = safe_margin(tables)
-    said = few.capitalize() or (
-        f"None of these is safe everywhere (best run stopped in at most {RISK:.0%} of the sweeps)"
-        if safe is None
-        else f"From {safe:g} on the best run is stopped in at most {RISK:.0%} of the sweeps of either subject"
+    """Which margin is safe and saves most, and which is the usual one."""
+    found, risk = margins.read(evidence.folder), f"at most {margins.RISK:.0%} of the searches"
+    best = margins.chosen(found)
+    usual = f"`pruner.margin` is {Incumbent().margin:g} by default, from {FIRST_COMPARED:.0%} of a run on."
+    if {one.subject for one in found} != set(SUBJECTS):
+        return f"Not replayed for every subject yet, so nothing is chosen; {usual}"
+    if best is None:
+        return f"None of these is safe everywhere (the winner stopped in {risk}); {usual}"
+    first, margin = best
+    return (
+        f"Safe (it and all wider ones stop the winner in {risk} of each kind, of either subject, in either unit) and saving most of those: "
+        f"a margin of {margin:g} from evaluation {first} on; {usual}"
     )
-    return f"{said}; `pruner.margin` is {usual_margin():g} by default."
 
 
 def side(value: Mean | None) -> str:
     """Lower is better."""
     sign = 0 if value is None else value.sign
-    return {-1: "better", 0: "no difference", 1: "worse"}[sign]
+    return {-1: "better", 0: "no difference seen", 1: "worse"}[sign]
 
 
-def words(value: Mean | None) -> str:
-    """A difference with its standard error."""
+def blown_words(value: Paired) -> str:
+    """How many repetitions are in no mean; nothing where there are none."""
+    return f" ({value.blown} diverged, in no mean)" if value.blown else ""
+
+
+def words(value: Paired | Mean | None) -> str:
+    """A difference with its interval and count, or with its standard error."""
     if value is None:
         return "–"
+    if isinstance(value, Paired):
+        low, high = value.interval
+        return (
+            f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], lower in {value.lower} of {value.count}{blown_words(value)}"
+        )
     return f"{value.value:+.4f}" + (f" ± {value.error:.4f}" if value.count > 1 else "")

@@ -52,13 +52,10 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     told = ", ".join(f"{n} {state}" for state, n in count.items())
     sentences = [f"{_runs(len(sweep.runs))}: {told}; loss below is the {sweep.judged_by}, lower is better"]
     if sweep.best is not None:
-        best, place = sweep.best, _settings(sweep.best.hyperparameters)
-        sentences.append(f"best: trial {best.number}, value {number(best.value or 0)}, {place}")
-    sentences += [
-        f"warning: {searched.name} was searched uniformly in [{searched.low:.4g}, {searched.high:.4g}], more than a "
-        f"decade, so most runs lie at its upper end; search it log-uniformly"
-        for searched in uniform_rates(sweep)
-    ]
+        place = _settings(sweep.best.hyperparameters)
+        words = [f"trial {sweep.best.number}", f"value {number(sweep.best.value or 0)}", *([place] if place else [])]
+        sentences.append(f"best: {', '.join(words)}")
+    sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(
             f"at the {'top' if edge.at_top else 'bottom'} of {edge.range.name}'s range [{edge.range.low:.4g}, "
@@ -174,7 +171,10 @@ def exploration_section(sweep: Sweep) -> Section:
     found = exploration(sweep)
     if isinstance(found, Missing):
         return _missing("exploration", title, found)
-    rows = tuple((f"{q.first} – {q.last}", f"{q.novelty:.2f}", _or_dash(q.to_best)) for q in found.quarters)
+    rows = tuple(
+        (f"{q.first} – {q.last}" if q.first < q.last else str(q.first), f"{q.novelty:.2f}", _or_dash(q.to_best))
+        for q in found.quarters
+    )
     sentences = [
         f"medians, in octaves over {', '.join(found.names)}: how far a run lies from the nearest earlier one, and from "
         f"the best before it; near the best is exploitation, far from everything exploration"

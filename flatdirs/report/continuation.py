@@ -1,4 +1,4 @@
-"""The command that goes on with a study on wider ranges, from what flatdirs keeps with its studies.
+"""The command that goes on with a search on wider ranges: from the words it was given, or from what a study keeps.
 
 A study whose ranges changed is another search, so it gets another name.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from flatdirs.paths import conf_folder
-from flatdirs.report.winner import group_words, is_option
+from flatdirs.report.winner import is_option, unquoted_group_words
 from flatdirs.sweep.range_checks import Edge
 from flatdirs.sweep.records import Sweep
 
@@ -31,9 +31,17 @@ def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
             for edge in edges
         ]
         return f"go on with trial.{' and trial.'.join(calls)}"
-    words = [*_choices(sweep.identity), *_box(sweep.identity["box"], edges), *_plain(sweep.identity)]
-    place = [] if output == Path("studies") else [f"output={shlex.quote(str(output))}"]
-    return " ".join(["python -m flatdirs.tune", *words, *place, f"study={shlex.quote(sweep.name + '-wider')}"])
+    words = [*_choices(sweep.identity), *_plain(sweep.identity)]
+    words += [] if output == Path("studies") else [f"output={output}"]
+    return wider_command(words, _box(sweep.identity["box"], edges), sweep.name)
+
+
+def wider_command(words: Sequence[str], box: Mapping[str, tuple[float, float]], study: str) -> str:
+    """The command of these words (as `tune` reads them, unquoted) with these ranges, in a study of its own."""
+    replaced = ("study=", *(f"box.{name}=" for name in box))
+    kept = [word for word in words if not word.startswith(replaced)]
+    ranges = [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in box.items()]
+    return " ".join(["python -m flatdirs.tune", *map(shlex.quote, [*kept, *ranges, f"study={study}-wider"])])
 
 
 def _choices(identity: Mapping[str, Any]) -> list[str]:
@@ -42,7 +50,7 @@ def _choices(identity: Mapping[str, Any]) -> list[str]:
     for group in GROUPS:
         settings = identity.get(group)
         if isinstance(settings, Mapping) and is_option(group, str(settings.get("name"))):
-            words += group_words(group, settings)
+            words += unquoted_group_words(group, settings)
     chart = identity["chart"]["name"]
     words += [f"chart={chart}"] if is_option("chart", chart) else []
     fixed = identity["chart"]["fixed"]
@@ -52,15 +60,15 @@ def _choices(identity: Mapping[str, Any]) -> list[str]:
     return [*words, f"search={identity['search']['name']}"]
 
 
-def _box(box: Mapping[str, Sequence[float]], edges: Sequence[Edge]) -> list[str]:
-    """Every range that differs from the usual one."""
+def _box(box: Mapping[str, Sequence[float]], edges: Sequence[Edge]) -> dict[str, tuple[float, float]]:
+    """Every range that differs from the usual one, the wider ones wider."""
     usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"]
     wanted = {name: [float(side) for side in pair[:2]] for name, pair in box.items()}  # a third says uniform
     for edge in edges:
         low, high = wanted[edge.range.name]
         wanted[edge.range.name] = [min(low, edge.wider.low), max(high, edge.wider.high)]
     changed = {name: pair for name, pair in wanted.items() if pair != [float(side) for side in usual.get(name, ())]}
-    return [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in changed.items()]
+    return {name: (low, high) for name, (low, high) in changed.items()}
 
 
 def _plain(identity: Mapping[str, Any]) -> list[str]:

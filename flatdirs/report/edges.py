@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flatdirs.sweep.ranges import on_edge, uniform_over_decades, wider
+from flatdirs.report.continuation import wider_command
+from flatdirs.sweep.range_checks import Edge, edges_among
+from flatdirs.sweep.ranges import uniform_over_decades, walls_of
+from flatdirs.sweep.records import Range
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -26,35 +28,26 @@ def edge_lines(config: TuneConfig, hyperparameters: Mapping[str, float], argumen
 
     `arguments`: the overrides that the command was given.
     """
-    if config.plan.descends:
-        return []
-    lines, ranges = [], {}
-    for name in config.plan.spaces():
-        low, high = config.plan.box[name]
-        own = name.removeprefix("one_minus_")
-        value = hyperparameters[own] if own == name else 1.0 - hyperparameters[own]
-        side = on_edge(value, low, high)
-        further = (low, high) if side is None else wider(low, high, side, _walls(config, name))
-        if further != (low, high):
-            lines.append(f"the best lies on the edge of box.{name}: {value:.4g} in [{low:g}, {high:g}]")
-            ranges[name] = further
-    if ranges:
-        lines.append(f"go on in a wider box: {_command(config.study, ranges, arguments)}")
+    found = box_edges(config, hyperparameters)
+    lines = [
+        f"the best lies on the edge of box.{edge.range.name}: {edge.value:.4g} in "
+        f"[{edge.range.low:g}, {edge.range.high:g}]"
+        for edge in found
+    ]
+    if found:
+        lines.append(f"go on in a wider box: {wider_command(arguments, _ranges_of(found), config.study)}")
     return lines
 
 
-def _walls(config: TuneConfig, name: str) -> tuple[float, float]:
-    if name.startswith("one_minus_"):
-        return 0.0, 1.0
-    low, high = config.plan.lattice.chart.bounds.get(name, (None, None))
-    images = getattr(config.task, "train_images", math.inf)
-    walls = (2.0, float(images)) if name == "batch_size" else (0.0, math.inf)
-    return max(walls[0], low or 0.0), min(walls[1], math.inf if high is None else high)
+def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple[Edge, ...]:
+    """The ends of the box that these hyperparameters lie at; none for a search without a box."""
+    plan = config.plan
+    if plan.descends:
+        return ()
+    ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
+    bounds, images = plan.lattice.chart.bounds, getattr(config.task, "train_images", math.inf)
+    return edges_among(ranges, hyperparameters, lambda name: walls_of(name, bounds, images))
 
 
-def _command(study: str, ranges: Mapping[str, tuple[float, float]], arguments: Sequence[str]) -> str:
-    """The same command on wider ranges, in a study of its own."""
-    replaced = ("study=", *(f"box.{name}=" for name in ranges))
-    words = [word for word in arguments if not word.startswith(replaced)]
-    words += [f"box.{name}=[{low:g},{high:g}]" for name, (low, high) in ranges.items()] + [f"study={study}-wider"]
-    return f"python -m flatdirs.tune {' '.join(shlex.quote(word) for word in words)}"
+def _ranges_of(found: Sequence[Edge]) -> dict[str, tuple[float, float]]:
+    return {edge.range.name: (edge.wider.low, edge.wider.high) for edge in found}

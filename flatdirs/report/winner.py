@@ -49,7 +49,9 @@ def next_commands(config: TuneConfig, path: Path) -> list[str]:
     if function := getattr(config.task, "function", None):
         task = f"task=callable task.function={shlex.quote(function)}"
         return [f"python -m flatdirs.tune {task} start={file} study=another"]
-    words = [f"task={config.task.name}", *_chart_words(config), *_recipe_words(config), *_sweep_words(config)]
+    known = is_option("task", config.task.name)
+    task_words = group_words("task", asdict(config.task)) if known else [f"task={config.task.name}"]
+    words = [*task_words, *_chart_words(config), *_recipe_words(config), *_sweep_words(config)]
     words += [f"start={file}"]
     again = f"python -m flatdirs.tune {' '.join(words)} study=another"
     return [f"python -m flatdirs.train --config-file {file}", again]
@@ -104,9 +106,14 @@ def _chart_words(config: TuneConfig) -> list[str]:
 
 def group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
     """A group's choice, then its keys that differ from the file of that choice, quoted for a shell."""
+    return [shlex.quote(word) for word in unquoted_group_words(group, settings)]
+
+
+def unquoted_group_words(group: str, settings: Mapping[str, Any]) -> list[str]:
+    """The same as a command reads them."""
     usual = yaml.safe_load((conf_folder() / group / f"{settings['name']}.yaml").read_text(encoding="utf-8"))
     changed = [f"{group}.{key}={_typed(value)}" for key, value in settings.items() if usual.get(key) != value]
-    return [f"{group}={settings['name']}", *(shlex.quote(word) for word in changed)]
+    return [f"{group}={settings['name']}", *changed]
 
 
 def is_option(group: str, name: str) -> bool:

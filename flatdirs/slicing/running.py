@@ -113,7 +113,7 @@ def _run_once(config: SliceConfig, trials: Trials, trial: optuna.Trial, key: Any
     say(f"{axes} seed={seed}: {value} in {measurement.seconds:.0f} s; {_left(config, runs)}")
 
 
-def _unwatched(done: int, total: int | None, value: float) -> None:
+def _unwatched(done: int, total: int | None, value: float, repeat: int) -> None:
     """Nobody looks at a run's epochs."""
 
 

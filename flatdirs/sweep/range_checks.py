@@ -1,19 +1,20 @@
 """What the ranges of a sweep were, looked at afterwards: uniform ones that should be logarithmic, and bests at an edge.
 
-A uniform range over more than a decade spends nine tenths of its runs in the last decade, the source's own regret
-(reference/000). A best within EDGE of the end of a range says that the range ends too early.
+What counts as one is said in ranges.py. Momentum and β₁ are looked at as one minus themselves, whichever of the two
+a study suggests.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from flatdirs.sweep.ranges import EDGE, WIDER
+from flatdirs.sweep.ranges import on_edge, uniform_over_decades, walls_of, wider
 from flatdirs.sweep.records import ONE_MINUS, Range, Sweep, canonical, is_one_minus
 
-WIDEST = 1e20  # a range that spans more is as good as none, and has no edge
-RATES = ("learning_rate", "weight_decay")
+Walls = Callable[[str], tuple[float, float]]  # a parameter as the study calls it → the lowest and highest it can be
 
 
 @dataclass(frozen=True)
@@ -26,51 +27,59 @@ class Edge:
     wider: Range
 
 
-def is_rate(name: str) -> bool:
-    """Whether a parameter lives on a logarithmic scale: rates, and anything as one minus."""
-    return name.startswith(ONE_MINUS) or canonical(name) in RATES
-
-
-def uniform_rates(sweep: Sweep) -> tuple[Range, ...]:
-    """Rates that were searched uniformly over more than a decade."""
-    wide = (r for r in sweep.ranges if r.high > 0 and (r.low <= 0 or r.high / r.low > WIDER))
-    return tuple(r for r in wide if not r.log and is_rate(r.name))
+def uniform_rates(sweep: Sweep) -> tuple[str, ...]:
+    """A sentence for each rate that was drawn uniformly over more than a decade."""
+    told = (uniform_over_decades(one.name, one.low, one.high) for one in sweep.ranges if not one.log)
+    return tuple(sentence for sentence in told if sentence is not None)
 
 
 def edges(sweep: Sweep) -> tuple[Edge, ...]:
-    """The ends of ranges that the best run lies at; only ends that can be moved."""
-    found: list[Edge] = []
-    for searched in sweep.ranges:
+    """The ends of ranges that a study's best run lies at; only ends that can be moved."""
+    return () if sweep.best is None else edges_among(sweep.ranges, sweep.best.hyperparameters, _walls(sweep))
+
+
+def edges_among(ranges: Iterable[Range], best: Mapping[str, float], walls: Walls) -> tuple[Edge, ...]:
+    """The ends of these ranges that the best's hyperparameters (momentum as momentum) lie at."""
+    found = []
+    for searched in ranges:
         name = canonical(searched.name)
-        value = None if sweep.best is None else sweep.best.hyperparameters.get(name)
-        if value is None:
+        if name not in best:
             continue
         if searched.name == name and is_one_minus(name):  # momentum as momentum: its logarithm is that of one minus
-            turned = replace(searched, low=1.0 - searched.high, high=1.0 - searched.low)
-            found += [_turned_back(edge, searched) for edge in _ends(turned, 1.0 - value, highest=1.0)]
-        elif searched.name.startswith(ONE_MINUS):
-            found += _ends(searched, 1.0 - value if is_one_minus(name) else value, highest=1.0)
+            turned = Range(ONE_MINUS + name, 1.0 - searched.high, 1.0 - searched.low, True)
+            edge = _edge(turned, 1.0 - best[name], walls)
+            found.append(None if edge is None else _turned_back(edge, searched))
+        elif searched.name.startswith(ONE_MINUS) and is_one_minus(name):
+            found.append(_edge(searched, 1.0 - best[name], walls))
         else:
-            found += _ends(searched, value, lowest=1.0 if name == "batch_size" else 0.0)
-    return tuple(found)
+            found.append(_edge(searched, best[name], walls))
+    return tuple(edge for edge in found if edge is not None)
+
+
+def _edge(searched: Range, value: float, walls: Walls) -> Edge | None:
+    side = on_edge(value, searched.low, searched.high)
+    if side is None:
+        return None
+    low, high = wider(searched.low, searched.high, side, walls(searched.name))
+    if (low, high) == (searched.low, searched.high):
+        return None
+    return Edge(searched, value, side == "high", replace(searched, low=low, high=high))
 
 
 def _turned_back(edge: Edge, searched: Range) -> Edge:
     """An edge found in one minus momentum, in momentum."""
-    wider = replace(searched, low=1.0 - edge.wider.high, high=1.0 - edge.wider.low)
-    return Edge(searched, 1.0 - edge.value, not edge.at_top, wider)
+    further = replace(searched, low=1.0 - edge.wider.high, high=1.0 - edge.wider.low)
+    return Edge(searched, 1.0 - edge.value, not edge.at_top, further)
 
 
-def _ends(searched: Range, value: float, lowest: float = 0.0, highest: float = math.inf) -> list[Edge]:
-    """The edges of one range, in whose units `value` is; a range that begins at 0 has only a top."""
-    low, high = searched.low, searched.high
-    if not 0 <= low < high or not low <= value <= high or (low > 0 and high / low > WIDEST):
-        return []
-    place = math.log(value / low) / math.log(high / low) if low > 0 else value / high
-    bottom, top = max(lowest, low / WIDER), min(highest, high * WIDER)
-    found = []
-    if place <= EDGE and bottom < low:
-        found.append(Edge(searched, value, False, replace(searched, low=bottom)))
-    if place >= 1 - EDGE and top > high:
-        found.append(Edge(searched, value, True, replace(searched, high=top)))
-    return found
+def _walls(sweep: Sweep) -> Walls:
+    """Those of our own studies' charts and tasks; for others what any would have."""
+    images = (sweep.identity.get("task") or {}).get("train_images", math.inf)
+    bounds: Mapping[str, Any] = sweep.chart.bounds if sweep.identity and sweep.chart is not None else {}
+
+    def walls(name: str) -> tuple[float, float]:
+        if name == "batch_size" and not sweep.identity:
+            return 1.0, math.inf
+        return walls_of(name, bounds, images)
+
+    return walls

@@ -14,10 +14,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from flatdirs.errors import ConfigError
+from flatdirs.sweep.bands import bands_of
 from flatdirs.sweep.metric import EdgeOfStability
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+
+FIRST_COMPARED = 0.75  # of the incumbent's evaluations: curves that cross have mostly done so by then
+SEEDS_PER_JITTER = 6.0  # how far seeds are taken to differ where no point was run twice, in jitters of a curve
 
 
 @dataclass(frozen=True)
@@ -128,22 +133,39 @@ class Wandb(Pruning):
     min_iter: int = 25
     eta: float = 2.0
     strict: bool = False
+    max_iter: int | None = None
+    s: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no band."""
         _least("pruner.min_iter", self.min_iter, 1)
         if not (math.isfinite(self.eta) and self.eta > 1):
             raise ConfigError(f"pruner.eta={self.eta} must be above 1; change pruner.eta")
+        if (self.max_iter is None) != (self.s is None):
+            absent, given = ("pruner.s", "pruner.max_iter") if self.s is None else ("pruner.max_iter", "pruner.s")
+            raise ConfigError(f"{given} goes with {absent}, which is not set; set {absent}, or leave both to min_iter")
+        if not self._bands:
+            raise ConfigError(
+                f"pruner.max_iter={self.max_iter} has no band with pruner.s={self.s} and pruner.eta={self.eta:g}; "
+                f"raise pruner.max_iter or pruner.s"
+            )
+
+    @property
+    def _bands(self) -> list[int]:
+        return bands_of(self.min_iter, self.eta, self.max_iter, self.s)
 
     def check(self, evaluations: int | None) -> None:
         """A first band must come before a run's last evaluation."""
-        _reached("pruner.min_iter", self.min_iter, evaluations)
+        if self.max_iter is None:
+            _reached("pruner.min_iter", self.min_iter, evaluations)
+        else:
+            _reached("pruner.max_iter", self._bands[0], evaluations, f"{self.max_iter}, first band ")
 
     def build(self, evaluations: int | None) -> BasePruner:
         """Ours."""
         from flatdirs.sweep.pruners import WandbPruner
 
-        return WandbPruner(self.min_iter, self.eta, self.strict)
+        return WandbPruner(self.min_iter, self.eta, self.strict, self.max_iter, self.s)
 
 
 @dataclass(frozen=True)
@@ -151,7 +173,7 @@ class Incumbent(Pruning):
     """Against the incumbent's own curve, for line searches."""
 
     name: ClassVar[str] = "incumbent"
-    margin: float = 4.0
+    margin: float = 3.0
     spread: float | None = None
     first: int | None = None
 
@@ -189,10 +211,13 @@ def _least(key: str, value: int, least: int) -> None:
         raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
 
 
-def _reached(key: str, first: int, evaluations: int | None) -> None:
-    """Raise ConfigError unless a run of so many evaluations has more than the first that counts."""
+def _reached(key: str, first: int, evaluations: int | None, before: str = "") -> None:
+    """Raise ConfigError unless a run of so many evaluations has more than the first that counts.
+
+    `before`: what stands between the key and the first, where they are not the same.
+    """
     if evaluations is not None and first >= evaluations:
         raise ConfigError(
-            f"{key}={first} would never stop a run, which has {evaluations} evaluations; lower {key}, or evaluate (or "
-            f"report) more often, with evaluate_every (in steps) where the trainer is ours"
+            f"{key}={before}{first} would never stop a run, which has {evaluations} evaluations; lower {key}, or "
+            f"evaluate (or report) more often, with evaluate_every (in steps) where the trainer is ours"
         )
