@@ -16,8 +16,8 @@ from scipy.stats import qmc
 from benchmarks import rows
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.runs_to_target import conditions, fitting
-from benchmarks.runs_to_target.conditions import HERE
 from benchmarks.runs_to_target.cells import Array
+from benchmarks.runs_to_target.conditions import HERE
 from benchmarks.runs_to_target.surface import PER_OCTAVE, Surface
 
 POINTS = 15  # as a power of two

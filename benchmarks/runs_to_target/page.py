@@ -261,7 +261,9 @@ def losses(every: list[Evidence], found: list[Bar]) -> list[str]:
         for bar in late
     ]
     pairs = {evidence.lattice: after_twenty(evidence) for evidence in every}
-    told = ", ".join(f"{own:.2f} against {other:.2f} on {name}" for name, (own, other) in pairs.items() if own and other)
+    told = ", ".join(
+        f"{own:.2f} against {other:.2f} on {name}" for name, (own, other) in pairs.items() if own and other
+    )
     if told:
         lines.append(
             f"What it returns after 20 runs from `auto` lies further below the best than what `myrtle` returns: {told} (points, medians)."
