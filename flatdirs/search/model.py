@@ -11,7 +11,8 @@ the runs decide how much each counts (their marginal likelihoods, the scale inte
 
 Scores enter as −log(1 + gap to the best, in parts of the range seen): near the top a gap counts in full, hopeless runs
 are all about equally bad, and a diverged one is a little worse than the worst. Ours throughout. Tried and dropped: a
-sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes.
+sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes; the loss at
+the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved).
 """
 
 from __future__ import annotations
