@@ -2,7 +2,8 @@
 
 Whole runs of a task as `tune schedule=cdat` would train them at its start, SGD and AdamW, over σ in octaves and a few
 seeds. The rule was fixed before a run: of each base, how far σ's mean validation accuracy lies below the best σ's; the
-σ whose larger shortfall is least. Digits chose; any other task only shows how far its own choice lies off.
+σ whose larger shortfall is least. Digits chose; any other task only shows how far its own choice lies off (one epoch of
+cifar10_small would rather begin lower still).
 Prints; writes nothing.
 
     --task digits     a file of conf/task            --data cifar10.npz   its images, where it needs some
