@@ -10,7 +10,7 @@ from benchmarks import rows
 from benchmarks.edge_sweep import margins, text
 from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, Swept
 from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA, Point
-from benchmarks.edge_sweep.verdict import blown_words, margin_words, trained_words, verdict
+from benchmarks.edge_sweep.verdict import blown_words, margin_words, short, verdict
 from flatdirs.sweep.settings import SEEDS_PER_JITTER
 
 COMMAND = "python -m benchmarks.edge_sweep"
@@ -268,5 +268,5 @@ def signed(value: Mean | None) -> str:
 
 def readme_blocks(folder: Path = HERE) -> dict[str, str]:
     """What README.md quotes: whether the metric earns its place."""
-    said = trained_words(Evidence(folder))
-    return {"edge-sweep": f"{said} By `{COMMAND}` ([all of it](benchmarks/edge_sweep/README.md))."}
+    said = "\n".join(short(Evidence(folder)))
+    return {"edge-sweep": f"{said}\nBy `{COMMAND}` ([all of it](benchmarks/edge_sweep/README.md))."}

@@ -42,21 +42,43 @@ def trained_words(evidence: Evidence) -> str:
             f"**Whether the metric earns its place is not decided yet**: the sweeps that train ({TRIALS} trials each) have "
             f"whole repetitions for {told}, and {LEAST_REPETITIONS} of each are wanted."
         )
-    what = compared(evidence)
-    decided: Decided = {(s, v): evidence.difference(s, v, what) for s in SUBJECTS for v in VARIANTS}
-    earning = [variant for variant in VARIANTS if earns([decided[subject, variant] for subject in SUBJECTS])]
-    harming = [variant for variant in VARIANTS if harms([decided[subject, variant] for subject in SUBJECTS])]
-    each = "; ".join(f"{subject}, {variant} {words(value)}" for (subject, variant), value in decided.items())
-    head = (
-        f"**The metric earns its place as {' and as '.join(earning)}**"
-        if earning
-        else "**The metric does not earn its place**"
-    )
-    harm = f" It does harm as {' and as '.join(harming)}." if harming else ""
+    head, harm = heads(evidence)
+    each = "; ".join(f"{subject}, {variant} {words(value)}" for (subject, variant), value in decided(evidence).items())
     return (
-        f"{head}: {COMPARED[what]}, less that of the same sweep shown the loss, mean over repetitions [95 % interval, Student's]: "
-        f"{each}. It would have to lie below 0 with its whole interval somewhere, and above 0 nowhere.{harm}"
+        f"{head}: {COMPARED[compared(evidence)]}, less that of the same sweep shown the loss, mean over repetitions [95 % interval, "
+        f"Student's]: {each}. It would have to lie below 0 with its whole interval somewhere, and above 0 nowhere.{harm}"
     )
+
+
+def short(evidence: Evidence) -> list[str]:
+    """The same for the project's README, in a few lines."""
+    if not whole(evidence):
+        return [trained_words(evidence)]
+    head, harm = heads(evidence)
+    return [
+        f"{head}.{harm} Final loss of a sweep's winner, less that of the same sweep shown the loss; AdamW,",
+        f"{TRIALS} trials, rungs on, {LEAST_REPETITIONS} repetitions [95 % interval]{', winners trained anew' if compared(evidence) == 'confirmed' else ''}:",
+        "",
+        f"| | {' | '.join(VARIANTS)} |",
+        "|---|" + "---|" * len(VARIANTS),
+        *(f"| {s} | {' | '.join(words(decided(evidence)[s, v]) for v in VARIANTS)} |" for s in SUBJECTS),
+        "",
+    ]
+
+
+def decided(evidence: Evidence) -> Decided:
+    """By subject and variant: the sweeps shown it, less those shown the loss."""
+    what = compared(evidence)
+    return {(s, v): evidence.difference(s, v, what) for s in SUBJECTS for v in VARIANTS}
+
+
+def heads(evidence: Evidence) -> tuple[str, str]:
+    """Whether the metric earns its place, in bold; whether it does harm (may be empty)."""
+    found = decided(evidence)
+    earning = [variant for variant in VARIANTS if earns([found[subject, variant] for subject in SUBJECTS])]
+    harming = [variant for variant in VARIANTS if harms([found[subject, variant] for subject in SUBJECTS])]
+    head = f"earns its place as {' and as '.join(earning)}" if earning else "does not earn its place"
+    return f"**The metric {head}**", f" It does harm as {' and as '.join(harming)}." if harming else ""
 
 
 COMPARED = {
