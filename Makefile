@@ -4,6 +4,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 RIVALS := $(VENV)/.rivals
+# The tests run in a process for every core, at most four; a part of them (TEST=…) in one, which begins sooner.
+PROCESSES ?= $(if $(TEST),0,auto)
+PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 
 .PHONY: tune test test-quick check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
 
@@ -11,10 +14,10 @@ tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… k
 	$(RUN) -m flatdirs.tune $(TUNE)
 
 test: $(STAMP)  ## the whole test suite (TEST="tests/test_chart.py -k name" for a part of it)
-	$(RUN) -m pytest $(TEST)
+	$(PYTEST) $(TEST)
 
 test-quick: $(STAMP)  ## the tests that are not marked slow: about two minutes
-	$(RUN) -m pytest -m "not slow" $(TEST)
+	$(PYTEST) -m "not slow" $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md
 	$(RUN) -m ruff check .
