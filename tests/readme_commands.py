@@ -1,7 +1,8 @@
-"""Run the commands of README.md as they stand there, in an empty folder. `python tests/readme_commands.py`.
+"""Run the commands of README.md as they stand there, in empty folders. `python tests/readme_commands.py`.
 
-Every ```console block runs, line by line, unless the line above it says `<!-- not run here: … -->`; every ```python
-block that begins with a file name is that file. Exits 1 at the first command that fails.
+Every ```console block runs, line by line, unless the line above it says `<!-- not run here: … -->`. Each has a
+folder of its own, in which every ```python block that begins with a file name is that file; so two run at once, each
+on one thread. Exits 1 where a command fails, and begins no other block then.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(?:<!-- (not run here: .*?) -->\n)?```(console|python)\n(.*?)```", re.DOTALL)
+AT_ONCE = 2
+THREADS = {"OMP_NUM_THREADS": "1"}  # two commands with a thread for every core would wait for each other
 
 
 def blocks() -> list[tuple[str, str, str]]:
@@ -27,26 +31,42 @@ def commands(text: str) -> list[str]:
     return [line.removeprefix("$ ").partition("  #")[0].strip() for line in text.splitlines() if line.startswith("$ ")]
 
 
+def files(found: list[tuple[str, str, str]]) -> dict[str, str]:
+    """File name → text of the python blocks that name one."""
+    named = ((re.match(r"# (\S+\.py)\n", text), text) for _, kind, text in found if kind == "python")
+    return {name.group(1): text for name, text in named if name}
+
+
+def run(text: str, written: dict[str, str]) -> bool:
+    """Run a console block in a folder with the files in it; print each command's end. False where one failed."""
+    environment = {**os.environ, **THREADS, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, lines in written.items():
+            (Path(folder) / name).write_text(lines, encoding="utf-8")
+        for command in commands(text):
+            done = subprocess.run(
+                command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            print(f"{command}  → {done.returncode}", flush=True)
+            if done.returncode:
+                print(done.stdout, done.stderr, sep="\n")
+                return False
+    return True
+
+
 def main() -> int:
     """Run them all."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with tempfile.TemporaryDirectory() as folder:
-        for reason, kind, text in blocks():
-            if kind == "python":
-                if found := re.match(r"# (\S+\.py)\n", text):
-                    (Path(folder) / found.group(1)).write_text(text, encoding="utf-8")
-                continue
-            for command in commands(text):
-                if reason:
-                    print(f"{command}  ({reason})")
-                    continue
-                done = subprocess.run(
-                    command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False
-                )
-                print(f"{command}  → {done.returncode}", flush=True)
-                if done.returncode:
-                    print(done.stdout, done.stderr, sep="\n")
-                    return 1
+    found = blocks()
+    todo = [(reason, text) for reason, kind, text in found if kind == "console"]
+    for reason, text in todo:
+        if reason:
+            print(*(f"{command}  ({reason})" for command in commands(text)), sep="\n")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = [pool.submit(run, text, files(found)) for reason, text in todo if not reason]
+        for end in ends:
+            if not end.result():
+                pool.shutdown(cancel_futures=True)
+                return 1
     return 0
 
 
