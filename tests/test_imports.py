@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ MAY_IMPORT = {
 }
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Every module a file imports when it runs; what is under `if TYPE_CHECKING` is left out."""
     names: set[str] = set()
@@ -92,6 +94,16 @@ def test_a_configuration_is_read_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
+def test_pages_and_figures_are_drawn_without_torch_and_optuna() -> None:
+    drawing = [path for name in ("page", "figures") for path in ROOT.glob(f"benchmarks/*/{name}.py")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in drawing]
+    names = [name for name in names if "batch_scaling" not in name]  # what measures there says what its columns mean
+    assert {"benchmarks.cdat.figures", "benchmarks.edge_sweep.page"} <= set(names)
+    probe = f"import sys, {', '.join(names)}; sys.exit(str({{'torch', 'optuna'}} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
 @pytest.mark.slow
 def test_a_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
     """Built, unpacked beside nothing else of ours, and run as a console script."""
@@ -103,18 +115,11 @@ def test_a_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    arguments = ["budget=1", "task.epochs=1", "confirm=0"]
-    for command in ([str(site / "bin/flatdirs-tune")], [sys.executable, "-m", "flatdirs.tune"]):
-        done = subprocess.run(
-            [*command, *arguments, f"study={Path(command[0]).name}"],
-            cwd=empty,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    tune = [str(site / "bin/flatdirs-tune"), "budget=1", "task.epochs=1", "confirm=0"]
+    for command, said in ((tune, "best: run 1 of 1"), ([sys.executable, "-m", "flatdirs.tune", "--help"], "budget:")):
+        done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert "best: run 1 of 1" in done.stdout
+        assert said in done.stdout
     where = "import flatdirs.paths; print(flatdirs.paths.conf_folder())"
     found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True)  # noqa: PLW1510
     assert found.stdout.startswith(str(site))
