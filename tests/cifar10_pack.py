@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,5 +27,8 @@ def unpacked(train: int = 50_000, test: int = 10_000) -> Path:
     if not target.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         counts = ["--train", str(train), "--test", str(test)]
-        subprocess.run([sys.executable, str(script), str(target), *counts], check=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # another process may be at it too
+            unfinished = Path(own) / target.name
+            subprocess.run([sys.executable, str(script), str(unfinished), *counts], check=True)
+            unfinished.replace(target)
     return target
