@@ -1,8 +1,8 @@
 """Run the commands of README.md as they stand there, in empty folders. `python tests/readme_commands.py`.
 
-Every ```console block runs, line by line, unless the line above it says `<!-- not run here: … -->`. Each has a folder
-of its own, in which every ```python block that begins with a file name is that file; so two blocks run at once, each on
-one thread. Exits 1 where a command fails, and begins no other block then.
+Every ```console block runs, line by line, unless the line above it says `<!-- not run here: … -->`. Each has a
+folder of its own, in which every ```python block that begins with a file name is that file; so two run at once, each
+on one thread. Exits 1 where a command fails, and begins no other block then.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from torch._dynamo.utils import counters
 
 from flatdirs.objective import ImageObjective
 from flatdirs.training.loop import train
@@ -22,6 +21,8 @@ COMPILER = any(map(shutil.which, ("c++", "g++", "clang++")))
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")  # what torch says of itself while compiling
 def test_a_search_compiles_once() -> None:
+    from torch._dynamo.utils import counters  # seconds, which other tests need not wait for
+
     plain = config(threads=1, precision="fp32")
     compiled = replace(plain, compile=True)
     first = train(compiled)

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ MAY_IMPORT = {
 }
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Every module a file imports when it runs; what is under `if TYPE_CHECKING` is left out."""
     names: set[str] = set()
@@ -90,6 +92,16 @@ def test_public_names_are_complete_and_lazy() -> None:
 def test_a_configuration_is_read_without_torch() -> None:
     probe = "import sys, flatdirs.config, flatdirs.training.records; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_pages_and_figures_are_drawn_without_torch_and_optuna() -> None:
+    drawing = [path for name in ("page", "figures") for path in ROOT.glob(f"benchmarks/*/{name}.py")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in drawing]
+    names = [name for name in names if "batch_scaling" not in name]  # what measures there says what its columns mean
+    assert {"benchmarks.cdat.figures", "benchmarks.edge_sweep.page"} <= set(names)
+    probe = f"import sys, {', '.join(names)}; sys.exit(str({{'torch', 'optuna'}} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
 
 
 @pytest.mark.slow

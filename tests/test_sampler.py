@@ -62,8 +62,8 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def new_study(direction: str = "maximize", **arguments: Any) -> optuna.Study:
-    pruner = arguments.pop("pruner", None)
-    return optuna.create_study(direction=direction, sampler=source_sampler(**arguments), pruner=pruner)
+    own = {name: arguments.pop(name, None) for name in ("pruner", "study_name")}
+    return optuna.create_study(direction=direction, sampler=source_sampler(**arguments), **own)
 
 
 def asked(study: optuna.Study) -> list[dict[str, float]]:
@@ -529,7 +529,7 @@ def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner], search: s
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = new_study(pruner=pruner(), search=search)
+        study = new_study(study_name="pruned", pruner=pruner(), search=search)  # Hyperband's brackets hang on the name
     study.optimize(reporting, n_trials=26)
     walked = [run_of(t) for t in study.trials if t.user_attrs["move"] != "random"]
     assert len(set(walked)) == len(walked)
