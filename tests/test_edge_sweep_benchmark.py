@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,17 @@ import torch
 
 from benchmarks import rows
 from benchmarks.edge_sweep import __main__ as command
-from benchmarks.edge_sweep import findings, page, recording, replaying, setting, sweeping, verdict
+from benchmarks.edge_sweep import confirming, findings, margins, page, recording, replaying, setting, sweeping, verdict
 from benchmarks.edge_sweep.curves import Curve, curve_of, row, shown
-from benchmarks.edge_sweep.findings import Evidence, Mean
+from benchmarks.edge_sweep.findings import Evidence
+from benchmarks.edge_sweep.margins import Lost
+from benchmarks.edge_sweep.paired import Paired, sign_test
 from benchmarks.edge_sweep.replaying import Rule
-from benchmarks.edge_sweep.setting import EVALUATIONS, LOSS, RANGES, SEEN, SUBJECTS, Point, drawn, rates
+from benchmarks.edge_sweep.setting import EVALUATIONS, FRESH_SEEDS, LOSS, RANGES, SEEN, SUBJECTS, Point, drawn, rates
 from benchmarks.edge_sweep.subjects import Watch, subject
 from flatdirs.errors import ConfigError, StudyError
+from flatdirs.sweep.settings import Incumbent
+from tests.conftest import ROOT
 
 POINT = Point(1e-3, 0.1, 0.01)
 RULES = {rule.name: rule for rule in replaying.rules()}
@@ -168,10 +175,66 @@ def test_asking_at_the_rungs_alone_is_as_good_as_asking_always(name: str, seen: 
     assert seen != LOSS or min(spent) < EVALUATIONS
 
 
-def test_the_incumbent_is_compared_in_the_later_half_only_and_by_its_margin() -> None:
-    curves = [run_to(1.0, 0, bumps=0.1), run_to(1.3, 1, bumps=0.1), run_to(0.9, 2, bumps=0.1)]
-    assert replaying.replay(curves, RULES["incumbent 0.5"], LOSS, "s") == [200, 100, 200]
-    assert replaying.replay(curves, RULES["incumbent 16"], LOSS, "s") == [200, 200, 200]
+def test_the_incumbent_is_compared_in_the_last_quarter_only_and_by_its_margin() -> None:
+    curves = [run_to(1.0, 0, bumps=0.01), run_to(1.3, 1, bumps=0.01), run_to(0.9, 2, bumps=0.01)]
+    assert replaying.replay(curves, RULES["incumbent"], LOSS, "s") == [200, 150, 200]
+    curves[1] = run_to(1.1, 1, bumps=0.01)
+    assert replaying.replay(curves, RULES["incumbent"], LOSS, "s") == [200, 200, 200]
+
+
+# --- margins ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "margin"), [(100, 0.5), (150, 0.5), (150, 3.0), (150, 60.0)])
+def test_the_short_way_stops_what_the_pruner_itself_stops(first: int, margin: float) -> None:
+    rng = np.random.default_rng(1)
+    curves = [run_to(float(end), number, bumps=0.02) for number, end in enumerate(rng.uniform(1, 2, 12))]
+    curves[3] = run_to(1.0, 3, 70, diverged=True)
+    rule = Rule("i", Incumbent(margin, first=first), frozenset(range(first, EVALUATIONS)), history=True)
+    assert margins.stopped(curves, margin, first, None) == replaying.replay(curves, rule, LOSS, "s")
+
+
+def test_the_seeds_spread_is_pooled_over_points_at_every_evaluation(tmp_path: Path) -> None:
+    for number, ends in enumerate([(1.0, 1.2), (2.0, 2.0), (5.0,)]):
+        for seed, end in enumerate(ends):
+            curve = Curve(drawn(number), seed, (end,) * EVALUATIONS)
+            rows.append(tmp_path / "recorded_resnet.csv", {"number": number, **row(curve), "made": "x"})
+    found = margins.seeds_spreads(tmp_path, "resnet")
+    assert found is not None
+    assert found.tolist() == pytest.approx([0.1] * EVALUATIONS)  # variances 0.02 and 0
+    assert margins.seeds_spreads(tmp_path, "transformer") is None
+    near = [run_to(1.0, 0), run_to(1.35, 1)]
+    assert margins.stopped(near, 3.0, 150, found) == [200, 150]
+    assert margins.stopped(near, 4.0, 150, found) == [200, 200]
+
+
+def test_a_walk_stays_near_the_best_so_far() -> None:
+    places = [Point(2.0**n * 1e-3, 0.1, 0.01) for n in range(8)]
+    curves = [Curve(point, 0, (abs(n - 5.2),) * EVALUATIONS) for n, point in enumerate(places)]
+    order = margins.walk_of(0, curves)
+    assert sorted(order) == list(range(8))
+    towards = order[: order.index(5) + 1]
+    assert {abs(a - b) for a, b in pairwise(towards)} <= {1}, "step by step to the best, from whichever side"
+    assert margins.stride(curves, 3) >= 1
+
+
+def lost(**shares: float) -> list[Lost]:
+    """Every margin of both first comparisons; a word such as half_3 says what share 3 from the half on loses."""
+    found = []
+    for first, word in zip(margins.FIRST, ("half", "late"), strict=True):
+        for margin in margins.MARGINS:
+            share = shares.get(f"{word}_{margin:g}", 0.0)
+            found += [Lost(s, "walk", "seeds", first, margin, 1 / first - margin / 1e6, share, 0.0) for s in SUBJECTS]
+    return found
+
+
+def test_the_margin_that_is_safe_and_saves_most_is_chosen() -> None:
+    assert margins.chosen(lost()) == (100, 1.0)
+    assert margins.chosen(lost(half_4=0.02)) == (100, 6.0)
+    assert margins.chosen(lost(half_16=0.02, late_2=0.011)) == (150, 3.0)
+    assert margins.chosen(lost(half_16=0.02, late_2=0.01)) == (150, 1.0)
+    assert margins.chosen(lost(half_16=1.0, late_16=1.0)) is None
+    assert margins.chosen([]) is None
 
 
 def test_a_row_of_a_replay_counts_what_was_saved_and_what_was_lost() -> None:
@@ -183,10 +246,10 @@ def test_a_row_of_a_replay_counts_what_was_saved_and_what_was_lost() -> None:
 
 
 def test_orders_are_random_sweeps_of_some_of_the_runs() -> None:
-    one = replaying.order_of(0, 200)
-    assert len(one) == len(set(one)) == replaying.AT_ONCE
-    assert one == replaying.order_of(0, 200) != replaying.order_of(1, 200)
-    assert sorted(replaying.order_of(2, 12)) == list(range(12))
+    one = margins.order_of(0, 200)
+    assert len(one) == len(set(one)) == margins.AT_ONCE
+    assert one == margins.order_of(0, 200) != margins.order_of(1, 200)
+    assert sorted(margins.order_of(2, 12)) == list(range(12))
 
 
 @pytest.fixture
@@ -272,25 +335,31 @@ def test_a_difference_counts_beyond_two_standard_errors(values: list[float], sig
     assert found.sign == sign
 
 
+def test_paired_differences_by_hand() -> None:
+    found = Paired((-1.0, -2.0, -3.0, -2.0, -2.0))
+    assert (found.mean, found.lower, found.sign) == (-2.0, 5, -1)
+    assert found.interval == pytest.approx((-2 - 2.7764 * math.sqrt(0.1), -2 + 2.7764 * math.sqrt(0.1)), abs=1e-4)
+    low, high = found.bootstrap
+    assert found.interval[0] < low < -2 < high < found.interval[1], "the bootstrap's is narrower"
+    assert Paired((-1.0, 3.0, -1.0)).sign == 0
+    blown = Paired((-1.0, -1.1, -1.2), blown=2)
+    assert (blown.lower, blown.count, blown.sign) == (3, 5, 0), "what diverges has not won"
+    assert sign_test(blown.signed)[:2] == (3, 5)
+    assert verdict.words(blown).endswith("lower in 3 of 5 (2 diverged, in no mean)")
+    assert sign_test([-1.0] * 9 + [1.0, 0.0]) == (9, 10, pytest.approx(22 / 1024))
+    assert sign_test([-1.0] * 5)[2] == pytest.approx(1 / 16)
+    assert sign_test([0.0]) == (0, 0, 1.0)
+
+
 def test_the_metric_earns_its_place_by_being_lower_somewhere_and_higher_nowhere() -> None:
-    low, high, none = Mean(-1.0, 0.1, 5), Mean(1.0, 0.1, 5), Mean(0.1, 1.0, 5)
+    low, high, none = Paired((-1.0, -1.1)), Paired((1.0, 1.1)), Paired((1.0, -1.1))
+    assert [one.sign for one in (low, high, none)] == [-1, 1, 0]
     assert verdict.earns([low, none])
     assert not verdict.earns([low, high])
     assert not verdict.earns([none, none])
     assert not verdict.earns([None, none])
-
-
-def test_a_margin_is_safe_when_it_and_all_wider_ones_are() -> None:
-    def table(*lost: float) -> dict[float, findings.Replayed]:
-        return {
-            float(2**n): findings.Replayed("incumbent", LOSS, 9, 9, 0.5, share, None, None, None, 1.0)
-            for n, share in enumerate(lost)
-        }
-
-    assert findings.safe_margin([table(0.0, 0.2, 0.04, 0.0)]) == 4
-    assert findings.safe_margin([table(0.2, 0.0, 0.0), table(0.2, 0.2, 0.0)]) == 4
-    assert findings.safe_margin([table(0.0, 0.2)]) is None
-    assert findings.safe_margin([]) is None
+    assert verdict.harms([high, none])
+    assert not verdict.harms([high, low])
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
@@ -298,7 +367,7 @@ def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
     assert set(drawn_files) == {"README.md"}
     text = str(drawn_files["README.md"])
     assert "not decided yet" in text
-    assert text.lower().count("not measured yet") == 9
+    assert text.lower().count("not measured yet") == 11
 
 
 def swept(folder: Path, better: str, repetitions: int) -> None:
@@ -308,8 +377,9 @@ def swept(folder: Path, better: str, repetitions: int) -> None:
         for seen in SEEN:
             for trial in range(setting.TRIALS):
                 end = 1 + trial / 10 + repetition / 100 - (0.5 if seen == better else 0)
+                number = trial if trial else 100 + 10 * repetition + SEEN.index(seen)  # winners are all different
                 key = {"repetition": repetition, "seen": seen, "trial": trial}
-                made.append({**key, **row(run_to(end, trial, 200 if trial < 4 else 25)), "made": "x"})
+                made.append({**key, **row(run_to(end, number, 200 if trial < 4 else 25)), "made": "x"})
     for name in SUBJECTS:
         rows.write(folder / f"sweeps_{name}.csv", list(made[0]), made)
 
@@ -328,18 +398,91 @@ def test_the_verdict_says_what_the_rows_say(better: str, repetitions: int, said:
     assert said in text
     assert f"{repetitions} repetitions of 40 trials" in text
     assert page.readme_blocks(recorded)["edge-sweep"].startswith("**")
+    if repetitions == 5:
+        assert "the winners have not been trained anew yet" in text
+        assert ("It does harm as sign and as difference" in text) == (better == LOSS)
+        lower = 10 if better == "sign" else 0
+        assert f"sign ends lower in {lower} of 10 repetitions (two-sided sign test, p = 0.002)" in text
+
+
+def test_winners_trained_anew_decide_instead(recorded: Path) -> None:
+    """Shown sign, sweeps end lowest, but their winners are worth less with other seeds."""
+    swept(recorded, "sign", 5)
+    trained: list[tuple[Point, int]] = []
+
+    def train(point: Point, seed: int, watch: Watch) -> Curve:
+        assert watch(1, 1.0, 0.1) is False
+        trained.append((point, seed))
+        end = 1.0 + seed / 1e6 + (0.3 if point in better else 0.0)
+        return Curve(point, seed, run_to(end).losses)
+
+    evidence = Evidence(recorded)
+    whole = evidence.sweeps("resnet").values()
+    better = {sweep.winner.point for sweep in whole if sweep.seen == "sign" and sweep.winner}
+    assert len(better) == 5
+    trains, made = {"transformer": train, "resnet": train}, {"transformer": "x", "resnet": "x"}
+    assert confirming.confirm_all(recorded, trains, made, 7, quiet) == 7
+    assert "have not been trained anew yet" in verdict.trained_words(Evidence(recorded))
+    confirming.confirm_all(recorded, trains, made, None, quiet)
+    assert len(trained) == 2 * len(FRESH_SEEDS) * 3 * 5, "a winner of one thing shown and repetition, three seeds each"
+    assert confirming.confirm_all(recorded, trains, made, None, quiet) == 0
+    evidence = Evidence(recorded)
+    found = evidence.difference("resnet", "sign", "confirmed")
+    assert found is not None
+    assert found.mean == pytest.approx(0.3, abs=1e-3)
+    said = verdict.trained_words(evidence)
+    assert "**The metric does not earn its place**: the final loss of the sweep's winner" in said
+    assert "trained anew with 3 fresh seeds" in said
+    assert said.endswith("It does harm as sign.")
+    assert "winner trained anew, each" in page.draw(evidence)
+
+
+def test_for_as_many_evaluations_the_thriftier_side_sets_the_limit(recorded: Path) -> None:
+    """Shown sign, a sweep stops its first trial early, and the loss has as much less to spend."""
+    swept(recorded, LOSS, 2)
+    path = recorded / "sweeps_resnet.csv"
+    made = [old for old in rows.read(path) if old["seen"] == "difference" or old["trial"] != "0"]
+    for repetition in range(2):
+        for seen, end, length in ((LOSS, 1.5, 200), ("sign", 2.0, 25)):
+            key = {"repetition": str(repetition), "seen": seen, "trial": "0"}
+            made.append({**key, **row(run_to(end, 90, length)), "made": "x"})
+    made.sort(key=lambda old: (old["repetition"], old["seen"], int(old["trial"])))
+    rows.write(path, list(made[0]), made)
+    evidence = Evidence(recorded)
+    sign, plain = evidence.sweeps("resnet")["sign", 0], evidence.sweeps("resnet")[LOSS, 0]
+    assert plain.evaluations - sign.evaluations == 175
+    assert plain.within(199) == math.inf
+    assert plain.within(200) == pytest.approx(1.5, abs=0.01)
+    assert plain.within(plain.evaluations) == plain.best
+    found = evidence.difference("resnet", "sign", "as_much")
+    assert found is not None
+    assert found.mean == pytest.approx(sign.best - plain.within(sign.evaluations), abs=1e-4)
+
+
+def test_a_table_tells_which_of_the_first_points_survive(recorded: Path) -> None:
+    swept(recorded, "sign", 1)
+    path = recorded / "sweeps_resnet.csv"
+    made = rows.read(path)
+    changed = {"0": row(run_to(1.0, 0, 25)), "4": row(run_to(1.0, 4))}  # shown sign, the fifth goes on, not the first
+    made = [{**old, **(changed.get(old["trial"], {}) if old["seen"] == "sign" else {})} for old in made]
+    rows.write(path, list(made[0]), made)
+    text = page.draw(Evidence(recorded))
+    (line,) = (line for line in text.split("**resnet**, of 10 points")[1].splitlines() if line.startswith("| sign"))
+    assert line.split("|")[2:6] == [" 4 ", " 3 ", " 1 ", " 1 "]
 
 
 def test_a_page_of_everything_leaves_nothing_out(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept(recorded, LOSS, 1)
-    kept = [RULES["none"], RULES["rungs"], RULES["incumbent 4"]]
+    kept = [RULES["none"], RULES["rungs"], RULES["incumbent"]]
     monkeypatch.setattr(replaying, "rules", lambda: kept)
     replaying.replay_all(recorded, SUBJECTS, 1, quiet)
+    margins.replay_all(recorded, SUBJECTS, 2)
     drawn_files = page.results(recorded)
     assert set(drawn_files) == {"README.md", "transformer.png", "resnet.png"}
     assert "not measured yet" not in str(drawn_files["README.md"]).lower()
-    assert "`pruner.margin` is 4 by default" in str(drawn_files["README.md"])
-    assert str(drawn_files["README.md"]).lower().count("too few runs are recorded to say anything (10, ") == 5
+    assert "`pruner.margin` is 3 by default, from 75% of a run on" in str(drawn_files["README.md"])
+    assert str(drawn_files["README.md"]).lower().count("too few runs are recorded to say anything (10, ") == 4
+    assert "2 searches of each kind over 10 runs" in str(drawn_files["README.md"])
 
 
 def test_replays_of_enough_runs_are_judged(tmp_path: Path) -> None:
@@ -357,6 +500,14 @@ def test_replays_of_enough_runs_are_judged(tmp_path: Path) -> None:
     assert "difference -0.1000 ± 0.0000, which is better" in said
     assert verdict.pruning_words(evidence, "resnet").endswith("better: rungs.")
     assert evidence.replays("resnet")[0].saved == 0.5
+
+
+def test_the_page_imports_neither_torch_nor_optuna() -> None:
+    code = (
+        "import sys; from benchmarks.edge_sweep import figures, page\n"
+        "sys.exit(bool({'torch', 'optuna'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize(
