@@ -218,11 +218,14 @@ def test_claims_of_sensitivity(tmp_path: Path) -> None:
     assert claim(evidence, "Depth helps").verdict == "not measured"
 
 
-def test_the_toy_cycles_follows_and_is_held(tmp_path: Path) -> None:
+def test_the_toy_is_lost_follows_and_is_held(tmp_path: Path) -> None:
     table = toy_runs.rows()
     rows.write(tmp_path / "toy.csv", list(table[0]), table)
     evidence = Evidence(tmp_path)
-    for beginning in ("Toy: a constant", "Toy: tuners", "Toy: σ = 2"):
+    lost = claim(evidence, "Toy: a constant")
+    assert lost.verdict == "did not hold (0 of 1)"
+    assert lost.cases[0].numbers == "y passes 0 7 times in growing cycles, then is lost at step 777"
+    for beginning in ("Toy: tuners", "Toy: σ = 2"):
         assert claim(evidence, beginning).verdict.startswith("held")
     assert "28.02" in claim(evidence, "Toy: tuners").cases[1].numbers
 

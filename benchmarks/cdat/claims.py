@@ -270,16 +270,17 @@ def toy_path(evidence: Evidence, kind: str, number: float) -> list[tuple[int, fl
 
 
 def toy_cycles(evidence: Evidence) -> Iterator[Finding]:
-    """How often y = ηs − 2 changes its sign, and its mean in the second half."""
-    from benchmarks.cdat.toy_runs import CONSTANT
+    """How often y = ηs − 2 passes 0, and whether the run comes to its end: one that is lost cycles around nothing."""
+    from benchmarks.cdat.toy import extremes
+    from benchmarks.cdat.toy_runs import CONSTANT, STEPS
 
     path = toy_path(evidence, "constant", CONSTANT)
     if path:
-        beyond = [rate * sharp - 2 for _, sharp, rate in path]
-        turns = sum((one > 0) != (other > 0) for one, other in pairwise(beyond))
-        mean = sum(beyond[len(beyond) // 2 :]) / len(beyond[len(beyond) // 2 :])
-        numbers = f"y passes 0 {turns} times, mean {mean:+.2f} in the second half, sharpness ends at {path[-1][1]:.2f}"
-        yield Finding(f"η = {CONSTANT:g}", turns >= 4, numbers, 1)
+        widths, last = extremes([rate * sharp - 2 for _, sharp, rate in path]), path[-1][0]
+        growing = "growing " if all(one < other for one, other in pairwise(widths[:-1])) else ""
+        end = f"is there at step {last}" if last >= STEPS else f"is lost at step {last + 1}"
+        numbers = f"y passes 0 {len(widths)} times in {growing}cycles, then {end}"
+        yield Finding(f"η = {CONSTANT:g}", len(widths) >= 4 and last >= STEPS, numbers, 1)
 
 
 def toy_tuners(evidence: Evidence) -> Iterator[Finding]:
