@@ -57,7 +57,7 @@ def of_cases(evidence: Evidence) -> list[Claim]:
 def of_variations(evidence: Evidence) -> list[Claim]:
     """Those about mini-batches and about what is varied."""
     asked: list[tuple[str, Ask]] = [
-        ("The best σ falls with the batch: mini-batches", variations.sigma_falls),
+        ("The best σ falls with the batch: it is smaller for smaller mini-batches", variations.sigma_falls),
         ("Averages (ema 0.9) flatten that", variations.averages_flatten),
         ("Sharpness is lower for small batches, at the same constant rate", variations.sharpness_lower),
         ("Weight decay erases the gain of σ = 2 over a constant rate", variations.decay_erases),

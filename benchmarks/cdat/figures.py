@@ -100,7 +100,8 @@ def one_step(cases: list[Case]) -> Figure:
         row, column = problems.index(case.problem), 2 * bases.index(case.base)
         draw_steps(case, table[row][column], table[row][column + 1])
     handles = [Patch(color=COLOURS[rival], label=NAMES[rival]) for rival in ("sigma1", "sigma2")]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    title = "a step: loss that it takes off, along the run of σ = 1; the run: training loss"
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, title=title)
     return figure
 
 
@@ -116,7 +117,7 @@ def draw_steps(case: Case, left: Axes, right: Axes) -> None:
         curve = case.every(rival)[0].curve
         right.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color=COLOURS[rival])
     right.set_yscale("log")
-    for axes, what in ((left, "loss taken off by a step"), (right, "training loss")):
+    for axes, what in ((left, "a step"), (right, "the run")):
         axes.set_visible(True)
         axes.set_title(f"{case.name}: {what}", fontsize=7)
         axes.set_xlabel("step", fontsize=7)

@@ -30,7 +30,7 @@ def page(evidence: Evidence) -> list[str]:
         "",
         f"Made by `{COMMAND} data.path=cifar10.npz` (without `data.path`: digits alone), the same command as often as you like: it goes on where",
         "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv` and `start_runs.csv`; `made` is a key of",
-        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). CIFAR-10 is here CIFAR-10 (JPEG), images that were once compressed with loss. {extent(evidence)}",
+        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). CIFAR-10 here is CIFAR-10 (JPEG): JPEG copies of its images. {extent(evidence)}",
         "",
         *made_with(evidence.folder),
         "## Claims",
