@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.cdat.toy import Toy
+from benchmarks.cdat.toy import Toy, extremes
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
 from flatdirs.curvature.bases import BASES
 from flatdirs.curvature.cdat import SETTLING
@@ -611,8 +611,19 @@ def test_the_toy_model_ends_where_the_formula_says() -> None:
     assert end == pytest.approx(toy.followed(1.9, 4000), rel=1e-3)
 
 
-def test_at_a_constant_rate_the_toy_cycles_around_the_edge() -> None:
-    beyond = [eta * s - 2.0 for _, s, eta in Toy(sharpness=10.0).run(lambda s: 0.2, 2000)]
-    crossings = sum(a < 0 <= b for a, b in pairwise(beyond))
-    assert crossings >= 5
-    assert max(beyond) < 3.0
+@pytest.mark.parametrize(("sharpness", "rate", "lost", "passes"), [(5.0, 0.38, 777, 7), (10.0, 0.2, 2616, 16)])
+def test_at_a_constant_rate_the_toy_cycles_wider_and_wider_until_it_is_lost(
+    sharpness: float, rate: float, lost: int, passes: int
+) -> None:
+    toy = Toy(sharpness=sharpness)
+    path = toy.run(lambda _: rate, 4000)
+    assert len(path) == lost
+    widths = extremes([eta * s - 2.0 for _, s, eta in path])
+    assert len(widths) == passes
+    assert all(one < other for one, other in pairwise(widths[:-1])), "all but the last, which the end cuts short"
+    assert toy.step(*path[-1])[1] < 0
+
+
+def test_extremes_are_of_the_stays_that_began_with_passing_zero() -> None:
+    assert extremes([-3.0, -1.0, 0.5, 0.7, 0.2, -0.9, -0.1]) == [0.7, 0.9]
+    assert extremes([-3.0, -1.0]) == []

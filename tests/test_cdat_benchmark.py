@@ -11,9 +11,24 @@ import pytest
 import torch
 
 from benchmarks import rows
-from benchmarks.cdat import claims, findings, page, plan, running, sigma_start, start, thinning, toy_runs, training
+from benchmarks.cdat import (
+    claims,
+    findings,
+    page,
+    plan,
+    running,
+    sigma_start,
+    start,
+    tables,
+    thinning,
+    toy_runs,
+    training,
+    variations,
+)
 from benchmarks.cdat.findings import Evidence
 from benchmarks.cdat.plan import Run
+from flatdirs.curvature.cdat import CDAT
+from flatdirs.curvature.edge import BASES
 from flatdirs.training.task import DataConfig
 
 BASE = Run("full_batch", "compare", "digits_mlp", "gd", "constant", 0.0, 0)
@@ -136,17 +151,17 @@ def test_claims_count_diverged_runs_in_words(tmp_path: Path) -> None:
     evidence = write(tmp_path, table)
     beats = claim(evidence, "σ = 2 beats or matches a tuned constant").cases
     assert [case.held for case in beats] == [False, True]
-    assert beats[0].numbers == "2× (the constant rate diverged with 1 of 3 seeds)"
-    assert beats[1].numbers == "no number, as the constant rate diverged with 2 of 2 seeds"
+    assert [case.values for case in beats] == [(pytest.approx(2.0),), (None,)]
+    assert [case.lost for case in beats] == [f"the constant rate diverged with {n} seeds" for n in ("1 of 3", "2 of 2")]
     assert [case.seeds for case in beats] == [2, 2]
-    wide = claim(evidence, "Width helps").cases[0]
-    assert not wide.held
-    assert wide.numbers == (
-        "gain at 16: no number, as the constant rate diverged with 1 of 1 seeds, at 256: +1.00 octaves"
-    )
+    wide = claim(evidence, "Width helps")
+    assert (wide.verdict, wide.cases[0].held) == ("no verdict", None)
+    assert wide.cases[0].numbers == "at 16 no number, as the constant rate diverged with 1 of 1 seeds, at 256 +1.00"
     text = str(page.results(tmp_path)["README.md"])
     assert "| width 16 | – | – | – | – | 1 | the constant rate 1 |" in text
-    assert "| none (2, 2 diverged) [0] |" in text
+    assert "| none (2; 2 diverged) [0] |" in text
+    assert "| ✗ 2× |" in text
+    assert "| ✓ none |" in text
     assert not {"inf", "+inf", "nan", "0×"} & set(text.replace(";", " ").split())
 
 
@@ -165,14 +180,24 @@ def full_batch_rows(greedy_end: float) -> list[dict[str, Any]]:
 def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) -> None:
     evidence = write(tmp_path, full_batch_rows(0.4))
     greedy = claim(evidence, "σ = 1 loses")
-    assert (greedy.verdict, greedy.cases[0].numbers) == ("held (1 of 1)", "4×")
-    assert claim(evidence, "From the same state").cases[0].numbers == "83 % of 6"
-    assert claim(evidence, "With σ = 1 the rate").cases[0].numbers == "rate 0.25×, sharpness 4×"
-    assert claim(evidence, "With σ = 1 the ratio").cases[0].numbers == "ratio 0.60, below in 100 % of single steps"
-    assert claim(evidence, "σ = 2 holds the edge").cases[0].numbers == "ratio 1.00"
-    assert claim(evidence, "σ = 2 beats or matches a tuned constant").cases[0].numbers == "0.5×"
-    assert claim(evidence, "Its rate grows").cases[0].numbers == "2× at 50 % of the run"
+    assert (greedy.verdict, greedy.of_loss("squared"), greedy.of_loss("cross_entropy")) == (
+        "held (1 of 1)",
+        "1 of 1",
+        "–",
+    )
+    told = {one.short: one.cell("digits_mlp gd") for one in claims.every(evidence) if one.cases}
+    assert told == {
+        "step": "✓ 83 %",
+        "σ1 loses": "✓ 4×",
+        "σ1 snowball": "✓ 0.25×, 4×",
+        "σ1 below": "✓ 0.60, 100 %",
+        "σ2 edge": "✓ 1.00",
+        "σ2 warm-up": "✗ 2×, 50 %",
+        "σ2 constant": "✓ 0.5×",
+    }
     assert claim(evidence, "Line search loses").verdict == "not measured"
+    step = claim(evidence, "From the same state, one step of line search")
+    assert (step.verdict, "no line search" in step.numbers()) == ("not measured", True)
 
 
 def test_and_do_not_where_they_do_not(tmp_path: Path) -> None:
@@ -180,24 +205,51 @@ def test_and_do_not_where_they_do_not(tmp_path: Path) -> None:
     assert claim(evidence, "σ = 1 loses").verdict == "did not hold (0 of 1)"
     other = [{**one, "base": "adam"} for one in full_batch_rows(0.4)]
     both = write(tmp_path, [*full_batch_rows(0.02), *other])
-    assert claim(both, "σ = 1 loses").verdict == "held in 1 of 2"
+    greedy = claim(both, "σ = 1 loses")
+    assert (greedy.verdict, greedy.numbers()) == ("held in 1 of 2", "end loss over the other's 2.1× (0.2× to 4×)")
+
+
+@pytest.mark.parametrize(
+    ("curve", "end", "held"),
+    [
+        ("1:1:0.1;200:0.5:0.2;600:0.1:0.1", 0.1, True),
+        ("1:1:0.1;200:0.5:0.14;600:0.1:0.1", 0.1, False),  # grows too little
+        ("1:1:0.1;400:0.5:0.2;600:0.1:0.3", 0.1, False),  # too late
+        ("1:1:0.1;200:0.5:0.2;600:0.1:0.1", 1.5, False),  # ends above its beginning
+    ],
+)
+def test_a_warm_up_grows_early_in_a_run_that_trains(tmp_path: Path, curve: str, end: float, held: bool) -> None:
+    run = replace(BASE, method="cdat", value=2.0)
+    curve = curve.replace("200:0.5:0.2;", "150:0.5:0.2;200:0.5:0.2;")
+    evidence = write(tmp_path, [row(run, end, curve=curve)])
+    assert [case.held for case in claim(evidence, "Its rate grows").cases] == [held]
+    assert ("**1 not trained**" in "\n".join(tables.end_losses(evidence))) == (end > 1)
 
 
 def test_claims_of_mini_batches(tmp_path: Path) -> None:
     table = []
     for ema, best_at_small in ((0.0, 0.5), (0.9, 2.0)):
         for sigma in (0.5, 2.0):
-            for batch, best in ((8, best_at_small), (300, 2.0)):
+            for batch, best in ((8, best_at_small), (128, 2.0), (300, 0.5)):
                 run = Run("mini_batch", "compare", "digits_mlp", "gd", "cdat", sigma, 0, batch, ema)
-                table.append(row(run, 0.1 if sigma == best else 0.3))
+                table.append(row(run, (0.05 if batch == 300 else 0.1) if sigma == best else 0.3))
     constant = Run("mini_batch", "compare", "digits_mlp", "gd", "constant", 0.1, 0)
     table += [
         row(replace(constant, batch=batch), end_sharpness=str(sharp))
         for batch, sharp in ((8, 3.0), (32, 9.0), (300, 5.0))
     ]
     evidence = write(tmp_path, table)
-    assert claim(evidence, "The best σ falls").verdict == "held (1 of 1)"
-    assert claim(evidence, "Averages").cases[0].numbers.endswith("0.0 octaves instead of 2.0")
+    falls = claim(evidence, "The best σ falls")
+    assert [(case.name, case.held) for case in falls.cases] == [("ema 0", True), ("ema 0.9", False)]
+    assert falls.cases[0].numbers == "best σ 0.5, 2 (batch 8, 128); slope +0.50", "the full batch is none of them"
+    flat = claim(evidence, "Averages")
+    assert (flat.verdict, flat.cases[0].numbers) == ("held (1 of 1)", "slope +0.00 instead of +0.50")
+    assert variations.corner(evidence) == (
+        "The 2 best cells of both maps: the full batch with σ ≤ 0.5, 0.05 (ema 0, σ = 0.5, batch 300), "
+        "0.05 (ema 0.9, σ = 0.5, batch 300); the best of the others is 0.1 (ema 0, σ = 0.5, batch 8)."
+    )
+    swapped = [{**one, "ema": {"0": "0.9", "0.9": "0"}[one["ema"]]} for one in table if one["method"] == "cdat"]
+    assert claim(write(tmp_path, swapped), "Averages").verdict == "not answered: no slope to flatten"
     assert claim(evidence, "Sharpness is lower").verdict == "held (1 of 1)"
 
 
@@ -207,19 +259,44 @@ def test_claims_of_sensitivity(tmp_path: Path) -> None:
         template = plan.varied(name, value)
         table += [row(template, 0.1), row(replace(template, method="cdat", value=2.0), end)]
     evidence = write(tmp_path, table)
-    found = claims.gain(evidence, "width", 64)
+    found = variations.gain(evidence, "width", 64)
     assert found is not None
     assert (found.octaves, found.compared.seeds) == (pytest.approx(2.0), 1)
-    assert claim(evidence, "Width helps").cases[0].numbers == "gain at 16: +1.00 octaves, at 256: +3.00 octaves"
+    wide = claim(evidence, "Width helps")
+    assert (wide.verdict, wide.cases[0].numbers) == ("held (1 of 1)", "at 16 +1.00, at 256 +3.00")
     assert claim(evidence, "Weight decay erases").verdict == "held (1 of 1)"
+    assert variations.power(evidence) == "Unvaried, σ = 2 gains +2.00 octaves."
     assert claim(evidence, "Depth helps").verdict == "not measured"
 
 
-def test_the_toy_cycles_follows_and_is_held(tmp_path: Path) -> None:
+def test_where_there_is_no_gain_none_is_erased_and_seeds_have_a_range(tmp_path: Path) -> None:
+    table = []
+    for template, ends in ((plan.varied("width", 64), (0.1, 0.4)), (plan.varied("decay", 0.01), (0.2, 0.2))):
+        for seed, end in enumerate(ends):
+            run = replace(template, seed=seed)
+            table += [row(run, 0.1), row(replace(run, method="cdat", value=2.0), end)]
+    evidence = write(tmp_path, table)
+    decay = claim(evidence, "Weight decay erases")
+    assert decay.verdict == "no gain here to erase"
+    assert decay.cases[0].numbers == "-1.00 (-1.00 to -1.00), without decay -1.00 (-2.00 to +0.00)"
+    assert "no gain to begin with" in variations.power(evidence)
+
+
+def test_the_edges_of_the_bases_are_those_of_the_package() -> None:
+    weight = [torch.nn.Parameter(torch.zeros(1))]
+    for base, critical in plan.CRITICAL.items():
+        group = CDAT(weight, base).param_groups[0]
+        assert BASES[base].critical(group) == pytest.approx(critical)
+
+
+def test_the_toy_is_lost_follows_and_is_held(tmp_path: Path) -> None:
     table = toy_runs.rows()
     rows.write(tmp_path / "toy.csv", list(table[0]), table)
     evidence = Evidence(tmp_path)
-    for beginning in ("Toy: a constant", "Toy: tuners", "Toy: σ = 2"):
+    lost = claim(evidence, "Toy: a constant")
+    assert lost.verdict == "did not hold (0 of 1)"
+    assert lost.cases[0].numbers == "y passes 0 7 times in growing cycles, then is lost at step 777"
+    for beginning in ("Toy: tuners", "Toy: σ = 2"):
         assert claim(evidence, beginning).verdict.startswith("held")
     assert "28.02" in claim(evidence, "Toy: tuners").cases[1].numbers
 

@@ -1,81 +1,86 @@
 """The source's claims, one by one: held here, or not, with the numbers, from the rows alone.
 
-A claim is asked of cases: a problem and a base, a batch size, a variation. A case holds or does not; one without rows
-is left out, and a claim without cases is not measured. The thresholds stand here, fixed before the rows were there.
-What runs that diverged do to a case is `findings.Compared`'s one rule.
+A claim is asked of cases: a problem and a base, a batch size, a variation. A case holds, does not or is undecided; one
+without rows is left out, and a claim without cases is not measured (`verdicts`). The thresholds stand here and in
+`variations`; the page says which were changed after the first rows. What runs that diverged do to a case is
+`findings.Compared`'s one rule.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.cdat import findings
-from benchmarks.cdat.findings import NAMES, Compared, Evidence, Trained, median
-from benchmarks.cdat.plan import EMAS, VARIATIONS, Run, varied
+from benchmarks.cdat import findings, variations
+from benchmarks.cdat.findings import NAMES, Case, Evidence, Trained, median
+from benchmarks.cdat.plan import PROBLEMS
+from benchmarks.cdat.verdicts import Claim, Finding, Measure, percent, plain, times
 
 EDGE = (0.8, 1.2)  # a median ratio in here is on the edge
 MATCHES = 1.1  # times a rival's end loss still matches it
-GROWS = 1.5  # times the first rate, and more than a first step after it, is a growth
-ERASED = 0.5  # of the gain (in log loss) left is erased
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One case of a claim."""
-
-    name: str
-    held: bool
-    numbers: str
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim and its cases."""
-
-    text: str
-    cases: list[Finding]
-
-    @property
-    def verdict(self) -> str:
-        """In a few words."""
-        held = sum(case.held for case in self.cases)
-        if not self.cases:
-            return "not measured"
-        if held == len(self.cases):
-            return f"held ({held} of {held})"
-        return f"held in {held} of {len(self.cases)}" if held else f"did not hold (0 of {len(self.cases)})"
+GROWS = 1.5  # times the first rate is a growth
+EARLY = 0.5  # of the run: by then a warm-up is at its peak
+END = (Measure("end loss over the other's", times),)
+ENDS = (Measure("last third over first: rate", times), Measure("sharpness", times))
+BELOW = (Measure("ratio", plain), Measure("single steps below", percent))
+Ask = Callable[[Evidence], Iterator[Finding]]
 
 
 def every(evidence: Evidence) -> list[Claim]:
     """All claims in the order of the page."""
-    asked: list[tuple[str, Callable[[Evidence], Iterator[Finding]]]] = [
-        ("From the same state, one step of σ = 1 lowers the loss more than one of σ = 2", step_won),
-        ("σ = 1 loses the run to a tuned constant rate", lambda e: run_lost(e, "sigma1")),
-        ("Line search loses the run to a tuned constant rate", lambda e: run_lost(e, "linesearch")),
-        ("With σ = 1 the rate falls and sharpness rises", lambda e: snowball(e, "sigma1")),
-        ("With line search too", lambda e: snowball(e, "linesearch")),
-        ("With σ = 1 the ratio is below the edge", lambda e: below(e, "sigma1")),
-        ("With line search it is, too", lambda e: below(e, "linesearch")),
-        ("σ = 2 holds the edge", edge_held),
-        ("Its rate grows first, like a warm-up", grows),
-        ("σ = 2 beats or matches a tuned constant rate", lambda e: beats(e, "constant")),
-        ("σ = 2 beats or matches a tuned warm-up + decay", lambda e: beats(e, "schedule")),
-        ("The best σ falls with the batch", sigma_falls),
-        ("Averages (ema 0.9) flatten that", averages_flatten),
-        ("Sharpness is lower for small batches, at the same constant rate", sharpness_lower),
-        ("Weight decay erases the gain of σ = 2 over a constant rate", decay_erases),
-        ("Width helps: the gain grows", lambda e: helps(e, "width", 16, 256)),
-        ("Depth helps: the gain grows", lambda e: helps(e, "depth", 1, 4)),
-        ("More images help a little: the gain grows", lambda e: helps(e, "images", 100, 500)),
+    return [*of_cases(evidence), *of_variations(evidence), *of_the_toy(evidence)]
+
+
+def of_cases(evidence: Evidence) -> list[Claim]:
+    """Those asked of every problem and base in the full batch."""
+    lowers = (Measure("part of the looks", percent),)
+    grown = (Measure("growth", times), Measure("peak at", percent))
+    asked: list[tuple[str, str, tuple[Measure, ...], Ask]] = [
+        ("From the same state, one step of σ = 1 lowers the loss more than one of σ = 2", "step", lowers, step_won),
+        ("σ = 1 loses the run to a tuned constant rate", "σ1 loses", END, lambda e: run_lost(e, "sigma1")),
+        ("Line search loses the run to a tuned constant rate", "ls loses", END, lambda e: run_lost(e, "linesearch")),
+        ("With σ = 1 the rate falls and sharpness rises", "σ1 snowball", ENDS, lambda e: snowball(e, "sigma1")),
+        ("With line search too", "ls snowball", ENDS, lambda e: snowball(e, "linesearch")),
+        ("With σ = 1 the ratio is below the edge", "σ1 below", BELOW, lambda e: below(e, "sigma1")),
+        ("With line search it is, too", "ls below", BELOW, lambda e: below(e, "linesearch")),
+        ("σ = 2 holds the edge", "σ2 edge", BELOW[:1], edge_held),
+        ("Its rate grows first, like a warm-up", "σ2 warm-up", grown, grows),
+        ("σ = 2 beats or matches a tuned constant rate", "σ2 constant", END, lambda e: beats(e, "constant")),
+        ("σ = 2 beats or matches a tuned warm-up + decay", "σ2 schedule", END, lambda e: beats(e, "schedule")),
+    ]
+    found = [Claim(text, list(ask(evidence)), short, measures) for text, short, measures, ask in asked]
+    why = "from the same state only σ = 1 and σ = 2 are tried, no line search"
+    step = Claim("From the same state, one step of line search lowers the loss more, too", [], unmeasured=why)
+    return [found[0], step, *found[1:]]
+
+
+def of_variations(evidence: Evidence) -> list[Claim]:
+    """Those about mini-batches and about what is varied."""
+    asked: list[tuple[str, Ask]] = [
+        ("The best σ falls with the batch: it is smaller for smaller mini-batches", variations.sigma_falls),
+        ("Averages (ema 0.9) flatten that", variations.averages_flatten),
+        ("Sharpness is lower for small batches, at the same constant rate", variations.sharpness_lower),
+        ("Weight decay erases the gain of σ = 2 over a constant rate", variations.decay_erases),
+        ("Width helps: the gain grows", lambda e: variations.helps(e, "width", 16, 256)),
+        ("Depth helps: the gain grows", lambda e: variations.helps(e, "depth", 1, 4)),
+        ("More images help a little: the gain grows", lambda e: variations.helps(e, "images", 100, 500)),
+    ]
+    return [Claim(text, list(ask(evidence))) for text, ask in asked]
+
+
+def of_the_toy(evidence: Evidence) -> list[Claim]:
+    """Those of the toy model."""
+    asked: list[tuple[str, Ask]] = [
         ("Toy: a constant rate cycles around the edge", toy_cycles),
         ("Toy: tuners settle below it and sharpness grows as √(s₀² + 2acT)", toy_tuners),
         ("Toy: σ = 2 in the loop holds the sharpness, slightly less lets it grow", toy_closed),
     ]
     return [Claim(text, list(ask(evidence))) for text, ask in asked]
+
+
+def found_in(case: Case, held: bool, seeds: int, *numbers: float | None, lost: str = "") -> Finding:
+    """A case of the full batch."""
+    return Finding(case.name, held, "", seeds, numbers, PROBLEMS[case.problem].loss, lost=lost)
 
 
 def step_won(evidence: Evidence) -> Iterator[Finding]:
@@ -84,7 +89,7 @@ def step_won(evidence: Evidence) -> Iterator[Finding]:
         runs = [run for rival in case.runs for run in case.every(rival)]
         share, count = findings.greedy_share(runs)
         if count:
-            yield Finding(case.name, share > 0.5, f"{100 * share:.0f} % of {count}", seeds(runs))
+            yield found_in(case, share > 0.5, seeds(runs), share)
 
 
 def run_lost(evidence: Evidence, rival: str) -> Iterator[Finding]:
@@ -92,12 +97,8 @@ def run_lost(evidence: Evidence, rival: str) -> Iterator[Finding]:
     for case in evidence.cases:
         found = findings.compare(case, rival, "constant")
         if found.seeds:
-            yield Finding(case.name, found.ratio > 1, times(found, rival, "constant"), found.behind)
-
-
-def times(found: Compared, first: str, second: str) -> str:
-    """How many times the second's end loss the first's is, and who diverged."""
-    return found.told(f"{found.mean or 0.0:.3g}×", spoken(first), spoken(second))
+            lost = found.lost(spoken(rival), spoken("constant"))
+            yield found_in(case, found.ratio > 1, found.behind, found.mean, lost=lost)
 
 
 def spoken(rival: str) -> str:
@@ -111,7 +112,7 @@ def snowball(evidence: Evidence, rival: str) -> Iterator[Finding]:
         if runs := [run for run in case.every(rival) if len(run.looks) >= 3]:
             rate = median(findings.thirds(run.looks, lambda look: look.rate) for run in runs)
             sharp = median(findings.thirds(run.looks, lambda look: look.sharpness) for run in runs)
-            yield Finding(case.name, rate < 1 < sharp, f"rate {rate:.2g}×, sharpness {sharp:.2g}×", seeds(runs))
+            yield found_in(case, rate < 1 < sharp, seeds(runs), rate, sharp)
 
 
 def below(evidence: Evidence, rival: str) -> Iterator[Finding]:
@@ -120,13 +121,7 @@ def below(evidence: Evidence, rival: str) -> Iterator[Finding]:
         if runs := [run for run in case.every(rival) if len(run.looks) >= 3]:
             looks = [look for run in runs for look in run.looks]
             edge, share = median(look.ratio for look in looks), sum(look.single < 1 for look in looks) / len(looks)
-            numbers = f"ratio {plain(edge)}, below in {100 * share:.0f} % of single steps"
-            yield Finding(case.name, edge < 1, numbers, seeds(runs))
-
-
-def plain(number: float) -> str:
-    """Two decimals; one digit of what these would call 0."""
-    return f"{number:.2f}" if number == 0 or abs(number) >= 0.005 else f"{number:.0e}"
+            yield found_in(case, edge < 1, seeds(runs), edge, share)
 
 
 def edge_held(evidence: Evidence) -> Iterator[Finding]:
@@ -135,17 +130,18 @@ def edge_held(evidence: Evidence) -> Iterator[Finding]:
         runs = [run for run in case.every("sigma2") if run.looks]
         if runs:
             edge = median(look.ratio for run in runs for look in run.looks[len(run.looks) // 2 :])
-            yield Finding(case.name, EDGE[0] <= edge <= EDGE[1], f"ratio {plain(edge)}", seeds(runs))
+            yield found_in(case, EDGE[0] <= edge <= EDGE[1], seeds(runs), edge)
 
 
 def grows(evidence: Evidence) -> Iterator[Finding]:
-    """From the first step to the highest."""
+    """From the first step to the highest, early in the run, and the run ends below where it began with every seed."""
     for case in evidence.cases:
         runs = case.every("sigma2")
         if runs:
             much = median(findings.growth(run)[0] for run in runs)
             where = median(findings.growth(run)[1] for run in runs)
-            yield Finding(case.name, much >= GROWS, f"{much:.2g}× at {100 * where:.0f} % of the run", seeds(runs))
+            held = much >= GROWS and where < EARLY and all(run.end < run.initial for run in runs)
+            yield found_in(case, held, seeds(runs), much, where)
 
 
 def beats(evidence: Evidence, rival: str) -> Iterator[Finding]:
@@ -153,111 +149,8 @@ def beats(evidence: Evidence, rival: str) -> Iterator[Finding]:
     for case in evidence.cases:
         found = findings.compare(case, "sigma2", rival)
         if found.seeds:
-            yield Finding(case.name, found.ratio <= MATCHES, times(found, "sigma2", rival), found.behind)
-
-
-def sigma_falls(evidence: Evidence) -> Iterator[Finding]:
-    """The best σ of the smallest batch against that of the largest, without averages."""
-    best = findings.best_sigmas(evidence.part("mini_batch"), 0.0)
-    if len(best) > 1:
-        values = [sigma for sigma, _ in best.values()]
-        yield Finding("ema 0", values[0] < values[-1], told(best), min(n for _, n in best.values()))
-
-
-def averages_flatten(evidence: Evidence) -> Iterator[Finding]:
-    """The octaves between the best σ of different batches, with against without."""
-    tables = [findings.best_sigmas(evidence.part("mini_batch"), ema) for ema in EMAS]
-    if all(len(best) > 1 for best in tables):
-        without, with_ = (octaves(best) for best in tables)
-        numbers = f"{told(tables[1])}; {with_:.1f} octaves instead of {without:.1f}"
-        yield Finding("ema 0.9", with_ < without, numbers, min(n for best in tables for _, n in best.values()))
-
-
-def octaves(best: dict[int, tuple[float, int]]) -> float:
-    """Between the lowest and the highest of the best σ."""
-    values = [sigma for sigma, _ in best.values()]
-    return math.log2(max(values) / min(values))
-
-
-def told(best: dict[int, tuple[float, int]]) -> str:
-    """Batch by batch."""
-    return "best σ " + ", ".join(f"{sigma:g} (batch {batch})" for batch, (sigma, _) in best.items())
-
-
-def sharpness_lower(evidence: Evidence) -> Iterator[Finding]:
-    """Where constant rates end: the smallest batch against the largest."""
-    runs = [one for one in evidence.part("mini_batch") if one.run.method == "constant" and one.sharpness is not None]
-    for rate in sorted({one.run.value for one in runs}):
-        table: dict[int, list[float]] = {}
-        for one in runs:
-            if one.run.value == rate:
-                table.setdefault(one.run.batch, []).append(one.sharpness or 0.0)
-        if len(table) > 1:
-            means = {batch: median(values) for batch, values in sorted(table.items())}
-            numbers = ", ".join(f"{value:.3g} (batch {batch})" for batch, value in means.items())
-            first, *_, last = means.values()
-            yield Finding(f"rate {rate:g}", first < last, numbers, min(map(len, table.values())))
-
-
-@dataclass(frozen=True)
-class Gain:
-    """What σ gains over the tuned constant rate at one variation, in octaves of end loss."""
-
-    sigma: float
-    compared: Compared  # the constant rate's end loss over σ's
-
-    @property
-    def octaves(self) -> float:
-        """For comparing: infinite where the constant rate alone diverged, everywhere; and the other way round."""
-        ratio = self.compared.ratio
-        return math.log2(ratio) if ratio > 0 else -math.inf if ratio == 0 else ratio
-
-    def __str__(self) -> str:
-        """With a sign, and who diverged in words."""
-        number = f"{self.octaves:+.2f} octaves"
-        return self.compared.told(number, "the constant rate", f"σ = {self.sigma:g}")
-
-
-def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0) -> Gain | None:
-    """What σ gains at one variation; None without rows."""
-    template = varied(name, value)
-    found = {key(one.run): one for one in evidence.part("sensitivity") if same(one.run, template)}
-    pairs = [
-        (one.end, found["cdat", sigma, seed].end)
-        for (method, _, seed), one in found.items()
-        if method == "constant" and ("cdat", sigma, seed) in found
-    ]
-    return Gain(sigma, findings.compared(pairs)) if pairs else None
-
-
-def key(run: Run) -> tuple[str, float, int]:
-    """A run within a variation."""
-    return run.method, run.value if run.method == "cdat" else 0.0, run.seed
-
-
-def same(run: Run, template: Run) -> bool:
-    """Whether a run is of a variation."""
-    names = ("problem", "base", "width", "depth", "decay", "images")
-    return all(getattr(run, name) == getattr(template, name) for name in names)
-
-
-def decay_erases(evidence: Evidence) -> Iterator[Finding]:
-    """The gain at a decay against the gain without."""
-    without = gain(evidence, *VARIATIONS[0])
-    for name, value in VARIATIONS:
-        found = gain(evidence, name, value) if name == "decay" else None
-        if found is not None and without is not None:
-            held = without.octaves > 0 and found.octaves <= ERASED * without.octaves
-            behind = min(found.compared.behind, without.compared.behind)
-            yield Finding(f"α = {value:g}", held, f"gain {found}, without decay {without}", behind)
-
-
-def helps(evidence: Evidence, name: str, low: float, high: float) -> Iterator[Finding]:
-    """The gain at the larger against the smaller value."""
-    less, more = gain(evidence, name, low), gain(evidence, name, high)
-    if less is not None and more is not None:
-        behind = min(less.compared.behind, more.compared.behind)
-        yield Finding(name, more.octaves > less.octaves, f"gain at {low:g}: {less}, at {high:g}: {more}", behind)
+            lost = found.lost(spoken("sigma2"), spoken(rival))
+            yield found_in(case, found.ratio <= MATCHES, found.behind, found.mean, lost=lost)
 
 
 def toy_path(evidence: Evidence, kind: str, number: float) -> list[tuple[int, float, float]]:
@@ -270,16 +163,17 @@ def toy_path(evidence: Evidence, kind: str, number: float) -> list[tuple[int, fl
 
 
 def toy_cycles(evidence: Evidence) -> Iterator[Finding]:
-    """How often y = ηs − 2 changes its sign, and its mean in the second half."""
-    from benchmarks.cdat.toy_runs import CONSTANT
+    """How often y = ηs − 2 passes 0, and whether the run comes to its end: one that is lost cycles around nothing."""
+    from benchmarks.cdat.toy import extremes
+    from benchmarks.cdat.toy_runs import CONSTANT, STEPS
 
     path = toy_path(evidence, "constant", CONSTANT)
     if path:
-        beyond = [rate * sharp - 2 for _, sharp, rate in path]
-        turns = sum((one > 0) != (other > 0) for one, other in pairwise(beyond))
-        mean = sum(beyond[len(beyond) // 2 :]) / len(beyond[len(beyond) // 2 :])
-        numbers = f"y passes 0 {turns} times, mean {mean:+.2f} in the second half, sharpness ends at {path[-1][1]:.2f}"
-        yield Finding(f"η = {CONSTANT:g}", turns >= 4, numbers, 1)
+        widths, last = extremes([rate * sharp - 2 for _, sharp, rate in path]), path[-1][0]
+        growing = "growing " if all(one < other for one, other in pairwise(widths[:-1])) else ""
+        end = f"is there at step {last}" if last >= STEPS else f"is lost at step {last + 1}"
+        numbers = f"y passes 0 {len(widths)} times in {growing}cycles, then {end}"
+        yield Finding(f"η = {CONSTANT:g}", len(widths) >= 4 and last >= STEPS, numbers, 1)
 
 
 def toy_tuners(evidence: Evidence) -> Iterator[Finding]:

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from benchmarks import pages
-from benchmarks.cdat import claims, findings
+from benchmarks.cdat import claims, findings, variations
 from benchmarks.cdat.findings import NAMES, Case, Evidence, Look, Trained
-from benchmarks.cdat.plan import EMAS, PROBLEMS, VARIATIONS, VARIED_SIGMAS
+from benchmarks.cdat.plan import BASES, EMAS, PROBLEMS, VARIATIONS, VARIED_SIGMAS
 from benchmarks.cdat.toy_runs import CLOSED, CONSTANT, TUNERS
 
 COLOURS = {
@@ -22,6 +23,7 @@ COLOURS = {
     "sigma1": "#0072B2",
     "sigma2": "#D55E00",
 }
+SIGMA_COLOURS = ("#CC79A7", "#56B4E9", "#117733", "#000000")  # of VARIED_SIGMAS; none is a rival's
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -50,7 +52,7 @@ def pictures(evidence: Evidence) -> dict[str, bytes]:
             found["one_step.png"] = one_step(cases)
         if [run for run in evidence.part("mini_batch") if run.run.method == "cdat"]:
             found["mini_batch.png"] = mini_batch(evidence)
-        if any(claims.gain(evidence, name, value) for name, value in VARIATIONS):
+        if any(variations.gain(evidence, name, value) for name, value in VARIATIONS):
             found["sensitivity.png"] = sensitivity(evidence)
         if evidence.toy:
             found["toy.png"] = toy(evidence)
@@ -87,26 +89,39 @@ def draw_run(row: list[Axes], run: Trained, rival: str) -> None:
 
 
 def one_step(cases: list[Case]) -> Figure:
-    """Above: what one step of either gains along the run of σ = 1; below: the two runs."""
-    figure = Figure(figsize=(max(4.0, 2.2 * len(cases)), 4), layout="constrained")
-    table = figure.subplots(2, len(cases), squeeze=False)
-    for above, below, case in zip(*table, cases, strict=True):
-        looks = case.every("sigma1")[0].looks
-        steps = [look.step for look in looks]
-        above.plot(steps, [look.gain1 for look in looks], color=COLOURS["sigma1"], label="one step, σ = 1")
-        above.plot(steps, [look.gain2 for look in looks], color=COLOURS["sigma2"], label="one step, σ = 2")
-        largest = max((look.gain1 for look in looks), default=1.0)
-        above.set_yscale("symlog", linthresh=max(1e-3 * largest, 1e-9))
-        above.set_title(case.name, fontsize=8)
-        for rival in ("sigma1", "sigma2"):
-            curve = case.every(rival)[0].curve
-            below.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color=COLOURS[rival])
-        below.set_yscale("log")
-        below.set_xlabel("step")
-    table[0][0].set_ylabel("loss taken off")
-    table[1][0].set_ylabel("training loss")
-    table[0][0].legend(fontsize=6)
+    """A row a problem, two panels a base: what one step of either gains along the run of σ = 1; the two runs."""
+    problems = [problem for problem in PROBLEMS if any(case.problem == problem for case in cases)]
+    bases = [base for base in BASES if any(case.base == base for case in cases)]
+    figure = Figure(figsize=(4.4 * len(bases), 1.9 * len(problems) + 0.4), layout="constrained")
+    table = figure.subplots(len(problems), 2 * len(bases), squeeze=False)
+    for axes in table.flat:
+        axes.set_visible(False)
+    for case in cases:
+        row, column = problems.index(case.problem), 2 * bases.index(case.base)
+        draw_steps(case, table[row][column], table[row][column + 1])
+    handles = [Patch(color=COLOURS[rival], label=NAMES[rival]) for rival in ("sigma1", "sigma2")]
+    title = "a step: loss that it takes off, along the run of σ = 1; the run: training loss"
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, title=title)
     return figure
+
+
+def draw_steps(case: Case, left: Axes, right: Axes) -> None:
+    """One case of it."""
+    looks = case.every("sigma1")[0].looks
+    steps = [look.step for look in looks]
+    left.plot(steps, [look.gain1 for look in looks], color=COLOURS["sigma1"])
+    left.plot(steps, [look.gain2 for look in looks], color=COLOURS["sigma2"])
+    largest = max((look.gain1 for look in looks), default=1.0)
+    left.set_yscale("symlog", linthresh=max(1e-3 * largest, 1e-9))
+    for rival in ("sigma1", "sigma2"):
+        curve = case.every(rival)[0].curve
+        right.plot([step for step, _, _ in curve], [loss for _, loss, _ in curve], color=COLOURS[rival])
+    right.set_yscale("log")
+    for axes, what in ((left, "a step"), (right, "the run")):
+        axes.set_visible(True)
+        axes.set_title(f"{case.name}: {what}", fontsize=7)
+        axes.set_xlabel("step", fontsize=7)
+        axes.tick_params(labelsize=6)
 
 
 def mini_batch(evidence: Evidence) -> Figure:
@@ -144,17 +159,19 @@ def sensitivity(evidence: Evidence) -> Figure:
     axes, width = figure.subplots(), 0.8 / len(VARIED_SIGMAS)
     for number, sigma in enumerate(VARIED_SIGMAS):
         for place, (name, value) in enumerate(VARIATIONS):
-            found = claims.gain(evidence, name, value, sigma)
-            if found is not None and found.compared.mean is not None:
+            found = variations.gain(evidence, name, value, sigma)
+            if found is not None and found.octaves is not None:
                 height = max(-4.0, min(found.octaves, 4.0))
-                axes.bar(place + (number - 1.5) * width, height, width, color=list(COLOURS.values())[number])
+                axes.bar(place + (number - 1.5) * width, height, width, color=SIGMA_COLOURS[number])
     axes.axhline(0, color="black", linewidth=0.6)
     labels = ["as it is", *(f"{name} {value:g}" for name, value in VARIATIONS[1:])]
     axes.set_xticks(range(len(VARIATIONS)), labels, rotation=30, ha="right")
     axes.set_ylabel("octaves below the constant rate's loss")
-    axes.set_title(
-        f"σ = {', '.join(f'{sigma:g}' for sigma in VARIED_SIGMAS)} from left to right; cut at ±4", fontsize=8
-    )
+    axes.set_title("cut at ±4", fontsize=8)
+    handles = [
+        Patch(color=colour, label=f"σ = {sigma:g}") for colour, sigma in zip(SIGMA_COLOURS, VARIED_SIGMAS, strict=True)
+    ]
+    axes.legend(handles=handles, fontsize=7, ncols=len(handles))
     return figure
 
 

@@ -86,6 +86,7 @@ class Compared:
     """
 
     mean: float | None
+    range: tuple[float, float]  # the lowest and the highest single seed of those
     both: int
     first: int
     second: int
@@ -103,10 +104,14 @@ class Compared:
         """How many seeds stand behind what is told: without a mean, all of them."""
         return self.seeds if self.mean is None else self.both
 
+    def lost(self, first: str, second: str) -> str:
+        """Who diverged, in words; nothing where nobody did."""
+        counts = ((first, self.first), (second, self.second))
+        return " and ".join(f"{name} diverged with {count} of {self.seeds} seeds" for name, count in counts if count)
+
     def told(self, number: str, first: str, second: str) -> str:
         """`number`, how the mean is shown, and in words who diverged."""
-        counts = ((first, self.first), (second, self.second))
-        lost = " and ".join(f"{name} diverged with {count} of {self.seeds} seeds" for name, count in counts if count)
+        lost = self.lost(first, second)
         if self.mean is None:
             return f"no number, as {lost}"
         return f"{number} ({lost})" if lost else number
@@ -184,7 +189,8 @@ def compared(pairs: Iterable[tuple[float, float]]) -> Compared:
     logs = [math.log(one / other) for one, other in table if math.isfinite(one) and math.isfinite(other)]
     lost, beaten = (sum(math.isinf(pair[place]) for pair in table) for place in (0, 1))
     mean = math.exp(sum(logs) / len(logs)) if 2 * len(logs) > len(table) else None
-    return Compared(mean, len(logs), lost, beaten, len(table))
+    ends = (math.exp(min(logs)), math.exp(max(logs))) if logs else (math.nan, math.nan)
+    return Compared(mean, ends, len(logs), lost, beaten, len(table))
 
 
 def compare(case: Case, first: str, second: str) -> Compared:

@@ -7,7 +7,7 @@ import math
 import statistics
 from pathlib import Path
 
-from benchmarks.cdat import claims, findings, plan, start
+from benchmarks.cdat import claims, findings, plan, start, tables, variations
 from benchmarks.cdat.findings import NAMES, Evidence
 from benchmarks.cdat.running import HERE
 
@@ -30,12 +30,12 @@ def page(evidence: Evidence) -> list[str]:
         "",
         f"Made by `{COMMAND} data.path=cifar10.npz` (without `data.path`: digits alone), the same command as often as you like: it goes on where",
         "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv` and `start_runs.csv`; `made` is a key of",
-        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). {extent(evidence)}",
+        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). CIFAR-10 here is CIFAR-10 (JPEG): JPEG copies of its images. {extent(evidence)}",
         "",
         *made_with(evidence.folder),
         "## Claims",
         "",
-        *claims_table(evidence),
+        *tables.claims_tables(evidence),
         "## Full batch",
         "",
         *full_batch(evidence),
@@ -81,29 +81,6 @@ def made_with(folder: Path) -> list[str]:
     return [*told, ""] if told else []
 
 
-def claims_table(evidence: Evidence) -> list[str]:
-    """One line a claim."""
-    lines = [
-        "A claim holds in a case (a problem and a base, or what the line names) or does not; `claims.py` has the thresholds, fixed after a few trial",
-        f"runs and before the rows here. *Gain*: octaves by which the end loss lies below the tuned constant rate's. *Matches*: at most {claims.MATCHES:g} times the rival's end loss.",
-        f"*On the edge*: a median ratio of sharpness to edge in {claims.EDGE[0]:g} to {claims.EDGE[1]:g}, the edge being that of the mean rate of {plan.AROUND} steps,",
-        "since rates found step by step may alternate between long and short. *Diverged*: such a run has no end loss. Where two are compared, numbers are over the",
-        "seeds in which both finished, and those that diverged are counted beside them; where too few are left to be most of the seeds there is no number, and",
-        "whoever diverged less often is ahead. A σ with which a run diverged is not the best of its batch.",
-        "",
-        "| claim | here | numbers | seeds |",
-        "|---|---|---|---|",
-    ]
-    for claim in claims.every(evidence):
-        numbers = "; ".join(f"{case.name}: {'' if case.held else '✗ '}{case.numbers}" for case in claim.cases)
-        counts = [case.seeds for case in claim.cases]
-        told = (
-            "–" if not counts else f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-        )
-        lines.append(f"| {claim.text} | {claim.verdict} | {numbers or '–'} | {told} |")
-    return [*lines, "", "✗ marks the cases in which a claim did not hold.", ""]
-
-
 def full_batch(evidence: Evidence) -> list[str]:
     """The problems, the table of end losses, the figures."""
     lines = [
@@ -115,26 +92,11 @@ def full_batch(evidence: Evidence) -> list[str]:
     ]
     if not evidence.cases:
         return [*lines, NOTHING, ""]
+    lines += [*tables.end_losses(evidence), *tables.caps(evidence)]
     lines += [
-        "End loss, geometric mean over the seeds that finished (seeds); in brackets the tuned rate:",
         "",
-        f"| problem, base | {' | '.join(NAMES.values())} |",
-        "|---|" + "---|" * len(NAMES),
+        "Curves are those of seed 0; the panels of the ratio are cut at 2, so that a curve may leave them.",
     ]
-    for case in evidence.cases:
-        lines.append(f"| {case.name} | {' | '.join(end_cell(case.every(rival)) for rival in NAMES)} |")
-    caps = [
-        f"{case.name}, {NAMES[rival]} {100 * part:.0f} %"
-        for case in evidence.cases
-        for rival in ("linesearch", "sigma1", "sigma2")
-        if (part := findings.capped(case, rival)) >= 0.005
-    ]
-    if caps:
-        lines += [
-            "",
-            "With cross entropy a network that fits all images loses its curvature with its loss, and the rates found run into the cap. Steps at the",
-            f"cap: {'; '.join(caps)}.",
-        ]
     lines.append("")
     for problem in plan.PROBLEMS:
         if any(case.problem == problem for case in evidence.cases):
@@ -154,17 +116,6 @@ def describe(problem: plan.Problem) -> str:
     return f"`{problem.name}`: {problem.images} images of {problem.size} × {problem.size}, {network}, {loss}, {problem.steps} steps."
 
 
-def end_cell(runs: list[findings.Trained]) -> str:
-    """A cell of the table of end losses."""
-    if not runs:
-        return "–"
-    finished = [run.end for run in runs if math.isfinite(run.end)]
-    tuned = f" [{runs[0].run.value:.3g}]" if runs[0].run.method in ("constant", "schedule") else ""
-    lost = f", {len(runs) - len(finished)} diverged" if len(finished) < len(runs) else ""
-    mean = f"{statistics.geometric_mean(finished):.3g}" if finished else "none"
-    return f"{mean} ({len(runs)}{lost}){tuned}"
-
-
 def one_step(evidence: Evidence) -> list[str]:
     """What is compared, a table by trajectory, the figure."""
     lines = [
@@ -182,18 +133,25 @@ def one_step(evidence: Evidence) -> list[str]:
         shares = [findings.greedy_share(case.every(rival)) for rival in NAMES]
         cells = [f"{100 * share:.0f} % of {count}" if count else "–" for share, count in shares]
         found = findings.compare(case, "sigma1", "sigma2")
-        long = f"{claims.times(found, 'sigma1', 'sigma2')} ({found.behind})" if found.seeds else "–"
+        mean = f"{found.mean or 0.0:.3g}×"
+        long = f"{found.told(mean, NAMES['sigma1'], NAMES['sigma2'])} ({found.behind})" if found.seeds else "–"
         lines.append(f"| {case.name} | {' | '.join(cells)} | {long} |")
     lines.append("")
     both = any({"sigma1", "sigma2"} <= case.runs.keys() for case in evidence.cases)
-    return [*lines, "![one step's gain along the run of σ = 1, and both runs](one_step.png)", ""] if both else lines
+    note = "Curves are those of seed 0."
+    return (
+        [*lines, note, "", "![one step's gain along the run of σ = 1, and both runs](one_step.png)", ""]
+        if both
+        else lines
+    )
 
 
 def mini_batch(evidence: Evidence) -> list[str]:
     """The heat maps and their seeds."""
     lines = [
         f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps whatever the batch: training loss of all images at the end over that at the beginning, geometric mean over",
-        "seeds; – where a run diverged. Sharpness, in the table of claims, is that of all images where constant rates end.",
+        "seeds; – where a run diverged. Mini-batches are judged apart from the full batch of all images. Sharpness, in the table of claims, is that of all images where",
+        "constant rates end, with the smallest batch against the largest.",
         "",
     ]
     runs = [run for run in evidence.part("mini_batch") if run.run.method == "cdat"]
@@ -201,12 +159,13 @@ def mini_batch(evidence: Evidence) -> list[str]:
         return [*lines, NOTHING, ""]
     counts = [count for ema in plan.EMAS for _, count in findings.sigma_table(runs, ema).values()]
     cells = len(plan.EMAS) * len(plan.SIGMAS) * len(plan.BATCHES)
-    best = [f"ema {ema:g}: {claims.told(findings.best_sigmas(runs, ema))}" for ema in plan.EMAS]
+    best = [f"ema {ema:g}: {variations.told(findings.best_sigmas(runs, ema))}" for ema in plan.EMAS]
     return [
         *lines,
         "![end over initial loss, σ × batch](mini_batch.png)",
         "",
         f"Seeds a cell: {min(counts)} to {max(counts)}; {len(counts)} of {cells} cells. {'; '.join(best)}.",
+        variations.corner(evidence),
         "",
     ]
 
@@ -215,11 +174,11 @@ def sensitivity(evidence: Evidence) -> list[str]:
     """The gains, variation by variation."""
     lines = [
         f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps, one thing varied at a time, the constant rate tuned anew for each. Octaves of end loss below the constant rate's,",
-        "– where too many diverged; the last column counts them:",
+        "the mean and in brackets the lowest to highest single seed; – where too many diverged; the last column counts them:",
         "",
     ]
     gains = {
-        (name, value): [claims.gain(evidence, name, value, sigma) for sigma in plan.VARIED_SIGMAS]
+        (name, value): [variations.gain(evidence, name, value, sigma) for sigma in plan.VARIED_SIGMAS]
         for name, value in plan.VARIATIONS
     }
     if not any(found for row in gains.values() for found in row):
@@ -230,14 +189,14 @@ def sensitivity(evidence: Evidence) -> list[str]:
     ]
     for (name, value), row in gains.items():
         label = "as it is" if (name, value) == plan.VARIATIONS[0] else f"{name} {value:g}"
-        cells = [f"{found.octaves:+.2f}" if found and found.compared.mean is not None else "–" for found in row]
+        cells = [found.short if found else "–" for found in row]
         there = [found for found in row if found]
         behind = min((found.compared.behind for found in there), default=0)
         lines.append(f"| {label} | {' | '.join(cells)} | {behind} | {diverged(there)} |")
-    return [*lines, "", "![gain over a constant rate](sensitivity.png)", ""]
+    return [*lines, "", variations.power(evidence), "", "![gain over a constant rate](sensitivity.png)", ""]
 
 
-def diverged(row: list[claims.Gain]) -> str:
+def diverged(row: list[variations.Gain]) -> str:
     """Who diverged at one variation, and how often."""
     lost = {"the constant rate": max((found.compared.first for found in row), default=0)}
     lost |= {f"σ = {found.sigma:g}": found.compared.second for found in row}
@@ -249,7 +208,8 @@ def toy(evidence: Evidence) -> list[str]:
     lines = [
         "x' = −(1 + y)x, s' = s + η(a − b x²), y = ηs − 2 (`toy.py`). CDAT's rule needs the rest of the gradient as well: `toy_runs.py` gives it a fixed size",
         "and curvature, which are ours, and the outcome hangs on them. Here σ = 2 holds the sharpness, σ = 1.9 lets it grow until just below the edge,",
-        "and σ = 2.1 uses it up within steps.",
+        "and σ = 2.1 uses it up within steps. A constant rate cycles wider and wider around the edge until it is lost, a step throwing the sharpness below 0.",
+        "The panels of y are cut at ±1.2.",
         "",
     ]
     return (

@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 SEEDS = 3
+HOPELESS = 1e3  # times the first loss: diverged
 LAST = 20  # steps whose mean loss a run is judged by
 AROUND = 10  # steps up to a look whose mean rate is kept with it
 CRITICAL = {"gd": 2.0, "rmsprop": 2.0, "adam": 38.0}  # rate × sharpness on the edge; Adam's with β₁ = 0.9

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.cdat import thinning
-from benchmarks.cdat.plan import AROUND, CAP, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
+from benchmarks.cdat.plan import AROUND, CAP, HOPELESS, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
 from flatdirs.curvature.recorder import CurvatureLog
@@ -29,7 +29,6 @@ from flatdirs.training.model import build_model
 from flatdirs.training.schedule import triangle
 from flatdirs.training.task import CLASSES, DataConfig, ImageTask
 
-HOPELESS = 1e3  # times the first loss: diverged
 SAMPLES = 100  # points of a loss curve, of which a row keeps `Run.points`
 Loss = Callable[[Tensor, Tensor], Tensor]
 
