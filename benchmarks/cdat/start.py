@@ -1,4 +1,4 @@
-"""`start=cdat`, tried: what a short run on the edge of stability says of an ordinary schedule.
+"""`start=cdat`, tried: what a short run of CDAT says of an ordinary schedule.
 
 The run and its two rules are flatdirs/training/edge_start.py's; both were fixed before a rate had been looked at. That
 was with σ = 2; the rule that chooses between it and 0.25 (`worst_shortfalls`) was fixed before 0.25 was tried. The peak

@@ -1,4 +1,4 @@
-"""What a short run on the edge of stability says of an ordinary schedule: a peak rate and a warm-up length.
+"""What a short run of CDAT says of an ordinary schedule: a peak rate and a warm-up length.
 
     CDAT, σ = 0.25, ema 0.9, the task's own optimizer and batches, STEPS steps → its rates → peak, warm-up
 
@@ -23,12 +23,12 @@ STEPS = 60
 SIGMA = 0.25  # of 2 and 0.25, the one whose worst shortfall on our tasks is least: benchmarks/cdat/README.md
 EMA, CAP = MINI_BATCH_EMA, Tuner.max_learning_rate
 SMOOTH = 5
-STEP_PRICE = 3.25  # plain steps that one of CDAT's counts as: on digits, by `python -m benchmarks.cdat.step_cost`; cifar10_small 2.7
+STEP_PRICE = 3.25  # plain steps for one of CDAT's: digits in `python -m benchmarks.cdat.step_cost`; cifar10_small 2.7
 
 
 @dataclass(frozen=True)
 class EdgeStart:
-    """What the rates of a run on the edge give: `learning_rate`, the peak of a schedule; `warmup_steps`."""
+    """What the rates of such a run give: `learning_rate`, the peak of a schedule; `warmup_steps`."""
 
     learning_rate: float
     warmup_steps: int
@@ -45,7 +45,7 @@ def from_rates(rates: Sequence[float]) -> EdgeStart | None:
 
 
 def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> tuple[list[float], list[float]]:
-    """Rates and losses of a short run on the edge: the network, batches and optimizer of `config`, its rate unused.
+    """Rates and losses of a short run of CDAT: the network, batches and optimizer of `config`, its rate unused.
 
     In float32, whatever the precision of training: second derivatives in 16 bits would be noise.
 
