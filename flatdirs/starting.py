@@ -250,12 +250,12 @@ def _probe(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
-    """What a short run on the edge of stability gives. Raises FinderError where its rate stays 0."""
+    """What a short run of CDAT gives. Raises FinderError where its rate stays 0."""
     training = _training(config)
     rates, losses = edge_run(training)
     found = from_rates(rates)
     if found is None:
-        raise FinderError("a short run on the edge of stability found no rate; set start.learning_rate to a number")
+        raise FinderError("a short run of CDAT found no rate; set start.learning_rate to a number")
     rate = _two_digits(found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step))
     return {
         "start": rate,

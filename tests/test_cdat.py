@@ -432,6 +432,58 @@ def test_a_saved_optimizer_goes_on_bit_by_bit(who: str, base: str) -> None:
         again.load_state_dict(torch.optim.SGD(other.parameters(), lr=0.1).state_dict())
 
 
+def one_step(kind: Callable[..., Any], base: str, **settings: Any) -> Any:
+    """An optimizer of a single parameter, one step after its beginning."""
+    w = nn.Parameter(torch.ones(2))
+    optimizer = kind([w], base, **settings)
+    optimizer.step(lambda: torch.sum(w**2))
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (CDAT, {"sigma": 0.3, "ema": 0.5, "every": 3, "max_learning_rate": 0.2}),
+        (QuadraticallyGreedy, {"ema": 0.7, "every": 2, "max_learning_rate": None}),
+        (
+            ArmijoLineSearch,
+            {"decrease": 0.01, "shrink": 0.5, "grow": 2.0, "max_backtracks": 9, "max_learning_rate": 0.4},
+        ),
+    ],
+)
+def test_settings_travel_with_the_state_as_torchs_do(kind: Callable[..., Any], settings: dict[str, Any]) -> None:
+    saved = one_step(kind, "momentum", momentum=0.3, **settings).state_dict()
+    file = io.BytesIO()
+    torch.save(saved, file)
+    file.seek(0)
+    again = one_step(kind, "momentum")
+    again.load_state_dict(torch.load(file))
+    assert {name: getattr(again, name) for name in settings} == settings
+    assert again.param_groups[0]["momentum"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [
+        *((CDAT, base) for base in BASES if base != "adam"),
+        (QuadraticallyGreedy, "adam"),
+        (ArmijoLineSearch, "adam"),
+    ],
+)
+def test_another_optimizers_state_is_refused_and_changes_nothing(kind: Callable[..., Any], base: str) -> None:
+    saved = one_step(CDAT, "adam", sigma=0.3, ema=0.5).state_dict()
+    optimizer = one_step(kind, base)
+    before, rate = optimizer.state_dict(), optimizer.learning_rate.item()
+    with pytest.raises(CurvatureError, match=f"CDAT's with base=adam and this is a {kind.__name__} with base={base};"):
+        optimizer.load_state_dict(saved)
+    after = optimizer.state_dict()
+    assert before["curvature"]["settings"] == after["curvature"]["settings"]
+    assert before["state"].keys() == after["state"].keys()
+    assert optimizer.learning_rate.item() == rate
+    (w,) = optimizer.param_groups[0]["params"]
+    optimizer.step(lambda: torch.sum(w**2))
+
+
 def test_groups_share_the_rate_and_may_come_later() -> None:
     w, v = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = CDAT([w], "momentum", sigma=0.5)
@@ -487,7 +539,11 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(who: str) -> None:
         ({"ema": 1.0}, "ema"),
         ({"ema": None}, "ema"),
         ({"every": 0}, "every"),
+        ({"sigma": True}, "sigma"),
         ({"max_learning_rate": 0.0}, "max_learning_rate"),
+        ({"max_learning_rate": True}, "max_learning_rate"),
+        ({"max_learning_rate": math.inf}, "max_learning_rate"),
+        ({"max_learning_rate": math.nan}, "max_learning_rate"),
         ({"momentum": 1.0}, "momentum"),
         ({"betas": (0.9, 1.0)}, "betas"),
         ({"alpha": -0.1}, "alpha"),

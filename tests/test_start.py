@@ -15,6 +15,7 @@ import yaml
 from flatdirs.starting import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start
 from flatdirs.storages import open_storage
 from flatdirs.study import PROBES, read_study
+from flatdirs.training.edge_start import STEP_PRICE
 from flatdirs.trials import IDENTITY
 from tests.conftest import Ended, calls, module_of, spawn
 
@@ -65,9 +66,7 @@ def test_a_start_from_the_edge_is_kept_with_its_warm_up(workplace: Path, command
     first = identity()
     assert first["start"] == {"learning_rate": float(told[1]), "momentum": 0.9, "weight_decay": 0.0005}
     assert first["schedule"]["warmup_epochs"] == float(told[2]) > 0
-    assert float(told[3]) == pytest.approx(3 * STEPS / STEPS), (
-        "sixty steps, cut at the run's own 36, three times as dear"
-    )
+    assert float(told[3]) == pytest.approx(STEP_PRICE), "sixty steps, cut at the run's own 36, each that much dearer"
     again = command("tune", *QUICK, "start=cdat", "budget=1")
     assert "found when the study began" in again.out
     assert identity() == first

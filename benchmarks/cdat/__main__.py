@@ -13,6 +13,7 @@ of this process) and `device=cuda` narrow and move it.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,12 +111,14 @@ def trainings(
 def starts(settings: Mapping[str, Any], folder: Path, about: Mapping[str, Any], budget: int | None) -> None:
     """Part 6: the short runs on the edge."""
 
-    def wanted(table: running.Table) -> list[tuple[str, int]]:
-        known = {(row["lattice"], int(row["seed"])) for row in table}
-        every = [(name, seed) for seed in range(start.SEEDS) for name in start.SURFACES]
+    names = [name for name in start.SURFACES if settings["data.path"] is not None or not name.startswith("cifar10")]
+
+    def wanted(table: running.Table) -> list[tuple[str, float, int]]:
+        known = {(row["lattice"], float(row["sigma"]), int(row["seed"])) for row in table}
+        every = itertools.product(names, start.SIGMAS, range(start.SEEDS))
         return [question for question in every if question not in known]
 
-    def make_row(question: tuple[str, int]) -> dict[str, Any]:
+    def make_row(question: tuple[str, float, int]) -> dict[str, Any]:
         return start.edge_row(question, objective_of(question[0], settings))
 
     running.fill(folder / "start.csv", wanted, make_row, about, say, budget)
@@ -123,14 +126,15 @@ def starts(settings: Mapping[str, Any], folder: Path, about: Mapping[str, Any], 
 
 def start_runs(settings: Mapping[str, Any], folder: Path, about: Mapping[str, Any], budget: int | None) -> None:
     """Part 6: whole runs of digits from the starts, once these are there."""
-    found = {int(row["seed"]): row for row in running.read(folder / "start.csv") if row["lattice"] == "digits"}
+    table = [row for row in running.read(folder / "start.csv") if row["lattice"] == "digits"]
+    found = {(row["sigma"], int(row["seed"])): row for row in table}
 
-    def wanted(table: running.Table) -> list[tuple[str, int]]:
-        known = {(row["way"], int(row["seed"])) for row in table}
-        every = [(way, seed) for seed in range(start.TRAINED_SEEDS) if seed in found for way in start.WAYS]
+    def wanted(table: running.Table) -> list[tuple[str, str, int]]:
+        known = {(row["way"], row["sigma"], int(row["seed"])) for row in table}
+        every = start.trained_questions(found)
         return [question for question in every if question not in known]
 
-    def make_row(question: tuple[str, int]) -> dict[str, Any]:
+    def make_row(question: tuple[str, str, int]) -> dict[str, Any]:
         return start.trained_row(question, found, objective_of("digits", settings))
 
     running.fill(folder / "start_runs.csv", wanted, make_row, about, say, budget)
@@ -141,7 +145,8 @@ def objective_of(name: str, settings: Mapping[str, Any]) -> Any:
     from benchmarks.lattice import lattices
     from benchmarks.lattice.__main__ import objective_of as of_lattice
 
-    return of_lattice(lattices.named(name), {**settings, "data.path": None})
+    path = settings["data.path"] if name.startswith("cifar10") else None
+    return of_lattice(lattices.named(name), {**settings, "data.path": path})
 
 
 def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from flatdirs.curvature.form import QuadraticForm
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer
+from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
 from flatdirs.errors import CurvatureError
 
 RELATIVE_FLOOR = 1e-6  # of |u|², added to |uᵀHu|
@@ -52,8 +52,8 @@ class CDAT(TunedOptimizer):
         base: gd, momentum, nesterov, rmsprop, adam or adamw; each with torch's update at the rate η.
         sigma: what n/d is multiplied by; 2 is the edge of stability, 1 greedy.
         ema: how much of the averages of n and d is kept at a step, in [0, 1); 0 for full batches, 0.9 for mini-batches.
-        max_learning_rate: η is never above it, None for no cap. Wherever uᵀHu passes through zero on its way to another
-            sign, n/d has a pole, and without a cap or an ema one such step can end a run.
+        max_learning_rate: η is never above it; finite, None for no cap. Wherever uᵀHu passes through zero on its way to
+            another sign, n/d has a pole, and without a cap or an ema one such step can end a run.
         momentum: ρ of momentum and nesterov.
         betas: of adam and adamw.
         alpha: memory of rmsprop's squared gradient.
@@ -67,6 +67,8 @@ class CDAT(TunedOptimizer):
     Raises:
         CurvatureError: a setting that no step could use, or a sparse gradient.
     """
+
+    settings: ClassVar[tuple[str, ...]] = ("sigma", "ema", "every", "max_learning_rate")
 
     def __init__(
         self,
@@ -83,9 +85,9 @@ class CDAT(TunedOptimizer):
         every: int = 1,
         quick: bool = True,
     ) -> None:
-        if not (isinstance(sigma, (int, float)) and 0 < sigma < math.inf):
+        if not (is_number(sigma) and 0 < sigma < math.inf):
             raise CurvatureError(f"sigma={sigma} must be finite and above 0; change sigma")
-        if not (isinstance(ema, (int, float)) and 0 <= ema < 1):
+        if not (is_number(ema) and 0 <= ema < 1):
             raise CurvatureError(f"ema={ema} must lie in [0, 1); change ema")
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")

@@ -18,14 +18,14 @@ Constants: c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, which the source
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from flatdirs.curvature.bases import flat
 from flatdirs.curvature.replaying import Replay
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer
+from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
 from flatdirs.errors import CurvatureError
 
 
@@ -50,6 +50,8 @@ class ArmijoLineSearch(TunedOptimizer):
         CurvatureError: a setting that no step could use, or a sparse gradient.
     """
 
+    settings: ClassVar[tuple[str, ...]] = ("decrease", "shrink", "grow", "max_backtracks", "max_learning_rate")
+
     def __init__(
         self,
         params: Any,
@@ -66,9 +68,9 @@ class ArmijoLineSearch(TunedOptimizer):
         weight_decay: float | None = None,
     ) -> None:
         for name, value, low, high in (("decrease", decrease, 0, 1), ("shrink", shrink, 0, 1)):
-            if not (isinstance(value, (int, float)) and low < value < high):
+            if not (is_number(value) and low < value < high):
                 raise CurvatureError(f"{name}={value} must lie between 0 and 1; change {name}")
-        if not (isinstance(grow, (int, float)) and 1 <= grow < math.inf):
+        if not (is_number(grow) and 1 <= grow < math.inf):
             raise CurvatureError(f"grow={grow} must be finite and at least 1; change grow")
         if isinstance(max_backtracks, bool) or not isinstance(max_backtracks, int) or max_backtracks < 1:
             raise CurvatureError(

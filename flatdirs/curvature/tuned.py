@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -63,9 +63,13 @@ class Part:
 class TunedOptimizer(torch.optim.Optimizer):
     """A base optimizer whose learning rate a subclass chooses at every step; CDAT says what the arguments mean.
 
+    `settings` names the attributes that travel with a state_dict beside those of the groups, as torch's do.
+
     Raises:
         CurvatureError: settings, parameters or a closure that cannot be used; the sentence says what to change.
     """
+
+    settings: ClassVar[tuple[str, ...]] = ("max_learning_rate",)
 
     def __init__(
         self,
@@ -80,9 +84,11 @@ class TunedOptimizer(torch.optim.Optimizer):
     ) -> None:
         if base not in BASES:
             raise CurvatureError(f"base={base!r} must be one of {', '.join(BASES)}; change base")
-        capped = max_learning_rate is not None
-        if capped and not (isinstance(max_learning_rate, (int, float)) and max_learning_rate > 0):
-            raise CurvatureError(f"max_learning_rate={max_learning_rate} must be above 0 or None; change it")
+        if max_learning_rate is not None and not (is_number(max_learning_rate) and 0 < max_learning_rate < math.inf):
+            raise CurvatureError(
+                f"max_learning_rate={max_learning_rate} must be finite and above 0, or None for no cap; "
+                f"change max_learning_rate"
+            )
         self.base = BASES[base]
         self.max_learning_rate = max_learning_rate
         self.last: Record | None = None
@@ -120,18 +126,34 @@ class TunedOptimizer(torch.optim.Optimizer):
             group["lr"] = self._rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Torch's, with what belongs to no single parameter beside it."""
-        return {**super().state_dict(), EXTRA: {"learning_rate": self._rate.clone(), **self._extra_state()}}
+        """Torch's, with what belongs to no single parameter beside it: whose it is, its settings, averages and rate."""
+        own = {**self._mark(), "learning_rate": self._rate.clone(), **self._extra_state()}
+        return {
+            **super().state_dict(),
+            EXTRA: {**own, "settings": {name: getattr(self, name) for name in self.settings}},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict`, bit by bit. Raises CurvatureError for another optimizer's."""
-        extra = state_dict.get(EXTRA)
-        if extra is None or set(extra) != {"learning_rate", *self._extra_state()}:
-            raise CurvatureError(f"this state_dict is not one of {type(self).__name__}; load one that it made")
+        """Go on from a `state_dict`, bit by bit, with its settings: those of the groups and σ, ema, every, the cap.
+
+        Raises:
+            CurvatureError: it is another optimizer's, or the same one's on another base.
+        """
+        extra = state_dict.get(EXTRA, {})
+        told, mark = {key: extra.get(key) for key in self._mark()}, self._mark()
+        if told != mark or set(extra) != {*mark, "learning_rate", "settings", *self._extra_state()}:
+            made = "one of another optimizer" if None in told.values() else "{kind}'s with base={base}".format(**told)
+            raise CurvatureError(
+                f"this state_dict is {made} and this is a {mark['kind']} with base={mark['base']}; load one that such "
+                f"an optimizer made"
+            )
         super().load_state_dict(state_dict)
+        for name, value in extra["settings"].items():
+            setattr(self, name, value)
         moved = {
             key: value.to(device=self._device, dtype=self._dtype, copy=True) if isinstance(value, Tensor) else value
             for key, value in extra.items()
+            if key not in {*mark, "settings"}
         }
         self._rate = moved.pop("learning_rate")
         for state in self.state.values():
@@ -139,6 +161,10 @@ class TunedOptimizer(torch.optim.Optimizer):
                 state["step"] = state["step"].to(self._device)
         self._load_extra_state(moved)
         self._publish()
+
+    def _mark(self) -> dict[str, str]:
+        """Which optimizer a state is of."""
+        return {"kind": type(self).__name__, "base": self.base.name}
 
     def _extra_state(self) -> dict[str, Any]:
         """What a subclass remembers between steps: plain values and 0-d tensors."""
@@ -207,6 +233,11 @@ class TunedOptimizer(torch.optim.Optimizer):
                     state[name] = value if on_cpu else torch.where(usable, value, state[name])
 
 
+def is_number(value: object) -> bool:
+    """Whether a setting is a number; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _gradients(loss: Tensor, parameters: list[Tensor], create_graph: bool) -> Iterable[Tensor | None]:
     """∂loss/∂parameters, None for those it does not depend on; refuses what has no dense gradient."""
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.requires_grad:
@@ -239,7 +270,7 @@ def _check(group: dict[str, Any]) -> None:
         ("weight_decay", 0.0, math.inf),
     ):
         value = group[name]
-        if not (isinstance(value, (int, float)) and least <= value < below):
+        if not (is_number(value) and least <= value < below):
             limits = f"lie in [{least:g}, {below:g})" if math.isfinite(below) else "be finite and at least 0"
             raise CurvatureError(f"{name}={value} must {limits}; change {name}")
     betas = group["betas"]
