@@ -15,6 +15,7 @@ from flatdirs.chart import Chart
 from flatdirs.config_plan import read_plan
 from flatdirs.curvature.settings import read_curvature
 from flatdirs.errors import ConfigError
+from flatdirs.judging import evaluations_of, judged_often, silent
 from flatdirs.keys import (
     check_picture,
     check_writable,
@@ -27,7 +28,7 @@ from flatdirs.keys import (
 )
 from flatdirs.objective import ImageObjective, Objective
 from flatdirs.plan import SearchPlan, plan_identity
-from flatdirs.sweep.settings import METRICS, PRUNERS, Accuracy, Edge, Metric, NoPruning, Pruning, describe
+from flatdirs.sweep.settings import METRICS, PRUNERS, Accuracy, Metric, NoPruning, Pruning, describe
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
@@ -112,8 +113,9 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
     pruning = read_named(PRUNERS, "pruner", settings["pruner"])
-    evaluations = _evaluations(objective, plan)
-    pruning.check(evaluations)
+    objective = judged_often(objective, plan.lattice.start)
+    evaluations = evaluations_of(objective, plan.lattice.start)
+    pruning.check(evaluations, silent(objective))
     return TuneConfig(
         study=read_study_name(name),
         output=Path(read_value(str, settings["output"], "output")),
@@ -252,24 +254,6 @@ def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[s
             f"{'rise' if wanted == 'maximize' else 'fall'}; drop direction"
         )
     return wanted == "maximize"
-
-
-def _evaluations(objective: ImageObjective | CallableObjective, plan: SearchPlan) -> int | None:
-    """Evaluations of one run, of which a point makes one a seed, at the start's batch size; None: only a run can tell.
-
-    Raises:
-        ConfigError: the run is too short for the metric.
-    """
-    if isinstance(objective, CallableObjective):
-        return None
-    each = objective.config(plan.lattice.start, 0).evaluations
-    metric = objective.metric
-    if isinstance(metric, Edge) and each < metric.first:
-        raise ConfigError(
-            f"metric.window={metric.window} leaves a run of {each} evaluations without a value; lower metric.window, "
-            f"or evaluate more often with evaluate_every (in steps)"
-        )
-    return each
 
 
 def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> None:

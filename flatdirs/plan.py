@@ -25,6 +25,7 @@ from flatdirs.sequence import SequenceSampler
 Space = FloatDistribution | IntDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
 RESEEDED = ("tpe", "gp", "cmaes")  # these get a new seed for each trial: its number
+FORMER = {"pruned": "worst"}  # a rule of earlier versions, as it is always now, so that their studies go on
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
 
 
@@ -111,7 +112,7 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Co
 def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
     chart = plan.lattice.chart
-    settings = {"name": plan.name, **asdict(plan.rules)} if plan.descends else {"name": plan.name}
+    settings = {"name": plan.name, **asdict(plan.rules), **FORMER} if plan.descends else {"name": plan.name}
     identity = {
         "search": settings,
         "chart": describe_chart(chart),

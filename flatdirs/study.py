@@ -21,7 +21,7 @@ from flatdirs.chart import Lattice, read_chart
 from flatdirs.errors import StudyError
 from flatdirs.history import OUTCOME, SETTING, key_of, outcome_of
 from flatdirs.objective import Measurement
-from flatdirs.plan import RESEEDED, SearchPlan, make_sampler
+from flatdirs.plan import FORMER, RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
 from flatdirs.search import VERSIONS, Key, Outcome, Rules, make
 from flatdirs.search.findings import Findings, find
@@ -213,7 +213,7 @@ def keep_probes(storage: BaseStorage, name: str, word: str, record: dict[str, An
 def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:
     """A stored study with the plan it was made with, for looking at. Raises StudyError as `read_study` does."""
     study, identity = read_study(storage, name)
-    settings = dict(identity["search"])
+    settings = {key: value for key, value in identity["search"].items() if key not in FORMER}
     search = settings.pop("name")
     lattice = Lattice(read_chart(identity["chart"]), identity["start"])
     box = {key: (pair[0], pair[1]) for key, pair in identity.get("box", {}).items()}

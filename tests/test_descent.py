@@ -179,15 +179,17 @@ class TestFailures:
 
         assert steps_of(search_on(surface).winner)[0] == 3
 
-    @pytest.mark.parametrize("state", ["diverged", "pruned"])
-    def test_value_takes_the_number_that_the_run_left(self, state: str) -> None:
+    @pytest.mark.parametrize(("state", "reached"), [("diverged", 5), ("pruned", 3)])
+    def test_value_takes_the_number_that_a_diverged_run_left_and_never_a_pruned_ones(
+        self, state: str, reached: int
+    ) -> None:
         def surface(values: dict[str, float]) -> Outcome:
             first, rest, decay = steps_of(values)
             score = -((first - 5) ** 2) - rest**2 - decay**2
             return Outcome(state if first > 3 else "finished", score=score)  # type: ignore[arg-type]
 
         assert steps_of(search_on(surface).winner)[0] == 3
-        assert steps_of(search_on(surface, rules=Rules(**{state: "value"})).winner)[0] == 5  # type: ignore[arg-type]
+        assert steps_of(search_on(surface, rules=Rules(diverged="value")).winner)[0] == reached
 
     def test_a_start_that_diverges_walks_down_in_learning_rate(self) -> None:
         def surface(values: dict[str, float]) -> Outcome:
@@ -283,7 +285,6 @@ class TestWalls:
         ({"min_gain": -0.1}, "search.min_gain"),
         ({"min_gain": math.nan}, "search.min_gain"),
         ({"diverged": "best"}, "search.diverged"),
-        ({"pruned": "ignore"}, "search.pruned"),
         ({"plateau_limit": -1}, "search.plateau_limit"),
     ],
 )

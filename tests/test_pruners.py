@@ -25,7 +25,7 @@ from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Ru
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 Curve = Sequence[float]
-ALL: list[Pruning] = [NoPruning(), Rungs(2), Hyperband(2), Wandb(2), Wandb(2, strict=True), Incumbent(first=2)]
+ALL: list[Pruning] = [NoPruning(), Rungs(2), Hyperband(2), Wandb(2), Wandb(2, strict=False), Incumbent(first=2)]
 BOX = {"x": IntDistribution(0, 10_000)}
 
 
@@ -379,6 +379,7 @@ class TestIncumbent:
         (lambda: Rungs(20).check(20), "pruner.first_rung"),
         (lambda: Hyperband(25).check(20), "pruner.first_rung"),
         (lambda: Wandb(25).check(20), "pruner.min_iter"),
+        (lambda: Wandb(25).check(30, silent=5), "pruner.min_iter=25 .* 30 evaluations, the first 5 without a value"),
         (lambda: Wandb(max_iter=100, s=2).check(20), "pruner.max_iter=100, first band 25 .* 20 evaluations"),
         (lambda: Incumbent(first=25).check(20), "pruner.first"),
     ],

@@ -208,15 +208,25 @@ def test_a_function_of_ones_own_is_pruned_through_its_report(workplace: Path, co
     assert "warning: pruner.first_rung=25 would never stop a run, which has 4 evaluations" in late.out
 
 
+EDGE = ["search=random", "metric=edge_of_stability"]
 REFUSED = {
     "a first rung too late": (["pruner=rungs"], "pruner.first_rung"),
     "a first bracket too late": (["pruner=hyperband"], "pruner.first_rung"),
     "a first band too late": (["pruner=wandb"], "pruner.min_iter"),
+    "a first rung too late for a curve": ([*EDGE, "pruner=rungs", "pruner.first_rung=180"], "pruner.first_rung"),
+    "a first band that nothing fills": (
+        [*EDGE, "evaluate_every=4", "pruner=wandb", "pruner.min_iter=87"],
+        "pruner.min_iter",
+    ),
+    "a first band by the last evaluation": (
+        [*EDGE, "evaluate_every=4", "pruner=wandb", "pruner.max_iter=344", "pruner.s=2"],
+        "pruner.max_iter",
+    ),
     "a first comparison too late": (["pruner=incumbent", "pruner.first=20"], "pruner.first"),
     "no weight": (["metric=edge_of_stability", "metric.kappa=0"], "metric.kappa"),
     "a negative weight": (["metric=edge_of_stability", "metric.kappa=-1"], "metric.kappa"),
     "no window": (["metric=edge_of_stability", "metric.window=0"], "metric.window"),
-    "a window beyond the run": (["metric=edge_of_stability", "metric.window=20"], "metric.window"),
+    "a window beyond the run": ([*EDGE, "evaluate_every=18", "metric.window=20"], "metric.window"),
     "no variant": (["metric=edge_of_stability", "metric.variant=both"], "metric.variant"),
     "no metric": (["metric=speed"], "metric"),
     "no pruner": (["pruner=median"], "pruner"),

@@ -54,7 +54,7 @@ def rules() -> list[Rule]:
         Rule("none", NoPruning(), frozenset()),
         Rule("rungs", Rungs()),
         Rule("hyperband", Hyperband()),
-        Rule("wandb", Wandb(), BANDS, history=True),
+        Rule("wandb", Wandb(strict=False), BANDS, history=True),
         Rule("wandb strict", Wandb(strict=True), BANDS, history=True),
         Rule("incumbent", Incumbent(), late, True),
     ]

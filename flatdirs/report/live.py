@@ -15,6 +15,7 @@ from rich.text import Text
 
 from flatdirs.chart import symbol
 from flatdirs.errors import ConfigError
+from flatdirs.judging import judging_line, unrewarded_line
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines
 from flatdirs.report.findings import finding_lines
@@ -60,7 +61,10 @@ class Report:
             else "takes a time unknown until the first has ended"
         )
         self._say(f"one training run {cost}; at most {config.limits.budget} runs")
-        for sentence in uniform_lines(config):
+        if (often := judging_line(config.objective, config.plan.lattice.start)) is not None:
+            self._say(often)
+        unrewarded = unrewarded_line(config.objective, config.plan.lattice.start)
+        for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config)]:
             self._say(f"warning: {sentence}")
         self.config, self.study = config, study
         if self.live:

@@ -39,27 +39,26 @@ class Outcome:
 class Rules:
     """What counts as a gain. `min_gain` is in units of the score (percentage points for accuracies).
 
-    `diverged` and `pruned`: "worst" ranks such a run below every finished one; "value" takes the number it left.
-    `plateau_limit`: how many steps in a row the search walks on while nothing at all changes.
+    `diverged`: "worst" ranks such a run below every finished one; "value" takes the number it left. A pruned run is
+    always worst: its number is one of a run that is not at its end. `plateau_limit`: how many steps in a row the search
+    walks on while nothing at all changes.
     """
 
     min_gain: float = 0.0
     diverged: str = "worst"
-    pruned: str = "worst"
     plateau_limit: int = 12
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.min_gain) and self.min_gain >= 0):
             raise ConfigError(f"search.min_gain={self.min_gain} must be 0 or more; change search.min_gain")
-        for key in ("diverged", "pruned"):
-            if getattr(self, key) not in ("worst", "value"):
-                raise ConfigError(f"search.{key}={getattr(self, key)} must be worst or value; change search.{key}")
+        if self.diverged not in ("worst", "value"):
+            raise ConfigError(f"search.diverged={self.diverged} must be worst or value; change search.diverged")
         if self.plateau_limit < 0:
             raise ConfigError(f"search.plateau_limit={self.plateau_limit} must be 0 or more; change it")
 
     def score(self, outcome: Outcome) -> float:
         """The score as these rules count it."""
-        rule = {"finished": "value", "diverged": self.diverged, "pruned": self.pruned}[outcome.state]
+        rule = {"finished": "value", "diverged": self.diverged, "pruned": "worst"}[outcome.state]
         usable = rule == "value" and not math.isnan(outcome.score)
         return outcome.score if usable else -math.inf
 

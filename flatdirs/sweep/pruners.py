@@ -5,8 +5,8 @@
     IncumbentPruner   for line searches: stop a run that lies far behind the incumbent's own curve
 
 Hyperband is Optuna's own HyperbandPruner; settings.py builds it. Values count by the step they are reported at, which
-should be the number of the evaluation, from 1. A run of ours that was killed and will be run again is passed over, so a
-search goes on after a kill as it would have gone on without.
+should be the number of the evaluation, from 1. These three pass over a run of ours that was killed and will be run
+again, so that with them a search goes on after a kill as it would have gone on without; Optuna's Hyperband does not.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class RungsPruner(SuccessiveHalvingPruner):
 class WandbPruner(BasePruner):
     """The early stopping of W&B sweeps ("hyperband" there): bands int(`min_iter`·`eta`^i), or below `max_iter` by `s`.
 
-    Bands count a run's own finite values, from 1. At the largest band it has reached, a run stops if its best value so
-    far (`strict`: its value at the band) is above sorted(values at the band)[int(n/eta)], the n being all runs with so
-    many values, ended ones and itself included; so floor(n/eta) + 1 of n would stay. Equal is not above. It is asked
-    again at each report, as others arrive. Values are turned round where the study maximises.
+    Bands count a run's own finite values, from 1. At the largest band it has reached, a run stops if its value at the
+    band (without `strict`: its best so far) is above sorted(values at the band)[int(n/eta)], the n being all runs with
+    so many values, ended ones and itself included; so floor(n/eta) + 1 of n would stay. Equal is not above. It is
+    asked again at each report, as others arrive. Values are turned round where the study maximises.
 
     Found: wandb/sweeps, hyperband_stopping.py, as released in sweeps 0.3.0 (PyPI), where `strict` is the default and
     eta is 3. Its versions before "strict" (such as src/sweeps/hyperband_stopping.py at c462496e and wandb/wandb,
@@ -93,7 +93,7 @@ class WandbPruner(BasePruner):
         self,
         min_iter: int = 25,
         eta: float = 2,
-        strict: bool = False,
+        strict: bool = True,
         max_iter: int | None = None,
         s: int | None = None,
     ) -> None:

@@ -60,8 +60,11 @@ class Pruning(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def check(self, evaluations: int | None) -> None:
-        """Raise ConfigError, naming the key, where a run of so many evaluations (None: not known) is too short."""
+    def check(self, evaluations: int | None, silent: int = 0) -> None:
+        """Raise ConfigError, naming the key, where a run of so many evaluations (None: not known) is too short.
+
+        `silent`: the first so many of them have no value, as the metric begins later.
+        """
 
     @abstractmethod
     def build(self, evaluations: int | None) -> BasePruner:
@@ -74,7 +77,7 @@ class NoPruning(Pruning):
 
     name: ClassVar[str] = "none"
 
-    def check(self, evaluations: int | None) -> None:
+    def check(self, evaluations: int | None, silent: int = 0) -> None:
         """No run is too short."""
 
     def build(self, evaluations: int | None) -> BasePruner:
@@ -97,8 +100,8 @@ class Rungs(Pruning):
         _least("pruner.first_rung", self.first_rung, 1)
         _least("pruner.factor", self.factor, 2)
 
-    def check(self, evaluations: int | None) -> None:
-        """A first rung must come before a run's last evaluation."""
+    def check(self, evaluations: int | None, silent: int = 0) -> None:
+        """A first rung must come before a run's last evaluation, all of which count."""
         _reached("pruner.first_rung", self.first_rung, evaluations)
 
     def build(self, evaluations: int | None) -> BasePruner:
@@ -132,7 +135,7 @@ class Wandb(Pruning):
     name: ClassVar[str] = "wandb"
     min_iter: int = 25
     eta: float = 2.0
-    strict: bool = False
+    strict: bool = True
     max_iter: int | None = None
     s: int | None = None
 
@@ -154,12 +157,12 @@ class Wandb(Pruning):
     def _bands(self) -> list[int]:
         return bands_of(self.min_iter, self.eta, self.max_iter, self.s)
 
-    def check(self, evaluations: int | None) -> None:
-        """A first band must come before a run's last evaluation."""
+    def check(self, evaluations: int | None, silent: int = 0) -> None:
+        """A first band must come before a run's last evaluation; evaluations without a value do not count."""
         if self.max_iter is None:
-            _reached("pruner.min_iter", self.min_iter, evaluations)
+            _reached("pruner.min_iter", self.min_iter, evaluations, silent)
         else:
-            _reached("pruner.max_iter", self._bands[0], evaluations, f"{self.max_iter}, first band ")
+            _reached("pruner.max_iter", self._bands[0], evaluations, silent, f"{self.max_iter}, first band ")
 
     def build(self, evaluations: int | None) -> BasePruner:
         """Ours."""
@@ -186,8 +189,8 @@ class Incumbent(Pruning):
         if self.first is not None:
             _least("pruner.first", self.first, 1)
 
-    def check(self, evaluations: int | None) -> None:
-        """The first evaluation to compare at must come before a run's last."""
+    def check(self, evaluations: int | None, silent: int = 0) -> None:
+        """The first evaluation to compare at must come before a run's last; all of them count."""
         if self.first is not None:
             _reached("pruner.first", self.first, evaluations)
 
@@ -211,13 +214,15 @@ def _least(key: str, value: int, least: int) -> None:
         raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
 
 
-def _reached(key: str, first: int, evaluations: int | None, before: str = "") -> None:
+def _reached(key: str, first: int, evaluations: int | None, silent: int = 0, before: str = "") -> None:
     """Raise ConfigError unless a run of so many evaluations has more than the first that counts.
 
-    `before`: what stands between the key and the first, where they are not the same.
+    `silent`: how many of them do not count. `before`: what stands between the key and the first, where they are not
+    the same.
     """
-    if evaluations is not None and first >= evaluations:
+    if evaluations is not None and first >= evaluations - silent:
+        without = f", the first {silent} without a value" if silent else ""
         raise ConfigError(
-            f"{key}={before}{first} would never stop a run, which has {evaluations} evaluations; lower {key}, or "
-            f"evaluate (or report) more often, with evaluate_every (in steps) where the trainer is ours"
+            f"{key}={before}{first} would never stop a run, which has {evaluations} evaluations{without}; lower {key}, "
+            f"or evaluate (or report) more often, with evaluate_every (in steps) where the trainer is ours"
         )
