@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -21,7 +23,18 @@ from benchmarks.edge_sweep.findings import Evidence
 from benchmarks.edge_sweep.margins import Lost
 from benchmarks.edge_sweep.paired import Paired, sign_test
 from benchmarks.edge_sweep.replaying import Rule
-from benchmarks.edge_sweep.setting import EVALUATIONS, FRESH_SEEDS, LOSS, RANGES, SEEN, SUBJECTS, Point, drawn, rates
+from benchmarks.edge_sweep.setting import (
+    EVALUATIONS,
+    FRESH_SEEDS,
+    HERE,
+    LOSS,
+    RANGES,
+    SEEN,
+    SUBJECTS,
+    Point,
+    drawn,
+    rates,
+)
 from benchmarks.edge_sweep.subjects import Watch, subject
 from flatdirs.errors import ConfigError, StudyError
 from flatdirs.sweep.settings import Incumbent
@@ -302,6 +315,19 @@ def test_a_sweep_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path) -> No
     assert points[LOSS][10:] != points["sign"][10:]
 
 
+@pytest.mark.skipif(
+    any(made["optuna"] != optuna.__version__ for made in json.loads((HERE / "provenance.json").read_text()).values()),
+    reason="another Optuna may propose other points than the one that the rows were made with",
+)
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_the_sweeps_on_file_are_those_that_going_on_would_make(name: str) -> None:
+    for seen in SEEN:
+        sweep, known = sweeping.Sweep(name, seen, 0), sweeping.on_file(HERE, name, seen, 0)
+        assert len(known) == setting.TRIALS
+        for curve in known:
+            sweep.step(sweeping.looked_up(curve))
+
+
 def test_every_repetition_begins_with_points_of_its_own() -> None:
     first = [sweeping.Sweep("transformer", LOSS, repetition).step(Fake().train) for repetition in (0, 1)]
     assert first[0].point != first[1].point
@@ -327,9 +353,12 @@ def test_foresight_of_curves_that_never_cross_is_perfect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "sign"), [([-1.0, -1.2, -0.8], -1), ([1.0, 1.2], 1), ([1.0, -1.0], 0), ([1.0], 0), ([math.inf, 2.0], 0)]
-)
-def test_a_difference_counts_beyond_two_standard_errors(values: list[float], sign: int) -> None:
+    ("values", "sign"), [
+        ([-1.0, -1.2, -0.8], -1), ([1.0, 1.2], 1), ([1.0, -1.0], 0), ([1.0], 0), ([math.inf, 2.0], 0),
+        ([1.0, 1.9], 1), ([1.0, 2.1], 0),
+    ],
+)  # fmt: skip
+def test_a_difference_counts_beyond_three_standard_errors(values: list[float], sign: int) -> None:
     found = findings.mean(values)
     assert found is not None
     assert found.sign == sign
@@ -346,6 +375,10 @@ def test_paired_differences_by_hand() -> None:
     assert (blown.lower, blown.count, blown.sign) == (3, 5, 0), "what diverges has not won"
     assert sign_test(blown.signed)[:2] == (3, 5)
     assert verdict.words(blown).endswith("lower in 3 of 5 (2 diverged, in no mean)")
+    spared = Paired((1.0, 1.1, 1.2), spared=2)
+    assert (spared.lower, spared.count, spared.sign) == (2, 5, 0), "what did not diverge has not lost"
+    assert sign_test(spared.signed)[:2] == (2, 5)
+    assert verdict.words(spared).endswith("lower in 2 of 5 (of the loss, 2 diverged, in no mean)")
     assert sign_test([-1.0] * 9 + [1.0, 0.0]) == (9, 10, pytest.approx(22 / 1024))
     assert sign_test([-1.0] * 5)[2] == pytest.approx(1 / 16)
     assert sign_test([0.0]) == (0, 0, 1.0)
@@ -360,6 +393,34 @@ def test_the_metric_earns_its_place_by_being_lower_somewhere_and_higher_nowhere(
     assert not verdict.earns([None, none])
     assert verdict.harms([high, none])
     assert not verdict.harms([high, low])
+
+
+def test_what_is_not_seen_is_not_excluded_and_one_subject_may_decide() -> None:
+    harm, open_ = Paired((1.0, 1.1)), Paired((1.0, -1.1))
+    none = verdict.variant_words("difference", {"transformer": open_, "resnet": Paired((0.1, -0.1))})
+    assert none == "As difference no gain was seen; gains up to 13 (transformer) and 1.3 (resnet) are not excluded."
+    one = verdict.variant_words("sign", {"transformer": harm, "resnet": open_})
+    assert one == "It does harm as sign, which the transformer decides alone (sign test over both subjects: p = 0.62)."
+    sure = Paired((1.0, 1.1, 1.2, 1.0, 1.1))
+    assert verdict.variant_words("sign", {"transformer": sure, "resnet": sure}) == "It does harm as sign."
+    both = verdict.variant_words("sign", {"transformer": sure, "resnet": Paired((-1.0, -1.1))})
+    assert both == "As sign it gains on the resnet and does harm on the transformer."
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_winner_that_diverges_anew_counts_for_the_other_side(ours: bool, recorded: Path) -> None:
+    swept(recorded, LOSS, 5)
+    first = Evidence(recorded).sweeps("resnet")["sign" if ours else LOSS, 0].winner
+    assert first is not None
+
+    def train(point: Point, seed: int, watch: Watch) -> Curve:
+        blown = point == first.point
+        return Curve(point, seed, run_to(1.0).losses[: 50 if blown else None], diverged=blown)
+
+    confirming.confirm_all(recorded, dict.fromkeys(SUBJECTS, train), dict.fromkeys(SUBJECTS, "x"), None, quiet)
+    found = Evidence(recorded).difference("resnet", "sign", "confirmed")
+    assert found is not None
+    assert (len(found.differences), found.count, found.blown, found.spared) == (4, 5, int(ours), int(not ours))
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
@@ -387,8 +448,8 @@ def swept(folder: Path, better: str, repetitions: int) -> None:
 @pytest.mark.parametrize(
     ("better", "repetitions", "said"),
     [
-        ("sign", 5, "The metric earns its place as sign**"),
-        (LOSS, 5, "The metric does not earn its place**"),
+        ("sign", 5, "The metric (κ 1.02, window 5) earns its place as sign**"),
+        (LOSS, 5, "The metric (κ 1.02, window 5) does not earn its place**"),
         ("sign", 4, "is not decided yet**"),
     ],
 )
@@ -400,7 +461,7 @@ def test_the_verdict_says_what_the_rows_say(better: str, repetitions: int, said:
     assert page.readme_blocks(recorded)["edge-sweep"].startswith("**")
     if repetitions == 5:
         assert "the winners have not been trained anew yet" in text
-        assert ("It does harm as sign and as difference" in text) == (better == LOSS)
+        assert ("It does harm as sign. It does harm as difference." in text) == (better == LOSS)
         lower = 10 if better == "sign" else 0
         assert f"sign ends lower in {lower} of 10 repetitions (two-sided sign test, p = 0.002)" in text
 
@@ -431,9 +492,10 @@ def test_winners_trained_anew_decide_instead(recorded: Path) -> None:
     assert found is not None
     assert found.mean == pytest.approx(0.3, abs=1e-3)
     said = verdict.trained_words(evidence)
-    assert "**The metric does not earn its place**: the final loss of the sweep's winner" in said
+    assert "**The metric (κ 1.02, window 5) does not earn its place**: the final loss of the sweep's winner" in said
     assert "trained anew with 3 fresh seeds" in said
-    assert said.endswith("It does harm as sign.")
+    assert "only the seeds are fresh" in said
+    assert "It does harm as sign." in said
     assert "winner trained anew, each" in page.draw(evidence)
 
 
@@ -498,7 +560,7 @@ def test_replays_of_enough_runs_are_judged(tmp_path: Path) -> None:
     said = verdict.replayed_words(evidence, "resnet")
     assert "sign +0.3000 ± 0.0000, which is worse" in said
     assert "difference -0.1000 ± 0.0000, which is better" in said
-    assert verdict.pruning_words(evidence, "resnet").endswith("better: rungs.")
+    assert "better: rungs (told apart only beyond 3 standard errors, " in verdict.pruning_words(evidence, "resnet")
     assert evidence.replays("resnet")[0].saved == 0.5
 
 

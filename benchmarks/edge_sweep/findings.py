@@ -8,6 +8,7 @@ confirmed_SUBJECT.csv   their winners, trained anew with fresh seeds
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -34,12 +35,12 @@ from benchmarks.edge_sweep.setting import (
 )
 from flatdirs.sweep.correlation import rank_correlation
 
-ERRORS = 2.0  # standard errors that a difference must be away from 0 to count
+ERRORS = 3.0  # standard errors that a difference must be away from 0 to count; more than 2, as orders share runs
 LEAST_RUNS = 10  # recorded, before anything is said of their ranks
 LEAST_REPLAYED = 100  # recorded, before replays decide anything
 BEST_SHARE = 0.1  # of the runs: the winners that a rung should keep
 LEAST_REPETITIONS = 5
-KNOWN_RULES = ("none", "rungs", "hyperband", "wandb", "wandb strict", "incumbent")  # of replays.csv, in this order
+RULES = ("none", "rungs", "hyperband", "wandb", "wandb strict", "incumbent")  # of replays.csv, in this order
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,9 @@ class Evidence:
         return found
 
     def replays(self, subject: str) -> list[Replayed]:
-        """Every rule and what it was shown, in the order of the file's rules."""
-        kept = {key: rows for key, rows in self._replays.items() if key[0] == subject and key[1] in KNOWN_RULES}
-        ordered = sorted(kept, key=lambda key: (KNOWN_RULES.index(key[1]), seen_place(key[2])))
+        """Every rule and what it was shown, in the order of RULES."""
+        kept = {key: rows for key, rows in self._replays.items() if key[0] == subject}
+        ordered = sorted(kept, key=lambda key: (RULES.index(key[1]), seen_place(key[2])))
         return [replayed(rule, seen, kept[name, rule, seen]) for name, rule, seen in ordered]
 
     def losses_of(self, subject: str, rule: str, seen: str) -> dict[str, float]:
@@ -210,6 +211,20 @@ class Evidence:
     def sweeps(self, subject: str) -> dict[tuple[str, int], Swept]:
         """The sweeps that are whole, by what was shown and repetition."""
         return self._whole[subject]
+
+    @cached_property
+    def hours(self) -> float:
+        """How long all runs on file took, one after the other."""
+        files = [
+            self.folder / f"{kind}_{name}.csv" for kind in ("recorded", "sweeps", "confirmed") for name in SUBJECTS
+        ]
+        return sum(curve_of(row).seconds for path in files for row in rows.read(path)) / 3600
+
+    def precision(self, subject: str) -> str:
+        """In which precision the runs on file were made, several by commas; empty where nothing says so."""
+        path = self.folder / "provenance.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return ", ".join(sorted({one["precision"] for one in known.values() if one.get("subject") == subject}))
 
     def trials_trained(self, subject: str) -> int:
         """The trials on file, of whole sweeps or not."""
@@ -266,7 +281,8 @@ class Evidence:
             pairs = list(zip(self.ends(subject, seen, what), plain, strict=True))
         known = tuple(one - other for one, other in pairs if math.isfinite(one) and math.isfinite(other))
         blown = sum(one == math.inf and math.isfinite(other) for one, other in pairs)
-        return Paired(known, blown) if len(known) > 1 else None
+        spared = sum(math.isfinite(one) and other == math.inf for one, other in pairs)
+        return Paired(known, blown, spared) if len(known) > 1 else None
 
 
 def foresight(finished: Sequence[Curve], seen: str) -> Foresight:

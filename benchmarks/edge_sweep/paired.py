@@ -25,16 +25,18 @@ class Paired:
     """Differences, one a repetition, lower is better; at least two of them, all finite.
 
     `blown`: repetitions besides, in which this side has no loss, as it diverged, and the other has one. They are in no
-    mean, count as not lower, and forbid to call the whole lower.
+    mean, count as not lower, and forbid to call the whole lower. `spared`: the reverse, which count as lower and forbid
+    to call the whole higher. Where both diverged nothing is compared.
     """
 
     differences: tuple[float, ...]
     blown: int = 0
+    spared: int = 0
 
     @property
     def count(self) -> int:
         """All repetitions that can be compared."""
-        return len(self.differences) + self.blown
+        return len(self.differences) + self.blown + self.spared
 
     @property
     def mean(self) -> float:
@@ -59,18 +61,18 @@ class Paired:
     @property
     def lower(self) -> int:
         """In how many repetitions the difference is below 0."""
-        return sum(value < 0 for value in self.differences)
+        return sum(value < 0 for value in self.differences) + self.spared
 
     @property
     def sign(self) -> int:
         """−1 or 1 where Student's interval lies on one side of 0, else 0."""
         low, high = self.interval
-        return 1 if low > 0 else -1 if high < 0 and not self.blown else 0
+        return 1 if low > 0 and not self.spared else -1 if high < 0 and not self.blown else 0
 
     @property
     def signed(self) -> tuple[float, ...]:
-        """A difference for each repetition, infinite where this side diverged."""
-        return self.differences + (math.inf,) * self.blown
+        """A difference for each repetition, infinite where one side diverged."""
+        return self.differences + (math.inf,) * self.blown + (-math.inf,) * self.spared
 
 
 def sign_test(differences: Sequence[float]) -> tuple[int, int, float]:

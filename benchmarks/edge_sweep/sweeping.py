@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -21,7 +20,10 @@ from benchmarks import rows
 from benchmarks.edge_sweep.curves import Curve, curve_of, row, shown
 from benchmarks.edge_sweep.setting import EVALUATIONS, RANGES, SEEN, SUBJECTS, Point, rounded
 from benchmarks.lattice.running import claimed, locked
+from flatdirs.chart import Lattice, named_chart
 from flatdirs.errors import StudyError
+from flatdirs.plan import SearchPlan, make_sampler
+from flatdirs.search import Rules
 from flatdirs.sweep.settings import Rungs
 
 if TYPE_CHECKING:
@@ -29,13 +31,13 @@ if TYPE_CHECKING:
 
 Train = Callable[[Point, int, "Watch"], Curve]
 Say = Callable[[str], None]
+ANYWHERE = {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2}  # a plan has a start, and TPE begins nowhere
 
 
 def sampler(repetition: int, number: int) -> optuna.samplers.BaseSampler:
-    """TPE as `flatdirs.tune search=tpe` has it, seeded by repetition and trial."""
-    seed = int(np.random.SeedSequence([repetition, number]).generate_state(1)[0])
-    return optuna.samplers.TPESampler(
-        n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=seed
+    """That of `flatdirs.tune search=tpe`, seeded by repetition and trial."""
+    return make_sampler(
+        SearchPlan("tpe", Lattice(named_chart("adamw"), ANYWHERE), Rules(), repetition, {}), number, 0.0
     )
 
 

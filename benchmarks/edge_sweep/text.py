@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.edge_sweep.setting import RUNGS, TRIALS, USUAL_KAPPA, WINDOW
+
 TRAINED = [
     "AdamW, 1,000 steps, a linear warm-up over the first 100, half a cosine wave down to 0, judged every 5 steps: 200 evaluations a run.",
     "{ranges}, log-uniformly; β₂ 0.999, no clipping. The ranges and sizes were fixed before the first run. The *transformer*",
@@ -13,14 +15,15 @@ TRAINED = [
 FORESIGHT = [
     "Spearman's rank correlation of what is shown at evaluations 25, 50 and 100 with the final loss, over all recorded runs that finished and over",
     "their better half by final loss, which is where a sweep must tell one from the other; and which part of the best tenth lies in the better half",
-    "of what is shown, so that a rung would keep it. With n runs a correlation near 0 is uncertain by about ±2/√n. The metrics' window is 5.",
+    f"of what is shown, so that a rung would keep it. With n runs a correlation near 0 is uncertain by about ±2/√n. The metrics' window is {WINDOW}.",
 ]
 REPLAYS = [
     "A sweep makes up to 50 of the recorded runs in random order, one after the other, in a real Optuna study whose objective looks the curve up;",
     "all rules get the same orders. *Best run stopped*: in which part of the sweeps the run that would have ended lowest did not get to its end.",
     "*For as much*: an unpruned sweep of the first runs of the same order, as many as the pruned one's evaluations pay for; below 0 the rule is worth",
     "having. Means over orders ± one standard error; orders share runs, so the errors are too small rather than too large.",
-    "`wandb` compares a run's best value so far, also of the metric: where that is lowest in the warm-up, nothing that comes later can stop the run.",
+    "`wandb strict` is what `pruner=wandb` is by default; `wandb` (`pruner.strict=false`) compares a run's best value so far, also of the metric: where",
+    "that is lowest in the warm-up, nothing that comes later can stop the run.",
     "The reward of `sign` in the warm-up has no bound, as it is the loss itself: the higher a run's loss goes there the better it counts, and one that",
     "explodes without becoming infinite counts best of all. Most of what is known at evaluation 25 is warm-up. Where a high loss there goes with a high",
     "one at the end, rungs that are shown `sign` stop first what would have ended lowest; its rows say how often.",
@@ -40,10 +43,11 @@ SURVIVORS = [
     "The medians are those of all survivors of all repetitions.",
 ]
 SWEEPS = [
-    "TPE as `flatdirs.tune search=tpe` has it, 40 trials, rungs at 25, 50 and 100 of 200 evaluations. Rungs and TPE are shown the loss, or the metric",
-    "in either variant (κ 1.02, window 5); seeds of weights, order and TPE are the same within a repetition, so that the first ten points are, too.",
+    f"TPE as `flatdirs.tune search=tpe` has it, {TRIALS} trials, rungs at {RUNGS[0]}, {RUNGS[1]} and {RUNGS[2]} of 200 evaluations. Rungs and TPE are shown the loss, or the metric",
+    f"in either variant (κ {USUAL_KAPPA:g}, window {WINDOW}); seeds of weights, order and TPE are the same within a repetition, so that the first ten points are, too.",
     "What is compared is always the held-out loss at a run's end. *Lowest final loss* is that of the run that ends lowest, whatever was shown; as it is",
-    "the luckiest of 40 with the seed of its repetition, this *winner* is also trained anew with three seeds that no sweep had, the same for all. Differences",
+    f"the luckiest of {TRIALS} with the seed of its repetition, this *winner* is also trained anew with three seeds that no sweep had, the same for all, and",
+    "judged on the same held-out examples as before: only the seeds are fresh. Differences",
     "are paired by repetition: mean, Student's 95 % interval, the bootstrap's over repetitions (too narrow with five), and how often below 0. A sweep's",
     "budget is its trials; what rungs leave of them is not the same for all, so *for as many evaluations* counts, of both sides, the trials that what the",
     "thriftier one spent would pay for.",

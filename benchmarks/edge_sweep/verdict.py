@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from benchmarks.edge_sweep import margins
-from benchmarks.edge_sweep.findings import LEAST_REPETITIONS, LEAST_REPLAYED, Evidence, Mean, mean
+from benchmarks.edge_sweep.findings import ERRORS, LEAST_REPETITIONS, LEAST_REPLAYED, Evidence, Mean, mean
 from benchmarks.edge_sweep.paired import Paired, sign_test
-from benchmarks.edge_sweep.setting import FRESH_SEEDS, LOSS, SUBJECTS, TRIALS, VARIANTS
+from benchmarks.edge_sweep.setting import FRESH_SEEDS, LOSS, SUBJECTS, TRIALS, USUAL_KAPPA, VARIANTS, WINDOW
 from flatdirs.sweep.settings import FIRST_COMPARED, Incumbent
 
+CHANCE = 0.05  # a sign test above it decides nothing
+CAVEAT = (
+    f"told apart only beyond {ERRORS:g} standard errors, as orders share their runs, which makes the errors too small"
+)
+README_WIDTH = 140
 Decided = dict[tuple[str, str], Paired | None]
 
 
@@ -18,6 +25,7 @@ def verdict(evidence: Evidence) -> list[str]:
         "",
         f"- {trained_words(evidence)}",
         *(f"- {sentence}" for sentence in pooled_words(evidence)),
+        *(f"- {sentence}" for sentence in made_words(evidence)),
         *(f"- {replayed_words(evidence, subject)}" for subject in SUBJECTS),
         *(f"- {pruning_words(evidence, subject)}" for subject in SUBJECTS),
     ]
@@ -42,11 +50,11 @@ def trained_words(evidence: Evidence) -> str:
             f"**Whether the metric earns its place is not decided yet**: the sweeps that train ({TRIALS} trials each) have "
             f"whole repetitions for {told}, and {LEAST_REPETITIONS} of each are wanted."
         )
-    head, harm = heads(evidence)
+    head, rest = heads(evidence)
     each = "; ".join(f"{subject}, {variant} {words(value)}" for (subject, variant), value in decided(evidence).items())
     return (
         f"{head}: {COMPARED[compared(evidence)]}, less that of the same sweep shown the loss, mean over repetitions [95 % interval, "
-        f"Student's]: {each}. It would have to lie below 0 with its whole interval somewhere, and above 0 nowhere.{harm}"
+        f"Student's]: {each}. It would have to lie with its whole interval below 0 somewhere, and with its whole interval above 0 nowhere.{rest}"
     )
 
 
@@ -54,10 +62,14 @@ def short(evidence: Evidence) -> list[str]:
     """The same for the project's README, in a few lines."""
     if not whole(evidence):
         return [trained_words(evidence)]
-    head, harm = heads(evidence)
+    head, rest = heads(evidence)
+    anew = ", winners trained anew" if compared(evidence) == "confirmed" else ""
+    said = (
+        f"{head}.{rest} Final loss of a sweep's winner, less that of the same sweep shown the loss; AdamW, {TRIALS} trials, rungs on, "
+        f"{LEAST_REPETITIONS} repetitions [95 % interval]{anew}:"
+    )
     return [
-        f"{head}.{harm} Final loss of a sweep's winner, less that of the same sweep shown the loss; AdamW,",
-        f"{TRIALS} trials, rungs on, {LEAST_REPETITIONS} repetitions [95 % interval]{', winners trained anew' if compared(evidence) == 'confirmed' else ''}:",
+        *textwrap.wrap(said, README_WIDTH),
         "",
         f"| | {' | '.join(VARIANTS)} |",
         "|---|" + "---|" * len(VARIANTS),
@@ -73,16 +85,33 @@ def decided(evidence: Evidence) -> Decided:
 
 
 def heads(evidence: Evidence) -> tuple[str, str]:
-    """Whether the metric earns its place, in bold; whether it does harm (may be empty)."""
+    """Whether the metric earns its place, in bold; a sentence for each variant (what it gains or harms, what is open)."""
     found = decided(evidence)
     earning = [variant for variant in VARIANTS if earns([found[subject, variant] for subject in SUBJECTS])]
-    harming = [variant for variant in VARIANTS if harms([found[subject, variant] for subject in SUBJECTS])]
     head = f"earns its place as {' and as '.join(earning)}" if earning else "does not earn its place"
-    return f"**The metric {head}**", f" It does harm as {' and as '.join(harming)}." if harming else ""
+    said = [variant_words(variant, {s: found[s, variant] for s in SUBJECTS}) for variant in VARIANTS]
+    return f"**The metric (κ {USUAL_KAPPA:g}, window {WINDOW}) {head}**", "".join(f" {sentence}" for sentence in said)
+
+
+def variant_words(variant: str, found: dict[str, Paired | None]) -> str:
+    """What one variant does, who decides that, and which gains are not excluded."""
+    signs = {subject: 0 if value is None else value.sign for subject, value in found.items()}
+    low, high = ([subject for subject in signs if signs[subject] == side] for side in (-1, 1))
+    if low and high:
+        return f"As {variant} it gains on the {' and the '.join(low)} and does harm on the {' and the '.join(high)}."
+    if not low and not high:
+        ends = [(s, -value.interval[0]) for s, value in found.items() if value is not None and value.interval[0] < 0]
+        open_ = " and ".join(f"{gain:.2g} ({subject})" for subject, gain in ends)
+        return f"As {variant} no gain was seen{f'; gains up to {open_} are not excluded' if open_ else ''}."
+    *_, chance = sign_test([value for one in found.values() if one is not None for value in one.signed])
+    alone = f", which the {' and the '.join(low or high)} decide{'' if len(low or high) > 1 else 's alone'}"
+    doubt = f"{alone} (sign test over both subjects: p = {chance:.2g})" if chance >= CHANCE else ""
+    return f"{'It gains' if low else 'It does harm'} as {variant}{doubt}."
 
 
 COMPARED = {
-    "confirmed": f"the final loss of the sweep's winner (the run that ends lowest) trained anew with {len(FRESH_SEEDS)} fresh seeds",
+    "confirmed": f"the final loss of the sweep's winner (the run that ends lowest) trained anew with {len(FRESH_SEEDS)} fresh seeds "
+    f"(judged on the same held-out examples; only the seeds are fresh)",
     "best": "the final loss of the run that ends lowest, with the seed that the sweep saw (the winners have not been trained anew yet)",
 }
 
@@ -98,8 +127,19 @@ def pooled_words(evidence: Evidence) -> list[str]:
         parts += [f"{variant} ends lower in {lower} of {count} repetitions (two-sided sign test, p = {chance:.2g})"]
     return [
         f"Over both subjects: {'; '.join(parts)}. Four differences are looked at, so that even without any effect about one time in ten some "
-        f"interval would lie below 0; and a repetition that begins with the same ten points is no better than that."
+        f"interval would lie below 0."
     ]
+
+
+def made_words(evidence: Evidence) -> list[str]:
+    """In which precision the subjects ran, and how long all of it took; nothing before anything was trained."""
+    known = {subject: evidence.precision(subject) for subject in SUBJECTS}
+    parts = [f"the {subject} ran in {precision}" for subject, precision in known.items() if precision]
+    if not evidence.hours:
+        return []
+    took = f"all runs on file took {evidence.hours:.1f} hours, one after the other, on a machine that had other work"
+    said = "; ".join([*parts, took])
+    return [f"{said[0].upper()}{said[1:]}."]
 
 
 def earns(differences: list[Paired | None]) -> bool:
@@ -126,7 +166,10 @@ def replayed_words(evidence: Evidence, subject: str) -> str:
         own = evidence.losses_of(subject, "rungs", variant)
         value = mean([own[order] - plain[order] for order in own if order in plain])
         parts += [f"{variant} {words(value)}, which is {side(value)}"]
-    return f"{subject}, rungs replayed on recorded runs: the final loss that is kept, less that kept when the loss is shown: {'; '.join(parts)}."
+    return (
+        f"{subject}, rungs replayed on recorded runs: the final loss that is kept, less that kept when the loss is shown: {'; '.join(parts)} "
+        f"({CAVEAT})."
+    )
 
 
 def pruning_words(evidence: Evidence, subject: str) -> str:
@@ -144,7 +187,7 @@ def pruning_words(evidence: Evidence, subject: str) -> str:
         for sign, what in ((-1, "better:"), (0, "no difference seen:"), (1, "worse:"))
         if named[sign]
     ]
-    return f"{subject}, pruning by the loss against none for as much: {'; '.join(parts)}."
+    return f"{subject}, pruning by the loss against none for as much: {'; '.join(parts)} ({CAVEAT})."
 
 
 def too_few(evidence: Evidence, subject: str) -> str:
@@ -179,7 +222,8 @@ def side(value: Mean | None) -> str:
 
 def blown_words(value: Paired) -> str:
     """How many repetitions are in no mean; nothing where there are none."""
-    return f" ({value.blown} diverged, in no mean)" if value.blown else ""
+    own = f" ({value.blown} diverged, in no mean)" if value.blown else ""
+    return own + (f" (of the loss, {value.spared} diverged, in no mean)" if value.spared else "")
 
 
 def words(value: Paired | Mean | None) -> str:

@@ -84,8 +84,9 @@ def gradients_section(sweep: Sweep) -> Section:
     )
     sentence = (
         f"{found.steps} steps of {_runs(found.runs)}; a spike is a step whose norm is above {SPIKE:g} times "
-        f"the median of the {WINDOW} steps around it: {100 * found.spikes:.2f}% of all; bins of fewer than {THIN} "
-        f"steps are thin, and their spikes accidents"
+        f"the median of the {WINDOW} recorded steps around it (of long runs every nth step is recorded, so that these "
+        f"span {WINDOW}·n): {100 * found.spikes:.2f}% of all; bins of fewer than {THIN} steps are thin, and their "
+        f"spikes accidents"
     )
     left_out = f"{found.left_out} steps without a finite norm and a rate above 0 are left out"
     table = Table("by learning rate", ("learning rate", "steps", "median norm", "quartiles", "spikes"), rows)

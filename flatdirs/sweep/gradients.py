@@ -1,8 +1,9 @@
 """Gradient norm against learning rate, step by step, as the source drew it: logarithmic bins, thin ones marked.
 
 A bin with few steps shows its accidents (the source's spikes at the ends of the axis), so it is marked rather than
-dropped. A spike here is a step whose gradient norm is above SPIKE times the median of the WINDOW steps around it in
-its own run: a sharp rise that passes, whatever the slow drift. The definition is ours. Medians and counts are SciPy's.
+dropped. A spike here is a step whose gradient norm is above SPIKE times the median of the WINDOW recorded steps around
+it in its own run: a sharp rise that passes, whatever the slow drift. Of a long run only every nth step is recorded, and
+these then span WINDOW·n steps. The definition is ours. Medians and counts are SciPy's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ BINS_PER_DECADE = (8, 4, 2, 1)  # the finest that needs no more than MOST_BINS o
 MOST_BINS = 30
 THIN = 30  # steps; a bin with fewer is marked
 SPIKE = 3.0
-WINDOW = 51  # steps, odd
+WINDOW = 51  # recorded steps, odd
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def gradient_norms(sweep: Sweep) -> GradientNorms | Missing:
 
 
 def spikes(norms: Numbers) -> Flags:
-    """Which steps of one run spike, (steps,). What is not finite is none, and does not count as a neighbour's usual."""
+    """Which recorded steps of one run spike, (steps,).
+
+    What is not finite is none, and does not count as a neighbour's usual.
+    """
     finite = np.isfinite(norms)
     usual = median_filter(norms[finite], size=min(WINDOW, max(1, int(finite.sum()))), mode="nearest")
     found = np.zeros(len(norms), dtype=bool)

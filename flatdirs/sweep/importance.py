@@ -60,10 +60,8 @@ def importances(sweep: Sweep, seed: int = 0) -> Importances | Missing:
         return Missing("no hyperparameter with a logarithm was varied, so there is nothing to compare")
     top = min(0.5, max(TOP_SHARE, TOP_RUNS / len(runs)))
     flat = None if sweep.chart is None else flat_coordinates(sweep.chart, runs)
-    found = [None if place is None or not place.names else _importance(runs, place, top, seed) for place in (raw, flat)]
-    if found[0] is None:
-        return Missing("no hyperparameter was varied, so there is nothing to compare")
-    return Importances(found[0], found[1], len(runs), top, raw.left_out)
+    in_flat = None if flat is None or not flat.names else _importance(runs, flat, top, seed)
+    return Importances(_importance(runs, raw, top, seed), in_flat, len(runs), top, raw.left_out)
 
 
 def _importance(runs: tuple[Run, ...], place: Coordinates, top: float, seed: int) -> Importance:
