@@ -57,6 +57,7 @@ def test_the_rule_has_two_digits_and_the_schedules_ratio() -> None:
     assert automatic_start(0.0534, 20, "momentum")["weight_decay"] == MOST_DECAY["momentum"], "a run of a few steps"
 
 
+@pytest.mark.slow
 def test_a_start_from_the_edge_is_kept_with_its_warm_up(workplace: Path, command: Command) -> None:
     """A rate and, where the schedule leaves it open, a warm-up; the same command later finds both again."""
     ended = command("tune", *QUICK, "start=cdat", "budget=1")
