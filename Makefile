@@ -16,7 +16,7 @@ tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… k
 test: $(STAMP)  ## the whole test suite (TEST="tests/test_chart.py -k name" for a part of it)
 	$(PYTEST) $(TEST)
 
-test-quick: $(STAMP)  ## the tests that are not marked slow: about two minutes
+test-quick: $(STAMP)  ## the tests that are not marked slow
 	$(PYTEST) -m "not slow" $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md

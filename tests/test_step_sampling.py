@@ -198,6 +198,15 @@ def test_an_error_in_a_probe_leaves_no_trace(error: type[BaseException]) -> None
     assert state(model, optimizer) == before
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of SIGINT, as in a user's process: one that tests for another ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_until_all_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal of its own process, sent while the last restoring has only begun; the handler before is called after."""
     model, optimizer = warmed()
