@@ -30,6 +30,15 @@ def train(learning_rate, momentum, weight_decay, seed, report):
 '''
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests do not measure speed: a busy machine is slow. Hypothesis may be missing where only `gpu` tests run."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("any machine")
+
+
 def pytest_collection_finish() -> None:
     """Let no later garbage collection walk through what the imports left: it stays as long as the process."""
     gc.collect()

@@ -493,7 +493,7 @@ RUNS = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])  # shrinking would draw hundreds of figures
+@settings(max_examples=10, phases=[Phase.generate])  # shrinking would draw hundreds of figures
 @given(st.lists(RUNS, max_size=16), st.sampled_from([None, "edge_of_stability"]))
 def test_whatever_is_missing_every_section_stands(runs: list[Run], metric: str | None) -> None:
     names = set.intersection(*(set(one.hyperparameters) for one in runs)) if runs else set()

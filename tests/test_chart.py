@@ -80,7 +80,7 @@ def representable(lattice: Lattice, point: tuple[int, ...]) -> bool:
     return all(1e-3 < x <= 1 for x in inner) or not moved
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(drawn_points(), shipped_points()), st.data())
 def test_a_move_and_its_reverse_are_the_identity(where: tuple[Lattice, tuple[int, ...]], data: st.DataObject) -> None:
     lattice, point = where
@@ -91,7 +91,7 @@ def test_a_move_and_its_reverse_are_the_identity(where: tuple[Lattice, tuple[int
         assert lattice.hyperparameters(returned) == lattice.hyperparameters(point)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(drawn_points(reach=2), shipped_points()), st.data())
 def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
     where: tuple[Lattice, tuple[int, ...]], data: st.DataObject
@@ -112,7 +112,7 @@ def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
         assert after[name] == pytest.approx(expected, rel=CLOSE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drawn_points())
 def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None:
     """Nothing is rounded at all: every hyperparameter is its start times a power of two, bit for bit."""
@@ -136,7 +136,7 @@ def test_the_source_move_is_exact_to_the_last_bit() -> None:
     assert after["1−ρ"] == before["1−ρ"] / 32
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(drawn_points(), shipped_points()))
 def test_the_map_inverts(where: tuple[Lattice, tuple[int, ...]]) -> None:
     lattice, point = where
@@ -144,13 +144,13 @@ def test_the_map_inverts(where: tuple[Lattice, tuple[int, ...]]) -> None:
         assert lattice.locate(lattice.hyperparameters(point)) == point
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(unimodular_charts())
 def test_the_inverse_matrix_is_exact(chart: Chart) -> None:
     assert (chart.matrix @ chart.inverse == np.eye(len(chart.axes), dtype=np.int64)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(unimodular_charts())
 def test_a_chart_survives_being_described_and_read(chart: Chart) -> None:
     assert read_chart(describe_chart(chart)) == chart

@@ -367,7 +367,7 @@ def random_search(seed: int, runs: int = 14) -> Search:
 
 
 class TestReplay:
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(st.integers(0, 10_000))
     def test_the_same_answers_give_the_same_questions_from_every_prefix(self, seed: int) -> None:
         search = random_search(seed)
@@ -378,7 +378,7 @@ class TestReplay:
             known = {key: search.answers[key] for key in reversed(keys[:length])}
             assert trace(descent, known).pending == question
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(st.integers(0, 10_000), st.integers(1, 13))
     def test_nothing_depends_on_what_is_remembered(self, seed: int, length: int) -> None:
         search = random_search(seed)
@@ -386,7 +386,7 @@ class TestReplay:
         known = {question.key: search.answers[question.key] for question in search.questions[:length]}
         assert trace(make("flatdirs", search.lattice, Rules()), known).pending == search.questions[length]
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(st.integers(0, 10_000))
     def test_runs_that_it_did_not_ask_for_are_taken_in_where_its_own_path_ends(self, seed: int) -> None:
         search = random_search(seed)
@@ -420,7 +420,7 @@ class TestReplay:
         assert beside.key not in (first.key, elsewhere)
         assert beside.visit == len(search.answers) + 2
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(st.integers(0, 10_000), st.data())
     def test_runs_ahead_are_new_and_distinct_and_begin_with_the_open_question(
         self, seed: int, data: st.DataObject
@@ -622,7 +622,7 @@ class TestWarp:
         assert (top, unit) == (0.0, 1.0)
         assert list(warped) == [-3.0, -3.0]
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
     def test_the_order_stays_and_the_best_is_zero(self, scores: list[float]) -> None:
         _, _, warped = warp(np.array(scores))

@@ -267,7 +267,7 @@ class TestWandb:
         trial.report(5.0, 3)
         assert trial.should_prune()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.lists(st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, math.nan]), max_size=12), min_size=1, max_size=8),
         st.integers(1, 3),

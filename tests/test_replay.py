@@ -32,7 +32,7 @@ def random_surface(seed: int) -> dict[Point, Outcome]:
     return answers
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_resuming_from_every_prefix_asks_the_same_again(seed: int) -> None:
     answers = list(random_surface(seed).items())
@@ -43,7 +43,7 @@ def test_resuming_from_every_prefix_asks_the_same_again(seed: int) -> None:
     assert trace(search, dict(answers)).over
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_answers_that_came_early_change_nothing(seed: int) -> None:
     """Speculated runs finish before they are asked for; the winner and the steps are those of one worker alone."""
@@ -53,7 +53,7 @@ def test_answers_that_came_early_change_nothing(seed: int) -> None:
     assert trace(search, dict(reversed(more.items()))) == alone
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.data())
 def test_proposals_are_new_distinct_and_begin_with_the_open_question(seed: int, data: st.DataObject) -> None:
     answers = list(random_surface(seed).items())

@@ -102,7 +102,7 @@ def unmoved() -> dict[str, float]:
 
 
 @given(shift=st.integers(-8, 8))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
     """Up to the lattice on which the fitted curve is read."""
     moved = Curve(INITIAL, {float(x) + shift / 2: logistic(float(x)) for x in GRID})
@@ -111,7 +111,7 @@ def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
 
 
 @given(constant=st.floats(-100, 100))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_a_constant_on_all_losses_changes_nothing(constant: float) -> None:
     moved = Curve(INITIAL + constant, {float(x): logistic(float(x)) + constant for x in GRID})
     for name, place in unmoved().items():
@@ -182,7 +182,7 @@ KINDS = ("monotone", "falling", "cliff", "rising", "flat", "worse", "wild", "not
     budget=st.sampled_from([None, 14, 3]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_search_ends(
     kind: str,
     middle: float,

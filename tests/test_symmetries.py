@@ -171,7 +171,7 @@ def direction_after(start: Tensor, target: Tensor, optimizer_of: Optimizing, sca
     return weight.detach() / weight.detach().norm()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     scale=st.floats(0.05, 20),
@@ -194,7 +194,7 @@ def test_any_scale_rate_momentum_and_decay_obey_the_symmetry(
 
 
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     learning_rate=st.floats(1e-4, 10),
     momentum=st.floats(0, 0.95),
