@@ -12,6 +12,7 @@ from flatdirs import command_line
 def run(settings: dict[str, Any]) -> int:
     """Read a study, print every section, write the figures and analysis.html into the study's folder."""
     from flatdirs.config import read_storage
+    from flatdirs.errors import ConfigError
     from flatdirs.existing import existing_study
     from flatdirs.keys import read_integer, read_value
     from flatdirs.report.analysis import sections
@@ -23,6 +24,8 @@ def run(settings: dict[str, Any]) -> int:
 
     output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0, 2**31 - 1)
     rungs = read_value(tuple[int, ...], settings["rungs"] or (), "rungs")
+    if any(rung < 1 for rung in rungs):
+        raise ConfigError(f"rungs={list(rungs)} must hold numbers of evaluations, from 1; change rungs")
     wanted = None if settings["study"] is None else str(settings["study"])
     with existing_study(read_storage(settings["storage"]), output, wanted) as (storage, name):
         sweep = read_sweep(storage, name)

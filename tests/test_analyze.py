@@ -563,6 +563,10 @@ def two_studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["nowhere", "storage.url=two.db"], "there is no study nowhere here (a, b)"),
         (["storage.url=two.db"], "storage.url holds 2 studies (a, b); set study to one"),
         (["a", "b", "storage.url=two.db", "rungs=soon"], "rungs=soon must be a list; change rungs"),
+        (
+            ["a", "b", "storage.url=two.db", "rungs=[0]"],
+            "rungs=[0] must hold numbers of evaluations, from 1; change rungs",
+        ),
         (["storage.url=other.txt"], "is not a journal"),
     ],
 )
