@@ -21,6 +21,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from flatdirs.chart import named_chart
+from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.errors import StudyError
 from flatdirs.report.analysis import sections
 from flatdirs.report.continuation import continuation
@@ -28,6 +29,7 @@ from flatdirs.sweep.clusters import clusters
 from flatdirs.sweep.correlation import correlations, quadrants, rungs_of
 from flatdirs.sweep.curves import shape
 from flatdirs.sweep.divergence import divergence
+from flatdirs.sweep.edge_of_stability import stabilities
 from flatdirs.sweep.exploration import exploration
 from flatdirs.sweep.gradients import gradient_norms, spikes
 from flatdirs.sweep.importance import importances
@@ -257,6 +259,33 @@ def test_gradient_norms_are_binned_and_their_spikes_counted() -> None:
     assert [one.spikes for one in found.bins] == pytest.approx([2 / 99, 1 / 100, 0])
     assert (found.left_out, found.steps, found.runs) == (1, 204, 1)
     assert isinstance(gradient_norms(sweep([run(1.0)])), Missing)
+
+
+def watched(*ratios: float) -> tuple[CurvatureRecord, ...]:
+    """Records with these ratios, a threshold of 20 and an alignment of −½."""
+    return tuple(
+        CurvatureRecord(10 * step, 0.1, 1.0, 2.0, 20 * ratio, 20.0, ratio, -0.5, 1e-6, 9)
+        for step, ratio in enumerate(ratios, 1)
+    )
+
+
+def test_runs_are_told_from_the_edge_by_their_second_halves_the_best_first() -> None:
+    runs = [
+        run(0.3, curvature=watched(2.0, 0.2, 0.4, 0.6)),
+        run(None, curvature=watched(1.0, 1.5, math.nan)),
+        run(0.1, curvature=watched(0.1, 0.1, 1.0, 1.1)),
+        run(0.2),
+        run(0.4, curvature=watched(math.nan)),
+    ]
+    found = stabilities(sweep(runs))
+    assert not isinstance(found, Missing)
+    assert [one.run.number for one in found] == [2, 0, 4, 1]
+    assert [one.where for one in found] == ["on it", "below", "not known", "beyond"]
+    assert (found[0].ratio, found[0].sharpness, found[0].alignment) == pytest.approx((1.05, 21.0, 0.5))
+    assert [one.highest for one in found[:2]] == [1.1, 2.0]
+    assert math.isnan(found[2].highest)
+    assert [one.run.number for one in stabilities(replace(sweep(runs), maximize=True))] == [4, 0, 2, 1]  # type: ignore[union-attr]
+    assert isinstance(stabilities(sweep([run(0.2)])), Missing)
 
 
 def test_a_slow_drift_is_no_spike() -> None:
@@ -498,7 +527,7 @@ RUNS = st.builds(
 def test_whatever_is_missing_every_section_stands(runs: list[Run], metric: str | None) -> None:
     names = set.intersection(*(set(one.hyperparameters) for one in runs)) if runs else set()
     made = sections(sweep(runs, metric=metric, chart=fitting_chart(names)))
-    assert len(made) == len({section.name for section in made}) == 9
+    assert len(made) == len({section.name for section in made}) == 10
     assert all(section.sentences for section in made)
 
 

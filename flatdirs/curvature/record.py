@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ def columns(records: Sequence[CurvatureRecord]) -> dict[str, list[float | None]]
     """Name → values, None for what JSON cannot hold; of many records every second, third … and the last."""
     kept = _thinned(records, MOST_KEPT)
     return {name: [_plain(getattr(record, name)) for record in kept] for name in NAMES}
+
+
+def records(kept: Mapping[str, Sequence[float | None]]) -> tuple[CurvatureRecord, ...]:
+    """The records behind `columns`; what could not be measured is nan again."""
+    lines = zip(*([math.nan if value is None else value for value in kept[name]] for name in NAMES), strict=True)
+    return tuple(CurvatureRecord(**dict(zip(NAMES, line, strict=True))) for line in lines)
 
 
 def write_csv(records: Sequence[CurvatureRecord], path: Path) -> None:

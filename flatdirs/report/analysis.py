@@ -6,22 +6,27 @@ analysis_figures.py; numbers come from the pure functions alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from flatdirs.chart import symbol
 from flatdirs.report import analysis_figures as figures
+from flatdirs.report.analysis_words import (
+    correlation_text,
+    left_out_sentences,
+    missing,
+    or_dash,
+    runs_text,
+    settings_text,
+    span_text,
+)
 from flatdirs.report.continuation import continuation
 from flatdirs.report.sections import Section, Table
 from flatdirs.report.tables import number
+from flatdirs.report.within_runs import correlation_section, gradients_section, shape_section, stability_section
 from flatdirs.sweep.clusters import STRUCTURE, clusters
-from flatdirs.sweep.correlation import LEVEL, Correlation, correlations, quadrants
-from flatdirs.sweep.curves import FALLEN, PHASES, shape
+from flatdirs.sweep.correlation import quadrants
 from flatdirs.sweep.divergence import divergence
 from flatdirs.sweep.exploration import exploration
-from flatdirs.sweep.gradients import SPIKE, THIN, WINDOW, gradient_norms
 from flatdirs.sweep.importance import Importance, importances
 from flatdirs.sweep.range_checks import edges, uniform_rates
 from flatdirs.sweep.records import Missing, Sweep
@@ -41,6 +46,7 @@ def sections(
         clusters_section(sweep, seed),
         exploration_section(sweep),
         shape_section(sweep),
+        stability_section(sweep),
         importance_section(sweep, seed),
         divergence_section(sweep),
     )
@@ -50,9 +56,9 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     """How many runs, the best, and what its ranges should have been."""
     count = {state: sum(run.state == state for run in sweep.runs) for state in ("finished", "pruned", "diverged")}
     told = ", ".join(f"{n} {state}" for state, n in count.items())
-    sentences = [f"{_runs(len(sweep.runs))}: {told}; loss below is the {sweep.judged_by}, lower is better"]
+    sentences = [f"{runs_text(len(sweep.runs))}: {told}; loss below is the {sweep.judged_by}, lower is better"]
     if sweep.best is not None:
-        place = _settings(sweep.best.hyperparameters)
+        place = settings_text(sweep.best.hyperparameters)
         words = [f"trial {sweep.best.number}", f"value {number(sweep.best.value or 0)}", *([place] if place else [])]
         sentences.append(f"best: {', '.join(words)}")
     sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
@@ -66,67 +72,17 @@ def summary_section(sweep: Sweep, output: Path) -> Section:
     return Section("summary", f"Study {sweep.name}", tuple(sentences))
 
 
-def gradients_section(sweep: Sweep) -> Section:
-    """Gradient norm against learning rate."""
-    title = "Gradient norm against learning rate"
-    found = gradient_norms(sweep)
-    if isinstance(found, Missing):
-        return _missing("gradients", title, found)
-    rows = tuple(
-        (
-            f"{bin_.low:.3g} – {bin_.high:.3g}",
-            f"{bin_.steps}{' thin' if bin_.thin else ''}",
-            number(bin_.median),
-            f"{bin_.lower:.3g} – {bin_.upper:.3g}",
-            f"{100 * bin_.spikes:.1f}%",
-        )
-        for bin_ in found.bins
-    )
-    sentence = (
-        f"{found.steps} steps of {_runs(found.runs)}; a spike is a step whose norm is above {SPIKE:g} times "
-        f"the median of the {WINDOW} recorded steps around it (of long runs every nth step is recorded, so that these "
-        f"span {WINDOW}·n): {100 * found.spikes:.2f}% of all; bins of fewer than {THIN} steps are thin, and their "
-        f"spikes accidents"
-    )
-    left_out = f"{found.left_out} steps without a finite norm and a rate above 0 are left out"
-    table = Table("by learning rate", ("learning rate", "steps", "median norm", "quartiles", "spikes"), rows)
-    sentences = (sentence, left_out) if found.left_out else (sentence,)
-    return Section("gradients", title, sentences, (table,), figures.gradients(found))
-
-
-def correlation_section(sweep: Sweep, rungs: Sequence[int], seed: int) -> Section:
-    """What is known at each rung of the end."""
-    title = "How early the end is known"
-    found = correlations(sweep, rungs, seed)
-    if isinstance(found, Missing):
-        return _missing("correlations", title, found)
-    rows = tuple(
-        (str(rung.evaluation), str(rung.step), _correlation(rung.loss), _correlation(rung.metric)) for rung in found
-    )
-    sentences = [
-        f"Spearman's rank correlation with the final loss, [{LEVEL}% bootstrap interval] (runs), over finished runs"
-    ]
-    if any(run.state == "pruned" for run in sweep.runs):
-        sentences.append("pruned runs have no final loss, so only the better part of the sweep is seen here")
-    if sweep.metric is None:
-        sentences.append("the study recorded no metric beside its loss, so only the loss is told")
-    if not any(rung.loss for rung in found):
-        sentences.append("too few runs kept their plain losses at these rungs, so only the metric is told")
-    table = Table("by rung", ("evaluation", "step", "loss there", f"{sweep.metric or 'metric'} there"), rows)
-    return Section("correlations", title, tuple(sentences), (table,), figures.correlations(found, sweep.metric))
-
-
 def quadrants_section(sweep: Sweep) -> Section:
     """Survivors by loss and metric."""
     title = "Survivors by loss and metric"
     found = quadrants(sweep)
     if isinstance(found, Missing):
-        return _missing("quadrants", title, found)
+        return missing("quadrants", title, found)
     rows = tuple(
         (
             f"loss {'low' if one.low_loss else 'high'}, {sweep.metric} {'low' if one.low_metric else 'high'}",
             str(len(one.runs)),
-            _settings(one.centre) if one.runs else "—",
+            settings_text(one.centre) if one.runs else "—",
         )
         for one in found.quadrants
     )
@@ -143,7 +99,7 @@ def clusters_section(sweep: Sweep, seed: int) -> Section:
     title = "Clusters of the survivors"
     found = clusters(sweep, seed)
     if isinstance(found, Missing):
-        return _missing("clusters", title, found)
+        return missing("clusters", title, found)
     rows = tuple(
         (
             str(i),
@@ -151,7 +107,7 @@ def clusters_section(sweep: Sweep, seed: int) -> Section:
             number(one.loss),
             number(one.best),
             f"{one.spread:.2f}",
-            _settings(one.centre),
+            settings_text(one.centre),
         )
         for i, one in enumerate(found.clusters, start=1)
     )
@@ -163,7 +119,9 @@ def clusters_section(sweep: Sweep, seed: int) -> Section:
         sentences.append(f"runs spread evenly have silhouettes below {STRUCTURE:g} too, so these may be no clusters")
     header = ("cluster", "runs", "median loss", "lowest", "spread, octaves", "centre")
     tables = (Table("clusters by median loss", header, rows),)
-    return Section("clusters", title, (*sentences, *_left_out(found.left_out)), tables, figures.clusters(found))
+    return Section(
+        "clusters", title, (*sentences, *left_out_sentences(found.left_out)), tables, figures.clusters(found)
+    )
 
 
 def exploration_section(sweep: Sweep) -> Section:
@@ -171,9 +129,9 @@ def exploration_section(sweep: Sweep) -> Section:
     title = "Exploration against exploitation"
     found = exploration(sweep)
     if isinstance(found, Missing):
-        return _missing("exploration", title, found)
+        return missing("exploration", title, found)
     rows = tuple(
-        (f"{q.first} – {q.last}" if q.first < q.last else str(q.first), f"{q.novelty:.2f}", _or_dash(q.to_best))
+        (f"{q.first} – {q.last}" if q.first < q.last else str(q.first), f"{q.novelty:.2f}", or_dash(q.to_best))
         for q in found.quarters
     )
     sentences = [
@@ -182,37 +140,12 @@ def exploration_section(sweep: Sweep) -> Section:
     ]
     trend = found.narrowing
     if trend is not None and trend.high < 0:
-        sentences.append(f"the search narrows: distance to the best falls with time, {_correlation(trend)}")
+        sentences.append(f"the search narrows: distance to the best falls with time, {correlation_text(trend)}")
     elif trend is not None:
         word = "widens" if trend.low > 0 else "neither narrows nor widens for sure"
-        sentences.append(f"the search {word}: distance to the best against time, {_correlation(trend)}")
+        sentences.append(f"the search {word}: distance to the best against time, {correlation_text(trend)}")
     table = Table("over time", ("runs", "to the nearest earlier", "to the best so far"), rows)
     return Section("exploration", title, tuple(sentences), (table,), figures.exploration(found))
-
-
-def shape_section(sweep: Sweep) -> Section:
-    """The best runs' curves."""
-    title = "Shape of the best runs' curves"
-    found = shape(sweep)
-    if isinstance(found, Missing):
-        return _missing("shape", title, found)
-    what = "log loss" if found.logarithmic else "loss"
-    rows = tuple(
-        (
-            name,
-            f"{100 * best.share:.0f}%",
-            *map(_or_dash, (best.slope, other.slope, best.curvature, other.curvature)),
-        )
-        for name, best, other in zip(PHASES, found.best, found.others, strict=True)
-    )
-    told = "where the rate rises" if found.warmup_known else "supposed, as nobody knows"
-    sentence = (
-        f"medians over the best {_runs(len(found.best_runs))} and the other {len(found.other_runs)}; slope of {what} "
-        f"per whole run and its second derivative (above 0: flattening); warm-up: the first {100 * found.warmup:.0f}% "
-        f"of a run, {told}; the fall ends with {100 * FALLEN:.0f}% of the way down"
-    )
-    header = ("phase", "share of run", "slope, best", "others", "curvature, best", "others")
-    return Section("shape", title, (sentence,), (Table("by phase", header, rows),), figures.shape(found))
 
 
 def importance_section(sweep: Sweep, seed: int) -> Section:
@@ -220,9 +153,9 @@ def importance_section(sweep: Sweep, seed: int) -> Section:
     title = "Importance of each hyperparameter"
     found = importances(sweep, seed)
     if isinstance(found, Missing):
-        return _missing("importance", title, found)
+        return missing("importance", title, found)
     sentences = [
-        f"shares among the {_runs(found.runs)} that finished; PED-ANOVA: for being among the "
+        f"shares among the {runs_text(found.runs)} that finished; PED-ANOVA: for being among the "
         f"best {round(found.top * found.runs)}; fANOVA: for the loss as a whole; in logarithms, over what they span"
     ]
     tables = [_importance_table("hyperparameters", found.raw)]
@@ -230,13 +163,13 @@ def importance_section(sweep: Sweep, seed: int) -> Section:
         tables.append(_importance_table("flat coordinates", found.flat))
     else:
         sentences.append("no chart fits the hyperparameters searched, so there are no flat coordinates")
-    sentences += _left_out(found.left_out)
+    sentences += left_out_sentences(found.left_out)
     return Section("importance", title, tuple(sentences), tuple(tables), figures.importance(found))
 
 
 def _importance_table(title: str, found: Importance) -> Table:
     fanova: Mapping[str, float] = found.fanova or {}
-    rows = tuple((name, f"{share:.2f}", _or_dash(fanova.get(name))) for name, share in found.ped_anova.items())
+    rows = tuple((name, f"{share:.2f}", or_dash(fanova.get(name))) for name, share in found.ped_anova.items())
     return Table(title, ("coordinate", "PED-ANOVA", "fANOVA"), rows)
 
 
@@ -245,8 +178,8 @@ def divergence_section(sweep: Sweep) -> Section:
     title = "The diverged region"
     found = divergence(sweep)
     if isinstance(found, Missing):
-        return _missing("divergence", title, found)
-    sentences = [f"{found.diverged} of {_runs(len(sweep.runs))} diverged; lowest and highest of each coordinate"]
+        return missing("divergence", title, found)
+    sentences = [f"{found.diverged} of {runs_text(len(sweep.runs))} diverged; lowest and highest of each coordinate"]
     if found.thresholds:
         best = found.thresholds[0]
         side = "above" if best.above else "below"
@@ -263,41 +196,9 @@ def divergence_section(sweep: Sweep) -> Section:
         Table(
             name,
             ("coordinate", "diverged", "survivors", "AUC"),
-            tuple((key, _span(bad), _span(good), area.get(key, "—")) for key, (bad, good) in spans.items()),
+            tuple((key, span_text(bad), span_text(good), area.get(key, "—")) for key, (bad, good) in spans.items()),
         )
         for name, spans in (("hyperparameters", found.raw), ("flat coordinates", found.flat))
         if spans
     )
     return Section("divergence", title, tuple(sentences), tables, figures.divergence(found, sweep))
-
-
-def _missing(name: str, title: str, found: Missing) -> Section:
-    return Section(name, title, (found.sentence,))
-
-
-def _left_out(names: Sequence[str]) -> list[str]:
-    if not names:
-        return []
-    return [f"left out, being zero or absent in some run: {', '.join(names)}"]
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
-
-
-def _settings(hyperparameters: Mapping[str, float]) -> str:
-    return ", ".join(f"{symbol(name)}={number(value)}" for name, value in hyperparameters.items())
-
-
-def _span(span: Any) -> str:
-    return "—" if span is None else f"{span[0]:.3g} – {span[1]:.3g}"
-
-
-def _correlation(found: Correlation | None) -> str:
-    if found is None or math.isnan(found.value):
-        return "—"
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}] ({found.runs})"
-
-
-def _or_dash(value: float | None) -> str:
-    return "—" if value is None or math.isnan(value) else f"{value:.2f}"

@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import optuna
@@ -21,13 +22,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.chart import Axis, Chart, named_chart, read_chart, symbol
+from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
 from flatdirs.history import SETTING, outcome_of, swallowed
 from flatdirs.keys import read_named
 from flatdirs.sweep.records import ONE_MINUS, Points, Range, Run, State, Sweep, canonical
 from flatdirs.training.schedule import SCHEDULES
 from flatdirs.training.tuners import TUNERS
-from flatdirs.trials import CURVE, IDENTITY, PROVENANCE
+from flatdirs.trials import CURVATURE, CURVE, IDENTITY, PROVENANCE
 
 STEPS = "steps"  # a trial's arrays of every step: {"learning_rate": […], "gradient_norm": […]}
 COUNTED = ("evaluation", "number", "step")  # what an entry of a curve may call its place
@@ -94,7 +96,11 @@ def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metr
     loss = outcome.loss if state == "finished" else None
     if state == "finished" and loss is None and metric is not None and losses:
         loss = losses[-1][1]  # the value may be the metric
-    return Run(trial.number, state, _hyperparameters(trial), value, loss, losses, metrics, rates, norms)
+    watched = records(kept[0]) if (kept := trial.user_attrs.get(CURVATURE)) else ()
+    trained = _train_losses(curve) if watched else ()
+    return Run(
+        trial.number, state, _hyperparameters(trial), value, loss, losses, metrics, rates, norms, watched, trained
+    )
 
 
 def _judged(runs: Sequence[Run], maximize: bool, ours: bool) -> tuple[list[Run], str]:
@@ -130,6 +136,14 @@ def _steps(trial: FrozenTrial) -> tuple[tuple[float, ...], tuple[float, ...]]:
             plain = [(math.nan if r is None else float(r), math.nan if n is None else float(n)) for r, n in pairs]
             return tuple(rate for rate, _ in plain), tuple(norm for _, norm in plain)
     return (), ()
+
+
+def _train_losses(curve: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
+    """The first seed's training losses, each against the middle of the steps it is the mean of."""
+    own = [entry for entry in curve if entry.get("seed") == curve[0].get("seed") and entry.get("steps")]
+    ends = accumulate(int(entry["steps"]) for entry in own)
+    pairs = [(end - entry["steps"] / 2, entry.get("train_loss")) for end, entry in zip(ends, own, strict=True)]
+    return tuple((step, float(loss)) for step, loss in pairs if loss is not None)
 
 
 def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flatdirs.chart import Chart, symbol
+from flatdirs.curvature.record import CurvatureRecord
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -51,7 +52,8 @@ class Run:
 
     `hyperparameters` under flatdirs' names, momentum as momentum. `value` in the study's own unit and direction,
     `loss` lower-is-better, both None where the run did not finish. `losses` and `metrics`: the evaluations.
-    `learning_rates` and `gradient_norms`: one a step, empty where nobody recorded them.
+    `learning_rates` and `gradient_norms`: one a step, empty where nobody recorded them. `curvature`: the first seed's
+    records, and `train_losses` its mean training loss between evaluations, against the step half-way between.
     """
 
     number: int
@@ -63,6 +65,8 @@ class Run:
     metrics: Points = ()
     learning_rates: tuple[float, ...] = ()
     gradient_norms: tuple[float, ...] = ()
+    curvature: tuple[CurvatureRecord, ...] = ()
+    train_losses: tuple[tuple[float, float], ...] = ()
 
     @property
     def finished(self) -> bool:
