@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flatdirs.chart import Axis, Chart, Lattice, named_chart
+    from flatdirs.chart import Axis, Chart
+    from flatdirs.charts import named_chart
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.edge import edge_of_stability, preconditioner
     from flatdirs.curvature.line_search import ArmijoLineSearch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ObjectiveError,
         StudyError,
     )
+    from flatdirs.lattice import Lattice
     from flatdirs.sampler import FlatDirectionsSampler
     from flatdirs.search import Outcome, Rules
     from flatdirs.stepsampling.finder import find_learning_rate
@@ -48,7 +50,7 @@ _HOMES = {
     "FlatDirectionsSampler": "sampler",
     "FlatdirsError": "errors",
     "IncumbentPruner": "sweep.pruners",
-    "Lattice": "chart",
+    "Lattice": "lattice",
     "LearningRates": "stepsampling.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
@@ -61,7 +63,7 @@ _HOMES = {
     "edge_metric": "sweep.metric",
     "edge_of_stability": "curvature.edge",
     "find_learning_rate": "stepsampling.finder",
-    "named_chart": "chart",
+    "named_chart": "charts",
     "preconditioner": "curvature.edge",
     "sharpness": "curvature.sharpness",
 }

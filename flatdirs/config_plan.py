@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flatdirs.chart import Chart, Lattice, read_chart
+from flatdirs.chart import Chart
+from flatdirs.charts import read_chart
 from flatdirs.errors import ConfigError
 from flatdirs.keys import read_choice, read_dataclass, read_value
+from flatdirs.lattice import Lattice
 from flatdirs.plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.training.task import ImageTask

@@ -16,8 +16,10 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
-from flatdirs.chart import Chart, Lattice, describe_chart
+from flatdirs.chart import Chart
+from flatdirs.charts import describe_chart
 from flatdirs.errors import StudyError
+from flatdirs.lattice import Lattice
 from flatdirs.sampler import FlatDirectionsSampler
 from flatdirs.search import SEARCHES, Rules
 from flatdirs.sequence import SequenceSampler

@@ -21,9 +21,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims
-from flatdirs.chart import Chart, Lattice
+from flatdirs.chart import Chart
 from flatdirs.errors import ChartError
 from flatdirs.history import key_of, outcome_of, swallowed
+from flatdirs.lattice import Lattice
 from flatdirs.search import Key, Outcome
 
 if TYPE_CHECKING:

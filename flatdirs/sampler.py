@@ -20,8 +20,10 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import claims, replay, search
-from flatdirs.chart import Chart, Lattice, Point, named_chart
+from flatdirs.chart import Chart, Point
+from flatdirs.charts import named_chart
 from flatdirs.errors import ChartError
+from flatdirs.lattice import Lattice
 from flatdirs.reading import NUMERIC, Reader, View, fit
 from flatdirs.search import Question, Rules
 from flatdirs.training.tuners import USUAL_SIGMA

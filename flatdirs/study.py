@@ -17,9 +17,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs import claims
-from flatdirs.chart import Lattice, read_chart
+from flatdirs.charts import read_chart
 from flatdirs.errors import StudyError
 from flatdirs.history import OUTCOME, SETTING, key_of, outcome_of
+from flatdirs.lattice import Lattice
 from flatdirs.objective import Measurement
 from flatdirs.plan import FORMER, RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace

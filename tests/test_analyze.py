@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from flatdirs.chart import named_chart
+from flatdirs.charts import named_chart
 from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.errors import StudyError
 from flatdirs.report.analysis import sections

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from flatdirs.chart import read_chart
+from flatdirs.charts import read_chart
 from flatdirs.config import ALL_SCHEDULES
 from flatdirs.objective import ImageObjective
 from flatdirs.paths import conf_folder

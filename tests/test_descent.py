@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flatdirs.chart import Lattice, Point, named_chart
+from flatdirs.chart import Point
+from flatdirs.charts import named_chart
 from flatdirs.errors import ConfigError
+from flatdirs.lattice import Lattice
 from flatdirs.replay import Trace, trace
 from flatdirs.search import Outcome, Rules, chart_of, make
 

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatdirs.chart import Lattice, Point, named_chart
+from flatdirs.chart import Point
+from flatdirs.charts import named_chart
+from flatdirs.lattice import Lattice
 from flatdirs.replay import Trace, proposals, trace
 from flatdirs.sampler import typical_start
 from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make

@@ -7,7 +7,9 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatdirs.chart import Lattice, Point, named_chart
+from flatdirs.chart import Point
+from flatdirs.charts import named_chart
+from flatdirs.lattice import Lattice
 from flatdirs.replay import EFFORT, proposals, trace
 from flatdirs.search import Descent, Outcome, Rules, make
 

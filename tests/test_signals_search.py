@@ -18,7 +18,8 @@ from benchmarks.signals import gains, peaks, searching
 from benchmarks.signals.correlated import Correlated, PeakRun, looking_at_peaks
 from benchmarks.signals.peaks import PeakSurface, early_row, with_peaks
 from benchmarks.signals.searching import LOOKS
-from flatdirs.chart import Lattice, named_chart
+from flatdirs.charts import named_chart
+from flatdirs.lattice import Lattice
 from flatdirs.search import chart_of, flat
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.model import BELOW, Hypothesis, Model, warp

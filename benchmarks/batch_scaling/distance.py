@@ -23,27 +23,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.batch_scaling.raw import Table, shown
+from benchmarks.batch_scaling.raw import shown
+from benchmarks.batch_scaling.walks import (
+    BATCH_SIZES,
+    DISTANCES,
+    DRAWS,
+    EPOCHS,
+    IMAGES,
+    LARGE_RATES,
+    SEEDS,
+    SETTINGS,
+    STATES,
+)
 from flatdirs.training.data import Split, load
 from flatdirs.training.loop import train
 from flatdirs.training.model import build_model
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
-
-BATCH_SIZES = (4, 16, 64)
-LARGE_RATES = tuple(4.0**power for power in range(-5, 1))  # Bη: 1/1024, 1/256 … 1
-EPOCHS = {"digits": (0, 1, 4, 20), "cifar10_small": (0, 1, 6)}  # lengths of the runs that w comes from; 0 = initial
-SEEDS = {"digits": 5, "cifar10_small": 3}
-DRAWS = 8  # sets of examples per w, B and rate
-IMAGES = 300
-SETTINGS = (0.1, 0.9, 0.0005)  # λ, ρ, α of the runs that w comes from: what many scripts begin with
-
-STATES = Table("states", ("task", "seed", "epochs"), ("loss", "accuracy", "gradient_norm", "sigma", "sharpness"))
-DISTANCES = Table(
-    "distances",
-    ("task", "seed", "epochs", "batch_size", "large_rate", "draw"),
-    ("same_examples", "other_examples", "large_step", "small_steps"),
-)
 
 
 def measure(task: ImageTask, data: DataConfig) -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks import pages
-from benchmarks.batch_scaling import distance, findings, warmup
+from benchmarks.batch_scaling import findings, peaks, walks
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
 SHOWN_BATCH = 64
@@ -54,14 +54,14 @@ def draw_distance(task: str) -> Figure:
 
 def _against_gradient(axes: Axes, task: str) -> None:
     """One dot a state and seed; colour says B, shape says how long the weights were trained."""
-    for batch, colour in zip(distance.BATCH_SIZES, (BLUE, ORANGE, GREEN), strict=True):
+    for batch, colour in zip(walks.BATCH_SIZES, (BLUE, ORANGE, GREEN), strict=True):
         axes.plot([], [], "o", color=colour, markersize=5, label=f"B = {batch}")
-        for epochs, marker in zip(distance.EPOCHS[task], "o^Ds", strict=False):
+        for epochs, marker in zip(walks.EPOCHS[task], "o^Ds", strict=False):
             keys = [key for key in findings.states() if (key[0], key[2]) == (task, epochs)]
             norms = [findings.states()[key].gradient_norm for key in keys]
             apart = [findings.ways()[(*key, batch, findings.REFERENCE_RATE)].same_examples for key in keys]
             axes.loglog(norms, apart, marker, color=colour, markersize=4, alpha=0.8)
-    for epochs, marker in zip(distance.EPOCHS[task], "o^Ds", strict=False):
+    for epochs, marker in zip(walks.EPOCHS[task], "o^Ds", strict=False):
         axes.plot([], [], marker, color=GREY, markersize=5, label=f"epoch {epochs}" if epochs else "initial")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -79,7 +79,7 @@ def _seed_mean(task: str, epochs: int, value: Callable[[tuple[str, int, int]], f
 
 def _stages(task: str) -> list[tuple[int, str, str, str]]:
     """The first and the last state: epochs, colour, marker, name."""
-    last = max(distance.EPOCHS[task])
+    last = max(walks.EPOCHS[task])
     return [(0, VERMILION, "o", "initial weights"), (last, BLUE, "s", f"after {last} epochs")]
 
 
@@ -87,11 +87,11 @@ def _against_rate(axes: Axes, task: str) -> None:
     kinds = {"-": ("same examples", _same), "--": ("other examples", _others), ":": ("bound", _bound)}
     for epochs, colour, marker, stage in _stages(task):
         for style, (_, value) in kinds.items():
-            drawn = [_seed_mean(task, epochs, partial(value, rate)) for rate in distance.LARGE_RATES]
-            axes.loglog(distance.LARGE_RATES, drawn, style, marker="" if style == ":" else marker, color=colour, ms=4)
+            drawn = [_seed_mean(task, epochs, partial(value, rate)) for rate in walks.LARGE_RATES]
+            axes.loglog(walks.LARGE_RATES, drawn, style, marker="" if style == ":" else marker, color=colour, ms=4)
         axes.plot([], [], color=colour, marker=marker, markersize=4, label=stage)
         limit = _seed_mean(task, epochs, lambda key: 1 / (2 * findings.states()[key].sharpness))
-        if limit < 4 * distance.LARGE_RATES[-1]:
+        if limit < 4 * walks.LARGE_RATES[-1]:
             axes.axvline(limit, color=colour, linewidth=1, alpha=0.6)
     for style, (name, _) in kinds.items():
         axes.plot([], [], style, color=GREY, label=name)
@@ -119,8 +119,8 @@ def _share(rate: float, key: tuple[str, int, int]) -> float:
 
 def _relative(axes: Axes, task: str) -> None:
     for epochs, colour, marker, stage in _stages(task):
-        drawn = [_seed_mean(task, epochs, partial(_share, rate)) for rate in distance.LARGE_RATES]
-        axes.loglog(distance.LARGE_RATES, drawn, color=colour, marker=marker, markersize=4, label=stage)
+        drawn = [_seed_mean(task, epochs, partial(_share, rate)) for rate in walks.LARGE_RATES]
+        axes.loglog(walks.LARGE_RATES, drawn, color=colour, marker=marker, markersize=4, label=stage)
     axes.set(xlabel="rate of the large step Bη", ylabel="distance / length of the large step")
     axes.set_title(f"same examples, B = {SHOWN_BATCH}, in units of the step", fontsize=9)
     axes.legend()
@@ -128,7 +128,7 @@ def _relative(axes: Axes, task: str) -> None:
 
 def draw_warmup(task: str) -> Figure:
     """Accuracy and share of failed runs against the peak rate, a column a batch size."""
-    sizes = warmup.BATCH_SIZES[task]
+    sizes = peaks.BATCH_SIZES[task]
     figure = Figure(figsize=(5.5 * len(sizes) + 0.5, 5), layout="constrained")
     grid = figure.subplots(2, len(sizes), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 1])
     for column, batch in enumerate(sizes):

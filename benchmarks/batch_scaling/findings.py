@@ -14,7 +14,7 @@ from functools import cache
 
 from scipy.stats import spearmanr
 
-from benchmarks.batch_scaling import distance, warmup
+from benchmarks.batch_scaling import peaks, walks
 from benchmarks.batch_scaling.raw import shown
 
 REFERENCE_RATE = 1 / 64  # Bη at which distances of different states are ranked
@@ -23,9 +23,7 @@ MOST_CELLS = 0.9  # share of cells from which on late training counts as closer 
 EXPONENT_TOLERANCE = 0.25
 GOOD_WITHIN = 2.0  # percentage points below the best mean that still count as training well
 
-RATES = {
-    shown(rate): rate for rate in (*distance.LARGE_RATES, *(one for task in warmup.RATES.values() for one in task))
-}
+RATES = {shown(rate): rate for rate in (*walks.LARGE_RATES, *(one for task in peaks.RATES.values() for one in task))}
 
 Cell = tuple[str, int, int, int, float]  # task, seed, epochs, B, Bη
 
@@ -61,8 +59,8 @@ class Way:
 def states() -> dict[tuple[str, int, int], State]:
     """(task, seed, epochs) → facts."""
     return {
-        (row["task"], int(row["seed"]), int(row["epochs"])): State(*(float(row[key]) for key in distance.STATES.values))
-        for row in distance.STATES.read()
+        (row["task"], int(row["seed"]), int(row["epochs"])): State(*(float(row[key]) for key in walks.STATES.values))
+        for row in walks.STATES.read()
     }
 
 
@@ -70,9 +68,9 @@ def states() -> dict[tuple[str, int, int], State]:
 def ways() -> dict[Cell, Way]:
     """(task, seed, epochs, B, Bη) → mean distances."""
     draws: dict[Cell, list[list[float]]] = defaultdict(list)
-    for row in distance.DISTANCES.read():
+    for row in walks.DISTANCES.read():
         cell = (row["task"], int(row["seed"]), int(row["epochs"]), int(row["batch_size"]), RATES[row["large_rate"]])
-        draws[cell].append([float(row[key]) for key in distance.DISTANCES.values])
+        draws[cell].append([float(row[key]) for key in walks.DISTANCES.values])
     return {
         cell: Way(*(statistics.fmean(column) for column in zip(*rows, strict=True))) for cell, rows in draws.items()
     }
@@ -80,18 +78,18 @@ def ways() -> dict[Cell, Way]:
 
 def walked_tasks() -> list[str]:
     """The tasks whose distances are measured to the end of the plan; nothing is said about half of one."""
-    walks = len(distance.BATCH_SIZES) * len(distance.LARGE_RATES) * distance.DRAWS
-    planned = {task: distance.SEEDS[task] * len(epochs) for task, epochs in distance.EPOCHS.items()}
+    of_a_state = len(walks.BATCH_SIZES) * len(walks.LARGE_RATES) * walks.DRAWS
+    planned = {task: walks.SEEDS[task] * len(epochs) for task, epochs in walks.EPOCHS.items()}
     described = Counter(key[0] for key in states())
-    walked = Counter(row["task"] for row in distance.DISTANCES.read())
-    return [task for task, count in planned.items() if described[task] == count and walked[task] == count * walks]
+    walked = Counter(row["task"] for row in walks.DISTANCES.read())
+    return [task for task, count in planned.items() if described[task] == count and walked[task] == count * of_a_state]
 
 
 def trained_tasks() -> list[str]:
     """The tasks whose runs with and without warm-up are all there."""
-    trained = Counter(row["task"] for row in warmup.RUNS.read())
-    settings = {task: 2 * len(rates) * len(warmup.BATCH_SIZES[task]) for task, rates in warmup.RATES.items()}
-    return [task for task, count in settings.items() if trained[task] == count * warmup.SEEDS[task]]
+    trained = Counter(row["task"] for row in peaks.RUNS.read())
+    settings = {task: 2 * len(rates) * len(peaks.BATCH_SIZES[task]) for task, rates in peaks.RATES.items()}
+    return [task for task, count in settings.items() if trained[task] == count * peaks.SEEDS[task]]
 
 
 def near_bound(task: str) -> list[tuple[float, float]]:
@@ -108,7 +106,7 @@ def near_bound(task: str) -> list[tuple[float, float]]:
 def ranks(task: str, fact: str) -> dict[int, float]:
     """B → Spearman's correlation, over states, of a fact with the distance (same examples) at the reference rate."""
     found = {}
-    for batch in distance.BATCH_SIZES:
+    for batch in walks.BATCH_SIZES:
         keys = [key for key in states() if key[0] == task]
         facts = [getattr(states()[key], fact) for key in keys]
         apart = [ways()[(*key, batch, REFERENCE_RATE)].same_examples for key in keys]
@@ -121,7 +119,7 @@ def closer_late(task: str, relative: bool) -> tuple[int, int]:
 
     `relative`: in units of the large step's length. A walk that blew up is as far as can be.
     """
-    last, wins, count = max(distance.EPOCHS[task]), 0, 0
+    last, wins, count = max(walks.EPOCHS[task]), 0, 0
 
     def apart(way: Way) -> float:
         found = way.same_examples / (way.large_step if relative else 1)
@@ -136,15 +134,15 @@ def closer_late(task: str, relative: bool) -> tuple[int, int]:
 
 def exponents(task: str, epochs: int) -> dict[str, float]:
     """Powers of Bη (from the two smallest rates) and of B (at the smallest) by which distances grow, mean over seeds."""
-    low, high = distance.LARGE_RATES[:2]
-    small, *_, large = distance.BATCH_SIZES
+    low, high = walks.LARGE_RATES[:2]
+    small, *_, large = walks.BATCH_SIZES
     powers: dict[str, list[float]] = defaultdict(list)
     for name, seed, at in states():
         if (name, at) != (task, epochs):
             continue
         for kind in ("same_examples", "other_examples"):
             apart = {cell[3:]: getattr(way, kind) for cell, way in ways().items() if cell[:3] == (name, seed, at)}
-            for batch in distance.BATCH_SIZES:
+            for batch in walks.BATCH_SIZES:
                 power = math.log(apart[batch, high] / apart[batch, low]) / math.log(high / low)
                 powers[f"{kind} rate"].append(power)
             power = math.log(apart[large, low] / apart[small, low]) / math.log(large / small)
@@ -175,7 +173,7 @@ class Runs:
 def runs() -> dict[tuple[str, int, bool, float], Runs]:
     """(task, batch size, warm-up, peak rate) → its runs."""
     groups: dict[tuple[str, int, bool, float], list[tuple[int, float, bool, bool]]] = defaultdict(list)
-    for row in warmup.RUNS.read():
+    for row in peaks.RUNS.read():
         key = (row["task"], int(row["batch_size"]), row["warmup"] == "True", RATES[row["learning_rate"]])
         diverged = row["diverged"] == "True"
         failed = diverged or row["at_chance"] == "True"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 
-from benchmarks.batch_scaling import distance, findings, warmup
+from benchmarks.batch_scaling import findings, peaks, walks
 from benchmarks.batch_scaling.raw import HERE
 
 COMMAND = "python -m benchmarks.batch_scaling"
@@ -35,7 +35,7 @@ def draw() -> str:
         lines += [f"## {task}: how far apart", "", *distance_part(task), ""]
     for task in findings.trained_tasks():
         lines += [f"## {task}: with and without warm-up", "", *warmup_part(task), ""]
-    missing = [task for task in distance.EPOCHS if task not in findings.trained_tasks()]
+    missing = [task for task in walks.EPOCHS if task not in findings.trained_tasks()]
     if missing:
         lines += [
             f"Not measured to the end: {', '.join(missing)} with and without warm-up; `{COMMAND} --data …` goes on.",
@@ -61,24 +61,24 @@ def verdict(held: bool) -> str:
 
 def distance_part(task: str) -> list[str]:
     """What was walked, the states, the claims."""
-    rate, decay = distance.SETTINGS[0], distance.SETTINGS[2]
-    last = max(distance.EPOCHS[task])
-    rates = f"1/{round(1 / distance.LARGE_RATES[0])} to {distance.LARGE_RATES[-1]:g} in factors of 4"
+    rate, decay = walks.SETTINGS[0], walks.SETTINGS[2]
+    last = max(walks.EPOCHS[task])
+    rates = f"1/{round(1 / walks.LARGE_RATES[0])} to {walks.LARGE_RATES[-1]:g} in factors of 4"
     return [
-        f"The network is the trainer's, with batch norm's statistics frozen at those of the {distance.IMAGES} images that L",
+        f"The network is the trainer's, with batch norm's statistics frozen at those of the {walks.IMAGES} images that L",
         "is the mean loss over. In training mode batch norm has no loss per example, and with one image it standardises that",
         "image by itself, so B steps of batch 1 would be another network's. What follows is therefore about the network as",
         "evaluation sees it, not about batch norm in training. Every parameter moves. Plain SGD, float64, no",
         "augmentation, weights before training and after whole runs of "
-        f"{', '.join(str(count) for count in distance.EPOCHS[task][1:])} epochs (λ={rate:g}, ρ={distance.SETTINGS[1]:g}, α={decay:g});",
-        f"{distance.SEEDS[task]} seeds, {distance.DRAWS} draws of examples each, B in {{4, 16, 64}}, Bη from {rates}. σ and H are measured at",
+        f"{', '.join(str(count) for count in walks.EPOCHS[task][1:])} epochs (λ={rate:g}, ρ={walks.SETTINGS[1]:g}, α={decay:g});",
+        f"{walks.SEEDS[task]} seeds, {walks.DRAWS} draws of examples each, B in {{4, 16, 64}}, Bη from {rates}. σ and H are measured at",
         "w, where the source means bounds over all weights.",
         "",
         "| epochs | loss | accuracy | ‖∇L‖ | σ | H | 1/(2H) |",
         "|---|---|---|---|---|---|---|",
-        *(state_row(task, epochs) for epochs in distance.EPOCHS[task]),
+        *(state_row(task, epochs) for epochs in walks.EPOCHS[task]),
         "",
-        f"Mean ± standard deviation over {distance.SEEDS[task]} seeds; accuracy on the same images.",
+        f"Mean ± standard deviation over {walks.SEEDS[task]} seeds; accuracy on the same images.",
         "",
         f"![distances on {task}](distance_{task}.png)",
         "",
@@ -164,18 +164,18 @@ def warmup_part(task: str) -> list[str]:
     """What was run, the claims, the table."""
     lines = [
         f"`task={task}` with the trainer's triangle (rise over 5/24 of all steps) against its falling half alone, which has the",
-        f"same sum of rates; momentum {warmup.MOMENTUM:g}, weight decay {warmup.WEIGHT_DECAY:g}, {warmup.SEEDS[task]} seeds, the same on both sides. The trainer's rule that",
+        f"same sum of rates; momentum {peaks.MOMENTUM:g}, weight decay {peaks.WEIGHT_DECAY:g}, {peaks.SEEDS[task]} seeds, the same on both sides. The trainer's rule that",
         "ends hopeless runs early is off, because it spares only runs that still warm up. A run failed when a loss was not",
         "finite (then it counts as 0 %) or when it ended no better than guessing.",
         "",
         f"![with and without warm-up on {task}](warmup_{task}.png)",
         "",
     ]
-    for batch in warmup.BATCH_SIZES[task]:
+    for batch in peaks.BATCH_SIZES[task]:
         lines += warmup_claims(task, batch)
-    if len(warmup.BATCH_SIZES[task]) > 1:
+    if len(peaks.BATCH_SIZES[task]) > 1:
         lines += larger_batch_claim(task)
-    for batch in warmup.BATCH_SIZES[task]:
+    for batch in peaks.BATCH_SIZES[task]:
         lines += [
             "",
             f"Batch {batch}: validation accuracy in percent, mean ± standard deviation, (failed/diverged of n).",
@@ -207,9 +207,9 @@ def warmup_claims(task: str, batch: int) -> list[str]:
 
 def larger_batch_claim(task: str) -> list[str]:
     """Whether warm-up buys more at the larger batch."""
-    small, large = (findings.compare(task, batch).highest_good for batch in warmup.BATCH_SIZES[task])
+    small, large = (findings.compare(task, batch).highest_good for batch in peaks.BATCH_SIZES[task])
     factors = [pair[0] / pair[1] if pair[1] else float("inf") for pair in (small, large)]
-    sizes = warmup.BATCH_SIZES[task]
+    sizes = peaks.BATCH_SIZES[task]
     return [
         f"- *The larger batch needs it more*: {verdict(factors[1] > factors[0])}. Warm-up raises the highest rate that trains well by a factor of",
         f"  {factors[0]:g} at batch {sizes[0]} and of {factors[1]:g} at batch {sizes[1]}.",
@@ -219,7 +219,7 @@ def larger_batch_claim(task: str) -> list[str]:
 def warmup_table(task: str, batch: int) -> list[str]:
     """A row a rate, and the paired difference."""
     lines = ["| λ | with warm-up | without | with − without, paired ± 2 standard errors |", "|---|---|---|---|"]
-    for rate in warmup.RATES[task]:
+    for rate in peaks.RATES[task]:
         sides = [findings.runs().get((task, batch, warm, rate)) for warm in (True, False)]
         if None in sides:
             continue

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.provenance import provenance
-from flatdirs.training.device import device_name, resolve_device
 
 HERE = Path(__file__).resolve().parent
 
@@ -69,6 +68,8 @@ def shown(value: Any) -> str:
 @cache
 def note_provenance(folder: Path) -> None:
     """Add today's versions, code and device to provenance.json, unless they are there; looked up once a process."""
+    from flatdirs.training.device import device_name, resolve_device
+
     path = folder / "provenance.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     about = {**provenance(), "device": device_name(resolve_device("auto")), "cores": os.cpu_count(), "threads": 1}

@@ -15,25 +15,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.batch_scaling.raw import Table, shown
+from benchmarks.batch_scaling.peaks import BATCH_SIZES, MOMENTUM, RATES, RUNS, SEEDS, WEIGHT_DECAY
+from benchmarks.batch_scaling.raw import shown
 from flatdirs.training import loop
 from flatdirs.training.records import TrainConfig, TrainResult
 from flatdirs.training.schedule import Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-
-MOMENTUM, WEIGHT_DECAY = 0.9, 0.0005
-RATES = {  # peak rates in factors of two
-    "digits": tuple(2.0**power for power in range(-10, 8)),  # 1/1024 … 128
-    "cifar10_small": tuple(2.0**power for power in range(-3, 7)),  # 1/8 … 64
-}
-BATCH_SIZES = {"digits": (16, 64), "cifar10_small": (32,)}
-SEEDS = {"digits": 5, "cifar10_small": 2}
-
-RUNS = Table(
-    "warmup",
-    ("task", "batch_size", "warmup", "learning_rate", "seed"),
-    ("diverged", "at_chance", "accuracy", "loss", "epochs", "precision", "seconds"),
-)
 
 
 def schedule(warm: bool) -> Triangle:

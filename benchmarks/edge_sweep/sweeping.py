@@ -20,8 +20,9 @@ from benchmarks import rows
 from benchmarks.edge_sweep.curves import Curve, curve_of, row, shown
 from benchmarks.edge_sweep.setting import EVALUATIONS, RANGES, SEEN, SUBJECTS, Point, rounded
 from benchmarks.lattice.running import claimed, locked
-from flatdirs.chart import Lattice, named_chart
+from flatdirs.charts import named_chart
 from flatdirs.errors import StudyError
+from flatdirs.lattice import Lattice
 from flatdirs.plan import SearchPlan, make_sampler
 from flatdirs.search import Rules
 from flatdirs.sweep.settings import Rungs

@@ -29,7 +29,8 @@ from benchmarks.lattice.results import CHANCE
 from benchmarks.runs_to_target import cells, fitting
 from benchmarks.runs_to_target.cells import Array, Cells
 from benchmarks.runs_to_target.conditions import task_of
-from flatdirs.chart import Chart, named_chart
+from flatdirs.chart import Chart
+from flatdirs.charts import named_chart
 from flatdirs.search import Outcome
 
 PER_OCTAVE = 2

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flatdirs.chart import Chart, Lattice
+from flatdirs.chart import Chart
 from flatdirs.errors import ConfigError
+from flatdirs.lattice import Lattice
 from flatdirs.search.descent import descend
 from flatdirs.search.flat import search_flat
 from flatdirs.search.line import MOVE

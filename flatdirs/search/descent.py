@@ -14,7 +14,8 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from flatdirs.chart import SIGN, Direction, Lattice, Point
+from flatdirs.chart import SIGN, Direction, Point
+from flatdirs.lattice import Lattice
 from flatdirs.search.outcome import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Question, Verdict
 

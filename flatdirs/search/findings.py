@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatdirs.chart import Lattice
+from flatdirs.lattice import Lattice
 from flatdirs.search.flat import SURE, model_of
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.line import MOVE

@@ -23,7 +23,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from flatdirs.chart import Lattice, Point, describe_chart
+from flatdirs.chart import Point
+from flatdirs.charts import describe_chart
+from flatdirs.lattice import Lattice
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
 from flatdirs.search.model import RELAXED, Model, Run, one_thread

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flatdirs.chart import Lattice
+from flatdirs.lattice import Lattice
 
 Array = NDArray[np.float64]
 

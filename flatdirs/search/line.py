@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flatdirs.chart import Lattice
+from flatdirs.lattice import Lattice
 from flatdirs.search.model import RELAXED
 from flatdirs.search.outcome import Outcome, Rules, guessing
 from flatdirs.search.question import Told

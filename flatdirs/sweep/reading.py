@@ -21,7 +21,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from flatdirs.chart import Axis, Chart, named_chart, read_chart, symbol
+from flatdirs.chart import Axis, Chart, symbol
+from flatdirs.charts import named_chart, read_chart
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
 from flatdirs.history import SETTING, outcome_of, swallowed
