@@ -196,6 +196,7 @@ def test_the_shape_of_a_drawn_curve_is_read_off() -> None:
     assert all(math.isnan(phase.slope) for phase in found.others)
 
 
+@pytest.mark.slow
 def test_a_planted_importance_is_found_in_raw_and_in_flat_coordinates() -> None:
     by_rate = importances(sweep([run(math.log2(h["learning_rate"]) ** 2, hyperparameters=h) for h in scattered(50)]))
     steep = importances(sweep([run(effective(h) ** 2, hyperparameters=h) for h in scattered(50)]))

@@ -133,6 +133,7 @@ def test_a_comparison_is_over_the_seeds_in_which_both_finished_where_these_are_m
     assert math.isnan(findings.compared([(lost, lost)]).ratio)
 
 
+@pytest.mark.slow
 def test_claims_count_diverged_runs_in_words(tmp_path: Path) -> None:
     cdat = replace(BASE, method="cdat", value=2.0)
     table = [row(replace(BASE, seed=seed), math.inf if seed == 0 else 0.1) for seed in range(3)]

@@ -143,6 +143,7 @@ def test_an_untried_cell_is_as_promising_as_its_two_best_neighbours() -> None:
 # --- running -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_lattice_that_was_stopped_goes_on_as_one_that_was_not(tmp_path: Path) -> None:
     for name in ("stopped", "at_once"):
         (tmp_path / name).mkdir()

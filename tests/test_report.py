@@ -34,6 +34,7 @@ def settings(folder: Path, search: str = "myrtle", **changes: object) -> dict[st
     return {str(key): value for key, value in plain.items()}
 
 
+@pytest.mark.slow
 def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -> None:
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, width=120, height=24, highlight=False)
@@ -52,6 +53,7 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     assert "start=studies/callable-myrtle/best.yaml" in closing
 
 
+@pytest.mark.slow
 def test_rows_and_axis_lines_tell_the_same_story(workplace: Path) -> None:
     tune(read_tune(settings(workplace, confirm=0)), Report(live=False, console=Console(file=io.StringIO())))
     storage = open_storage("journal", workplace / "studies/callable-myrtle")
@@ -71,6 +73,7 @@ def test_rows_and_axis_lines_tell_the_same_story(workplace: Path) -> None:
     assert all(row.run in {other.run for other in asked} and row.seconds is None for row in recalled)
 
 
+@pytest.mark.slow
 def test_rows_of_a_search_by_model_say_what_moved_and_repeats_are_rows_of_their_own(workplace: Path) -> None:
     report = Report(live=False, console=Console(file=io.StringIO()))
     result = tune(read_tune(settings(workplace, "flatdirs", confirm=0, budget=20)), report)

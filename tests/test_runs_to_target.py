@@ -73,6 +73,7 @@ def test_the_fit_follows_the_truth_between_the_cells() -> None:
     assert abs(ground().best - TOP) < 1.0
 
 
+@pytest.mark.slow
 def test_a_plateau_stays_flat_and_a_cliff_a_cliff() -> None:
     plateau = np.array([(rate, -1, -15) for rate in np.arange(-14, -8, 0.3)])
     assert max(ground().values(plateau)) < 12

@@ -510,6 +510,7 @@ def test_a_log_refuses_at_once_what_it_cannot_watch() -> None:
         flatdirs.CurvatureLog(model, torch.optim.Adagrad(model.parameters()), cross_entropy, batch)
 
 
+@pytest.mark.slow
 def test_gradient_descent_trains_to_the_edge() -> None:
     """Full batch, a constant rate: sharpness rises to 2/η and stays about there (Cohen et al. 2021)."""
     torch.manual_seed(0)

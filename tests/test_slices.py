@@ -58,6 +58,7 @@ def ridge_of(exponent: float, along: float, across: float) -> Surface:
     return surface
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(2, 4), st.integers(0, 2**16), st.floats(0.0, 3.0), st.integers(1, 3))
 def test_the_runs_of_a_slice_do_not_depend_on_its_workers(workers: int, order: int, noise: float, near: int) -> None:

@@ -241,6 +241,7 @@ class Brief(Transformer):
     total_steps = 3
 
 
+@pytest.mark.slow
 def test_a_transformer_run_is_a_function_of_its_seed_and_leaves_the_random_state() -> None:
     subject = Brief(CPU)
     before = torch.get_rng_state()
@@ -282,6 +283,7 @@ def small_digits() -> ResNetSmall:
     return ResNetSmall(CPU, DataConfig(), task)
 
 
+@pytest.mark.slow
 def test_a_subject_trains_as_the_trainer_does() -> None:
     subject = small_digits()
     own, generic = subject.train_fully(0.05, "triangle", 3), Subject.train_fully(subject, 0.05, "triangle", 3)
@@ -362,6 +364,7 @@ def test_the_page_says_what_the_rows_say(tmp_path: Path) -> None:
     assert str(page.results(tmp_path)["README.md"]).count("**missed**. log_midpoint loses 4.00 ± 0.00 points") == 3
 
 
+@pytest.mark.slow
 def test_an_unfinished_grid_is_drawn_and_judges_nothing(tmp_path: Path) -> None:
     write_runs(tmp_path, {model: lambda power: 50 - abs(power + 6) for model in MODELS}, seeds=(0,))
     found = rows.read(tmp_path / "runs.csv")
@@ -409,6 +412,7 @@ def test_the_truth_moves_with_the_curve() -> None:
         assert there.midpoint - here.midpoint == pytest.approx(1.5, abs=0.011)
 
 
+@pytest.mark.slow
 def test_noise_takes_the_midpoint_away_and_its_absence_does_not() -> None:
     off = {
         noise: [float(synthetic.search(synthetic.hinge, noise, seed)["midpoint_off"]) for seed in (1, 2, 3)]

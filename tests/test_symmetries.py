@@ -147,6 +147,7 @@ def test_sgd_sees_only_products_that_a_longer_weight_leaves_alone(r: float) -> N
     assert distance(sgd_outputs(r, rate * r**2, decay), plain) > DIFFERENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c", SCALES)
 def test_adamw_sees_only_products_that_a_longer_weight_leaves_alone(c: float) -> None:
     """(λ, α, w₀, ε) → (c·λ, α/c, c·w₀, ε/c), derived; with α or ε left as it was it is another run.

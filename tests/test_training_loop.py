@@ -230,6 +230,7 @@ def test_expected_seconds_grow_with_the_epochs() -> None:
     assert 0 < short < long
 
 
+@pytest.mark.slow
 def test_cifar10_small_end_to_end() -> None:
     path = unpacked(train=1200, test=200)
     task = task_file("cifar10_small", train_images=800, validation_images=400, test_images=200, epochs=4)
