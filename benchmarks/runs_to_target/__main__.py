@@ -24,7 +24,7 @@ from benchmarks.lattice.refinement import runs_left
 from benchmarks.lattice.results import results
 from benchmarks.runs_to_target import conditions, repeating
 from benchmarks.runs_to_target.repeating import TARGETS, Job
-from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.errors import FlatdirsError
 
 KEYS: dict[str, Any] = {
     "only": None,
@@ -61,11 +61,9 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = settings_of(arguments, KEYS, lists=("only", "lattice"))
-    known = conditions.settings()["lattices"]
-    if unknown := set(settings["lattice"] or ()) - set(known):
-        raise ConfigError(f"lattice={','.join(unknown)} must be of {', '.join(known)}; change lattice")
-    return settings
+    return settings_of(
+        arguments, KEYS, lists={"only": conditions.names(), "lattice": conditions.settings()["lattices"]}
+    )
 
 
 def jobs(settings: dict[str, Any]) -> list[Job]:

@@ -85,6 +85,13 @@ def conditions(lattice: str) -> Iterator[Condition]:
                 yield from (Condition(lattice, name, box, start) for start in starts)
 
 
+def names() -> list[str]:
+    """All methods, as conditions have them, and those that have a start beside it without one too."""
+    methods = settings()["methods"]
+    every = [name for group in ("own", "both", "coordinates", "box") for name in methods[group]]
+    return [*every, *(f"{name}{PLUS}" for name in methods["box"])]
+
+
 def _price(method: str) -> int:
     return ("random", "qmc", "cfo", "cmaes", "tpe_chart", "tpe", "gp").index(method)
 

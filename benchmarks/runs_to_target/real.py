@@ -200,7 +200,7 @@ def trainer(settings: Mapping[str, Any]) -> Train:
 def main(arguments: Sequence[str]) -> int:
     """The command line; the exit code."""
     try:
-        settings = settings_of(arguments, KEYS, lists=("only",))
+        settings = settings_of(arguments, KEYS, lists={"only": conditions.names()})
         if not conditions.settings()["real"].get(settings["lattice"]):
             raise ConfigError(f"lattice={settings['lattice']} must be digits or cifar10_small; change lattice")
         job = Job(settings["lattice"], trainer(settings), only=tuple(settings["only"] or ()))

@@ -17,7 +17,7 @@ from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices
 from benchmarks.scouts import grounds, plan, ridges, searching, training
-from flatdirs.errors import ConfigError, FlatdirsError
+from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_integer
 
 KEYS: dict[str, Any] = {"lattice": None, "budget": None, "draw": True}
@@ -42,9 +42,7 @@ def main(arguments: list[str]) -> int:
 
 def read(arguments: list[str]) -> dict[str, Any]:
     """The keys given, over their defaults. Raises ConfigError."""
-    settings = settings_of(arguments, KEYS, lists=("lattice",))
-    if unknown := set(settings["lattice"] or ()) - set(plan.LATTICES):
-        raise ConfigError(f"lattice={','.join(unknown)} must be of {', '.join(plan.LATTICES)}; change lattice")
+    settings = settings_of(arguments, KEYS, lists={"lattice": plan.LATTICES})
     if settings["budget"] is not None:
         read_integer(settings, "budget", 1)
     return settings
