@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.cdat import (
     running,
     sigma_start,
     start,
+    start_page,
     tables,
     thinning,
     toy_runs,
@@ -52,8 +54,8 @@ def row(run: Run, end: float = 0.1, **other: Any) -> dict[str, Any]:
 
 
 def looks(*each: tuple[float, float, float]) -> str:
-    """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of zero."""
-    return ";".join(f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
+    """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of zero, and of line search of the opposite."""
+    return ";".join(f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:{-gain}:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
 
 
 def write(folder: Path, table: list[dict[str, Any]]) -> Evidence:
@@ -188,7 +190,8 @@ def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) 
     )
     told = {one.short: one.cell("digits_mlp gd") for one in claims.every(evidence) if one.cases}
     assert told == {
-        "step": "✓ 83 %",
+        "σ1 step": "✓ 83 %",
+        "ls step": "✗ 17 %",
         "σ1 loses": "✓ 4×",
         "σ1 snowball": "✓ 0.25×, 4×",
         "σ1 below": "✓ 0.60, 100 %",
@@ -197,8 +200,6 @@ def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) 
         "σ2 constant": "✓ 0.5×",
     }
     assert claim(evidence, "Line search loses").verdict == "not measured"
-    step = claim(evidence, "From the same state, one step of line search")
-    assert (step.verdict, "no line search" in step.numbers()) == ("not measured", True)
 
 
 def test_and_do_not_where_they_do_not(tmp_path: Path) -> None:
@@ -351,7 +352,7 @@ def start_row(lattice: str, sigma: float, seed: int, points: float, rate: float 
     }
 
 
-def start_page(folder: Path, points: dict[float, float], rate: float = 0.1, accuracies: Any = None) -> str:
+def section_on_starts(folder: Path, points: dict[float, float], rate: float = 0.1, accuracies: Any = None) -> str:
     """The section on starts: σ → points of the edge, everywhere but for digits_adamw, where it is a point more."""
     table = [
         start_row(name, sigma, seed, gain + (name == "digits_adamw"), rate)
@@ -366,48 +367,51 @@ def start_page(folder: Path, points: dict[float, float], rate: float = 0.1, accu
         for seed, accuracy in enumerate(each)
     ]
     rows.write(folder / "start_runs.csv", ["way", "sigma", "seed", "accuracy"], whole)
-    return "\n".join(page.starts(Evidence(folder)))
+    return "\n".join(start_page.starts(Evidence(folder)))
 
 
 def test_sigma_of_the_start_is_the_one_whose_worst_shortfall_is_least(tmp_path: Path) -> None:
-    text = start_page(tmp_path, {2.0: -3.0, 0.25: -0.5})
+    text = section_on_starts(tmp_path, {2.0: -3.0, 0.25: -0.5})
     assert "3.00 points with σ = 2 (digits), 0.50 points with σ = 0.25 (digits): the rule takes σ = 0.25" in text
-    assert "the rule takes σ = 2;" in start_page(tmp_path, {2.0: -0.4, 0.25: -0.5})
+    assert "the rule takes σ = 2;" in section_on_starts(tmp_path, {2.0: -0.4, 0.25: -0.5})
 
 
 def test_the_verdict_on_the_start_follows_the_rows(tmp_path: Path) -> None:
-    ahead = start_page(tmp_path, {start.SIGMA: 1.0})
+    ahead = section_on_starts(tmp_path, {start.SIGMA: 1.0})
     assert "digits better; digits_adamw better" in ahead
     assert ahead.rstrip().endswith("`start=cdat` is ahead of step sampling.")
-    mixed = start_page(tmp_path, {start.SIGMA: -0.5})
+    mixed = section_on_starts(tmp_path, {start.SIGMA: -0.5})
     assert "digits worse; digits_adamw better" in mixed
     assert mixed.rstrip().endswith("it depends on the task, and `start=cdat` stays an option.")
-    assert start_page(tmp_path, {start.SIGMA: -2.0}).rstrip().endswith("is an option and no more.")
-    capped = start_page(tmp_path, {start.SIGMA: 1.0}, rate=1.0)
+    assert section_on_starts(tmp_path, {start.SIGMA: -2.0}).rstrip().endswith("is an option and no more.")
+    capped = section_on_starts(tmp_path, {start.SIGMA: 1.0}, rate=1.0)
     assert "digits better, the cap and no finding;" in capped
     assert capped.rstrip().endswith("is an option and no more.")
 
 
 def test_the_verdict_counts_whole_runs_from_peak_and_warm_up(tmp_path: Path) -> None:
-    text = start_page(tmp_path, {start.SIGMA: 1.0}, accuracies=[(96, 97, 97), (96, 97.1, 97), (90, 91, 91.5)])
+    text = section_on_starts(tmp_path, {start.SIGMA: 1.0}, accuracies=[(96, 97, 97), (96, 97.1, 97), (90, 91, 91.5)])
     assert "whole runs of digits from peak and warm-up worse (-5.83 ± 0.17)" in text
     assert "its warm-up costs points (-5.87 ± 0.19)" in text
     assert text.rstrip().endswith("it depends on the task, and `start=cdat` stays an option.")
 
 
-def test_trying_both_steps_leaves_the_run_as_it_was_and_sees_the_parabola() -> None:
+def test_trying_the_steps_leaves_the_run_as_it_was_and_sees_the_parabola() -> None:
     model = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
     goal = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
     found = training.Ground(model, goal, goal, lambda _, y: (model.weight - y).square().sum())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     before, loss = model.weight.detach().clone(), float(found.on().detach())
-    one, two = training.gains(BASE, optimizer, found)
+    one, two, search = training.gains(BASE, optimizer, found)
     assert torch.equal(model.weight, before)
     assert not optimizer.state
     assert one == pytest.approx(
         loss, rel=1e-4
     )  # the parabola is exact: σ = 1 ends at its minimum, σ = 2 as high as it began
     assert two == pytest.approx(0.0, abs=1e-4 * loss)
+    assert search == pytest.approx(
+        loss * (1 - (1 - 2 * 0.15) ** 2)
+    )  # 1.5 × 0.1 is accepted: w − goal shrinks by 1 − 2η
 
 
 @pytest.mark.parametrize(
@@ -462,3 +466,44 @@ def test_thinning_keeps_the_ends_and_what_is_asked_for_and_does_so_once(tmp_path
 def test_the_start_of_sigma_is_where_the_worse_off_base_loses_least() -> None:
     means = {"sgd": {0.25: 95.0, 0.5: 96.0, 1.0: 80.0}, "adamw": {0.25: 96.0, 0.5: 90.0, 1.0: 30.0}}
     assert sigma_start.chosen(means) == (0.25, {0.25: 1.0, 0.5: 6.0, 1.0: 66.0})
+
+
+def test_the_page_says_which_sigma_the_rule_takes_of_a_task_that_is_whole(tmp_path: Path) -> None:
+    points = {"sgd": (94, 95, 96, 80, 70), "adamw": (95, 96, 90, 30, 10)}
+    table = [
+        {"task": "digits", "base": base, "sigma": f"{sigma:g}", "seed": seed, "accuracy": f"{value + seed - 1}"}
+        for base, values in points.items()
+        for sigma, value in zip(sigma_start.SIGMAS, values, strict=True)
+        for seed in range(3)
+    ]
+    rows.write(tmp_path / "sigma_start.csv", list(table[0]), table)
+    lines = start_page.sigma_starts(Evidence(tmp_path))
+    assert "| larger shortfall | 2.00 | 1.00 | 6.00 | 66.00 | 86.00 |" in lines
+    assert "The rule takes σ = 0.25 on digits." in lines
+    assert "cifar10_small: not all of it is measured." in lines
+    rows.write(tmp_path / "sigma_start.csv", list(table[0]), table[:-3])
+    assert "digits: not all of it is measured." in start_page.sigma_starts(Evidence(tmp_path))
+
+
+def test_a_run_that_shows_where_sigma_begins_fills_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sigma_start.TASKS, "digits", sigma_start.Tried(1, 1))
+    question = ("digits", "sgd", 0.25, 0)
+    assert question in sigma_start.questions(cifar10=False)
+    found = {key: str(cell) for key, cell in sigma_start.row(question, None).items()}
+    assert sigma_start.question_of(found) == question
+    assert found["epochs"] == "1"
+    assert float(found["accuracy"]) > 10
+
+
+def test_the_page_tells_what_a_step_costs(tmp_path: Path) -> None:
+    case = {"task": "digits", "batch": 64, "base": "adamw", "precision": "fp32", "plain_ms": 7.0}
+    cost = {
+        "command": "the command",
+        **{"rounds": 3, "steps": 4, "torch": "2", "python": "3", "device": "a card"},
+        "cases": [{**case, "ratios": {"CDAT": [3.0, 3.25, 3.5], "every=4": [1.5, 1.75, 2.0]}}],
+    }
+    (tmp_path / "step_cost.json").write_text(json.dumps(cost), encoding="utf-8")
+    text = "\n".join(page.step_costs(Evidence(tmp_path)))
+    assert "| digits (batch 64), adamw, fp32 | 7.0 | 3.25 (3.00 to 3.50) | 1.75 (1.50 to 2.00) |" in text
+    (tmp_path / "step_cost.json").unlink()
+    assert "Not measured yet." in page.step_costs(Evidence(tmp_path))

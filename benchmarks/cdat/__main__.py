@@ -7,7 +7,7 @@
     python -m benchmarks.cdat part=thin                    take what nothing asks for out of the rows on file, draw
 
 Resumable: whatever is on file is not made again. Give the command in as many shells as there are cores and they share
-the work. `part=` full_batch, mini_batch, sensitivity, toy, start or start_runs does that part alone; `budget=100` (rows
+the work. `part=` full_batch, mini_batch, sensitivity, toy, start, start_runs or sigma_start does that part alone; `budget=100` (rows
 of this process) and `device=cuda` narrow and move it.
 """
 
@@ -21,13 +21,13 @@ from typing import Any
 
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
-from benchmarks.cdat import plan, running, start, thinning, toy_runs
+from benchmarks.cdat import plan, running, sigma_start, start, thinning, toy_runs
 from benchmarks.cdat.running import HERE
 from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer, read_value
 
 KEYS: dict[str, Any] = {"part": "all", "data.path": None, "device": "auto", "budget": None}
-PARTS = ("all", "draw", "thin", "toy", "start", "start_runs", *plan.PARTS)
+PARTS = ("all", "draw", "thin", "toy", "start", "start_runs", "sigma_start", *plan.PARTS)
 
 
 def main(arguments: list[str], folder: Path = HERE) -> int:
@@ -73,6 +73,8 @@ def make(settings: Mapping[str, Any], folder: Path) -> None:
             trainings(settings, folder, about, None, seeds=1)
         if part in ("all", "start_runs"):
             start_runs(settings, folder, about, budget)
+        if part in ("all", "sigma_start"):
+            sigma_starts(settings, folder, about, budget)
         if part in ("all", *plan.PARTS):
             trainings(settings, folder, about, budget)
 
@@ -138,6 +140,19 @@ def start_runs(settings: Mapping[str, Any], folder: Path, about: Mapping[str, An
         return start.trained_row(question, found, objective_of("digits", settings))
 
     running.fill(folder / "start_runs.csv", wanted, make_row, about, say, budget)
+
+
+def sigma_starts(settings: Mapping[str, Any], folder: Path, about: Mapping[str, Any], budget: int | None) -> None:
+    """Part 7: at which σ a search with schedule=cdat should begin."""
+    path = settings["data.path"]
+
+    def wanted(table: running.Table) -> list[sigma_start.Question]:
+        known = {sigma_start.question_of(row) for row in table}
+        return [question for question in sigma_start.questions(path is not None) if question not in known]
+
+    running.fill(
+        folder / "sigma_start.csv", wanted, lambda question: sigma_start.row(question, path), about, say, budget
+    )
 
 
 def objective_of(name: str, settings: Mapping[str, Any]) -> Any:

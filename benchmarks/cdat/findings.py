@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections import defaultdict
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cdat import running
 from benchmarks.cdat.plan import BASES, CAP, CRITICAL, PROBLEMS, Run, end_losses, run_of
@@ -26,7 +28,7 @@ NAMES = {
 class Look:
     """The curvature behind one step; `ratio` is that of sharpness to the edge at the mean rate of the steps just taken.
 
-    `gain1` and `gain2`: what a step of σ = 1, of σ = 2 from there takes off the loss.
+    `gain1`, `gain2`, `gain_search`: what a step of σ = 1, of σ = 2, of a line search from there takes off the loss.
     """
 
     step: int
@@ -37,6 +39,7 @@ class Look:
     alignment: float
     gain1: float
     gain2: float
+    gain_search: float
     single: float  # the ratio at the rate of this one step
 
 
@@ -126,6 +129,9 @@ class Evidence:
         self.toy = running.read(folder / "toy.csv")
         self.starts = running.read(folder / "start.csv")
         self.start_runs = running.read(folder / "start_runs.csv")
+        self.sigma_starts = running.read(folder / "sigma_start.csv")
+        cost = folder / "step_cost.json"
+        self.step_cost: dict[str, Any] = json.loads(cost.read_text(encoding="utf-8")) if cost.exists() else {}
 
     @cached_property
     def losses(self) -> dict[Run, float]:
@@ -173,9 +179,9 @@ def trained(row: Mapping[str, str]) -> Trained:
 
 def look(values: Sequence[float], critical: float) -> Look:
     """One group of the column `looks`."""
-    step, last_rate, loss, sharpness, _, alignment, gain1, gain2, rate = values
+    step, last_rate, loss, sharpness, _, alignment, *gains, rate = values
     ratio, single = (sharpness * each / critical for each in (rate, last_rate))
-    return Look(int(step), rate, loss, sharpness, ratio, alignment, gain1, gain2, single)
+    return Look(int(step), rate, loss, sharpness, ratio, alignment, *gains, single)
 
 
 def numbers(cell: str) -> list[list[float]]:
@@ -211,10 +217,11 @@ def thirds(looks: Sequence[Look], of: Callable[[Look], float]) -> float:
     return last / first if first else math.nan
 
 
-def greedy_share(runs: Iterable[Trained]) -> tuple[float, int]:
-    """In which part of all looks σ = 1 gains more in one step than σ = 2, and of how many."""
-    looks = [one for run in runs for one in run.looks if math.isfinite(one.gain1) and math.isfinite(one.gain2)]
-    return (sum(one.gain1 > one.gain2 for one in looks) / len(looks) if looks else math.nan), len(looks)
+def step_share(runs: Iterable[Trained], of: Callable[[Look], float]) -> tuple[float, int]:
+    """In which part of all looks one step of one rule gains more than one of σ = 2, and of how many."""
+    pairs = [(of(one), one.gain2) for run in runs for one in run.looks]
+    finite = [(gain, other) for gain, other in pairs if math.isfinite(gain) and math.isfinite(other)]
+    return (sum(gain > other for gain, other in finite) / len(finite) if finite else math.nan), len(finite)
 
 
 def growth(run: Trained) -> tuple[float, float]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.cdat import claims, findings, plan, start, tables, variations
-from benchmarks.cdat.findings import NAMES, Evidence
+from benchmarks.cdat import findings, plan, start_page, tables, variations
+from benchmarks.cdat.findings import NAMES, Case, Evidence, Look, Trained
 from benchmarks.cdat.running import HERE
+from benchmarks.cdat.tables import NOTHING
 
 COMMAND = "python -m benchmarks.cdat"
-NOTHING = "Not measured yet."
+ONE_STEP: dict[str, Callable[[Look], float]] = {
+    "sigma1": lambda look: look.gain1,
+    "linesearch": lambda look: look.gain_search,
+}  # rules of which one step is tried against one of σ = 2
 
 
 def results(folder: Path = HERE) -> dict[str, str | bytes]:
@@ -50,9 +54,9 @@ def page(evidence: Evidence) -> list[str]:
         "## The toy model",
         "",
         *toy(evidence),
-        "## A start from the edge",
-        "",
-        *starts(evidence),
+        *start_page.starts(evidence),
+        *start_page.sigma_starts(evidence),
+        *step_costs(evidence),
     ]
 
 
@@ -118,8 +122,9 @@ def describe(problem: plan.Problem) -> str:
 def one_step(evidence: Evidence) -> list[str]:
     """What is compared, a table by trajectory, the figure."""
     lines = [
-        "At every look, on every trajectory, one step of σ = 1 and one of σ = 2 are tried from the same weights and state. In which part of the looks",
-        "σ = 1 takes more off the loss, and what the long run says: the end loss of σ = 1 over that of σ = 2.",
+        "At every look, on every trajectory, one step of σ = 1, one of line search (its first guess 1.5 times the rate of the step just taken) and one of",
+        "σ = 2 are tried from the same weights and state. In which part of the looks σ = 1, and after the slash line search, takes more off the loss than",
+        "σ = 2, and what the long run says: the end loss of σ = 1, and of line search, over that of σ = 2.",
         "",
     ]
     if not evidence.cases:
@@ -129,12 +134,8 @@ def one_step(evidence: Evidence) -> list[str]:
         "|---|" + "---|" * (len(NAMES) + 1),
     ]
     for case in evidence.cases:
-        shares = [findings.greedy_share(case.every(rival)) for rival in NAMES]
-        cells = [f"{100 * share:.0f} % of {count}" if count else "–" for share, count in shares]
-        found = findings.compare(case, "sigma1", "sigma2")
-        mean = f"{found.mean or 0.0:.3g}×"
-        long = f"{found.told(mean, NAMES['sigma1'], NAMES['sigma2'])} ({found.behind})" if found.seeds else "–"
-        lines.append(f"| {case.name} | {' | '.join(cells)} | {long} |")
+        cells = [steps_won(case.every(rival)) for rival in NAMES]
+        lines.append(f"| {case.name} | {' | '.join(cells)} | {' / '.join(long_run(case, name) for name in ONE_STEP)} |")
     lines.append("")
     both = any({"sigma1", "sigma2"} <= case.runs.keys() for case in evidence.cases)
     note = "Curves are those of seed 0."
@@ -142,6 +143,24 @@ def one_step(evidence: Evidence) -> list[str]:
         [*lines, note, "", "![one step's gain along the run of σ = 1, and both runs](one_step.png)", ""]
         if both
         else lines
+    )
+
+
+def steps_won(runs: Sequence[Trained]) -> str:
+    """The shares of looks in which σ = 1 and line search gain more than σ = 2, and of how many looks."""
+    shares = [findings.step_share(runs, gain) for gain in ONE_STEP.values()]
+    counts = " / ".join(dict.fromkeys(str(count) for _, count in shares))
+    told = " / ".join(f"{100 * share:.0f} %" if count else "–" for share, count in shares)
+    return f"{told} of {counts}" if any(count for _, count in shares) else "–"
+
+
+def long_run(case: Case, rival: str) -> str:
+    """End loss over that of σ = 2, and the seeds behind it."""
+    found = findings.compare(case, rival, "sigma2")
+    return (
+        f"{found.told(f'{found.mean or 0.0:.3g}×', NAMES[rival], NAMES['sigma2'])} ({found.behind})"
+        if found.seeds
+        else "–"
     )
 
 
@@ -218,117 +237,30 @@ def toy(evidence: Evidence) -> list[str]:
     )
 
 
-def starts(evidence: Evidence) -> list[str]:
-    """Does it beat step sampling."""
-    lines = [
-        f"`start.py`: {start.STEPS} steps of CDAT (ema {start.EMA:g}) on the task's own optimizer and batches, with σ = {told_sigmas()}; the median rate of the second half is the",
-        "schedule's peak, the warm-up ends where the rates reach it. It is judged by the lattices' fitted surfaces beside step sampling's pick of the same seed, at the same",
-        f"momentum and weight decay; a step of CDAT counts as {start.STEP_PRICE:g} plain ones. Accuracies are percent of validation images, mean over seeds. Rule, fixed",
-        "before σ = 0.25 was tried: the σ whose worst mean shortfall against step sampling over the tasks is least.",
-        "",
-    ]
-    tables = start.tables(evidence)
-    if not tables:
+def step_costs(evidence: Evidence) -> list[str]:
+    """Ratios to a plain step, by task and base."""
+    lines = ["## What a step costs", ""]
+    found = evidence.step_cost
+    if not found:
         return [*lines, NOTHING, ""]
-    lines += [
-        "| task, σ | seeds | best | from step sampling | from the edge | edge − step sampling | seeds in which the edge is better | peaks at the cap | rates: step sampling | rates: edge | warm-up | cost in runs: step sampling, edge |",
-        "|---|" + "---|" * 11,
-        *(start_line(f"{name}, σ = {sigma:g}", table) for (name, sigma), table in tables.items()),
-        "",
-        f"A peak of {start.CAP:g} is the cap, the product's own, and so no finding. {shortfalls(tables)}",
-        "",
-        *hindsight(evidence),
-        *trained(evidence),
-        verdict(evidence, tables),
+    names = list(found["cases"][0]["ratios"])
+    head = ("task, base, precision", "plain, ms", *names)
+    body = [
+        (
+            f"{case['task']} (batch {case['batch']}), {case['base']}, {case['precision']}",
+            f"{case['plain_ms']:.1f}",
+            *(
+                f"{middle:.2f} ({low:.2f} to {high:.2f})"
+                for low, middle, high in (case["ratios"][name] for name in names)
+            ),
+        )
+        for case in found["cases"]
     ]
-    return [*lines, ""]
-
-
-def told_sigmas() -> str:
-    """The σ tried."""
-    return " and ".join(f"{sigma:g}" for sigma in start.SIGMAS)
-
-
-def start_line(name: str, table: dict[str, list[float]]) -> str:
-    """The line of a task and a σ."""
-    differences = start.differences(table)
-    better = sum(difference > 0 for difference in differences)
-    rates = [f"{min(table[key]):.3g} to {max(table[key]):.3g}" for key in ("step_sampling rate", "cdat rate")]
-    costs = [f"{statistics.fmean(table[key]):.2f}" for key in ("step_sampling cost", "cdat cost")]
-    values = [f"{statistics.fmean(table[key]):.2f}" for key in ("best", "step_sampling", "cdat")]
-    warmup = f"{100 * statistics.median(table['warmup']):.0f} % of a run"
-    return (
-        f"| {name} | {len(differences)} | {' | '.join(values)} | {with_error(differences)} | {better} | "
-        f"{start.at_cap(table)} | {' | '.join(rates)} | {warmup} | {', '.join(costs)} |"
-    )
-
-
-def with_error(values: list[float]) -> str:
-    """A mean difference and its standard error."""
-    return f"{statistics.fmean(values):+.2f} ± {start.standard_error(values):.2f}"
-
-
-def shortfalls(tables: dict[tuple[str, float], dict[str, list[float]]]) -> str:
-    """What the rule says of σ."""
-    worst = start.worst_shortfalls(tables)
-    if not worst:
-        return "The rule has nothing to choose from yet."
-    told = ", ".join(f"{points:.2f} points with σ = {sigma:g} ({name})" for sigma, (points, name) in worst.items())
-    least = min(worst, key=lambda sigma: worst[sigma][0])
-    return (
-        f"The worst mean shortfall is {told}: the rule takes σ = {least:g}; `start=cdat` runs with σ = {start.SIGMA:g}."
-    )
-
-
-def hindsight(evidence: Evidence) -> list[str]:
-    """What a fraction of the peak would have given."""
-    lines = ["With a part of that peak, in hindsight:", ""]
-    for sigma in start.SIGMAS:
-        found = {name: claims.fractions(start.at_sigma(evidence, sigma), name) for name in start.SURFACES}
-        lines += [
-            f"- {name}, σ = {sigma:g}: " + ", ".join(f"1/{part} {value:.2f}" for part, value in table.items())
-            for name, table in found.items()
-            if table
-        ]
-    return [*lines, ""]
-
-
-def trained(evidence: Evidence) -> list[str]:
-    """Whole runs from the starts."""
-    table = start.trained_accuracies(evidence.start_runs)
-    if not table:
-        return [f"Whole runs from these starts: {NOTHING.lower()}", ""]
-    each = ", ".join(
-        f"{way}{f' with σ = {sigma}' if sigma else ''} {statistics.fmean(values.values()):.2f} ± "
-        f"{start.standard_error(list(values.values())):.2f} ({len(values)} seeds)"
-        for (way, sigma), values in table.items()
-    )
     return [
-        f"Whole runs of digits from these starts, the trainer's triangle unless said otherwise, accuracy: {each}.",
+        *lines,
+        f"`{found['command']}`: time of a step over a plain one's of the same round, median (quartiles) of {found['rounds']} rounds of {found['steps']} steps each; torch {found['torch']},",
+        f"Python {found['python']}, {found['device']}, one CPU thread. `quick=False`: with torch's own second derivatives; `every=4`: curvature at every fourth step.",
+        "",
+        *tables.table(head, body),
         "",
     ]
-
-
-def verdict(evidence: Evidence, tables: dict[tuple[str, float], dict[str, list[float]]]) -> str:
-    """Whether `start=cdat`, as it runs, beats step sampling: by two standard errors, task by task and in whole runs."""
-    ours = {name: table for (name, sigma), table in tables.items() if sigma == start.SIGMA}
-    judged = {
-        name: (start.judged(start.differences(table)), 2 * start.at_cap(table) > len(table["cdat"]))
-        for name, table in ours.items()
-    }
-    told = [f"{name} {word}{', the cap and no finding' if cap else ''}" for name, (word, cap) in judged.items()]
-    words = [word for word, _ in judged.values()]
-    if whole := start.gaps(evidence.start_runs, *start.WAYS[::2]):
-        words.append(start.judged(whole))
-        told.append(f"whole runs of digits from peak and warm-up {words[-1]} ({with_error(whole)})")
-    if warmup := start.gaps(evidence.start_runs, *start.WAYS[1:]):
-        does = {"worse": "costs points", "better": "gains points"}.get(start.judged(warmup), "neither gains nor costs")
-        told.append(f"its warm-up {does} ({with_error(warmup)})")
-    capped = any(cap for _, cap in judged.values())
-    if "better" in words and "worse" not in words and not capped:
-        end = "`start=cdat` is ahead of step sampling"
-    elif "better" in words and not capped:
-        end = "it depends on the task, and `start=cdat` stays an option"
-    else:
-        end = "`start=cdat` is an option and no more"
-    return f"`start=cdat`, with σ = {start.SIGMA:g}, against step sampling, by two standard errors: {'; '.join(told)}. So {end}."

@@ -2,14 +2,15 @@
 
 Networks, batch sizes and optimizers are those of the tasks digits and cifar10_small; images are noise of the same size,
 which costs the same. Plain: forward, backward and torch's fused optimizer. Steps take turns, a round is a few of each,
-and the ratio is taken round by round, so that whatever else the machine does hits both alike. Prints; writes nothing.
+and the ratio is taken round by round, so that whatever else the machine does hits both alike. Writes step_cost.json beside this file and draws the page.
 
-    --rounds 20   how often everybody has a turn      --device cuda   where
+    --rounds 20   how often everybody has a turn      --device cuda   where      --print   write nothing
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import statistics
 import time
@@ -20,6 +21,8 @@ import torch
 import yaml
 from torch.nn.functional import cross_entropy
 
+from benchmarks import pages
+from benchmarks.cdat.running import HERE
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.paths import conf_folder
 from flatdirs.training.device import DTYPES, device_name, keep_freed_memory, resolve_device, synchronize
@@ -78,28 +81,41 @@ def measure(steps: dict[str, Callable[[], Any]], rounds: int, device: torch.devi
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, print, and keep it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--print", action="store_true", dest="only_print")
     arguments = parser.parse_args()
     device = resolve_device(arguments.device)
     torch.set_num_threads(1)
     keep_freed_memory()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {device_name(device)}, one CPU thread")
+    cases = []
     print(f"time of a step over a plain one's: median (quartiles) of {arguments.rounds} rounds of {STEPS} steps each")
     for name in ("digits", "cifar10_small"):
         task = yaml.safe_load((conf_folder() / "task" / f"{name}.yaml").read_text(encoding="utf-8"))
         for base, precision in (("nesterov", "fp32"), ("nesterov", "bf16"), ("adamw", "fp32")):
             seconds = measure(contestants(task, base, precision, device), arguments.rounds, device)
             plain = seconds.pop("plain")
-            told = []
-            for contestant, values in seconds.items():
-                ratios = [value / other for value, other in zip(values, plain, strict=True)]
-                low, middle, high = statistics.quantiles(ratios, n=4)
-                told.append(f"{contestant} {middle:.2f} ({low:.2f} – {high:.2f})")
-            about = f"{name}, batch {task['batch_size']}, {base}, {precision}"
-            print(f"{about}: {', '.join(told)}; plain {1e3 * statistics.median(plain):.1f} ms", flush=True)
+            ratios = {
+                contestant: statistics.quantiles(
+                    [value / other for value, other in zip(values, plain, strict=True)], n=4
+                )
+                for contestant, values in seconds.items()
+            }
+            case = {"task": name, "batch": task["batch_size"], "base": base, "precision": precision}
+            cases.append({**case, "plain_ms": 1e3 * statistics.median(plain), "ratios": ratios})
+            told = [f"{name} {middle:.2f} ({low:.2f} – {high:.2f})" for name, (low, middle, high) in ratios.items()]
+            print(f"{case}: {', '.join(told)}; plain {1e3 * statistics.median(plain):.1f} ms", flush=True)
+    if not arguments.only_print:
+        found = {
+            "command": f"python -m benchmarks.cdat.step_cost --rounds {arguments.rounds}",
+            **{"rounds": arguments.rounds, "steps": STEPS, "torch": torch.__version__},
+            **{"python": platform.python_version(), "device": device_name(device), "cases": cases},
+        }
+        (HERE / "step_cost.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        pages.write("cdat")
 
 
 if __name__ == "__main__":

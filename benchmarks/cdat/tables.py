@@ -10,6 +10,7 @@ from benchmarks.cdat import claims, findings, plan
 from benchmarks.cdat.findings import NAMES, Evidence, Trained
 from benchmarks.cdat.verdicts import Claim
 
+NOTHING = "Not measured yet."
 LOSSES = tuple(dict.fromkeys(problem.loss for problem in plan.PROBLEMS.values()))
 
 

@@ -1,8 +1,9 @@
 """One run of the plan: images, network, optimizer, the loop, and what is kept of it as text for a row.
 
 Nothing waits for the device between two looks at the curvature. The loss is that of the step's batch before the step;
-looks are on all training images. At a look, from the same weights and the same state of the base, one step of σ = 1 and
-one of σ = 2 are tried and taken back: `gain1` and `gain2` are by how much each lowers the loss.
+looks are on all training images. At a look, from the same weights and the same state of the base, one step of σ = 1, one
+of σ = 2 and one of a line search are tried and taken back; a gain is by how much one lowers the loss. The search guesses
+as its own runs do, 1.5 times the rate of the step just taken, whoever took it.
 """
 
 from __future__ import annotations
@@ -158,28 +159,39 @@ def one_step(optimizer: torch.optim.Optimizer, found: Ground, chosen: Tensor | N
     return loss.detach()
 
 
-def gains(run: Run, optimizer: torch.optim.Optimizer, found: Ground) -> tuple[float, float]:
-    """By how much one step of σ = 1 and one of σ = 2 from here would lower the loss; nothing is left changed."""
+def gains(run: Run, optimizer: torch.optim.Optimizer, found: Ground) -> tuple[float, float, float]:
+    """By how much one step of σ = 1, of σ = 2 and of a line search from here would lower the loss; nothing changes."""
     parameters = list(found.model.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
-    twin = CDAT(parameters, run.base, sigma=1.0, max_learning_rate=None, weight_decay=run.decay)
-    for parameter in parameters:
-        state = optimizer.state.get(parameter, {})
-        twin.state[parameter] = {key: value.clone() for key, value in state.items()}
-    here, results = twin.step(found.on), []
-    after = [parameter.detach().clone() for parameter in parameters]
-    with torch.no_grad():
-        for sigma in (1.0, 2.0):
-            for parameter, old, new in zip(parameters, before, after, strict=True):
-                parameter.copy_(old + sigma * (new - old))
-            results.append(float(here - found.on()))
-        for parameter, old in zip(parameters, before, strict=True):
-            parameter.copy_(old)
-    return results[0], results[1]
+    greedy = CDAT(parameters, run.base, sigma=1.0, max_learning_rate=None, weight_decay=run.decay)
+    guess = 1.5 * float(optimizer.param_groups[0]["lr"])
+    cap = min(CAP[run.base], guess) or CAP[run.base]  # a search that found nothing begins anew
+    search = ArmijoLineSearch(parameters, run.base, max_learning_rate=cap, weight_decay=run.decay)
+    results = []
+    for twin, multiples in ((greedy, (1.0, 2.0)), (search, (1.0,))):
+        for parameter in parameters:
+            state = optimizer.state.get(parameter, {})
+            twin.state[parameter] = {key: value.clone() for key, value in state.items()}
+        here = twin.step(found.on)
+        after = [parameter.detach().clone() for parameter in parameters]
+        with torch.no_grad():
+            for multiple in multiples:
+                for parameter, old, new in zip(parameters, before, after, strict=True):
+                    parameter.copy_(old + multiple * (new - old))
+                results.append(float(here - found.on()))
+            for parameter, old in zip(parameters, before, strict=True):
+                parameter.copy_(old)
+    return results[0], results[1], results[2]
 
 
 def told(
-    run: Run, found: Ground, initial: float, losses: list[Tensor], rates: list[Any], looks: list[Any], gained: list[Any]
+    run: Run,
+    found: Ground,
+    initial: float,
+    losses: list[Tensor],
+    rates: list[Any],
+    looks: list[Any],
+    gains_at_looks: list[Any],
 ) -> dict[str, Any]:
     """The columns behind the run's own."""
     values = torch.stack(losses).double().cpu()
@@ -205,8 +217,8 @@ def told(
         ),
         "looks": ";".join(
             f"{r.step}:{r.learning_rate:.4g}:{r.loss:.4g}:{r.sharpness:.4g}:{r.ratio:.4g}:{abs(r.alignment):.3g}:"
-            f"{one:.4g}:{two:.4g}:{steps[max(0, r.step - AROUND) : r.step].mean():.4g}"
-            for r, (one, two) in zip(looks, gained, strict=False)
+            f"{':'.join(f'{gain:.4g}' for gain in gained)}:{steps[max(0, r.step - AROUND) : r.step].mean():.4g}"
+            for r, gained in zip(looks, gains_at_looks, strict=False)
         ),
     }
 

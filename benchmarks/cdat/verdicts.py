@@ -49,7 +49,6 @@ class Claim:
     cases: list[Finding]
     short: str = ""
     measures: tuple[Measure, ...] = field(default=())
-    unmeasured: str = ""  # why there are no cases
 
     @property
     def verdict(self) -> str:
@@ -72,7 +71,7 @@ class Claim:
     def numbers(self) -> str:
         """The median and the range over cases of each measure; without measures, what every case says."""
         if not self.measures:
-            return "; ".join(f"{case.name}: {case.numbers}" for case in self.cases) or self.unmeasured or "–"
+            return "; ".join(f"{case.name}: {case.numbers}" for case in self.cases) or "–"
         told = []
         for place, measure in enumerate(self.measures):
             values = [value for case in self.cases if (value := case.values[place]) is not None]

@@ -24,7 +24,7 @@ from flatdirs.training.task import require_integer, require_number
 if TYPE_CHECKING:
     from flatdirs.curvature.tuned import TunedOptimizer
 
-USUAL_SIGMA = 0.25  # where a search or a run begins: `python -m benchmarks.cdat.sigma_start`, on digits, SGD and AdamW
+USUAL_SIGMA = 0.25  # where a search or a run begins: digits, `python -m benchmarks.cdat part=sigma_start`
 MINI_BATCH_EMA = 0.9  # ours: what is kept of the averages of slope and curvature where a step is no full batch
 
 
