@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
+import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise
@@ -432,6 +434,98 @@ def test_a_saved_optimizer_goes_on_bit_by_bit(who: str, base: str) -> None:
         again.load_state_dict(torch.optim.SGD(other.parameters(), lr=0.1).state_dict())
 
 
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("base", BASES)
+def test_no_step_hangs_on_the_graph_of_the_one_before(who: str, base: str) -> None:
+    w = nn.Parameter(torch.ones(3))
+    optimizer = EVERYBODY[who]([w], base, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.step(lambda: torch.sum(w**2))
+    kept = [value for state in optimizer.state.values() for value in state.values()]
+    assert len(kept) == len(BASES[base].buffers) + BASES[base].counts
+    assert not any(value.requires_grad for value in [*kept, w.grad, optimizer.learning_rate])
+    copy.deepcopy(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("who", ["cdat", "greedy", "line search"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
+def test_a_copied_optimizer_goes_on(who: str, copied: Callable[[Any], Any]) -> None:
+    w = nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = EVERYBODY[who]([w], "adam", weight_decay=0.1)
+    optimizer.step(lambda: torch.sum(w**4))
+    again = copied(optimizer)
+    (v,) = again.param_groups[0]["params"]
+    optimizer.step(lambda: torch.sum(w**4))
+    again.step(lambda: torch.sum(v**4))
+    assert v is not w
+    assert torch.equal(v, w)
+    assert torch.equal(again.learning_rate, optimizer.learning_rate)
+
+
+def test_a_scheduler_attached_to_it_changes_neither_the_rate_nor_the_record() -> None:
+    w = nn.Parameter(torch.ones(2))
+    optimizer = CDAT([w], sigma=0.5)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)
+    optimizer.step(lambda: torch.sum(w**2))
+    rate, edge = optimizer.learning_rate.item(), edge_of_stability(optimizer)
+    scheduler.step()
+    assert optimizer.last is not None
+    assert optimizer.learning_rate.item() == optimizer.last.learning_rate.item() == rate
+    assert edge_of_stability(optimizer) == edge
+
+
+class Square(torch.autograd.Function):
+    """w², whose backward pass cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w)
+        return w * w
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+@pytest.mark.parametrize("who", ["cdat", "cdat, slow", "greedy"])
+def test_a_part_without_a_second_derivative_is_refused_and_a_line_search_does_without(who: str) -> None:
+    w = nn.Parameter(torch.full((2,), 2.0))
+
+    def closure() -> Tensor:
+        return (Square.apply(w) ** 2).sum()
+
+    with pytest.raises(CurvatureError, match="without a second derivative"):
+        EVERYBODY[who]([w]).step(closure)
+    assert torch.equal(w, torch.full((2,), 2.0))
+    ArmijoLineSearch([w]).step(closure)
+    assert not torch.equal(w, torch.full((2,), 2.0))
+
+
+@pytest.mark.parametrize("who", ["cdat", "cdat, slow", "greedy"])
+def test_attention_has_a_curvature(who: str) -> None:
+    layer, x = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True), torch.randn(3, 5, 8)
+    optimizer = EVERYBODY[who](layer.parameters(), **({} if who == "greedy" else {"sigma": 1.0}))
+
+    def closure() -> Tensor:
+        return layer(x).square()[..., 0].mean()
+
+    losses = [float(optimizer.step(closure)) for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
+def test_what_there_is_to_move_is_checked() -> None:
+    w, frozen = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1), requires_grad=False)
+    CDAT([{"params": []}, {"params": [w]}]).step(lambda: torch.sum(w**2))
+    with pytest.raises(CurvatureError, match="no parameter to move"):
+        CDAT([{"params": []}])
+    with pytest.raises(CurvatureError, match="unfrozen"):
+        CDAT([frozen]).step(lambda: torch.sum(w**2))
+    for own in ({"lr": 0.1}, {"sigma": 1.0, "lr": 0.1}, {"max_learning_rate": 1.0}):
+        with pytest.raises(CurvatureError, match=f"^{', '.join(sorted(own))} of a parameter group"):
+            CDAT([{"params": [w], **own}])
+
+
 def one_step(kind: Callable[..., Any], base: str, **settings: Any) -> Any:
     """An optimizer of a single parameter, one step after its beginning."""
     w = nn.Parameter(torch.ones(2))
@@ -533,6 +627,10 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(who: str) -> None:
     ("settings", "named"),
     [
         ({"base": "sgd"}, "base"),
+        ({"base": ["gd"]}, "base"),
+        ({"quick": "no"}, "quick"),
+        ({"max_learning_rate": "most"}, "max_learning_rate"),
+        ({"betas": ("a", 0.9)}, "betas"),
         ({"sigma": 0.0}, "sigma"),
         ({"sigma": math.inf}, "sigma"),
         ({"sigma": "2"}, "sigma"),

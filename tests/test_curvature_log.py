@@ -94,7 +94,7 @@ def test_a_study_keeps_it_and_goes_on_without(workplace: Path, command: Command)
     assert [run["step"] for run in runs] == [[9, 18], [9, 18]]
     assert all(value > 0 for run in runs for value in run["sharpness"])
     told = command("analyze", "watched", "storage=sqlite").out
-    assert "1 run recorded their curvature" in told
+    assert "curvature was recorded in 1 run;" in told
     assert (workplace / "studies/watched/analysis/stability.png").read_bytes().startswith(b"\x89PNG")
     again = command("tune", *SMALL, *own, "budget=2", "repeats=2")
     assert again.code == 0

@@ -508,6 +508,11 @@ def test_a_log_refuses_at_once_what_it_cannot_watch() -> None:
         flatdirs.CurvatureLog(model, torch.optim.SGD(model.parameters()), cross_entropy, batch, every=0)
     with pytest.raises(CurvatureError, match="is not known"):
         flatdirs.CurvatureLog(model, torch.optim.Adagrad(model.parameters()), cross_entropy, batch)
+    for every in (1.5, True, "3"):
+        with pytest.raises(CurvatureError, match=f"every={every}"):
+            flatdirs.CurvatureLog(model, torch.optim.SGD(model.parameters()), cross_entropy, batch, every=every)  # type: ignore[arg-type]
+    with pytest.raises(CurvatureError, match="trained parameters of the model are not the optimizer's"):
+        flatdirs.CurvatureLog(model, torch.optim.SGD(list(model.parameters())[-1:]), cross_entropy, batch)
 
 
 @pytest.mark.slow

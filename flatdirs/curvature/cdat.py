@@ -24,13 +24,16 @@ What a step costs beside a plain one: `python -m benchmarks.cdat.step_cost`.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatdirs.curvature.form import QuadraticForm
+from flatdirs.curvature.products import refuse_dead_ends, twice_differentiable
 from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
 from flatdirs.errors import CurvatureError
 
@@ -53,7 +56,8 @@ class CDAT(TunedOptimizer):
         sigma: what n/d is multiplied by; 2 is the edge of stability, 1 greedy.
         ema: how much of the averages of n and d is kept at a step, in [0, 1); 0 for full batches, 0.9 for mini-batches.
         max_learning_rate: η is never above it; finite, None for no cap. Wherever uᵀHu passes through zero on its way to
-            another sign, n/d has a pole, and without a cap or an ema one such step can end a run.
+            another sign, n/d has a pole, and without a cap or an ema one such step can end a run. Where most steps are
+            at the cap (`learning_rate` says so), gd, momentum and nesterov may want more: benchmarks/cdat has 100.
         momentum: ρ of momentum and nesterov.
         betas: of adam and adamw.
         alpha: memory of rmsprop's squared gradient.
@@ -65,7 +69,8 @@ class CDAT(TunedOptimizer):
             or activation checkpointing, which form.py cannot follow. The rate is the same.
 
     Raises:
-        CurvatureError: a setting that no step could use, or a sparse gradient.
+        CurvatureError: a setting that no step could use, a sparse gradient, or a part without a second derivative. Of a
+            custom backward pass that is `once_differentiable` torch tells nothing where what arrives there is constant.
     """
 
     settings: ClassVar[tuple[str, ...]] = ("sigma", "ema", "every", "max_learning_rate")
@@ -91,10 +96,13 @@ class CDAT(TunedOptimizer):
             raise CurvatureError(f"ema={ema} must lie in [0, 1); change ema")
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")
+        if not isinstance(quick, bool):
+            raise CurvatureError(f"quick={quick!r} must be True or False; change quick")
         super().__init__(params, base, max_learning_rate, momentum, betas, alpha, eps, weight_decay)
         self.sigma, self.ema, self.every = float(sigma), float(ema), every
         self.quick = quick
         self._steps = 0
+        self._checked = False  # whether everything was seen to have a second derivative
         self._slope_average, self._curvature_average = self._scalar(0.0), self._scalar(0.0)
         self._relative_curvature = self._scalar(0.0)  # d/|u|² when it was last measured
         self._most = self._scalar(math.inf)  # η then
@@ -104,10 +112,13 @@ class CDAT(TunedOptimizer):
         """One step; the loss before it, detached, on the device. Raises CurvatureError."""
         measure = self._steps < SETTLING or self._steps % self.every == 0
         form = QuadraticForm()
-        with torch.enable_grad():
-            with form if measure and self.quick else nullcontext():
+        with torch.enable_grad(), twice_differentiable():
+            with self._watching(form) if measure else nullcontext():
                 loss = closure()
             parts = self._parts(loss, create_graph=measure)
+            if measure and not self._checked:
+                refuse_dead_ends([gradient for part in parts for gradient in part.gradients])
+                self._checked = True
         loss = loss.detach()
         slope = (-self._slope(parts)).clamp_min(0.0)
         size, curvature = self._curvature(parts, form if measure else None)
@@ -126,6 +137,12 @@ class CDAT(TunedOptimizer):
         self._publish()
         return loss
 
+    @contextmanager
+    def _watching(self, form: QuadraticForm) -> Iterator[None]:
+        """The forward pass of a step at which the curvature is measured: attention by a kernel that has one."""
+        with sdpa_kernel(SDPBackend.MATH), form if self.quick else nullcontext():
+            yield
+
     def _curvature(self, parts: list[Part], form: QuadraticForm | None) -> tuple[Tensor, Tensor]:
         """|u|² and d: |uᵀHu| + 10⁻⁶|u|² where it is measured, else as large a part of |u|² as it last was."""
         sizes = [torch.dot(part.row, part.row) for part in parts]
@@ -135,7 +152,8 @@ class CDAT(TunedOptimizer):
         if not parts:
             return size, size
         rows = [[*zip(part.gradients, part.parameters, part.directions, strict=True)] for part in parts]
-        along = form.along(*zip(*(row for own in rows for row in own), strict=True))
+        with twice_differentiable():
+            along = form.along(*zip(*(row for own in rows for row in own), strict=True))
         for part, own in zip(parts, sizes, strict=True):
             if part.coupled:
                 along = along + part.coupled * own

@@ -141,7 +141,8 @@ def edge_of_stability(optimizer: torch.optim.Optimizer) -> float:
     for group in optimizer.param_groups:
         if group.get("maximize", False):
             raise CurvatureError("maximize=True ascends and has no edge of stability; minimise the negative instead")
-        rate = float(group["lr"])
+        found = getattr(optimizer, "learning_rate", None)  # of optimizers that choose it, whoever writes into "lr"
+        rate = float(found if isinstance(found, Tensor) else group["lr"])
         edges.append(rule.critical(group) / rate if rate else math.inf)
     if not all(math.isclose(edge, edges[0], rel_tol=1e-9) for edge in edges):
         shown = ", ".join(f"{edge:.6g}" for edge in edges)

@@ -69,14 +69,14 @@ class HessianProducts:
 
     def _gradient(self, batch: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The loss of a batch and its gradient, both with a graph."""
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _twice_differentiable():
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), twice_differentiable():
             loss = self._closure(self._model, batch)
             if not isinstance(loss, Tensor) or loss.numel() != 1:
                 raise CurvatureError("the loss is not a scalar tensor; let loss return a mean over the batch")
             gradient = torch.autograd.grad(
                 loss.reshape(()), self.parameters, create_graph=True, allow_unused=True, materialize_grads=True
             )
-            _refuse_dead_ends(gradient)
+            refuse_dead_ends(gradient)
         return loss.reshape(()), gradient
 
     def _product(self, gradient: tuple[Tensor, ...], parts: list[Tensor]) -> Tensor:
@@ -85,7 +85,7 @@ class HessianProducts:
         if not pairs:
             return torch.zeros(self.size, device=self.example.device, dtype=self.example.dtype)
         curved, along = zip(*pairs, strict=True)
-        with _twice_differentiable():
+        with twice_differentiable():
             rows = torch.autograd.grad(
                 curved, self.parameters, along, retain_graph=True, allow_unused=True, materialize_grads=True
             )
@@ -130,7 +130,7 @@ def hessian_products(
 
 
 @contextmanager
-def _twice_differentiable() -> Iterator[None]:
+def twice_differentiable() -> Iterator[None]:
     """Turn torch's complaint about a missing second derivative into a sentence."""
     try:
         yield
@@ -144,7 +144,7 @@ def _twice_differentiable() -> Iterator[None]:
         ) from error
 
 
-def _refuse_dead_ends(gradient: Sequence[Tensor]) -> None:
+def refuse_dead_ends(gradient: Sequence[Tensor]) -> None:
     """Raise where the gradient's graph ends in a part that has none; torch would take the derivative there for zero."""
     todo = [part.grad_fn for part in gradient]
     seen = set(todo)
@@ -206,8 +206,8 @@ def _pieces(batch: Any, size: int | None) -> list[tuple[float, Any]]:
     """(share of the samples, piece) for a batch that is a tuple of tensors; the whole batch without a size."""
     if size is None:
         return [(1.0, batch)]
-    if size < 1:
-        raise CurvatureError(f"piece_size={size} must be at least 1; change piece_size")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise CurvatureError(f"piece_size={size} must be a whole number of 1 or more; change piece_size")
     if not (isinstance(batch, tuple) and all(isinstance(part, Tensor) for part in batch)):
         raise CurvatureError("only a batch (inputs, targets) of tensors can be cut; leave piece_size out")
     columns = [torch.split(part, size) for part in batch]

@@ -56,11 +56,18 @@ class CurvatureLog:
             tolerance: see `sharpness`, as for `piece_size` and `closure`.
 
         Raises:
-            CurvatureError: `every` below 1, or an optimizer whose edge of stability is not known.
+            CurvatureError: `every` is no whole number of 1 or more, the optimizer's edge of stability is not known, or
+                it does not move all trained parameters of the model.
         """
-        if every < 1:
-            raise CurvatureError(f"every={every} must be at least 1; change every")
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")
         edge_of_stability(optimizer)
+        moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        if left := sum(parameter.requires_grad and parameter not in moved for parameter in model.parameters()):
+            raise CurvatureError(
+                f"{left} trained parameters of the model are not the optimizer's; freeze them (requires_grad_(False)) "
+                f"or give them to it"
+            )
         self.records: list[CurvatureRecord] = []
         self.every, self._model, self._step = every, model, 0
         self._question = {"loss": loss, "batch": probe, "closure": closure, "piece_size": piece_size}

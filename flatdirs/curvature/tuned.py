@@ -82,7 +82,7 @@ class TunedOptimizer(torch.optim.Optimizer):
         eps: float,
         weight_decay: float | None,
     ) -> None:
-        if base not in BASES:
+        if not isinstance(base, str) or base not in BASES:
             raise CurvatureError(f"base={base!r} must be one of {', '.join(BASES)}; change base")
         if max_learning_rate is not None and not (is_number(max_learning_rate) and 0 < max_learning_rate < math.inf):
             raise CurvatureError(
@@ -96,10 +96,11 @@ class TunedOptimizer(torch.optim.Optimizer):
             weight_decay = 0.01 if self.base.decoupled else 0.0
         defaults = {"lr": 0.0, "momentum": momentum, "betas": betas, "alpha": alpha, "eps": eps}
         super().__init__(params, {**defaults, "weight_decay": weight_decay})
-        first = self.param_groups[0]["params"][0]
-        kinds = [scalar_dtype(p) for group in self.param_groups for p in group["params"]]
-        self._dtype = torch.float64 if torch.float64 in kinds else torch.float32
-        self._device: torch.device = first.device
+        every = [p for group in self.param_groups for p in group["params"]]
+        if not every:
+            raise CurvatureError("there is no parameter to move; pass those of a model")
+        self._dtype = torch.float64 if torch.float64 in map(scalar_dtype, every) else torch.float32
+        self._device: torch.device = every[0].device
         self._rate = self._scalar(0.0)
         self._publish()
 
@@ -110,6 +111,11 @@ class TunedOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Torch's, with its settings checked. Raises CurvatureError naming the one to change."""
+        if own := sorted({"lr", *self.settings} & set(param_group)):
+            raise CurvatureError(
+                f"{', '.join(own)} of a parameter group would go unheeded, for all groups have one learning rate, "
+                f"found step by step; take {', '.join(own)} out of the group"
+            )
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -123,7 +129,12 @@ class TunedOptimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise
         if hasattr(self, "_rate"):
-            group["lr"] = self._rate
+            group["lr"] = self._rate.clone()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Torch's, with what it knows nothing of, so that a copied or pickled optimizer goes on."""
+        own = {key: value for key, value in self.__dict__.items() if not key.startswith("_optimizer_")}
+        return {**own, **super().__getstate__()}
 
     def state_dict(self) -> dict[str, Any]:
         """Torch's, with what belongs to no single parameter beside it: whose it is, its settings, averages and rate."""
@@ -178,8 +189,9 @@ class TunedOptimizer(torch.optim.Optimizer):
         return torch.full((), value, dtype=self._dtype, device=self._device)
 
     def _publish(self) -> None:
+        shown = self._rate.clone()  # a scheduler that somebody has attached writes into it
         for group in self.param_groups:
-            group["lr"] = self._rate
+            group["lr"] = shown
 
     def _parts(self, loss: Tensor, create_graph: bool) -> list[Part]:
         """Gradients, directions and new states of every group; no state changes yet."""
@@ -192,6 +204,7 @@ class TunedOptimizer(torch.optim.Optimizer):
                 parts.append(self._part(group, [p for p, _ in pairs], [g for _, g in pairs]))
         return parts
 
+    @torch.no_grad()  # or coupled decay would tie the state of every step to the graph of the one before
     def _part(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> Part:
         plain = [gradient.detach() for gradient in gradients]
         for parameter, gradient in zip(parameters, plain, strict=True):
@@ -240,6 +253,8 @@ def is_number(value: object) -> bool:
 
 def _gradients(loss: Tensor, parameters: list[Tensor], create_graph: bool) -> Iterable[Tensor | None]:
     """∂loss/∂parameters, None for those it does not depend on; refuses what has no dense gradient."""
+    if not parameters:
+        raise CurvatureError("no parameter requires a gradient, so there is nothing to move; leave one unfrozen")
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.requires_grad:
         raise CurvatureError(
             "the closure must return the loss as a 0-d tensor that depends on the parameters, without calling "
@@ -274,7 +289,8 @@ def _check(group: dict[str, Any]) -> None:
             limits = f"lie in [{least:g}, {below:g})" if math.isfinite(below) else "be finite and at least 0"
             raise CurvatureError(f"{name}={value} must {limits}; change {name}")
     betas = group["betas"]
-    if not (isinstance(betas, (tuple, list)) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
+    pair = isinstance(betas, (tuple, list)) and len(betas) == 2
+    if not (pair and all(is_number(beta) and 0 <= beta < 1 for beta in betas)):
         raise CurvatureError(f"betas={betas} must be two numbers in [0, 1); change betas")
     if not all(parameter.is_floating_point() for parameter in group["params"]):
         raise CurvatureError("a parameter is not of a real floating-point type; give those to another optimizer")

@@ -110,7 +110,7 @@ def stability_section(sweep: Sweep) -> Section:
         for one in found[:SHOWN]
     )
     sentences = [
-        f"{runs_text(len(found))} recorded their curvature; the ratio of the sharpness to what the optimizer bears is "
+        f"curvature was recorded in {runs_text(len(found))}; the ratio of the sharpness to what the optimizer bears is "
         f"1 on the edge; medians over the second half of a run; on it: {EDGE[0]:g} to {EDGE[1]:g}"
     ]
     if len(found) > SHOWN:
