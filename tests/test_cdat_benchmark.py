@@ -54,8 +54,10 @@ def row(run: Run, end: float = 0.1, **other: Any) -> dict[str, Any]:
 
 
 def looks(*each: tuple[float, float, float]) -> str:
-    """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of zero, and of line search of the opposite."""
-    return ";".join(f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:{-gain}:{rate}" for i, (rate, s, gain) in enumerate(each, 1))
+    """(rate, sharpness, gain of σ = 1) of looks with a gain of σ = 2 of 0, of line search of the opposite, no own."""
+    return ";".join(
+        f"{i}:{rate / 2}:1:{s}:1:0.5:{gain}:0:nan:{-gain}:{rate}" for i, (rate, s, gain) in enumerate(each, 1)
+    )
 
 
 def write(folder: Path, table: list[dict[str, Any]]) -> Evidence:
@@ -161,7 +163,7 @@ def test_claims_count_diverged_runs_in_words(tmp_path: Path) -> None:
     assert (wide.verdict, wide.cases[0].held) == ("no verdict", None)
     assert wide.cases[0].numbers == "at 16 no number, as the constant rate diverged with 1 of 1 seeds, at 256 +1.00"
     text = str(page.results(tmp_path)["README.md"])
-    assert "| width 16 | – | – | – | – | 1 | the constant rate 1 |" in text
+    assert "| gd, width 16 | – | – | – | – | 1 | the constant rate 1 |" in text
     assert "| none (2; 2 diverged) [0] |" in text
     assert "| ✗ 2× |" in text
     assert "| ✓ none |" in text
@@ -174,7 +176,7 @@ def full_batch_rows(greedy_end: float) -> list[dict[str, Any]]:
     snowball = looks((0.4, 3.0, 0.2), (0.2, 6.0, 0.1), (0.1, 12.0, 0.1))
     on_edge = looks((0.4, 5.0, 0.2), (0.5, 4.0, -0.1), (0.5, 4.0, 0.1))
     return [
-        row(replace(BASE, value=0.1)),
+        row(replace(BASE, value=0.1), looks="1:0.1:1:5:1:0.5:0.3:0:0.2:0.1:0.1;2:0.1:1:5:1:0.5:0.3:0:0.4:0.5:0.1"),
         row(replace(cdat, value=1.0), greedy_end, looks=snowball),
         row(replace(cdat, value=2.0), 0.05, looks=on_edge),
     ]
@@ -190,8 +192,10 @@ def test_claims_of_the_full_batch_hold_where_the_numbers_say_so(tmp_path: Path) 
     )
     told = {one.short: one.cell("digits_mlp gd") for one in claims.every(evidence) if one.cases}
     assert told == {
-        "σ1 step": "✓ 83 %",
-        "ls step": "✗ 17 %",
+        "σ1 step": "✗ 50 %",  # 0.3 against 0.2 and 0.4
+        "ls step": "✗ 50 %",
+        "σ1 step, σ2": "✓ 88 %",
+        "ls step, σ2": "✗ 38 %",
         "σ1 loses": "✓ 4×",
         "σ1 snowball": "✓ 0.25×, 4×",
         "σ1 below": "✓ 0.60, 100 %",
@@ -267,7 +271,7 @@ def test_claims_of_sensitivity(tmp_path: Path) -> None:
     wide = claim(evidence, "Width helps")
     assert (wide.verdict, wide.cases[0].numbers) == ("held (1 of 1)", "at 16 +1.00, at 256 +3.00")
     assert claim(evidence, "Weight decay erases").verdict == "held (1 of 1)"
-    assert variations.power(evidence) == "Unvaried, σ = 2 gains +2.00 octaves."
+    assert variations.power(evidence) == "Unvaried, gd: σ = 2 gains +2.00 octaves."
     assert claim(evidence, "Depth helps").verdict == "not measured"
 
 
@@ -402,13 +406,14 @@ def test_trying_the_steps_leaves_the_run_as_it_was_and_sees_the_parabola() -> No
     found = training.Ground(model, goal, goal, lambda _, y: (model.weight - y).square().sum())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     before, loss = model.weight.detach().clone(), float(found.on().detach())
-    one, two, search = training.gains(BASE, optimizer, found)
+    one, two, own, search = training.gains(replace(BASE, value=0.25), optimizer, found)
     assert torch.equal(model.weight, before)
     assert not optimizer.state
     assert one == pytest.approx(
         loss, rel=1e-4
     )  # the parabola is exact: σ = 1 ends at its minimum, σ = 2 as high as it began
     assert two == pytest.approx(0.0, abs=1e-4 * loss)
+    assert own == pytest.approx(loss * 0.75)  # a step of 0.25 halves the distance
     assert search == pytest.approx(
         loss * (1 - (1 - 2 * 0.15) ** 2)
     )  # 1.5 × 0.1 is accepted: w − goal shrinks by 1 − 2η

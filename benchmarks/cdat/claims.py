@@ -36,17 +36,19 @@ def of_cases(evidence: Evidence) -> list[Claim]:
     lowers = (Measure("part of the looks", percent),)
     grown = (Measure("growth", times), Measure("peak at", percent))
     asked: list[tuple[str, str, tuple[Measure, ...], Ask]] = [
-        (
-            "From the same state, one step of σ = 1 lowers the loss more than one of σ = 2",
-            "σ1 step",
-            lowers,
-            lambda e: step_won(e, lambda look: look.gain1),
-        ),
-        (
-            "From the same state, one step of line search does, too",
-            "ls step",
-            lowers,
-            lambda e: step_won(e, lambda look: look.gain_search),
+        *(
+            (f"From the same state, one step of {name} lowers the loss more than one of {other}", short, lowers, ask)
+            for name, short, other, ask in (
+                ("σ = 1", "σ1 step", "the tuned constant rate, along its run", lambda e: step_won(e, greedy, own)),
+                (
+                    "line search",
+                    "ls step",
+                    "the tuned constant rate, along its run",
+                    lambda e: step_won(e, search, own),
+                ),
+                ("σ = 1", "σ1 step, σ2", "σ = 2, along every run", lambda e: step_won(e, greedy, edge)),
+                ("line search", "ls step, σ2", "σ = 2, along every run", lambda e: step_won(e, search, edge)),
+            )
         ),
         ("σ = 1 loses the run to a tuned constant rate", "σ1 loses", END, lambda e: run_lost(e, "sigma1")),
         ("Line search loses the run to a tuned constant rate", "ls loses", END, lambda e: run_lost(e, "linesearch")),
@@ -65,7 +67,10 @@ def of_cases(evidence: Evidence) -> list[Claim]:
 def of_variations(evidence: Evidence) -> list[Claim]:
     """Those about mini-batches and about what is varied."""
     asked: list[tuple[str, Ask]] = [
-        ("The best σ falls with the batch: it is smaller for smaller mini-batches", variations.sigma_falls),
+        (
+            "The best σ falls with the batch: it is smaller for smaller mini-batches (the full batch apart)",
+            variations.sigma_falls,
+        ),
         ("Averages (ema 0.9) flatten that", variations.averages_flatten),
         ("Sharpness is lower for small batches, at the same constant rate", variations.sharpness_lower),
         ("Weight decay erases the gain of σ = 2 over a constant rate", variations.decay_erases),
@@ -86,16 +91,36 @@ def of_the_toy(evidence: Evidence) -> list[Claim]:
     return [Claim(text, list(ask(evidence))) for text, ask in asked]
 
 
+def greedy(look: Look) -> float:
+    """The gain of one step of σ = 1."""
+    return look.gain1
+
+
+def edge(look: Look) -> float:
+    """The gain of one step of σ = 2."""
+    return look.gain2
+
+
+def own(look: Look) -> float:
+    """The gain of one step of the run's constant rate."""
+    return look.gain_own
+
+
+def search(look: Look) -> float:
+    """The gain of one step of line search."""
+    return look.gain_search
+
+
 def found_in(case: Case, held: bool, seeds: int, *numbers: float | None, lost: str = "") -> Finding:
     """A case of the full batch."""
     return Finding(case.name, held, "", seeds, numbers, PROBLEMS[case.problem].loss, lost=lost)
 
 
-def step_won(evidence: Evidence, gain: Callable[[Look], float]) -> Iterator[Finding]:
-    """The share of looks, on all trajectories of a case, in which a step of a rule gains more than one of σ = 2."""
+def step_won(evidence: Evidence, gain: Callable[[Look], float], other: Callable[[Look], float]) -> Iterator[Finding]:
+    """The share of looks, of all runs of a case where both are tried, in which a step of one rule gains more."""
     for case in evidence.cases:
         runs = [run for rival in case.runs for run in case.every(rival)]
-        share, count = findings.step_share(runs, gain)
+        share, count = findings.step_share(runs, gain, other)
         if count:
             yield found_in(case, share > 0.5, seeds(runs), share)
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from benchmarks import pages
 from benchmarks.cdat import claims, findings, variations
 from benchmarks.cdat.findings import NAMES, Case, Evidence, Look, Trained
-from benchmarks.cdat.plan import BASES, EMAS, PROBLEMS, VARIATIONS, VARIED_SIGMAS
+from benchmarks.cdat.plan import BASES, EMAS, PROBLEMS, VARIATIONS, VARIED_BASES, VARIED_SIGMAS
 from benchmarks.cdat.toy_runs import CLOSED, CONSTANT, TUNERS
 
 COLOURS = {
@@ -154,25 +154,32 @@ def mini_batch(evidence: Evidence) -> Figure:
 
 
 def sensitivity(evidence: Evidence) -> Figure:
-    """The gain over the tuned constant rate, a group of bars a variation."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes, width = figure.subplots(), 0.8 / len(VARIED_SIGMAS)
+    """The gain over the tuned constant rate, a panel a base, a group of bars a variation."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    panels = figure.subplots(len(VARIED_BASES), 1, sharex=True)
+    for axes, base in zip(panels, VARIED_BASES, strict=True):
+        draw_gains(evidence, base, axes)
+    labels = ["as it is", *(f"{name} {value:g}" for name, value in VARIATIONS[1:])]
+    panels[-1].set_xticks(range(len(VARIATIONS)), labels, rotation=30, ha="right")
+    handles = [
+        Patch(color=colour, label=f"σ = {sigma:g}") for colour, sigma in zip(SIGMA_COLOURS, VARIED_SIGMAS, strict=True)
+    ]
+    panels[0].legend(handles=handles, fontsize=7)
+    return figure
+
+
+def draw_gains(evidence: Evidence, base: str, axes: Axes) -> None:
+    """One panel of it."""
+    width = 0.8 / len(VARIED_SIGMAS)
     for number, sigma in enumerate(VARIED_SIGMAS):
         for place, (name, value) in enumerate(VARIATIONS):
-            found = variations.gain(evidence, name, value, sigma)
+            found = variations.gain(evidence, name, value, sigma, base)
             if found is not None and found.octaves is not None:
                 height = max(-4.0, min(found.octaves, 4.0))
                 axes.bar(place + (number - 1.5) * width, height, width, color=SIGMA_COLOURS[number])
     axes.axhline(0, color="black", linewidth=0.6)
-    labels = ["as it is", *(f"{name} {value:g}" for name, value in VARIATIONS[1:])]
-    axes.set_xticks(range(len(VARIATIONS)), labels, rotation=30, ha="right")
-    axes.set_ylabel("octaves below the constant rate's loss")
-    axes.set_title("cut at ±4", fontsize=8)
-    handles = [
-        Patch(color=colour, label=f"σ = {sigma:g}") for colour, sigma in zip(SIGMA_COLOURS, VARIED_SIGMAS, strict=True)
-    ]
-    axes.legend(handles=handles, fontsize=7, ncols=len(handles))
-    return figure
+    axes.set_ylabel("octaves below the\nconstant rate's loss", fontsize=8)
+    axes.set_title(f"{base}, cut at ±4", fontsize=8)
 
 
 def toy(evidence: Evidence) -> Figure:

@@ -28,7 +28,8 @@ NAMES = {
 class Look:
     """The curvature behind one step; `ratio` is that of sharpness to the edge at the mean rate of the steps just taken.
 
-    `gain1`, `gain2`, `gain_search`: what a step of σ = 1, of σ = 2, of a line search from there takes off the loss.
+    `gain1`, `gain2`, `gain_own`, `gain_search`: what a step of σ = 1, of σ = 2, of the run's own constant rate, of a line
+    search from there takes off the loss; nan where none is tried.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Look:
     alignment: float
     gain1: float
     gain2: float
+    gain_own: float
     gain_search: float
     single: float  # the ratio at the rate of this one step
 
@@ -217,9 +219,11 @@ def thirds(looks: Sequence[Look], of: Callable[[Look], float]) -> float:
     return last / first if first else math.nan
 
 
-def step_share(runs: Iterable[Trained], of: Callable[[Look], float]) -> tuple[float, int]:
-    """In which part of all looks one step of one rule gains more than one of σ = 2, and of how many."""
-    pairs = [(of(one), one.gain2) for run in runs for one in run.looks]
+def step_share(
+    runs: Iterable[Trained], of: Callable[[Look], float], against: Callable[[Look], float] = lambda look: look.gain2
+) -> tuple[float, int]:
+    """In which part of all looks one step of one rule gains more than one of another, σ = 2, and of how many."""
+    pairs = [(of(one), against(one)) for run in runs for one in run.looks]
     finite = [(gain, other) for gain, other in pairs if math.isfinite(gain) and math.isfinite(other)]
     return (sum(gain > other for gain, other in finite) / len(finite) if finite else math.nan), len(finite)
 

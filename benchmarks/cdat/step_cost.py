@@ -30,6 +30,7 @@ from flatdirs.training.model import build_model
 
 STEPS = 4  # of each contestant in a round
 CHANNELS = {"digits": 1, "cifar10": 3}
+DECAY = {"nesterov": 5e-4, "adamw": 0.01}  # coupled and decoupled, as the trainer's
 PLAIN = {"nesterov": torch.optim.SGD, "adamw": torch.optim.AdamW}
 
 
@@ -38,6 +39,8 @@ def contestants(task: dict[str, Any], base: str, precision: str, device: torch.d
     channels, size, batch = CHANNELS[task["dataset"]], task["image_size"], task["batch_size"]
     images = torch.randn(batch, channels, size, size, device=device).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,), device=device)
+
+    decay = {"weight_decay": DECAY[base]}
 
     def closure_of(model: torch.nn.Module) -> Callable[[], torch.Tensor]:
         def closure() -> torch.Tensor:
@@ -49,13 +52,13 @@ def contestants(task: dict[str, Any], base: str, precision: str, device: torch.d
 
     def tuned(**settings: Any) -> Callable[[], Any]:
         model = build_model(channels, 10, task["width"], 0, device).train()
-        optimizer = CDAT(model.parameters(), base, sigma=0.5, ema=0.9, max_learning_rate=0.01, **settings)
+        optimizer = CDAT(model.parameters(), base, sigma=0.5, ema=0.9, max_learning_rate=0.01, **decay, **settings)
         closure = closure_of(model)
         return lambda: optimizer.step(closure)
 
     model = build_model(channels, 10, task["width"], 0, device).train()
     extra = {"momentum": 0.9, "nesterov": True} if base == "nesterov" else {}
-    optimizer = PLAIN[base](model.parameters(), lr=0.01, fused=True, **extra)
+    optimizer = PLAIN[base](model.parameters(), lr=0.01, fused=True, **decay, **extra)
     closure = closure_of(model)
 
     def plain() -> None:

@@ -3,7 +3,8 @@
 Nothing waits for the device between two looks at the curvature. The loss is that of the step's batch before the step;
 looks are on all training images. At a look, from the same weights and the same state of the base, one step of σ = 1, one
 of σ = 2 and one of a line search are tried and taken back; a gain is by how much one lowers the loss. The search guesses
-as its own runs do, 1.5 times the rate of the step just taken, whoever took it.
+as its own runs do, 1.5 times the rate of the step just taken, whoever took it. On the run of a constant rate, a step of
+that rate is tried as well.
 """
 
 from __future__ import annotations
@@ -159,8 +160,11 @@ def one_step(optimizer: torch.optim.Optimizer, found: Ground, chosen: Tensor | N
     return loss.detach()
 
 
-def gains(run: Run, optimizer: torch.optim.Optimizer, found: Ground) -> tuple[float, float, float]:
-    """By how much one step of σ = 1, of σ = 2 and of a line search from here would lower the loss; nothing changes."""
+def gains(run: Run, optimizer: torch.optim.Optimizer, found: Ground) -> tuple[float, float, float, float]:
+    """By how much one step of σ = 1, σ = 2, the constant rate and a line search would lower the loss; nothing changes.
+
+    That of the constant rate is nan on other runs.
+    """
     parameters = list(found.model.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     greedy = CDAT(parameters, run.base, sigma=1.0, max_learning_rate=None, weight_decay=run.decay)
@@ -168,20 +172,21 @@ def gains(run: Run, optimizer: torch.optim.Optimizer, found: Ground) -> tuple[fl
     cap = min(CAP[run.base], guess) or CAP[run.base]  # a search that found nothing begins anew
     search = ArmijoLineSearch(parameters, run.base, max_learning_rate=cap, weight_decay=run.decay)
     results = []
-    for twin, multiples in ((greedy, (1.0, 2.0)), (search, (1.0,))):
+    for twin, sigmas in ((greedy, (1.0, 2.0, math.nan)), (search, (1.0,))):
         for parameter in parameters:
             state = optimizer.state.get(parameter, {})
             twin.state[parameter] = {key: value.clone() for key, value in state.items()}
         here = twin.step(found.on)
         after = [parameter.detach().clone() for parameter in parameters]
         with torch.no_grad():
-            for multiple in multiples:
+            own = run.value / float(greedy.learning_rate or math.nan) if run.method == "constant" else math.nan
+            for multiple in (own if math.isnan(sigma) else sigma for sigma in sigmas):
                 for parameter, old, new in zip(parameters, before, after, strict=True):
                     parameter.copy_(old + multiple * (new - old))
                 results.append(float(here - found.on()))
             for parameter, old in zip(parameters, before, strict=True):
                 parameter.copy_(old)
-    return results[0], results[1], results[2]
+    return results[0], results[1], results[2], results[3]
 
 
 def told(

@@ -6,6 +6,7 @@ batch is a slope, of log₂ of the best σ on log₂ of the batch.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from statistics import linear_regression
 
 from benchmarks.cdat import findings
 from benchmarks.cdat.findings import Compared, Evidence, median
-from benchmarks.cdat.plan import EMAS, PROBLEMS, VARIATIONS, Run, varied
+from benchmarks.cdat.plan import EMAS, PROBLEMS, VARIATIONS, VARIED_BASES, Run, varied
 from benchmarks.cdat.verdicts import Finding
 
 ERASED = 0.5  # of the gain (in log loss) left is erased
@@ -134,9 +135,9 @@ class Gain:
         return self.compared.told(self.short, "the constant rate", f"σ = {self.sigma:g}")
 
 
-def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0) -> Gain | None:
+def gain(evidence: Evidence, name: str, value: float, sigma: float = 2.0, base: str = "gd") -> Gain | None:
     """What σ gains at one variation; None without rows."""
-    template = varied(name, value)
+    template = varied(name, value, base=base)
     found = {key(one.run): one for one in evidence.part("sensitivity") if same(one.run, template)}
     pairs = [
         (one.end, found["cdat", sigma, seed].end)
@@ -159,9 +160,9 @@ def same(run: Run, template: Run) -> bool:
 
 def decay_erases(evidence: Evidence) -> Iterator[Finding]:
     """The gain at a decay against the gain without, if there is one."""
-    without = gain(evidence, *VARIATIONS[0])
-    for name, value in VARIATIONS:
-        found = gain(evidence, name, value) if name == "decay" else None
+    for base, (name, value) in itertools.product(VARIED_BASES, VARIATIONS):
+        without = gain(evidence, *VARIATIONS[0], base=base)
+        found = gain(evidence, name, value, base=base) if name == "decay" else None
         if found is None or without is None:
             continue
         held, why = None, "no verdict"
@@ -169,24 +170,25 @@ def decay_erases(evidence: Evidence) -> Iterator[Finding]:
             held = found.octaves <= ERASED * without.octaves if without.octaves > 0 else None
             why = "no gain here to erase"
         behind = min(found.compared.behind, without.compared.behind)
-        yield Finding(f"α = {value:g}", held, f"{found}, without decay {without}", behind, why=why)
+        yield Finding(f"{base}, α = {value:g}", held, f"{found}, without decay {without}", behind, why=why)
 
 
 def helps(evidence: Evidence, name: str, low: float, high: float) -> Iterator[Finding]:
     """The gain at the larger against the smaller value; undecided where either has no number."""
-    less, more = gain(evidence, name, low), gain(evidence, name, high)
-    if less is not None and more is not None:
-        held = None if less.octaves is None or more.octaves is None else more.octaves > less.octaves
-        behind = min(less.compared.behind, more.compared.behind)
-        yield Finding(name, held, f"at {low:g} {less}, at {high:g} {more}", behind)
+    for base in VARIED_BASES:
+        less, more = (gain(evidence, name, value, base=base) for value in (low, high))
+        if less is not None and more is not None:
+            held = None if less.octaves is None or more.octaves is None else more.octaves > less.octaves
+            behind = min(less.compared.behind, more.compared.behind)
+            yield Finding(f"{base}, {name}", held, f"at {low:g} {less}, at {high:g} {more}", behind)
 
 
-def power(evidence: Evidence) -> str:
+def power(evidence: Evidence, base: str = "gd") -> str:
     """How much of a gain there is to vary, in a sentence; nothing without rows."""
-    found = gain(evidence, *VARIATIONS[0])
+    found = gain(evidence, *VARIATIONS[0], base=base)
     if found is None or found.octaves is None:
         return ""
     if found.octaves >= HARDLY:
-        return f"Unvaried, σ = 2 gains {found.short} octaves."
+        return f"Unvaried, {base}: σ = 2 gains {found.short} octaves."
     much = "no gain" if found.octaves <= 0 else "hardly any gain"
-    return f"Unvaried, σ = 2 gains {found.short} octaves: {much} to begin with, so what erases it or makes it grow can hardly show here."
+    return f"Unvaried, {base}: σ = 2 gains {found.short} octaves: {much} to begin with, so what erases it or makes it grow can hardly show here."
