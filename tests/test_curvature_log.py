@@ -28,6 +28,7 @@ def small(**changes: object) -> TrainConfig:
     return config(curvature=CurvatureConfig(3, 32), **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_looking_changes_nothing(precision: str) -> None:
     from flatdirs.training.loop import train

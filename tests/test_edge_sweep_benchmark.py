@@ -295,6 +295,7 @@ def test_replays_are_made_once_and_again_when_there_are_more_runs(
 # --- sweeps ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder, budgets in ((whole, [None]), (cut, [5, 12, None])):
@@ -312,6 +313,7 @@ def test_a_sweep_that_was_cut_off_goes_on_as_it_would_have(tmp_path: Path) -> No
     assert points[LOSS][10:] != points["sign"][10:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     any(made["optuna"] != optuna.__version__ for made in json.loads((HERE / "provenance.json").read_text()).values()),
     reason="another Optuna may propose other points than the one that the rows were made with",
@@ -404,6 +406,7 @@ def test_what_is_not_seen_is_not_excluded_and_one_subject_may_decide() -> None:
     assert both == "As sign it gains on the resnet and does harm on the transformer."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_winner_that_diverges_anew_counts_for_the_other_side(ours: bool, recorded: Path) -> None:
     swept(recorded, LOSS, 5)
@@ -442,6 +445,7 @@ def swept(folder: Path, better: str, repetitions: int) -> None:
         rows.write(folder / f"sweeps_{name}.csv", list(made[0]), made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("better", "repetitions", "said"),
     [

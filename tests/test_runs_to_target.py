@@ -263,6 +263,7 @@ def write_lattice(folder: Path) -> None:
     rows.write(folder / "probes.csv", list(probes[0]), probes)
 
 
+@pytest.mark.slow
 def test_rows_are_made_once_and_again_where_they_are_stale(tmp_path: Path) -> None:
     measured, folder = tmp_path / "lattice", tmp_path / "rows"
     folder.mkdir()

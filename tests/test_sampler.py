@@ -514,6 +514,7 @@ PRUNERS: list[Callable[[], optuna.pruners.BasePruner]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["flatdirs", "myrtle"])
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_every_pruner(pruner: Callable[[], optuna.pruners.BasePruner], search: str) -> None:

@@ -151,6 +151,7 @@ def test_a_search_pays_for_its_scouts_and_only_a_whole_run_arrives() -> None:
         assert reached >= trace.cost + 1
 
 
+@pytest.mark.slow
 def test_scouts_that_learn_nothing_leave_the_start_where_it_was() -> None:
     begin = {"learning_rate": 1e-3, "momentum": 0.5, "weight_decay": 0.01}
     for carried in TRANSFERS:

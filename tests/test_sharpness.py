@@ -356,6 +356,7 @@ def grows(build: Callable[[nn.Parameter], torch.optim.Optimizer], curvature: flo
     return max(sizes[300:]) > max(sizes[200:300])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_the_edge_is_where_bisection_finds_it(name: str) -> None:
     """Torch's own optimizers on a quadratic; in units of P⁻¹H where there is a P."""

@@ -743,6 +743,7 @@ def test_the_answer_has_pick_interval_and_cost() -> None:
     assert last.startswith(f"cost: {len(found.points)} learning rates, {found.steps} steps;")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [14, 1])
 def test_a_figure_with_two_axes_and_no_pyplot(budget: int) -> None:
     import subprocess

@@ -203,6 +203,7 @@ def test_every_search_ends(
         assert marks.minimum <= curve.x[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [(-2, "cliff"), (-6.5, "falling"), (1, "rising")])
 def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, str]) -> None:
     """The flank lies across an end of the range: the gap that is left is beyond it."""
@@ -215,6 +216,7 @@ def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, st
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lowest", "highest"), [(1e-6, 10.0), (1e-1, 10.0), (1e-7, 1e-4), (1e-3, 1e-2)])
 def test_the_answer_is_found_wherever_the_range_lies(lowest: float, highest: float) -> None:
     """The minimum beyond `highest`, the plateau below `lowest`: the range widens, and the answer is the same."""

@@ -73,6 +73,7 @@ def test_half_a_line_is_cut_while_others_have_the_journal_open(tmp_path: Path) -
     assert len(optuna.load_study(storage=open_storage("journal", tmp_path), study_name="s").trials) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_a_lock_left_behind_does_not_stall_the_next_open(kind: str, tmp_path: Path) -> None:
     add_trials(tmp_path, 1)

@@ -138,6 +138,7 @@ def test_the_runs_compared_do_train() -> None:
     assert float((logits.argmax(dim=1) == labels).double().mean()) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("r", SCALES)
 def test_sgd_sees_only_products_that_a_longer_weight_leaves_alone(r: float) -> None:
     """(w, λ, α) → (r·w, r²·λ, α/r²), reference/004; with α left as it was it is another run."""
@@ -216,6 +217,7 @@ def test_one_gradient_enters_with_total_weight_learning_rate_over_one_minus_mome
     assert first == pytest.approx(learning_rate * gradient * (1 + momentum if nesterov else 1), rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
 @pytest.mark.parametrize(
     ("learning_rate", "momentum", "weight_decay"), [(0.1, 0.9, 0.005), (0.02, 0.9, 0.025), (0.2, 0.5, 0.02)]

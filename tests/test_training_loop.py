@@ -175,6 +175,7 @@ def test_a_rate_per_images_is_the_rate_of_that_batch() -> None:
     assert scaled.epochs[0].learning_rate == pytest.approx(0.1 * Triangle().multiplier(3, 12, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_adamw_learns(precision: str) -> None:
     adamw = {"momentum": None, "beta1": 0.9, "learning_rate": 0.02, "optimizer": AdamW()}

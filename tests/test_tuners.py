@@ -33,6 +33,7 @@ def tuned(schedule: Tuner, **changes: Any) -> Any:
     return config(**{"schedule": schedule, "learning_rate": None, "precision": "fp32", **sigma, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule", [Cdat(), Cdat(every=3, ema=0.5), Greedy(), LineSearch(max_learning_rate=0.3)], ids=str
 )
