@@ -16,7 +16,7 @@ tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… k
 test: $(STAMP)  ## the whole test suite, six to seven minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
 	$(PYTEST) $(TEST)
 
-test-quick: $(STAMP)  ## the tests that are not marked slow: about a minute and a half on two cores
+test-quick: $(STAMP)  ## the tests that are not marked slow: under a minute on two cores
 	$(PYTEST) -m "not slow" $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md

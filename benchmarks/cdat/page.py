@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cdat import findings, plan, start_page, tables, variations
-from benchmarks.cdat.findings import NAMES, Case, Evidence, Look, Trained
+from benchmarks.cdat import claims, findings, plan, start_page, tables, variations
+from benchmarks.cdat.findings import NAMES, Case, Evidence, Trained
 from benchmarks.cdat.running import HERE
 from benchmarks.cdat.tables import NOTHING
 
 COMMAND = "python -m benchmarks.cdat"
 MOST_COST = 3.5  # plain steps
-ONE_STEP: dict[str, Callable[[Look], float]] = {
-    "sigma1": lambda look: look.gain1,
-    "linesearch": lambda look: look.gain_search,
-}  # rules of which one step is tried against one of σ = 2
+ONE_STEP = {"sigma1": claims.greedy, "linesearch": claims.search}  # rules of which a step is tried against one of σ = 2
 
 
 def results(folder: Path = HERE) -> dict[str, str | bytes]:
@@ -33,7 +30,7 @@ def page(evidence: Evidence) -> list[str]:
         "# CDAT, its rivals, and the curvature they live on",
         "",
         f"Made by `{COMMAND} data.path=cifar10.npz` (without `data.path`: digits alone), the same command as often as you like: it goes on where",
-        "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv` and `start_runs.csv`; `made` is a key of",
+        "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv`, `start_runs.csv` and `sigma_start.csv`; `made` is a key of",
         f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). CIFAR-10 here is CIFAR-10 (JPEG): JPEG copies of its images. {extent(evidence)}",
         "",
         *made_with(evidence.folder),
