@@ -15,8 +15,6 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
 from benchmarks import pages
 from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices, running
@@ -24,9 +22,9 @@ from benchmarks.lattice.lattices import HERE, Lattice
 from flatdirs.errors import FlatdirsError
 from flatdirs.keys import read_choice, read_integer, read_value
 from flatdirs.objective import ImageObjective
-from flatdirs.paths import conf_folder
 from flatdirs.provenance import provenance
 from flatdirs.training.optimizer import OPTIMIZERS
+from flatdirs.training.schedule import SCHEDULES
 from flatdirs.training.task import DataConfig, ImageTask
 
 KEYS: dict[str, Any] = {"task": None, "data.path": None, "device": "auto", "budget": None, "only": None}
@@ -89,13 +87,13 @@ def made_with(objective: ImageObjective) -> dict[str, Any]:
 
 
 def objective_of(lattice: Lattice, settings: dict[str, Any]) -> ImageObjective:
-    """flatdirs' own trainer on the lattice's task, everything at its default but one thread."""
-    task = yaml.safe_load((conf_folder() / "task" / f"{lattice.task}.yaml").read_text(encoding="utf-8"))
+    """flatdirs' own trainer on the lattice's task and schedule, everything else at its default but one thread."""
     return ImageObjective(
-        ImageTask(**task),
+        ImageTask(**lattice.recipe),
         DataConfig(path=settings["data.path"]),
         device=read_value(str, settings["device"], "device"),
         threads=1,
+        schedule=SCHEDULES[lattice.schedule](),
         optimizer=OPTIMIZERS[lattice.optimizer](),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from flatdirs.errors import ConfigError
+from flatdirs.paths import conf_folder
 
 HERE = Path(__file__).resolve().parent
 SOBOL_POINTS = 14  # as a power of two: enough to meet nearly every cell
@@ -57,7 +58,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Lattice:
-    """One lattice's conditions, key by key those of lattices.yaml."""
+    """One lattice's conditions, key by key those of lattices.yaml; `changes` to keys of the task, which has its own file."""
 
     name: str
     task: str
@@ -70,6 +71,14 @@ class Lattice:
     round: int
     near: float
     probe: Mapping[str, float]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str = "triangle"
+
+    @cached_property
+    def recipe(self) -> Mapping[str, Any]:
+        """The keys of the task that is trained: conf/task/ with this lattice's changes."""
+        path = conf_folder() / "task" / f"{self.task}.yaml"
+        return {**yaml.safe_load(path.read_text(encoding="utf-8")), **self.changes}
 
     @property
     def size(self) -> int:

@@ -36,7 +36,7 @@ def page(every: list[Evidence], folder: Path) -> list[str]:
         "",
         f"Made by `{COMMAND} task=…`, the same command as often as you like: it goes on where it stopped, and several",
         "processes share the work. [lattices.yaml](lattices.yaml) holds the conditions, fixed before the first run; every run is one of",
-        "flatdirs' own trainer, as `flatdirs.tune` trains it (triangle, validation images, one thread).",
+        "flatdirs' own trainer, as `flatdirs.tune` trains it (triangle unless said otherwise, validation images, one thread).",
         "",
         "Every axis goes in factors of two. First come corners, middles of sides and cells spread by a Sobol sequence; then, in rounds,",
         f"cells beside the best ones and more seeds on the ridge, up to {MOST_SEEDS} (`refinement.py` has the rule). `NAME.csv` has a row for every run:",
@@ -91,7 +91,10 @@ def section(evidence: Evidence) -> list[str]:
 def conditions(lattice: Lattice) -> str:
     """Task, optimizer and ranges."""
     ranges = ", ".join(f"{SYMBOLS[axis.name]} from 2^{axis.first} to 2^{axis.last}" for axis in lattice.axes)
-    return f"`task={lattice.task}`, `optimizer={lattice.optimizer}`; {ranges}: {lattice.size} cells."
+    changes = "".join(f", `task.{key}={value}`" for key, value in lattice.changes.items())
+    schedule = f", `schedule={lattice.schedule}`" if lattice.schedule != "triangle" else ""
+    keys = f"`task={lattice.task}`, `optimizer={lattice.optimizer}`{schedule}{changes}"
+    return f"{keys}; {ranges}: {lattice.size} cells."
 
 
 def extent(evidence: Evidence) -> str:

@@ -21,7 +21,6 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.lattices import Lattice
-from flatdirs.paths import conf_folder
 
 HERE = Path(__file__).resolve().parent
 NONE = "-"
@@ -150,14 +149,7 @@ def _probes(lattice: str, path: Path) -> tuple[Mapping[str, str], ...]:
 
 def scale(lattice: Lattice) -> float:
     """The linear rule from the source's batch to the lattice's."""
-    return float(task_of(lattice.task)["batch_size"]) / float(settings()["reference_batch"])
-
-
-@lru_cache
-def task_of(name: str) -> Mapping[str, Any]:
-    """The keys of a task, from conf/task/."""
-    found: dict[str, Any] = yaml.safe_load((conf_folder() / "task" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return found
+    return float(lattice.recipe["batch_size"]) / float(settings()["reference_batch"])
 
 
 def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.csv") -> str:

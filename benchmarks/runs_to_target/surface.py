@@ -28,7 +28,6 @@ from benchmarks.lattice.lattices import Lattice
 from benchmarks.lattice.results import CHANCE
 from benchmarks.runs_to_target import cells, fitting
 from benchmarks.runs_to_target.cells import Array, Cells
-from benchmarks.runs_to_target.conditions import task_of
 from flatdirs.chart import Chart
 from flatdirs.charts import named_chart
 from flatdirs.search import Outcome
@@ -195,4 +194,4 @@ def named(name: str, folder: Path = fitting.HERE, measured: Path = LATTICES) -> 
     if entry is None or (entry["checksum"], entry["version"]) != (found.checksum, fitting.VERSION):
         entry = fitting.learn(found)
         fitting.keep(name, entry, folder)
-    return build(found, task_of(lattice.task), entry)
+    return build(found, lattice.recipe, entry)

@@ -20,7 +20,6 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.runs_to_target import cells, fitting, surface
-from benchmarks.runs_to_target.conditions import task_of
 from benchmarks.runs_to_target.surface import Sample, Surface
 from benchmarks.signals.signals import HERE, peak_epoch
 from flatdirs.search import Outcome
@@ -71,7 +70,7 @@ def named(name: str, folder: Path = HERE) -> PeakSurface:
     if entry is None or (entry["checksum"], entry["version"]) != (found.checksum, fitting.VERSION):
         entry = fitting.learn(found)
         fitting.keep(name, entry, folder)
-    return with_peaks(whole, surface.build(found, task_of(lattice.task), entry))
+    return with_peaks(whole, surface.build(found, lattice.recipe, entry))
 
 
 def early_row(row: Mapping[str, str]) -> Mapping[str, str]:

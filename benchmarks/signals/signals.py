@@ -23,7 +23,6 @@ from benchmarks.lattice.lattices import Lattice
 from benchmarks.lattice.results import run_of
 from benchmarks.runs_to_target import cells, fitting
 from benchmarks.runs_to_target.cells import Array
-from benchmarks.runs_to_target.conditions import task_of
 from benchmarks.runs_to_target.surface import PER_OCTAVE, build
 
 HERE = Path(__file__).resolve().parent
@@ -67,7 +66,7 @@ def ground(name: str) -> Ground:
     found = rows.read(LATTICES / f"{name}.csv")
     measured, entry = cells.from_rows(lattice, found), fitting.known(name)
     known = entry if entry and entry["checksum"] == measured.checksum else fitting.learn(measured)
-    surface = build(measured, task_of(lattice.task), known)
+    surface = build(measured, lattice.recipe, known)
     grid = np.where(surface.grid[..., 3] > 0, -np.inf, surface.grid[..., 0])
     top = np.unravel_index(np.argmax(grid), grid.shape)
     places = [axis.first + step / PER_OCTAVE for axis, step in zip(lattice.axes, top, strict=True)]
@@ -85,7 +84,7 @@ def ground(name: str) -> Ground:
 def near_the_top(name: str, points: float) -> Runs:
     """The finished seed-0 runs of a lattice in cells whose worth lies within so many points of the fit's best."""
     found = ground(name)
-    lattice, task = found.lattice, task_of(found.lattice.task)
+    lattice, task = found.lattice, found.lattice.recipe
     signals, worths = [], []
     for row in found.runs:
         cell = run_of(lattice, row).cell
