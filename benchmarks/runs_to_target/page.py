@@ -67,7 +67,7 @@ def promises(every: list[Evidence]) -> list[str]:
     if not found:
         return [*lines, NOTHING, ""]
     there = {(e.lattice, target, start) for e in every if e.entry is not None for target, start in at_target(e)}
-    lines += [tally(found), *caveats(every, found, there), ""]
+    lines += [tally(found), *held_out(found), *caveats(every, found, there), ""]
     lines += ["| lattice | target | start | bar | measured | |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {bar.lattice} | {bar.target:g} % | {bar.start}{'*' if (bar.lattice, bar.target, bar.start) in there else ''} | "
@@ -102,6 +102,14 @@ def tally(found: list[Bar]) -> str:
     met, missed = (sum(bar.met is value for bar in found) for value in (True, False))
     rest = len(found) - met - missed
     return f"{met} of {len(found)} lines met, {missed} missed" + (f", {rest} not measured." if rest else ".")
+
+
+def held_out(found: list[Bar]) -> list[str]:
+    """How many of the bars on lattices that the search was not made with."""
+    names = conditions.settings()["held_out"]
+    unseen = [bar for bar in found if bar.lattice in names]
+    where = " and ".join(names)
+    return [f"On {where}, which were made when the search was finished: {tally(unseen)}"] if unseen else []
 
 
 def verdict(bar: Bar) -> str:
