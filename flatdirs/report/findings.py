@@ -10,6 +10,8 @@ from flatdirs.search.findings import SHORT, Findings, Flatness
 
 def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
     """How flat each axis is around the best, and whether runs are too short for weight decay. `sign`: -1 for losses."""
+    if findings.even:
+        return ["every run gave the same: nothing that was tried makes a difference"]
     lines = []
     for axis, group in groupby(findings.flatness, key=lambda one: one.axis):
         sides = list(group)

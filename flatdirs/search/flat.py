@@ -137,7 +137,7 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
         fine = fine[new]
     point = _first_inside(geometry.lattice, fine[_ranked(model.worth(fine))], best)
     repeat = sum(one.question.point == point for one in told)
-    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
+    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.spread)
 
 
 def _first_inside(lattice: Lattice, ranked: Array, best: Point) -> Point:
@@ -160,7 +160,20 @@ def _ranked(worth: Array) -> NDArray[np.intp]:
 
 def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
     """The model of these runs."""
-    return Model(geometry, [Run(one.question.point, one.score, one.outcome.relaxation) for one in told])
+    return Model(geometry, runs_of(told))
+
+
+def runs_of(told: Sequence[Told]) -> list[Run]:
+    """The same runs as the model takes them: one that diverged fell off a cliff, a pruned one was only bad."""
+    return [
+        Run(
+            one.question.point,
+            one.score,
+            one.outcome.relaxation,
+            diverged=one.outcome.state == "diverged" and one.score == -math.inf,
+        )
+        for one in told
+    ]
 
 
 def _centres(model: Model) -> list[Point]:
