@@ -39,6 +39,11 @@ class Flatness:
         """Whether another seed may well change as much."""
         return max(-self.low, self.high) <= math.sqrt(2.0) * self.noise
 
+    @property
+    def unseen(self) -> bool:
+        """Whether the runs can tell it neither from nothing nor from what another seed changes."""
+        return self.low <= 0 <= self.high and abs(self.mean) <= math.sqrt(2.0) * self.noise
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -49,7 +49,7 @@ BROKEN = -0.3  # a pruned run (a diverged one, while there is no other), in warp
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
-ROUNDING = 1e-9  # of the best score: what differs by less is the same
+ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the same
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
@@ -195,7 +195,7 @@ class Model:
     def even(self) -> bool:
         """Whether all runs that have a score have the same, but for rounding."""
         finite = [run.score for run in self.runs if math.isfinite(run.score)]
-        return bool(finite) and max(finite) - min(finite) <= ROUNDING * abs(max(finite))
+        return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
 
     @cached_property
     def best(self) -> Point:
