@@ -34,13 +34,13 @@ PLACES = np.array([[1.0, 0.0, 0.0], [5.0, 2.0, -3.0], [-9.0, 1.0, 4.0]])
 def runs(broken: int = 1) -> list[PeakRun]:
     """A few runs along the steep axis and beside it, with losses at the peak that know more than the scores."""
     points = [(step, side, -side) for step in (-6, -2, 0, 3, 7) for side in (0, 4)]
-    found = [PeakRun(p, 90.0 - 0.3 * p[0] ** 2 - 0.1 * p[1], 1.0, -0.5 - abs(p[0] - 1) / 10) for p in points]
+    found = [PeakRun(p, 90.0 - 0.3 * p[0] ** 2 - 0.1 * p[1], 1.0, peak=-0.5 - abs(p[0] - 1) / 10) for p in points]
     return [replace(run, score=-math.inf, peak=None) if i < broken else run for i, run in enumerate(found)]
 
 
 def covariance(one: Hypothesis, model: Model, points: Array, others: Array) -> Array:
     """Matérn 5/2 between points, as the module's text has it."""
-    gaps = model._places(points, one.decay, one.stretch)[:, None] - model._places(others, one.decay, one.stretch)[None]
+    gaps = model._places(points, one.shape, one.stretch)[:, None] - model._places(others, one.shape, one.stretch)[None]
     distance = math.sqrt(5) * np.linalg.norm(gaps, axis=2)
     found: Array = (1 + distance + distance**2 / 3) * np.exp(-distance)
     return found
@@ -78,7 +78,7 @@ def test_exact_losses_at_the_peak_mend_what_noisy_scores_say() -> None:
     points = [tuple(row) for row in random.integers(-8, 9, (25, 3)).tolist()]
     worth = np.array([-abs(p[0] - 2) - 0.2 * abs(p[1]) for p in points])
     noisy = worth + random.normal(0, 3, len(points))
-    made = [PeakRun(p, 90 + score, 1.0, 0.1 * true) for p, score, true in zip(points, noisy, worth, strict=True)]
+    made = [PeakRun(p, 90 + score, 1.0, peak=0.1 * true) for p, score, true in zip(points, noisy, worth, strict=True)]
     own, found = Model(GEOMETRY, made), Correlated(GEOMETRY, made, [0.0, 0.9])
     assert np.corrcoef(found.mean(own.points), worth)[0, 1] > np.corrcoef(own.mean(own.points), worth)[0, 1] + 0.02
 

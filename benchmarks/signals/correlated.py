@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -39,7 +40,7 @@ class Correlated(Model):
     """The model with every r of `correlations` beside every hypothesis it has anyway."""
 
     def __init__(self, geometry: Geometry, runs: Sequence[Run], correlations: Sequence[float]) -> None:
-        self._correlations, self._factors = correlations, dict[tuple[float, ...], Array]()
+        self._correlations, self._factors = correlations, dict[tuple[Any, ...], Array]()
         super().__init__(geometry, runs)
 
     def _hypotheses(self) -> Iterator[Hypothesis]:
@@ -53,7 +54,7 @@ class Correlated(Model):
 
     def _factor(self, one: Hypothesis, known: list[int], correlation: float) -> Array:
         """The Cholesky factor (n + m, n + m) of scores and peaks together; hypotheses that differ in the prior share it."""
-        key = (one.decay, one.stretch, one.noise, correlation)
+        key = (one.shape, one.stretch, one.noise, correlation)
         if key not in self._factors:
             count, noise = len(self.points), one.noise**2
             every = [*range(count), *known]
@@ -91,7 +92,10 @@ def looking_at_peaks(correlations: Sequence[float]) -> Iterator[None]:
     """Inside, flatdirs' search proposes by `Correlated`, and remembers nothing that it proposed otherwise."""
 
     def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
-        runs = [PeakRun(one.question.point, one.score, one.outcome.relaxation, _peak(one)) for one in told]
+        runs = [
+            PeakRun(run.point, run.score, run.relaxation, run.diverged, _peak(one))
+            for run, one in zip(flat.runs_of(told), told, strict=True)
+        ]
         return Correlated(geometry, runs, correlations)
 
     before = flat.model_of, flat._remembered

@@ -10,12 +10,13 @@ from flatdirs.search.findings import SHORT, Findings, Flatness
 
 def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
     """How flat each axis is around the best, and whether runs are too short for weight decay. `sign`: -1 for losses."""
+    if findings.even:
+        return ["every run gave the same: nothing that was tried makes a difference"]
     lines = []
     for axis, group in groupby(findings.flatness, key=lambda one: one.axis):
         sides = list(group)
         changes = ", ".join(_change(one, unit, sign) for one in sides)
-        flat = "; flat, as far as single runs can tell" if all(one.flat for one in sides) else ""
-        lines.append(f"along {axis}: {changes}{flat}")
+        lines.append(f"along {axis}: {changes}{_in_a_word(sides)}")
     if findings.flatness:
         lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
@@ -25,6 +26,15 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
             f"beside the time in which weight decay acts"
         )
     return lines
+
+
+def _in_a_word(sides: list[Flatness]) -> str:
+    """Whether an axis is flat, if that can be said of both of its sides."""
+    if all(one.flat for one in sides):
+        return "; flat: no more than another seed changes"
+    if all(one.flat or one.unseen for one in sides):
+        return "; not told from a seed's spread by these runs"
+    return ""
 
 
 def _change(one: Flatness, unit: str, sign: int) -> str:

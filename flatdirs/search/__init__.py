@@ -33,7 +33,7 @@ __all__ = [
     "make",
 ]
 
-VERSIONS = {"flatdirs": 3, "myrtle": 1, "raw": 1}  # of the sequence of questions; a study of another one is refused
+VERSIONS = {"flatdirs": 4, "myrtle": 1, "raw": 1}  # of the sequence of questions; a study of another one is refused
 SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"flatdirs": search_flat, "myrtle": descend, "raw": descend}
 
 

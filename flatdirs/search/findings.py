@@ -39,13 +39,22 @@ class Flatness:
         """Whether another seed may well change as much."""
         return max(-self.low, self.high) <= math.sqrt(2.0) * self.noise
 
+    @property
+    def unseen(self) -> bool:
+        """Whether the runs can tell it neither from nothing nor from what another seed changes."""
+        return self.low <= 0 <= self.high and abs(self.mean) <= math.sqrt(2.0) * self.noise
+
 
 @dataclass(frozen=True)
 class Findings:
-    """`flatness`: both ways along every axis, inside the walls. `short`: how likely weight decay hardly matters."""
+    """`flatness`: both ways along every axis, inside the walls. `short`: how likely weight decay hardly matters.
+
+    `even`: all runs gave the same, so that there is nothing else to say.
+    """
 
     flatness: tuple[Flatness, ...]
     short: float | None
+    even: bool = False
 
 
 def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
@@ -54,7 +63,9 @@ def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
         return None
     geometry = Geometry(lattice)
     model = model_of(geometry, told)
-    short = None if geometry.decay is None else model.decays[0.0]
+    if model.even:
+        return Findings((), None, even=True)
+    short = None if geometry.decay is None else model.short
     return Findings(tuple(_flatness(geometry, model)), short)
 
 
@@ -70,5 +81,5 @@ def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:
             shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
             middle, low, high = (model.score(level + shift) - model.score(level) for shift in shifts)
             factor = geometry.lattice.chart.step**side
-            found.append(Flatness(about.name, factor, middle, low, high, model.noise * model.unit))
+            found.append(Flatness(about.name, factor, middle, low, high, model.spread))
     return found

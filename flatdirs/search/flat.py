@@ -4,7 +4,7 @@
    worse one on each side.
 2. The model (model.py). Every further run goes where the expected gain is largest, in steps of half a move (√2),
    along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
-   has something to learn. An axis whose two doublings change nothing beyond one run's noise is left alone.
+   has something to learn. An axis whose two doublings change no more than another seed does is left alone.
 
 Needs no box and nothing but a score; the loss beside it and T·λα/(1−ρ) are used where an outcome has them. A generator
 like the source's search (descent.py), so it resumes, replays and explains itself alike; and as the model is one of all
@@ -28,7 +28,7 @@ from flatdirs.charts import describe_chart
 from flatdirs.lattice import Lattice
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
-from flatdirs.search.model import RELAXED, Model, Run, one_thread
+from flatdirs.search.model import RELAXED, ROUNDING, Model, Run, one_thread
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 
@@ -137,7 +137,7 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
         fine = fine[new]
     point = _first_inside(geometry.lattice, fine[_ranked(model.worth(fine))], best)
     repeat = sum(one.question.point == point for one in told)
-    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.noise * model.unit)
+    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.spread)
 
 
 def _first_inside(lattice: Lattice, ranked: Array, best: Point) -> Point:
@@ -160,7 +160,20 @@ def _ranked(worth: Array) -> NDArray[np.intp]:
 
 def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
     """The model of these runs."""
-    return Model(geometry, [Run(one.question.point, one.score, one.outcome.relaxation) for one in told])
+    return Model(geometry, runs_of(told))
+
+
+def runs_of(told: Sequence[Told]) -> list[Run]:
+    """The same runs as the model takes them: one that diverged fell off a cliff, a pruned one was only bad."""
+    return [
+        Run(
+            one.question.point,
+            one.score,
+            one.outcome.relaxation,
+            diverged=one.outcome.state == "diverged" and one.score == -math.inf,
+        )
+        for one in told
+    ]
 
 
 def _centres(model: Model) -> list[Point]:
@@ -202,7 +215,7 @@ def _allowed(model: Model, points: Array, tried: Array, best: Point) -> Array:
 
 
 def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
-    """Whether two doublings along an axis, either way, change nothing beyond one run's noise, as runs have shown."""
+    """Whether two doublings along an axis, either way, change no more than another seed does, as runs have shown."""
     if np.ptp(model.points[:, axis]) < 2 * MOVE:
         return False
     for side in (-2 * MOVE, 2 * MOVE):
@@ -210,7 +223,7 @@ def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
         if not geometry.inside(np.array([other], dtype=float))[0]:
             continue
         mean, deviation = model.change(point, other)
-        if abs(mean) + SURE * deviation > model.noise:
+        if abs(mean) + SURE * deviation > math.sqrt(2.0) * model.noise:
             return False
     return True
 
@@ -241,9 +254,10 @@ def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point,
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
-    """The score as the rules count it; a guess is just above the best, or as good as the middle run."""
+    """The score by the rules, rounding forgotten; a guess is just above the best, or as good as the middle run."""
     if outcome.guess is None:
-        return rules.score(outcome)
+        score = rules.score(outcome)
+        return next((one.score for one in told if math.isclose(one.score, score, rel_tol=ROUNDING)), score)
     better, scores = outcome.guess == "better", sorted(one.score for one in told)
     finite = [score for score in scores if score > -math.inf]
     if not finite:

@@ -72,6 +72,14 @@ class Geometry:
         powers = {"learning_rate": 1, "weight_decay": 1, "momentum": -1, "batch_size": -1}
         return np.array([powers.get(name, 0) for name in self.lattice.chart.free]) @ self.rows
 
+    def sheared(self, points: Array, power: float) -> Array:
+        """Points (n, axes) in octaves, with the weight decay in the first coordinate to this power."""
+        octaves = points * self.octaves
+        if self.decay is not None:
+            axis, own = self.decay
+            octaves[:, 0] += (power - own) * octaves[:, axis]
+        return octaves
+
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Which of these points (n, axes) no wall keeps out."""
         logs = self.base + points @ self.rows.T

@@ -66,8 +66,14 @@ def _off(lattice: Lattice, outcome: Outcome) -> int:
 
 
 def _further(rules: Rules, told: Sequence[Told]) -> tuple[int, str | None]:
-    """Beyond one end of the line, or nowhere (no reason) where its best lies between two others."""
+    """Into a gap, beyond one end of the line, or nowhere (no reason) where its best lies between two others."""
     line = sorted(told, key=lambda one: one.question.point[0])
+    middle = _in_the_gap(line)
+    return _outwards(rules, line) if middle is None else (middle, "between what diverged and what did not")
+
+
+def _outwards(rules: Rules, line: Sequence[Told]) -> tuple[int, str | None]:
+    """Beyond one end of the line, sorted along it, or nowhere."""
     steps = [one.question.point[0] for one in line]
     up, down = steps[-1] - steps[-2], steps[1] - steps[0]
     best = max(range(len(line)), key=lambda number: line[number].score)
@@ -82,6 +88,20 @@ def _further(rules: Rules, told: Sequence[Told]) -> tuple[int, str | None]:
     if best == 0:
         return steps[0] - _stride(STRIDE, min(down, LONG_STRIDE)), "the best is at this end so far"
     return 0, None
+
+
+def _in_the_gap(line: Sequence[Told]) -> int | None:
+    """The middle between the last run that ended and the first that diverged, where the best may hide in there.
+
+    The way down from a start that diverges is long and may lead past it: onto a plateau, where nothing is learnt.
+    """
+    ended = [one for one in line if one.score > -math.inf]
+    beyond = line[line.index(ended[-1]) + 1 :] if ended else []
+    if not ended or not beyond or max(ended, key=lambda one: one.score).score > ended[-1].score:
+        return None
+    low, high = ended[-1].question.point[0], beyond[0].question.point[0]
+    level = ended[-1].outcome.at_chance is None and len(ended) > 1 and len({one.score for one in ended}) == 1
+    return (low + high) // 2 if high - low > (STRIDE if level else LONG_STRIDE) else None
 
 
 def _stride(least: int, wanted: int) -> int:

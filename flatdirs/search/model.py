@@ -5,14 +5,15 @@ the runs decide how much each counts (their marginal likelihoods, the scale inte
 
 - the first axis is the steep one, the others are long (the prior that gives flatdirs its name);
 - or the steep coordinate does not have the weight decay in it, because the run is as short as the weights' relaxation
-  time; or it has half of it;
-- all lengths twice as long; noise small or large; and, where the runs say how often the weights relax
-  (T·λα/(1−ρ)), that about once or twice is likely to be right.
+  time; or it has half of it; or the decay's own axis is nearly as steep as the first, so that no product is flat;
+- all lengths twice as long; noise from a trifle to as much as the process itself, which runs tell, repeats above all;
+  and, where the runs say how often the weights relax (T·λα/(1−ρ)), that about once or twice is likely to be right.
 
 Scores enter as −log(1 + gap to the best, in parts of the range seen): near the top a gap counts in full, hopeless runs
-are all about equally bad, and a diverged one is a little worse than the worst. Ours throughout. Tried and dropped: a
+are all about equally bad. Where runs diverge is learnt apart (cliff.py). Ours throughout. Tried and dropped: a
 sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes; the loss at
-the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved).
+the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved); a prior that
+keeps λ/(1−ρ) near that of the best run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,25 +33,37 @@ from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
 from flatdirs.chart import Point
+from flatdirs.search.cliff import Cliff
 from flatdirs.search.geometry import Array, Geometry
+from flatdirs.search.kernel import matern
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
-NOISE = (0.25, 0.5)  # of one run, in parts of the process's own standard deviation
+NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
 STRETCH = (1.0, 2.0)
-DECAY = (1.0, 0.5, 0.0)  # the power of the weight decay in the steep coordinate
 BELOW = 3.0  # prior mean, in warped units below the best run
 RANGE_PART, SCORE_PART = 0.02, 0.005  # of the range of scores seen, of the best score: the gap that counts as one unit
 OUTLYING = 10.0  # times the middle run's gap, or the best score: what lies further below widens the range no more
 MOST_PART = 0.5  # of the range, at most: so that a large offset of all scores does not hide what differs
-LOWEST = -2.5  # warped value of a diverged run, at most
-BROKEN = -0.3  # a diverged or pruned run, in warped units below the worst finished one
+LOWEST = -2.5  # warped value of such a run, at most
+BROKEN = -0.3  # a pruned run (a diverged one, while there is no other), in warped units below the worst finished one
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
+ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the same
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
 WEIGHT = 0.02  # hypotheses with less are left out
+
+
+class Shape(NamedTuple):
+    """A guess at what is steep: the power of the weight decay in the first coordinate, the length of its own axis."""
+
+    decay: float
+    length: float = LONG
+
+
+SHAPES = (Shape(1.0), Shape(0.5), Shape(0.0), Shape(0.5, LONG / 2))
 
 
 @dataclass(frozen=True)
@@ -60,13 +73,14 @@ class Run:
     point: Point
     score: float
     relaxation: float | None = None
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
 class Hypothesis:
     """One process with the n runs taken in; `lower` (n, n) is the Cholesky factor of their covariance."""
 
-    decay: float
+    shape: Shape
     stretch: float
     noise: float
     relaxes: bool
@@ -90,6 +104,8 @@ class Model:
 
     def __init__(self, geometry: Geometry, runs: Sequence[Run]) -> None:
         self.geometry = geometry
+        self.cliff = Cliff(geometry, [run.point for run in runs], [not run.diverged for run in runs])
+        runs = [run for run in runs if not run.diverged] or runs
         self.top, self.unit, warped = warp(np.array([run.score for run in runs]))
         kept = _most_telling(warped)
         self.runs = [runs[number] for number in kept]
@@ -108,16 +124,14 @@ class Model:
         order = [number for number in np.argsort(-likely, kind="stable")[:6] if likely[number] > WEIGHT]
         self.hypotheses = [found[number] for number in order]
         self.weights: Array = likely[order] / likely[order].sum()
-        self.decays = {
-            decay: sum(float(p) for p, one in zip(likely, found, strict=True) if one.decay == decay) for decay in DECAY
-        }
+        self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
 
     def _hypotheses(self) -> Iterator[Hypothesis]:
-        decays = DECAY if self.geometry.decay is not None else DECAY[:1]
+        shapes = SHAPES if self.geometry.decay is not None else SHAPES[:1]
         count = len(self.points)
-        for decay, stretch in itertools.product(decays, STRETCH):
-            places = self._places(self.points, decay, stretch)
-            alike = _matern(places, places)
+        for shape, stretch in itertools.product(shapes, STRETCH):
+            places = self._places(self.points, shape, stretch)
+            alike = matern(places, places)
             for noise in NOISE:
                 lower: Array = np.asarray(np.linalg.cholesky(alike + noise**2 * np.eye(count)), dtype=np.float64)
                 for relaxes in (False, True) if self._relaxation is not None else (False,):
@@ -127,18 +141,15 @@ class Model:
                     weights = solve_triangular(lower.T, half, lower=False, check_finite=False)
                     evidence = -float(np.log(np.diag(lower)).sum()) - 0.5 * (count + FREEDOM) * math.log(misfit)
                     scale = misfit / (count + FREEDOM)
-                    yield Hypothesis(decay, stretch, noise, relaxes, evidence, scale, places, lower, weights)
+                    yield Hypothesis(shape, stretch, noise, relaxes, evidence, scale, places, lower, weights)
 
-    def _places(self, points: Array, decay: float, stretch: float) -> Array:
-        """Points (n, axes) in units of a hypothesis' lengths, weight decay with this power in the first coordinate."""
-        octaves = points * self.geometry.octaves
-        if self.geometry.decay is not None:
-            axis, power = self.geometry.decay
-            octaves = octaves.copy()
-            octaves[:, 0] += (decay - power) * octaves[:, axis]
+    def _places(self, points: Array, shape: Shape, stretch: float) -> Array:
+        """Points (n, axes) in units of a hypothesis' lengths."""
         lengths = np.full(points.shape[1], LONG)
         lengths[0] = STEEP
-        return octaves / (lengths * stretch)
+        if self.geometry.decay is not None:
+            lengths[self.geometry.decay[0]] = shape.length
+        return self.geometry.sheared(points, shape.decay) / (lengths * stretch)
 
     def _prior(self, points: Array, relaxes: bool) -> Array:
         """The mean before any run (n,): low, and lower far from usual averaging and (`relaxes`) usual relaxation."""
@@ -167,7 +178,7 @@ class Model:
         alikes, spreads = dict[int, Array](), dict[int, Array]()  # hypotheses that differ elsewhere share these
         for one in self.hypotheses:
             if (alike := alikes.get(id(one.places))) is None:
-                alike = alikes[id(one.places)] = _matern(self._places(points, one.decay, one.stretch), one.places)
+                alike = alikes[id(one.places)] = matern(self._places(points, one.shape, one.stretch), one.places)
             if (spread := spreads.get(id(one.lower))) is None:
                 solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
                 spread = spreads[id(one.lower)] = np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0))
@@ -180,9 +191,17 @@ class Model:
         expected: Array = self.weights @ self.believe(points).mean
         return expected
 
+    @property
+    def even(self) -> bool:
+        """Whether all runs that have a score have the same, but for rounding."""
+        finite = [run.score for run in self.runs if math.isfinite(run.score)]
+        return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
+
     @cached_property
     def best(self) -> Point:
-        """The point, among those of the runs, that is expected to be best."""
+        """The point, among those of the runs, that is expected to be best; the first of them while all are alike."""
+        if self.even:
+            return next(run.point for run in self.runs if math.isfinite(run.score))
         return self.runs[int(np.argmax(np.round(self.mean(self.points), 9)))].point
 
     def change(self, point: Point, other: Point) -> tuple[float, float]:
@@ -191,10 +210,10 @@ class Model:
         mean = spread = 0.0
         shifts = []
         for weight, one in zip(self.weights, self.hypotheses, strict=True):
-            places = self._places(pair, one.decay, one.stretch)
-            alike = _matern(places, one.places)
+            places = self._places(pair, one.shape, one.stretch)
+            alike = matern(places, one.places)
             solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
-            covariance = (_matern(places, places) - solved.T @ solved) * one.scale
+            covariance = (matern(places, places) - solved.T @ solved) * one.scale
             means = self._prior(pair, one.relaxes) + alike @ one.weights
             shifts.append(float(means[1] - means[0]))
             mean += float(weight) * shifts[-1]
@@ -210,6 +229,11 @@ class Model:
             for weight, one in zip(self.weights, self.hypotheses, strict=True)
         )
 
+    @property
+    def spread(self) -> float:
+        """The same as a score: what one standard deviation is where the best point is expected."""
+        return self.noise * self.unit * math.exp(-float(self.mean(self.points).max()))
+
     def score(self, warped: float) -> float:
         """A warped value as a score."""
         return float(self.top - self.unit * math.expm1(-warped))
@@ -218,7 +242,7 @@ class Model:
         """The gain that a run at each point (n,) can be expected to bring over the best, less what its noise hides.
 
         Expected improvement over the best expected score of the runs, with Huang's factor for noisy runs, so that a
-        repeat of a point is worth something where a decision hangs on it.
+        repeat of a point is worth something where a decision hangs on it; times the probability that the run ends.
         """
         belief = self.believe(points)
         bar = float(self.mean(self.points).max()) + MARGIN
@@ -230,7 +254,7 @@ class Model:
             expected = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
             noise = one.noise * math.sqrt(one.scale)
             gain += weight * expected * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
-        return gain
+        return gain * self.cliff.ends(points)
 
 
 @lru_cache
@@ -266,11 +290,3 @@ def _most_telling(values: Array) -> list[int]:
     best = np.argsort(-values, kind="stable")[:half].tolist()
     latest = [number for number in range(len(values) - 1, -1, -1) if number not in set(best)][: MOST_RUNS - half]
     return sorted([*best, *latest])
-
-
-def _matern(places: Array, others: Array) -> Array:
-    """Matérn 5/2 between points (n, axes) and (m, axes) in units of their lengths: (n, m)."""
-    squares = (places**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * places @ others.T
-    distance = np.sqrt(5.0 * np.maximum(squares, 0.0) + 1e-12)
-    found: Array = (1.0 + distance + distance**2 / 3.0) * np.exp(-distance)
-    return found
