@@ -225,19 +225,55 @@ def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
 
 
 def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point, best: Point, repeat: int) -> str:
-    if repeat:
-        return "once more with another seed: what to do next hangs on this point"
-    belief = model.believe(np.array([point], dtype=float))
-    mean = float(model.weights @ belief.mean[:, 0])
-    spread = float(np.sqrt(model.weights @ (belief.deviation[:, 0] ** 2 + (belief.mean[:, 0] - mean) ** 2)))
-    low, middle, high = (model.score(value) - model.top for value in (mean - spread, mean, mean + spread))
+    """What a run at `point` is expected to show beside the best point's own expectation, and why it is worth making."""
+    move = describe_move(geometry.lattice, best, point)
+    if repeat and point == best:
+        runs = f"{repeat} runs say" if repeat > 1 else "one run says"
+        return f"repeat with another seed: what comes next hangs on whether the best point is as good as its {runs}"
+    where = f"repeat with another seed, {move} from the best" if repeat else move
     names = [geometry.lattice.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
     flat = f"; {' and '.join(names)} held, flat so far" if names else ""
-    where = describe_move(geometry.lattice, best, point)
     if not any(math.isfinite(run.score) for run in model.runs):
         return f"{where}: no run has finished yet{flat}"
-    gain = f"a gain of {middle:.2g} over the best run ({low:.2g} to {high:.2g})"
-    return f"{where} from the best: all runs together expect {gain}{flat}"
+    mean, deviation = model.change(best, point)
+    low, middle, high = (_gain(model, shift) for shift in (mean - SURE * deviation, mean, mean + SURE * deviation))
+    if mean >= 0:
+        return f"{where}: expected {_side(middle)} than the best point (90 %: {_sides(low, high)}){flat}"
+    percent = max(1, round(50 * math.erfc(-mean / (math.sqrt(2.0) * max(deviation, 1e-12)))))
+    expected = f"expected {_side(middle)} (90 %: {_sides(low, high)}){_supposed(model, geometry, point, best)}"
+    return f"{where}: worth a look, {percent} % likely to be better than the best point; {expected}{flat}"
+
+
+def _gain(model: Model, shift: float) -> float:
+    """A difference in warped score from the best point, as a score."""
+    level = float(model.mean(np.array([model.best], dtype=float))[0])
+    return model.score(level + shift) - model.score(level)
+
+
+def _supposed(model: Model, geometry: Geometry, point: Point, best: Point) -> str:
+    """Under which steep coordinate the point is expected to be better after all, where there is such a one."""
+    if geometry.decay is None or "λ" not in (name := geometry.lattice.chart.axes[0].name):
+        return ""
+    means = model.believe(np.array([best, point], dtype=float)).mean
+    for decay, word in ((1.0, "λα"), (0.5, "λ√α"), (0.0, "λ")):
+        weights = np.array([one.decay == decay for one in model.hypotheses]) * model.weights
+        if (likely := float(weights.sum())) and (gain := float(weights @ (means[:, 1] - means[:, 0])) / likely) > 0:
+            steep = name.replace("α", "").replace("λ", word)
+            return f", {_side(_gain(model, gain))} if {steep} is what counts (probability {likely:.2g})"
+    return ""
+
+
+def _side(gain: float) -> str:
+    """A difference of scores in words that hold whichever way the study optimises, such as 0.25 better."""
+    size = abs(gain)
+    return f"{size:{'.0f' if 10 <= size < 1e6 else '.2g'}} {'better' if gain >= 0 else 'worse'}"
+
+
+def _sides(low: float, high: float) -> str:
+    """An interval of differences, the worse end first; its word once where both ends have the same."""
+    worse, better = _side(low), _side(high)
+    same = worse.split()[1] == better.split()[1]
+    return f"{worse.split()[0] if same else worse} to {better}"
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
