@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -136,7 +136,8 @@ class Chart:
     def fix(self, names: Iterable[str]) -> Chart:
         """The chart with some hyperparameters held at the start.
 
-        Keeps the first axes that still determine the free hyperparameters, so λα/(1−ρ) comes before 1−ρ and α.
+        Keeps the first axes that still determine the free hyperparameters, so λα/(1−ρ) comes before 1−ρ and α. One that
+        moves a single hyperparameter, as λα/(1−ρ) does where ρ and α are fixed, becomes that one's own axis, λ.
         Raises ChartError for an unknown name, or where nothing is left to search.
         """
         names = frozenset(names)
@@ -150,8 +151,16 @@ class Chart:
             raise ChartError("fixed leaves no hyperparameter to search; take one out of fixed")
         for axes in itertools.combinations(self.axes, len(free)):
             if _unimodular(np.array([[axis.exponents.get(name, 0) for name in free] for axis in axes])):
-                return replace(self, axes=axes, fixed=self.fixed | names)
+                return replace(self, axes=tuple(self._alone(axis, free) for axis in axes), fixed=self.fixed | names)
         raise ChartError(f"no axes of chart {self.name} search {', '.join(free)} alone; change fixed")
+
+    def _alone(self, axis: Axis, free: Sequence[str]) -> Axis:
+        """An axis under the name of the only free hyperparameter in it, where it goes up with that one."""
+        moved = {name: power for name, power in axis.exponents.items() if name in free}
+        if len(moved) > 1 or set(moved.values()) != {1}:
+            return axis
+        name = next(iter(moved))
+        return replace(axis, name=symbol(name, name in self.one_minus), exponents=moved)
 
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
         """The chart with these walls as well; the narrower one counts on each side."""

@@ -18,10 +18,10 @@ def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
     from flatdirs.config import read_storage
     from flatdirs.existing import latest_study, open_existing
+    from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
-    from flatdirs.report.live import print_summary
     from flatdirs.report.rows import rows
-    from flatdirs.report.tables import runs_table
+    from flatdirs.report.tables import print_runs
     from flatdirs.storages import close_storage
     from flatdirs.study import read_study, view_study
     from flatdirs.sweep.settings import METRICS
@@ -37,7 +37,7 @@ def run(settings: dict[str, Any]) -> int:
         unit = METRICS[identity["metric"]["name"]].unit if "metric" in identity else task.get("unit", "%")
         console = Output()
         console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
-        console.print(runs_table(study.plan.lattice.chart, rows(study), unit, width=console.width))
+        print_runs(console, study.plan.lattice.chart, rows(study), unit)
         print_summary(console, study, unit)
         _print_workers(console, study)
     finally:

@@ -7,9 +7,11 @@ asks is plan.py's matter. The confirmations of the winner are kept with it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
@@ -25,7 +27,9 @@ from flatdirs.objective import Measurement
 from flatdirs.plan import FORMER, RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
 from flatdirs.search import VERSIONS, Key, Outcome, Rules, make
-from flatdirs.search.findings import Findings, find
+from flatdirs.search.findings import FEWEST, Findings, find
+from flatdirs.search.flat import model_of
+from flatdirs.search.geometry import Geometry
 from flatdirs.search.question import Told
 from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
 
@@ -55,13 +59,23 @@ class Study(Trials):
 
     def findings(self) -> Findings | None:
         """What the search by model has learnt so far; None for other searches and before it has a few runs."""
-        trace = self.trace() if self.plan.name == "flatdirs" else None
-        if trace is None:
+        return None if self.plan.name != "flatdirs" else find(self.plan.lattice, self._told())
+
+    def expected(self) -> tuple[Key, float] | None:
+        """The best point by the model of all runs, and the value expected of it; None as for `findings`."""
+        if self.plan.name != "flatdirs" or len(told := self._told()) < FEWEST:
             return None
-        rules = self.plan.rules
-        steps = [step for step in trace.steps if not step.recalled]
-        told = [Told(step.question, step.outcome, rules.score(step.outcome)) for step in steps]
-        return find(self.plan.lattice, told)
+        model = model_of(Geometry(self.plan.lattice), told)
+        if not math.isfinite(max(one.score for one in told)):
+            return None
+        level = float(model.mean(np.array([model.best], dtype=float))[0])
+        return model.best, model.score(level) * (1 if self.maximize else -1)
+
+    def _told(self) -> list[Told]:
+        """The answered questions of a search by model."""
+        trace, rules = self.trace(), self.plan.rules
+        steps = [] if trace is None else [step for step in trace.steps if not step.recalled]
+        return [Told(step.question, step.outcome, rules.score(step.outcome)) for step in steps]
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Outcome]]:
         """The runs that count with their numbers, from 1, the start.

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from flatdirs.config import TuneConfig
 from flatdirs.errors import ConfigError
 from flatdirs.objective import ImageObjective, Progress
+from flatdirs.report.closing import doubt_of
 from flatdirs.report.rows import Winner, winner
 from flatdirs.report.winner import TRAIN_KEYS, write_winner
 from flatdirs.storages import close_storage, make_folder, open_storage, storage_errors
@@ -121,6 +122,8 @@ def _search(
     best_file = None if best is None else _write_best(config, folder, best)
     confirmed = _confirm(config, study, best, listener, began)
     result = Result(reason, best, best_file, confirmed)
+    if best is not None and (doubt := doubt_of(config, result)) is not None:
+        _write_best(config, folder, best, doubt[0])
     listener.end(config, study, result)
     return result
 
@@ -166,7 +169,7 @@ def _stop_reason(config: TuneConfig, study: Study, began: float, expected: float
     if limits.target is not None:
         sign = 1 if config.maximize else -1
         if any(outcome.state == "finished" and outcome.score >= sign * limits.target for _, outcome in runs):
-            return f"the target of {limits.target:g}{config.objective.unit} is reached"
+            return f"the target of {limits.target:.12g}{config.objective.unit} is reached"
     trace = study.trace()
     if trace is not None and trace.over:
         return "the search is over: a full cycle of axes brought no gain"
@@ -203,13 +206,13 @@ def _left(config: TuneConfig, study: Study, expected: float | None) -> str:
     return f"at most {left} runs{most} left"
 
 
-def _write_best(config: TuneConfig, folder: Path, best: Winner) -> Path:
+def _write_best(config: TuneConfig, folder: Path, best: Winner, doubt: str | None = None) -> Path:
     path = study_folder(config.output, config.study) / "best.yaml"
     settings: dict[str, Any] = {"seed": config.plan.seed, "task": asdict(config.task)}
     if isinstance(config.objective, ImageObjective):
         settings |= {**config.objective.recipe(), "data": asdict(config.data)}
         settings |= {key: getattr(config.objective, key) for key in ("device", *TRAIN_KEYS)}
-    write_winner(folder / path.name, path, config, best, settings)
+    write_winner(folder / path.name, path, config, best, settings, doubt)
     return path
 
 

@@ -23,6 +23,7 @@ from flatdirs.errors import FlatdirsError, ObjectiveError
 from flatdirs.objective import Measurement, Progress
 from flatdirs.provenance import provenance
 
+MOST_ERROR = 200  # characters of an exception that are kept with the trial
 MOST_CURVE_POINTS = 500  # of a user's reports that are kept with the trial
 
 
@@ -59,6 +60,7 @@ class CallableObjective:
         function = find_function(self.task.function)
         began, values, stopped = time.perf_counter(), [], False
         curve: list[dict[str, float]] = []
+        caught: list[str] = []
         for number, seed in enumerate(seeds):
             before = len(curve)
 
@@ -76,7 +78,7 @@ class CallableObjective:
             offered = {**hyperparameters, "seed": seed, "report": report}
             try:
                 taken = {k: v for k, v in offered.items() if k in _accepted(function, offered)}
-                values.append(self._call(function, taken))
+                values.append(self._call(function, taken, caught))
             except Stopped:
                 stopped = True
                 break
@@ -91,11 +93,13 @@ class CallableObjective:
             provenance={
                 "values": [v if math.isfinite(v) else repr(v) for v in values],
                 "seeds": list(seeds),
+                **({"error": caught[-1]} if caught else {}),
                 **provenance(),
             },
         )
 
-    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> float:
+    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], caught: list[str]) -> float:
+        """The value; nan for an exception that `catch` lets pass, whose text `caught` takes."""
         try:
             value = function(**arguments)
         except (FlatdirsError, Stopped):
@@ -106,10 +110,12 @@ class CallableObjective:
             ) from error
         except OSError as error:  # not to be taken for a disk of ours that is full
             if self.task.catch:
+                caught.append(_told(error))
                 return math.nan
             raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
-        except Exception:
+        except Exception as error:
             if self.task.catch:
+                caught.append(_told(error))
                 return math.nan
             raise
         if isinstance(value, (str, bytes, bool)):
@@ -152,6 +158,12 @@ class CallableObjective:
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
         """Only a run can tell."""
         return None
+
+
+def _told(error: Exception) -> str:
+    """An exception in one short line."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= MOST_ERROR else f"{text[: MOST_ERROR - 1]}…"
 
 
 @lru_cache

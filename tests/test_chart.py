@@ -295,7 +295,8 @@ class TestOtherCharts:
         [
             (["momentum"], ["λα/(1−ρ)", "α"]),
             (["weight_decay"], ["λα/(1−ρ)", "1−ρ"]),
-            (["momentum", "weight_decay"], ["λα/(1−ρ)"]),
+            (["momentum", "weight_decay"], ["λ"]),
+            (["learning_rate", "momentum"], ["α"]),
             (["learning_rate"], ["λα/(1−ρ)", "1−ρ"]),
         ],
     )
@@ -306,6 +307,12 @@ class TestOtherCharts:
         for axis in range(len(axes)):
             values = lattice.hyperparameters(lattice.move(lattice.origin, axis, "halve"))
             assert all(values[name] == START[name] for name in fixed)
+
+    def test_an_axis_of_one_hyperparameter_has_its_name_and_its_value(self) -> None:
+        chart = named_chart("sgd").fix(["momentum", "weight_decay"])
+        assert chart.coordinates(START) == {"λ": START["learning_rate"]}
+        assert read_chart(describe_chart(chart)) == chart
+        assert chart.fix([]) == chart
 
     def test_a_fixed_hyperparameter_may_be_zero(self) -> None:
         chart = named_chart("sgd").fix(["weight_decay"])

@@ -322,8 +322,8 @@ class TestFailures:
         )
         assert not any("nothing has begun" in question.reason for question in search.questions)
 
-    def test_what_is_expected_is_a_gain_whatever_the_scores_stand_for(self) -> None:
-        """A search that minimises sees negative scores; its words must not show them as values."""
+    def test_what_is_expected_is_told_beside_the_best_whatever_the_scores_stand_for(self) -> None:
+        """A search that minimises sees negative scores; its words are the same as those of one that maximises."""
         lattice = lattice_of()
         bowl = bowl_at(lattice, 0, 0, 0)
         reasons = [
@@ -333,9 +333,23 @@ class TestFailures:
             ]
             for shift in (0.0, HEIGHT)
         ]
-        told = [reason for some in reasons for reason in some if "all runs together expect" in reason]
+        told = [reason for some in reasons for reason in some if "90 %" in reason]
         assert told
-        assert all(re.search(r"expect a gain of -?[\d.e-]+ over the best run", reason) for reason in told)
+        side = r"[\d.e+-]+ (?:better|worse)"
+        for reason in told:
+            found = re.search(
+                rf"expected ({side})(?: than the best point)? \(90 %: (?:({side})|[\d.e+-]+) to ({side})\)", reason
+            )
+            assert found, reason
+            middle, low, high = (None if one is None else _signed(one) for one in found.groups())
+            assert middle is not None
+            assert high is not None
+            assert middle <= high
+            assert low is None or low <= middle
+            assert ("worth a look" in reason) == (middle < 0)
+            likely = re.search(r"(\d+) % likely to be better", reason)
+            assert (likely is not None and 1 <= int(likely[1]) <= 50) if middle < 0 else likely is None
+        assert any("worth a look" in reason for reason in told)
         hopeless = search_on(lattice_of(fixed=("learning_rate",)), lambda v: Outcome("diverged"), 4)
         assert all("no run has finished yet" in question.reason for question in hopeless.questions[1:])
 
@@ -509,6 +523,12 @@ class TestReplay:
         assert scaled(2.0**power) == scaled(1.0)
 
 
+def _signed(words: str) -> float:
+    """A difference in words, such as 0.25 worse, as a number."""
+    size, side = words.split()
+    return float(size) if side == "better" else -float(size)
+
+
 class TestRepeats:
     def test_a_repeat_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
         lattice = lattice_of()
@@ -522,7 +542,10 @@ class TestRepeats:
                 repeats += question.repeat > 0
                 if question.repeat:
                     assert question.move == "repeat"
-                    assert "another seed" in question.reason
+                    assert question.reason.startswith("repeat with another seed")
+                    if question.point == question.incumbent:
+                        said = "one run says" if question.repeat == 1 else f"{question.repeat} runs say"
+                        assert question.reason.endswith(said)
         assert repeats > 0
 
     def test_a_lucky_run_is_asked_again_before_it_is_believed_for_long(self) -> None:
@@ -551,6 +574,20 @@ class TestWords:
             assert len(question.reason.split()) > 3
             assert question.repeat or any(name in question.reason for name in names)
             assert question.incumbent in {other.point for other in search.questions}
+
+    @pytest.mark.parametrize("chart", ["sgd", "sgd_plain"])
+    def test_a_run_for_the_sake_of_one_hypothesis_names_it(self, chart: str) -> None:
+        lattice = lattice_of(chart)
+        bowl = bowl_at(lattice, 5, 2, -3)
+        told = [q.reason for seed in range(3) for q in search_on(lattice, noisy(bowl, seed, 0.5), 16).questions]
+        named = [
+            found
+            for reason in told
+            if (found := re.search(r", (\S+) better if (\S+) is what counts \((.*?)\)", reason))
+        ]
+        assert named
+        assert {found[2] for found in named} <= {"λα/(1−ρ)", "λ√α/(1−ρ)", "λ/(1−ρ)"}
+        assert all(float(found[1]) > 0 and 0 < float(found[3].removeprefix("probability ")) < 1 for found in named)
 
     def test_the_move_leads_from_the_best_to_the_point(self) -> None:
         lattice = lattice_of()

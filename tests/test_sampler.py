@@ -312,7 +312,7 @@ class TestSpaces:
         study.optimize(only_rate, n_trials=15)
         rates = [params["learning_rate"] for params in asked(study)]
         assert rates[:10] == [0.001 * 2**n for n in range(10)]
-        assert {t.user_attrs["axis"] for t in study.trials[1:10]} == {"λα/(1−ρ)"}
+        assert {t.user_attrs["axis"] for t in study.trials[1:10]} == {"λ"}
         assert [t.user_attrs["move"] for t in study.trials[10:]] == ["random"] * 5
 
     def test_an_objective_of_other_parameters_is_searched_at_random(self) -> None:

@@ -21,8 +21,9 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
         lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
         steep = findings.flatness[0].axis if findings.flatness else "λα/(1−ρ)"
+        alone, product = steep.replace("α", ""), steep if "α" in steep else steep.replace("λ", "λα")
         lines.append(
-            f"{steep.replace('α', '')} counts here, {steep} hardly (probability {findings.short:.2f}): runs are short "
+            f"{alone} counts here, {product} hardly (probability {findings.short:.2f}): runs are short "
             f"beside the time in which weight decay acts"
         )
     return lines

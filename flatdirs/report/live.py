@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,11 @@ from rich.text import Text
 from flatdirs.chart import symbol
 from flatdirs.errors import ConfigError
 from flatdirs.judging import judging_line, unrewarded_line
+from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines
-from flatdirs.report.findings import finding_lines
-from flatdirs.report.rows import axis_lines, rows, winner
-from flatdirs.report.tables import axes_table, duration, number, overrides, plain_line, runs_table, value_text
-from flatdirs.report.winner import next_commands, train_overrides
+from flatdirs.report.rows import Row, rows, significant
+from flatdirs.report.tables import duration, number, print_runs, reasoned_line, runs_table, value_text
 
 if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
@@ -51,7 +49,7 @@ class Report:
         """Say what runs, where it is kept, and what one run should cost."""
         start = ", ".join(f"{symbol(name)}={number(value)}" for name, value in config.plan.lattice.start.items())
         done = len(study.runs())
-        self._say(f"study {study.name} in {_place(config)}: search {config.plan.name} from {start}")
+        self._say(f"study {study.name} in {place(config)}: search {config.plan.name} from {start}")
         if done:
             self._say(f"continuing after {done} runs")
         known = expected_seconds is not None
@@ -102,8 +100,7 @@ class Report:
         was_live = self._display is not None
         self.close()
         if was_live:
-            chart, unit = config.plan.lattice.chart, config.objective.unit
-            self.console.print(runs_table(chart, rows(study), unit, width=self.console.width))
+            print_runs(self.console, config.plan.lattice.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
         if others := len(study.live()):
@@ -130,62 +127,19 @@ class Report:
         most = max(3, self.console.size.height - CHROME)
         chart, unit = self.config.plan.lattice.chart, self.config.objective.unit
         table = runs_table(chart, rows(self.study), unit, most, self.console.width)
-        return Group(self._progress, self._left, table)
+        best = best_line(self.study, unit)
+        return Group(self._progress, self._left, table, *([] if best is None else [Text(best)]))
 
     def _print_new_rows(self) -> None:
-        for row in rows(self.study):
-            line = plain_line(self.config.plan.lattice.chart, row, self.config.objective.unit)
-            if line not in self._printed:  # other workers' runs may come in between
-                self._printed.add(line)
-                self._say(line)
+        found = rows(self.study)
+        digits = significant(row.value for row in found)
+        for row in found:
+            if (mark := _mark(row)) not in self._printed:  # other workers' runs may come in between
+                self._printed.add(mark)
+                self._say(reasoned_line(self.config.plan.lattice.chart, row, self.config.objective.unit, digits))
 
     def _say(self, text: str) -> None:
         self.console.print(escape(text), soft_wrap=True)
-
-
-def print_summary(console: Console, study: Study, unit: str) -> None:
-    """The source's table and the best run."""
-    lines = axis_lines(study)
-    if lines:
-        console.print(axes_table(study.plan.lattice.chart, lines, unit))
-    best = winner(study)
-    if best is None:
-        diverged = len(study.runs())
-        strength = "sigma" if "sigma" in study.plan.lattice.chart.hyperparameters else "learning_rate"
-        hint = (
-            f"all {diverged} runs diverged: try a smaller start.{strength}" if diverged else "no run has finished yet"
-        )
-        console.print(hint)
-        return
-    run = f"run {best.run} of {len(study.runs())}"
-    found = f"best: {run}, {value_text(best.value, unit)}, {overrides(best.hyperparameters)}"
-    console.print(escape(found), soft_wrap=True)
-    if (findings := study.findings()) is not None:
-        for line in finding_lines(findings, unit, 1 if study.maximize else -1):
-            console.print(escape(line), soft_wrap=True)
-
-
-def print_result(console: Console, config: TuneConfig, result: Result) -> None:
-    """Confirmed values, and what to type next."""
-    unit = config.objective.unit
-    for what, outcomes in result.confirmed.items():
-        values = [value for value in outcomes if value is not None]
-        spread = f" ± {statistics.stdev(values):{'.2f' if unit == '%' else '.2g'}}" if len(values) > 1 else ""
-        part = "test images" if hasattr(config.task, "test_images") else "fresh seeds"
-        mean = value_text(statistics.fmean(values), unit) if values else "no value"
-        lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
-        seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
-        console.print(escape(f"confirmed on {part}, {seeds}: {what} {mean}{spread}"), soft_wrap=True)
-    if (doubt := _doubt(result, 1 if config.maximize else -1)) is not None:
-        console.print(doubt, soft_wrap=True)
-    if result.winner is None or result.best_file is None:
-        return
-    for command in next_commands(config, result.best_file):
-        use = "train with it" if "flatdirs.train" in command else "start from it"
-        console.print(escape(f"{use}: {command}"), soft_wrap=True)
-    if not hasattr(config.task, "function") and (line := train_overrides(config, result.winner)):
-        console.print(escape(f"or: python -m flatdirs.train {line}"), soft_wrap=True)
-    console.print(escape(f"the study lies in {_place(config)}"), soft_wrap=True)
 
 
 def _never_pruned(config: TuneConfig, study: Study) -> str | None:
@@ -200,21 +154,6 @@ def _never_pruned(config: TuneConfig, study: Study) -> str | None:
     return None
 
 
-def _doubt(result: Result, sign: int) -> str | None:
-    """A sentence where fresh seeds do not bear the winner out."""
-    means = {}
-    for what, outcomes in result.confirmed.items():
-        values = [value for value in outcomes if value is not None]
-        means[what] = sign * statistics.fmean(values) if values else float("-inf")
-    if len(means) < 2 or means["winner"] > means["start"]:
-        return None
-    return (
-        "with fresh seeds the winner is no better than the start: what the search gained lies within the seeds' spread"
-    )
-
-
-def _place(config: TuneConfig) -> str:
-    kind = config.storage.kind
-    if kind == "url":
-        return str(config.storage.url).rpartition("@")[2]
-    return "memory" if kind == "memory" else str(config.output / config.study)
+def _mark(row: Row) -> str:
+    """What makes a row another one than those that were printed."""
+    return repr((row.run, row.axis, row.move, row.value, row.change, row.verdict))

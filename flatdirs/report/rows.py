@@ -7,13 +7,16 @@ search stand at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from flatdirs.chart import Point
 from flatdirs.history import OUTCOME, SETTING, key_of
 from flatdirs.replay import Trace
-from flatdirs.search import Outcome, guessing, judge
+from flatdirs.search import Key, Outcome, guessing, judge
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -21,14 +24,16 @@ if TYPE_CHECKING:
     from flatdirs.study import Study
 
 
+EXPECTED = "expected best"  # the verdict on a run that became the best by all runs together, not by its own value
+DIGITS = 6  # significant, of a value, at least
 Numbered = tuple[int, "FrozenTrial", Outcome]  # run number, trial, what it says
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `change` is against the best before; `run` counts from 1, the start.
+    """One line of the table. `change` is against the best before, the mean of its runs; `run` counts from 1, the start.
 
-    `by_loss`: both runs did no better than guessing, so the validation loss decided.
+    `by_loss`: both runs did no better than guessing, so the validation loss decided. `reason`: why the run was made.
     """
 
     run: int
@@ -41,6 +46,7 @@ class Row:
     seconds: float | None
     verdict: str
     by_loss: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,11 @@ class AxisLine:
 
 @dataclass(frozen=True)
 class Winner:
-    """The best point so far."""
+    """The best point so far; run, trial, outcome and value are those of its first run.
+
+    `mean`: of the `runs` of this point that finished. `seen`: run and value that are better than that, where another
+    point has one; the search may know better than to trust it. `digits`: enough to tell the runs' values apart.
+    """
 
     run: int
     trial: int
@@ -62,6 +72,11 @@ class Winner:
     coordinates: Mapping[str, float]
     outcome: Outcome
     value: float | None
+    key: Key | None = None
+    runs: int = 1
+    mean: float | None = None
+    seen: tuple[int, float] | None = None
+    digits: int = DIGITS
 
 
 def rows(study: Study) -> list[Row]:
@@ -111,9 +126,42 @@ def winner(study: Study) -> Winner | None:
             best = one
     if best is None or rules.score(best[2]) == float("-inf"):
         return None
+    return _winner(study, numbered, best)
+
+
+def _winner(study: Study, numbered: Sequence[Numbered], best: Numbered) -> Winner:
+    """What is known of the best point beside its first run."""
     run, trial, outcome = best
-    setting = trial.user_attrs[SETTING]
-    return Winner(run, trial.number, setting["hyperparameters"], setting["coordinates"], outcome, _value(trial))
+    setting, key = trial.user_attrs[SETTING], key_of(trial)
+    place, own, seen = setting["hyperparameters"], list[float](), dict[int, float]()
+    for number, other, told in numbered:
+        if told.state == "finished" and (value := _value(other)) is not None:
+            seen[number] = value
+            if other.user_attrs[SETTING]["hyperparameters"] == place:
+                own.append(value)
+    mean = statistics.fmean(own) if own else _value(trial)
+    sign = 1 if study.maximize else -1
+    top = max(seen, key=lambda number: sign * seen[number], default=None)
+    higher = top is not None and mean is not None and sign * (seen[top] - mean) > 0 and seen[top] not in own
+    return Winner(
+        run, trial.number, place, setting["coordinates"], outcome, _value(trial), key, max(1, len(own)), mean,
+        (top, seen[top]) if top is not None and higher else None, significant(seen.values()),
+    )  # fmt: skip
+
+
+def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
+    """Significant digits that tell these values apart: to a hundredth of the shortest range that holds half of them.
+
+    Two decimals where that range is none, as with a first run.
+    """
+    known = sorted({value for value in values if value is not None and math.isfinite(value)})
+    half = (len(known) + 1) // 2
+    spread = min((known[place + half] - known[place] for place in range(len(known) - half)), default=0.0)
+    largest = max((abs(value) for value in known), default=0.0)
+    if not largest:
+        return least
+    decimals = math.ceil(math.log10(100 / spread)) if spread else 2
+    return min(17, max(least, math.floor(math.log10(largest)) + 1 + decimals))
 
 
 def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Outcome]]:
@@ -139,7 +187,7 @@ def _sampled(study: Study, numbered: Sequence[Numbered]) -> Iterator[Row]:
     for run, trial, outcome in numbered:
         better = best is None or judge(outcome, best, study.plan.rules) == "better"
         verdict = outcome.state if outcome.state != "finished" else "better" if better else "worse"
-        yield _row(run, trial, "", study.plan.name, value, verdict)
+        yield replace(_row(run, trial, "", study.plan.name, value, verdict), reason=_reason(trial))
         if better:
             best, value = outcome, _value(trial)
 
@@ -151,12 +199,19 @@ def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iter
         by_key.setdefault(key_of(trial), (run, trial))
     outcomes = {step.question.key: step.outcome for step in trace.steps}
     axes, seen = study.plan.lattice.chart.axes, set[int]()
+    values: dict[Point, list[float]] = {}
     for step in trace.steps:
         question = step.question
         run, trial = by_key[question.key]
-        before = None if question.incumbent is None else _value(by_key[question.incumbent][1])
+        known = [] if question.incumbent is None else values.get(question.incumbent, [])
+        before = statistics.fmean(known) if known else None
         axis = "start" if question.incumbent is None else "" if question.axis is None else axes[question.axis].name
         row = _row(run, trial, axis, question.move, before, _verdict(step.outcome, step.verdict.judgement, axis))
+        row = replace(row, reason=question.reason if question.asked else _reason(trial) or question.reason)
+        if study.plan.name == "flatdirs":
+            row = replace(row, verdict=_consistent(row, 1 if study.maximize else -1))
+        if row.value is not None and not step.recalled:
+            values.setdefault(question.point, []).append(row.value)
         if question.incumbent is not None:
             best = outcomes[question.incumbent]
             row = replace(row, by_loss=all(guessing(one, study.plan.rules) for one in (step.outcome, best)))
@@ -168,7 +223,21 @@ def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iter
         if run not in seen:
             attributes = trial.user_attrs
             verdict = outcome.state if outcome.state != "finished" else "ahead"
-            yield _row(run, trial, attributes.get("axis") or "", attributes.get("move", ""), None, verdict)
+            row = _row(run, trial, attributes.get("axis") or "", attributes.get("move", ""), None, verdict)
+            yield replace(row, reason=_reason(trial))
+
+
+def _reason(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get("reason", ""))
+
+
+def _consistent(row: Row, sign: int) -> str:
+    """The verdict of a search by model, which may hold a point for the best whose own value is no better."""
+    if row.change is None:
+        return row.verdict
+    if row.verdict == "better":
+        return "better" if sign * row.change > 0 else EXPECTED
+    return "tie" if row.verdict == "worse" and sign * row.change >= 0 else row.verdict
 
 
 def _verdict(outcome: Outcome, judgement: str, axis: str) -> str:

@@ -11,10 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from flatdirs.chart import Chart, symbol
-from flatdirs.report.rows import AxisLine, Row
+from flatdirs.report.rows import DIGITS, EXPECTED, AxisLine, Row, significant
 
 DROPPED = ("sec.", "change")  # columns that a narrow terminal does without
+WHY = "why"  # what stands above or before a reason
+ROOM = 24  # characters that a column of reasons needs
 COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled": "dim", "pruned": "yellow"}
+COLOURS |= {EXPECTED: "green"}
 
 
 def runs_table(
@@ -22,9 +25,12 @@ def runs_table(
 ) -> RenderableType:
     """A row a training run; with `most`, the last ones only and a word on how many are left out.
 
-    Columns that `width` (characters) has no room for go, the least telling first; then the rows are plain lines.
+    Columns that `width` (characters) has no room for go, the least telling first; then the rows are plain lines. Where
+    there is room left, the reasons of the runs have it.
     """
     table = _runs_table(chart, rows, unit, most)
+    if width is not None and (room := width - _width(table) - 1) >= ROOM:
+        return _runs_table(chart, rows, unit, most, room)
     for dropped in DROPPED:
         if width is None or _width(table) <= width:
             return table
@@ -32,7 +38,24 @@ def runs_table(
     if width is None or _width(table) <= width:
         return table
     shown = rows if most is None else rows[-most:]
-    return Text("\n".join(plain_line(chart, row, unit) for row in shown))
+    digits = significant(row.value for row in rows)
+    return Text("\n".join(plain_line(chart, row, unit, digits) for row in shown))
+
+
+def print_runs(console: Console, chart: Chart, rows: Sequence[Row], unit: str) -> None:
+    """The whole table in a terminal, the reasons below it where it has no room for them; else a line a run."""
+    table = runs_table(chart, rows, unit, width=console.width)
+    if not console.is_terminal:
+        digits = significant(row.value for row in rows)
+        for row in rows:
+            console.print(Text(reasoned_line(chart, row, unit, digits)), soft_wrap=True)
+        return
+    console.print(table)
+    if isinstance(table, Table) and table.columns[-1].header == WHY:
+        return
+    for row in rows:
+        if row.reason:
+            console.print(Text(f"{WHY} run {row.run}: {reason_text(row)}"), no_wrap=True, overflow="ellipsis")
 
 
 def _width(table: Table) -> int:
@@ -40,14 +63,21 @@ def _width(table: Table) -> int:
     return Measurement.get(console, console.options, table).maximum
 
 
-def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None) -> Table:
+def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, room: int = 0) -> Table:
+    """`room`: the characters that each reason is shortened to; 0 leaves them out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
     letters = [symbol(name) for name in chart.hyperparameters]
     for name in ("run", "axis, move", *letters, *_first(chart), _value_name(unit), "change", "sec.", "verdict"):
         table.add_column(name, justify="left" if name in ("axis, move", "verdict") else "right", no_wrap=True)
+    if room:
+        table.add_column(WHY, no_wrap=True)
+    digits = _digits(rows, unit)
     for row in rows[left_out:]:
-        table.add_row(*_cells(chart, row), Text(row.verdict, style=COLOURS.get(row.verdict, "")))
+        why = Text(reason_text(row))
+        why.truncate(room, overflow="ellipsis")
+        verdict = Text(row.verdict, style=COLOURS.get(row.verdict, ""))
+        table.add_row(*_cells(chart, row, digits), verdict, *([why] if room else []))
     return table
 
 
@@ -57,19 +87,32 @@ def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     letters = [symbol(name) for name in chart.hyperparameters]
     for name in ("train runs", "axis", *letters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
+    digits = _digits([line.row for line in lines], unit)
     for line in lines:
-        table.add_row(str(line.runs), line.axis, *_place(chart, line.row), _value(line.row.value))
+        table.add_row(str(line.runs), line.axis, *_place(chart, line.row), _value(line.row.value, digits))
     return table
 
 
-def plain_line(chart: Chart, row: Row, unit: str) -> str:
+def reason_text(row: Row) -> str:
+    """Why the run was made, without the move, where that is told beside it."""
+    return row.reason.removeprefix(f"{row.move}: ")
+
+
+def plain_line(chart: Chart, row: Row, unit: str, digits: int = DIGITS) -> str:
     """One run in one line, for logs."""
     settings = " ".join(f"{symbol(name)}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
     first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
     change = f" ({_change(row)})" if _change(row) else ""
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
-    result = f"{value_text(row.value, unit)}{change}{seconds}"
-    return f"run {row.run:>3}  {moved(chart, row):<16} {settings} {first}  {result}  {row.verdict}"
+    result = f"{value_text(row.value, unit, digits)}{change}{seconds}"
+    first = f" {first}" if first else ""
+    return f"run {row.run:>3}  {moved(chart, row):<16} {settings}{first}  {result}  {row.verdict}"
+
+
+def reasoned_line(chart: Chart, row: Row, unit: str, digits: int) -> str:
+    """The same with the reason behind it."""
+    line = plain_line(chart, row, unit, digits)
+    return f"{line}  {WHY}: {reason_text(row)}" if row.reason else line
 
 
 def number(value: float) -> str:
@@ -77,11 +120,11 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def value_text(value: float | None, unit: str) -> str:
-    """A result with its unit; a dash where there is none."""
+def value_text(value: float | None, unit: str, digits: int = DIGITS) -> str:
+    """A result with its unit, to so many significant digits where that is no percentage; a dash where there is none."""
     if value is None:
         return "—"
-    return f"{value:.2f}%" if unit == "%" else f"{value:.6g}{unit}"
+    return f"{value:.2f}%" if unit == "%" else f"{value:.{digits}g}{unit}"
 
 
 def duration(seconds: float) -> str:
@@ -113,10 +156,10 @@ def _place(chart: Chart, row: Row) -> list[str]:
     return settings + [number(row.coordinates[name]) for name in _first(chart)]
 
 
-def _cells(chart: Chart, row: Row) -> list[str]:
-    """All of a row but its verdict."""
+def _cells(chart: Chart, row: Row, digits: int) -> list[str]:
+    """All of a row but its verdict and its reason."""
     seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value), _change(row), seconds]
+    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value, digits), _change(row), seconds]
 
 
 def _change(row: Row) -> str:
@@ -127,10 +170,16 @@ def _change(row: Row) -> str:
     return f"{row.change:+.2f}" if abs(row.change) >= 0.01 or not row.change else f"{row.change:+.2g}"
 
 
-def _value(value: float | None) -> str:
+def _digits(rows: Sequence[Row], unit: str) -> int:
+    """Significant digits of a column of values; 0 for two decimals, where these tell them apart."""
+    values = [row.value for row in rows if row.value is not None]
+    return 0 if unit == "%" or not values else significant(values, least=4)
+
+
+def _value(value: float | None, digits: int) -> str:
     if value is None:
         return "—"
-    return f"{value:.2f}" if abs(value) >= 1 else number(value)
+    return f"{value:.{digits}g}" if digits else f"{value:.2f}" if abs(value) >= 1 else number(value)
 
 
 def _first(chart: Chart) -> list[str]:

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
     from flatdirs.config import TuneConfig
 
 
-def write_winner(path: Path, shown: Path, config: TuneConfig, found: Winner, settings: Mapping[str, Any]) -> None:
+def write_winner(
+    path: Path, shown: Path, config: TuneConfig, found: Winner, settings: Mapping[str, Any], doubt: str | None = None
+) -> None:
     """Write best.yaml whole or not at all, with the commands that use it (`shown`: as a user would type its path).
 
-    `settings`: seed, task and data, as `train` reads them.
+    It holds the search's own best, whatever fresh seeds say of it; where they do not bear it out, `doubt` is what to
+    say. `settings`: seed, task and data, as `train` reads them.
     """
     uses = "".join(f"# {command}\n" for command in next_commands(config, shown))
-    head = (
-        f"# The best of study {config.study}: run {found.run}, {value_text(found.value, config.objective.unit)}\n{uses}"
-    )
+    value = winner_value(found, config.objective.unit)
+    said = "" if doubt is None else f"# {doubt}\n"
+    head = f"# The best of study {config.study} by its own runs: run {found.run}, {value}\n{said}{uses}"
     body = yaml.safe_dump({**found.hyperparameters, **settings}, sort_keys=False, allow_unicode=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -41,6 +44,12 @@ def write_winner(path: Path, shown: Path, config: TuneConfig, found: Winner, set
         os.replace(part, path)  # noqa: PTH105  (the atomic one)
     finally:
         part.unlink(missing_ok=True)
+
+
+def winner_value(found: Winner, unit: str) -> str:
+    """The value of the best point: of its run, or in the mean of several."""
+    value = value_text(found.mean, unit, found.digits)
+    return value if found.runs == 1 else f"{value} in the mean of {found.runs} runs"
 
 
 def next_commands(config: TuneConfig, path: Path) -> list[str]:
@@ -57,8 +66,8 @@ def next_commands(config: TuneConfig, path: Path) -> list[str]:
     return [f"python -m flatdirs.train --config-file {file}", again]
 
 
-def train_overrides(config: TuneConfig, found: Winner) -> str | None:
-    """What to type behind `flatdirs.train` for the winner's run: everything that differs from what train would do.
+def train_overrides(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str | None:
+    """What to type behind `flatdirs.train` for a run with these: everything that differs from what train would do.
 
     None for a task that is not in conf/task under its own name; best.yaml works for those too.
     """
@@ -72,7 +81,7 @@ def train_overrides(config: TuneConfig, found: Winner) -> str | None:
     seed = [f"seed={config.plan.seed}"] if config.plan.seed else []
     task = group_words("task", asdict(config.task))
     line = [shlex.quote(word) for word in [*changed, *seed]]
-    return " ".join([task[0], overrides(found.hyperparameters), *task[1:], *_recipe_words(config), *line])
+    return " ".join([task[0], overrides(hyperparameters), *task[1:], *_recipe_words(config), *line])
 
 
 def _recipe_words(config: TuneConfig) -> list[str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatdirs.lattice import Lattice
-from flatdirs.search.flat import SURE, model_of
+from flatdirs.search.flat import model_of
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.line import MOVE
-from flatdirs.search.model import Model
+from flatdirs.search.model import SURE, Model
 from flatdirs.search.question import Told
 
 FEWEST = 6  # runs before anything is said

@@ -28,16 +28,16 @@ from flatdirs.charts import describe_chart
 from flatdirs.lattice import Lattice
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.line import FAR, MOVE, next_on_line
-from flatdirs.search.model import RELAXED, ROUNDING, Model, Run, one_thread
+from flatdirs.search.model import RELAXED, ROUNDING, SURE, Model, Run, one_thread
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
+from flatdirs.search.reasons import describe_move, reason
 
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
 CENTRES = 2  # points that the model looks around
 PROMISING = 5  # of the coarse grid's points, refined
 AGREEING = 2  # repeats without a difference, after which points are not run again
-SURE = 1.64  # standard deviations of a 90 % interval
 MEMORY = 20_000  # proposals remembered, so that replaying a search costs next to nothing
 
 _remembered: OrderedDict[bytes, Proposal] = OrderedDict()
@@ -137,7 +137,7 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
         fine = fine[new]
     point = _first_inside(geometry.lattice, fine[_ranked(model.worth(fine))], best)
     repeat = sum(one.question.point == point for one in told)
-    return Proposal(point, repeat, _reason(model, geometry, held, point, best, repeat), best, model.spread)
+    return Proposal(point, repeat, reason(model, held, point, repeat), best, model.spread)
 
 
 def _first_inside(lattice: Lattice, ranked: Array, best: Point) -> Point:
@@ -226,31 +226,6 @@ def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
         if abs(mean) + SURE * deviation > math.sqrt(2.0) * model.noise:
             return False
     return True
-
-
-def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
-    """What leads from one point to another, such as λα/(1−ρ) ×4, α ÷1.41."""
-    chart, words = lattice.chart, []
-    for axis, (old, new) in zip(chart.axes, zip(start, end, strict=True), strict=True):
-        if new != old:
-            words.append(f"{axis.name} {'×' if new > old else '÷'}{chart.step ** abs(new - old):.3g}")
-    return ", ".join(words) or "repeat"
-
-
-def _reason(model: Model, geometry: Geometry, held: Sequence[int], point: Point, best: Point, repeat: int) -> str:
-    if repeat:
-        return "once more with another seed: what to do next hangs on this point"
-    belief = model.believe(np.array([point], dtype=float))
-    mean = float(model.weights @ belief.mean[:, 0])
-    spread = float(np.sqrt(model.weights @ (belief.deviation[:, 0] ** 2 + (belief.mean[:, 0] - mean) ** 2)))
-    low, middle, high = (model.score(value) - model.top for value in (mean - spread, mean, mean + spread))
-    names = [geometry.lattice.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
-    flat = f"; {' and '.join(names)} held, flat so far" if names else ""
-    where = describe_move(geometry.lattice, best, point)
-    if not any(math.isfinite(run.score) for run in model.runs):
-        return f"{where}: no run has finished yet{flat}"
-    gain = f"a gain of {middle:.2g} over the best run ({low:.2g} to {high:.2g})"
-    return f"{where} from the best: all runs together expect {gain}{flat}"
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:

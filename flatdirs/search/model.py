@@ -54,6 +54,7 @@ FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
 WEIGHT = 0.02  # hypotheses with less are left out
+SURE = 1.64  # standard deviations of a 90 % interval
 
 
 class Shape(NamedTuple):

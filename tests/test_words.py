@@ -1,0 +1,237 @@
+"""What the default search tells its user: why each run is made, which is the best and why, what to do with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from flatdirs.report.findings import finding_lines
+from flatdirs.report.rows import rows, significant, winner
+from flatdirs.report.tables import print_runs, runs_table, value_text
+from flatdirs.search.findings import Findings, Flatness
+from flatdirs.storages import open_storage
+from flatdirs.study import Study, view_study
+from tests.conftest import Ended, module_of
+
+Command = Callable[..., Ended]
+
+NOISY = """
+import math, random
+
+def noise(learning_rate, seed):
+    return random.Random(f"{learning_rate!r} {seed}").gauss(0, 1)
+
+def train(learning_rate, momentum, weight_decay, seed):
+    return OFFSET - math.log2(learning_rate * weight_decay / (1 - momentum) / 0.002) ** 2 + noise(learning_rate, seed)
+
+def rate(learning_rate, seed):
+    return -math.log2(learning_rate / 0.01) ** 2 + 0.3 * noise(learning_rate, seed)
+
+def loss(learning_rate, momentum, weight_decay, seed):
+    return -train(learning_rate, momentum, weight_decay, seed)
+
+def nan(learning_rate, momentum, weight_decay):
+    return math.nan
+
+def broken(learning_rate, momentum, weight_decay):
+    raise KeyError("labels")
+
+def overfit(learning_rate, momentum, weight_decay, seed):
+    # good beyond the start for the seeds of the search; for fresh ones the start is best
+    off = math.log2(learning_rate / 0.1)
+    return 90 - off ** 2 if seed >= 1000 else 90 + off
+"""
+
+
+def tuned(folder: Path, command: Command, function: str, *words: str, offset: float = 90.0) -> str:
+    """What `tune` prints for one of the functions above."""
+    name = f"{module_of(folder)}_words"
+    (folder / f"{name}.py").write_text(NOISY.replace("OFFSET", repr(offset)), encoding="utf-8")
+    usual = ["task=callable", f"task.function={name}:{function}", "confirm=0", "study=words", "live=false"]
+    ended = command("tune", *usual, *words)
+    assert ended.code == 0, ended.err
+    return ended.out
+
+
+def opened(folder: Path) -> Study:
+    return view_study(open_storage("journal", folder / "studies/words"), "words")
+
+
+def shown(study: Study, width: int, terminal: bool = True) -> str:
+    console = Console(file=StringIO(), width=width, force_terminal=terminal, no_color=True, highlight=False)
+    print_runs(console, study.plan.lattice.chart, rows(study), "")
+    assert isinstance(console.file, StringIO)
+    return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+
+
+def test_the_best_line_says_what_is_expected_and_what_was_seen(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "train", "budget=14")
+    study = opened(workplace)
+    best, values = winner(study), [row.value for row in rows(study) if row.value is not None]
+    assert best is not None
+    line = next(line for line in out.splitlines() if line.startswith("best: "))
+    assert f"best: run {best.run} of 14" in line
+    assert "all runs together" in line
+    expected = study.expected()
+    assert expected is not None
+    assert expected[0] == best.key
+    told = re.search(r"expected ([\d.]+), all", line)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(expected[1], abs=0.01)
+    own = [row.value for row in rows(study) if row.hyperparameters == best.hyperparameters and row.value is not None]
+    assert best.runs == len(own)
+    assert best.mean == pytest.approx(np.mean(own))
+    assert (best.seen is None) == (max(values) in own)
+    if best.seen is not None:
+        assert best.seen == (values.index(max(values)) + 1, max(values))
+        assert f"the highest seen was {value_text(max(values), '', best.digits)} in run {best.seen[0]}" in line
+
+
+def test_a_search_that_minimises_says_the_same_the_other_way_round(workplace: Path, command: Command) -> None:
+    up = tuned(workplace, command, "train", "budget=8")
+    down = tuned(workplace, command, "loss", "budget=8", "direction=minimize", "study=down")
+
+    def told(out: str) -> list[str]:
+        return [line.partition("  why: ")[2] for line in out.splitlines() if line.startswith("run ")]
+
+    assert told(up) == told(down)
+    best = next(line for line in down.splitlines() if line.startswith("best: "))
+    assert "highest" not in best
+    assert best.split(",")[1].strip().startswith("-")
+
+
+def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "rate", "budget=10", "fixed=[momentum,weight_decay]")
+    best = winner(opened(workplace))
+    assert best is not None
+    assert best.runs > 1
+    assert best.mean is not None
+    assert f"{best.mean:.6g} in the mean of {best.runs} runs" in out
+    head = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert f"in the mean of {best.runs} runs" in head
+    assert "λα" not in out, "momentum and decay play no part"
+    assert "λ ×4" in out
+
+
+def test_no_row_contradicts_itself(workplace: Path, command: Command) -> None:
+    tuned(workplace, command, "train", "budget=14")
+    for row in rows(opened(workplace))[1:]:
+        assert row.change is not None
+        assert row.verdict in ("better", "tie", "worse", "expected best")
+        if row.verdict == "better":
+            assert row.change > 0
+        if row.verdict in ("worse", "expected best"):
+            assert row.change <= 0
+
+
+def test_without_a_terminal_every_run_says_why(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "train", "budget=6")
+    lines = [line for line in out.splitlines() if line.startswith("run ")]
+    reasons = [step.question.reason for step in getattr(opened(workplace).trace(), "steps", ())]
+    assert len(lines) == len(reasons) == 6
+    for line, reason, row in zip(lines, reasons, rows(opened(workplace)), strict=True):
+        assert line.endswith("why: " + reason.removeprefix(f"{row.move}: "))
+        assert line.count(row.move) == 1 or row.move in ("start", "repeat"), "the move is told once"
+    status = command("status", "study=words").out
+    assert [line for line in status.splitlines() if line.startswith("run ")] == lines
+
+
+def test_a_terminal_shows_as_much_of_the_reasons_as_it_has_room_for(workplace: Path, command: Command) -> None:
+    tuned(workplace, command, "train", "budget=6")
+    study = opened(workplace)
+    chart, table = study.plan.lattice.chart, rows(study)
+    wide, middle, narrow = (shown(study, width) for width in (400, 150, 80))
+    assert all(row.reason.removeprefix(f"{row.move}: ") in wide for row in table)
+    assert "…" in middle
+    assert "why run 1: the start" in narrow
+    assert "why run 1: the start" in shown(study, 121), "a table without room for the column"
+    assert all(len(line) <= width for text, width in ((middle, 150), (narrow, 80)) for line in text.splitlines())
+    assert not isinstance(runs_table(chart, table, "", width=60), type(runs_table(chart, table, "", width=400)))
+
+
+def test_values_with_a_large_offset_can_be_told_apart(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "train", "budget=8", "confirm=2", offset=1e9)
+    lines = [line for line in out.splitlines() if line.startswith(("run ", "best: ", "confirmed"))]
+    assert all(re.search(r"\b(1000000\d\d\d|9999999\d\d)(\.\d+)?\b", line) for line in lines), out
+    assert "1e+09" not in out
+    assert "e+09" not in (workplace / "studies/words/best.yaml").read_text(encoding="utf-8").splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "digits"),
+    [
+        ([], 6),
+        ([None, 0.0], 6),
+        ([0.5, 0.7, 0.9], 6),
+        ([1e9 + 1, 1e9 + 2, 1e9 + 3], 12),
+        ([1e9 + 1, 1e9 + 2, 1e9 + 3, 1.0], 12),
+        ([1e9], 12),
+        ([1.0, 1.0 + 1e-9], 12),
+        ([1.0, 1.0 + 2e-16], 17),
+    ],
+)
+def test_the_values_seen_decide_on_the_digits(values: list[float | None], digits: int) -> None:
+    found = significant(values)
+    assert found == digits
+    close = sorted({value for value in values if value is not None})
+    assert len({f"{value:.{found}g}" for value in close}) == len(close)
+
+
+def test_runs_that_all_fail_name_the_rates_and_the_function(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "nan", "budget=6")
+    line = next(line for line in out.splitlines() if line.startswith("all 6 runs failed"))
+    assert re.search(r"at λ from \S+e-\d+ to 0\.1: \S+:nan itself may be at fault", line)
+    assert "smaller" not in line
+    out = tuned(workplace, command, "nan", "budget=2", "study=two")
+    assert "try a smaller start.learning_rate" in out
+
+
+def test_an_exception_that_was_caught_is_quoted(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "broken", "budget=5", "task.catch=true")
+    assert re.search(r"all 5 runs failed, at λ .*: \S+:broken itself may be at fault.* KeyError: 'labels'", out)
+    assert "KeyError: 'labels'" in command("status", "study=words").out
+
+
+def test_a_winner_that_fresh_seeds_refute_gives_way_to_the_start(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "overfit", "budget=6", "confirm=2")
+    lines = out.splitlines()
+    refuted = next(n for n, line in enumerate(lines) if line.startswith("with fresh seeds the start is better"))
+    assert lines[refuted + 1] == "train with the start: learning_rate=0.1 momentum=0.9 weight_decay=0.0005"
+    assert lines[refuted + 2].startswith("start from the search's winner: ")
+    text = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8")
+    assert "# with fresh seeds the start is better than the winner" in text
+    assert yaml.safe_load(text)["learning_rate"] > 0.1, "best.yaml is the search's own best"
+
+
+def test_one_fresh_seed_refutes_nobody_but_the_start_is_named(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "overfit", "budget=6", "confirm=1")
+    assert "the winner is no better than the start" in out
+    assert "or train with the start, which is as good so far: learning_rate=0.1 " in out
+    assert out.index("start from it: ") < out.index("or train with the start")
+
+
+def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command) -> None:
+    out = tuned(workplace, command, "train", "budget=12", "confirm=3")
+    assert "with the start" not in out
+    assert "with fresh seeds" not in out.replace("winner with fresh seeds", "").replace("start with fresh seeds", "")
+
+
+def test_the_start_of_cdat_says_the_sigma_that_is_used() -> None:
+    from flatdirs.paths import conf_folder
+    from flatdirs.training.edge_start import SIGMA
+
+    assert f"σ={SIGMA:g}," in (conf_folder() / "start/cdat.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("axis", ["λα/(1−ρ)", "λ/(1−ρ)"])
+def test_a_short_run_names_two_coordinates(axis: str) -> None:
+    flat = Flatness(axis, 4.0, -1.0, -2.0, 0.5, 0.3)
+    line = finding_lines(Findings((flat,), 0.9), "%", 1)[-1]
+    assert line.startswith("λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability 0.90)")
