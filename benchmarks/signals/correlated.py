@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from benchmarks.signals.peaks import PeakOutcome
 from flatdirs.search import flat
 from flatdirs.search.geometry import Array, Geometry
+from flatdirs.search.kernel import solve
 from flatdirs.search.model import BELOW, FREEDOM, Hypothesis, Model, Run, warp
 from flatdirs.search.question import Told
 
@@ -72,9 +72,9 @@ class Correlated(Model):
         """
         count, lower = len(self.points), self._factor(one, known, correlation)
         off = np.concatenate([self.values - self._prior(self.points, one.relaxes), peaks - peaks.max() + BELOW])
-        half = solve_triangular(lower, off, lower=True, check_finite=False)
+        half = solve(lower, off)
         misfit = float(half @ half) + FREEDOM
-        weights = solve_triangular(lower.T, half, lower=False, check_finite=False)
+        weights = solve(lower, half, transposed=True)
         kept = slice(None) if correlation else slice(count)
         part = np.concatenate([np.ones(count), np.full(len(known), correlation)])[kept]
         return replace(

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 
 from flatdirs.chart import Point
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern
+from flatdirs.search.kernel import matern, solve
 
 STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along λ/(1−ρ) and along the others
 JITTER = 0.1  # standard deviation of a label
@@ -36,15 +35,15 @@ class Cliff:
         covariance = matern(self._places, self._places) + JITTER**2 * np.eye(len(self._places))
         self._lower: Array = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         off = np.where(np.array(ended[-MOST_RUNS:]), 0.0, -2.0)
-        half = solve_triangular(self._lower, off, lower=True, check_finite=False)
-        self._weights: Array = solve_triangular(self._lower.T, half, lower=False, check_finite=False)
+        half = solve(self._lower, off)
+        self._weights = solve(self._lower, half, transposed=True)
 
     def ends(self, points: Array) -> Array:
         """The probability (n,) that a run at each point (n, axes) ends with a score."""
         if self._clear:
             return np.ones(len(points))
         alike = matern(self._scaled(points), self._places)
-        solved = solve_triangular(self._lower, alike.T, lower=True, check_finite=False)
+        solved = solve(self._lower, alike.T)
         deviation = np.sqrt(np.maximum(0.0, 1.0 - (solved**2).sum(axis=0)))
         sure: Array = (1.0 + alike @ self._weights) / (SOFT + deviation)
         found: Array = np.asarray(ndtr(sure), dtype=np.float64)

@@ -28,14 +28,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController
 
 from flatdirs.chart import Point
 from flatdirs.search.cliff import Cliff
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern
+from flatdirs.search.kernel import matern, solve
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
@@ -130,16 +129,17 @@ class Model:
     def _hypotheses(self) -> Iterator[Hypothesis]:
         shapes = SHAPES if self.geometry.decay is not None else SHAPES[:1]
         count = len(self.points)
+        relaxing = (False, True) if self._relaxation is not None else (False,)
+        offs = {relaxes: self.values - self._prior(self.points, relaxes) for relaxes in relaxing}
         for shape, stretch in itertools.product(shapes, STRETCH):
             places = self._places(self.points, shape, stretch)
             alike = matern(places, places)
             for noise in NOISE:
                 lower: Array = np.asarray(np.linalg.cholesky(alike + noise**2 * np.eye(count)), dtype=np.float64)
-                for relaxes in (False, True) if self._relaxation is not None else (False,):
-                    off = self.values - self._prior(self.points, relaxes)
-                    half = solve_triangular(lower, off, lower=True, check_finite=False)
+                for relaxes, off in offs.items():
+                    half = solve(lower, off)
                     misfit = float(half @ half) + FREEDOM
-                    weights = solve_triangular(lower.T, half, lower=False, check_finite=False)
+                    weights = solve(lower, half, transposed=True)
                     evidence = -float(np.log(np.diag(lower)).sum()) - 0.5 * (count + FREEDOM) * math.log(misfit)
                     scale = misfit / (count + FREEDOM)
                     yield Hypothesis(shape, stretch, noise, relaxes, evidence, scale, places, lower, weights)
@@ -176,14 +176,15 @@ class Model:
     def believe(self, points: Array) -> Belief:
         """What each hypothesis says of points (n, axes), noise left out."""
         means, deviations = [], []
+        priors = {relaxes: self._prior(points, relaxes) for relaxes in {one.relaxes for one in self.hypotheses}}
         alikes, spreads = dict[int, Array](), dict[int, Array]()  # hypotheses that differ elsewhere share these
         for one in self.hypotheses:
             if (alike := alikes.get(id(one.places))) is None:
                 alike = alikes[id(one.places)] = matern(self._places(points, one.shape, one.stretch), one.places)
             if (spread := spreads.get(id(one.lower))) is None:
-                solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
+                solved = solve(one.lower, alike.T)
                 spread = spreads[id(one.lower)] = np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0))
-            means.append(self._prior(points, one.relaxes) + alike @ one.weights)
+            means.append(priors[one.relaxes] + alike @ one.weights)
             deviations.append(np.sqrt(spread * one.scale))
         return Belief(np.array(means), np.array(deviations))
 
@@ -213,7 +214,7 @@ class Model:
         for weight, one in zip(self.weights, self.hypotheses, strict=True):
             places = self._places(pair, one.shape, one.stretch)
             alike = matern(places, one.places)
-            solved = solve_triangular(one.lower, alike.T, lower=True, check_finite=False)
+            solved = solve(one.lower, alike.T)
             covariance = (matern(places, places) - solved.T @ solved) * one.scale
             means = self._prior(pair, one.relaxes) + alike @ one.weights
             shifts.append(float(means[1] - means[0]))
