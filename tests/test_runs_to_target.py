@@ -57,7 +57,7 @@ def ground() -> Surface:
     """The surface of a third of the lattice's cells, two seeds each."""
     tried = [c for c in DIGITS.all_cells() if c[0] % 2 == 0 and c[1] % 2 == 0 and c[2] % 3 == 0]
     found = cells.from_rows(DIGITS, [row(cell, seed) for cell in tried for seed in (0, 1)])
-    return surface.build(found, conditions.task_of("digits"))
+    return surface.build(found, DIGITS.recipe)
 
 
 def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
