@@ -45,7 +45,7 @@ def surfaces() -> list[str]:
         "",
         "A run's noise is the residual of a real run, accuracy and losses together, from a cell at a similar number of points below the level.",
         "All points of a search have one training seed, as in `flatdirs.tune`, and on the lattices a seed's luck in one cell tells of its luck in",
-        "another: with digits not on the ridge, but far below it, with cifar10_small there too. So as much of a residual is the seed's own, the same at every point of a repetition, as",
+        "another, by how much depends on the lattice and on how far below the level both lie. So as much of a residual is the seed's own, the same at every point of a repetition, as",
         "the correlation between cells of the same band says (*luck shared*: within 1.5 points of the level, up to 4, and beyond).",
         "The fit is as good as this says, cross-validated by cell in ten folds (root mean squares in points of accuracy, beside what the noise",
         "of the held-out means alone would give; *near*: within 5 points of the level):",
