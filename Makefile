@@ -32,7 +32,7 @@ format: $(STAMP)  ## let ruff put things in order
 verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; fail where one, or a number in README.md, differs
 	$(RUN) -m benchmarks.verify
 
-bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow ones against the others; about ten minutes on two cores
+bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow ones against the others; about fifteen minutes on two cores
 	$(RUN) -m benchmarks.runs_to_target workers=2 $(BENCH)
 
 bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; about an hour, goes on where it stopped

@@ -15,6 +15,7 @@ from benchmarks import rows
 from benchmarks.gpu import page as gpu_page
 from benchmarks.gpu import seeds, smoke_images
 from benchmarks.runs_to_94 import page as runs_page
+from benchmarks.runs_to_94.__main__ import SEARCHES
 from flatdirs.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -59,7 +60,13 @@ def test_the_bar_of_other_images_waits_for_all_seeds() -> None:
 
 def study(search: str, seed: int, runs: int, then: str) -> list[dict[str, str]]:
     """Rows of one study."""
-    about = dict.fromkeys(runs_page.GROUP, "x") | {"budget": "60", "search": search, "seed": str(seed)}
+    probes = "0.250" if search == "flatdirs" else "0.000"
+    about = dict.fromkeys(runs_page.GROUP, "x") | {
+        "budget": "60",
+        "search": search,
+        "seed": str(seed),
+        "probes": probes,
+    }
     made = [{**about, "run": str(n + 1), "accuracy": "90.00", "seconds": "5", "then": ""} for n in range(runs)]
     made[-1]["then"] = then
     return made
@@ -67,10 +74,12 @@ def study(search: str, seed: int, runs: int, then: str) -> list[dict[str, str]]:
 
 def test_a_study_that_never_reaches_the_target_is_counted_and_one_cut_off_is_not(tmp_path: Path) -> None:
     table = [*study("myrtle", 0, 12, "target"), *study("myrtle", 1, 20, "over"), *study("myrtle", 2, 14, "target")]
+    table += study("flatdirs", 0, 2, "target")
     table += [*study("random", 0, 60, "budget"), *study("random", 1, 3, "")]
     rows.write(tmp_path / "runs.csv", list(table[0]), table)
     text = runs_page.draw(tmp_path)
     assert "| myrtle | 3 | 2 | 14 | 12, never in 20 (ended by itself), 14 | 90.00 % | 5.0 |" in text
+    assert "| flatdirs | 1 | 1 | 2.25 | 2.25 | 90.00 % |" in text
     assert "| random | 1 | 0 | never | never in 60 (budget used up), cut off after 3 |" in text
 
 
@@ -151,9 +160,8 @@ def test_the_whole_check_runs_small_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     before, studies = rows.read(out / "seeds.csv"), rows.read(out / "runs_to_94/runs.csv")
     assert [row["seed"] for row in before] == ["0", "1"]
-    assert {(row["search"], row["seed"]) for row in studies} == {
-        (s, n) for s in ("flatdirs", "myrtle", "random", "tpe") for n in "01"
-    }
+    assert {(row["search"], row["seed"]) for row in studies} == {(s, n) for s in SEARCHES for n in "01"}
+    assert {row["search"] for row in studies if float(row["probes"])} == {"flatdirs"}
     assert {row["then"] for row in studies} <= {"", "target", "budget"}
     target = round(sum(float(row["accuracy"]) for row in before) / 2 - 0.1, 2)
     assert {float(row["target"]) for row in studies} == {target}

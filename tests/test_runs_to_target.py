@@ -15,14 +15,27 @@ from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Cell
 from benchmarks.runs_to_target import __main__ as command
-from benchmarks.runs_to_target import bars, baselines, cells, conditions, methods, page, real, repeating, surface
+from benchmarks.runs_to_target import (
+    bars,
+    baselines,
+    cells,
+    conditions,
+    duels,
+    losses,
+    methods,
+    page,
+    real,
+    real_table,
+    repeating,
+    surface,
+)
 from benchmarks.runs_to_target.conditions import NONE, Condition
 from benchmarks.runs_to_target.findings import NEVER, Evidence, curve, summary, versus
 from benchmarks.runs_to_target.repeating import Job, Trace
 from benchmarks.runs_to_target.surface import Sample, Surface
 from flatdirs.objective import Measurement
 from flatdirs.search import Outcome, Question, Verdict
-from flatdirs.starting import automatic_start
+from flatdirs.starting import TIMESCALE, automatic_start
 
 DIGITS = lattices.named("digits")
 TOP = 95.0
@@ -57,7 +70,7 @@ def ground() -> Surface:
     """The surface of a third of the lattice's cells, two seeds each."""
     tried = [c for c in DIGITS.all_cells() if c[0] % 2 == 0 and c[1] % 2 == 0 and c[2] % 3 == 0]
     found = cells.from_rows(DIGITS, [row(cell, seed) for cell in tried for seed in (0, 1)])
-    return surface.build(found, conditions.task_of("digits"))
+    return surface.build(found, DIGITS.recipe)
 
 
 def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
@@ -295,7 +308,7 @@ def draw_partial(folder: Path, measured: Path) -> None:
     assert set(drawn) == {"README.md", "digits.md", "digits.png"}
     text = str(drawn["README.md"])
     assert "Not all of it is measured" in text
-    assert text.count(page.NOTHING) == 2 + 1, "the other two lattices, and real training"
+    assert text.count(page.NOTHING) == len(conditions.settings()["lattices"]), "the other lattices, and real training"
     assert "`myrtle`" in text
     evidence = Evidence("digits", folder, measured)
     assert {bar.met for bar in bars.bars(evidence)} <= {None}
@@ -375,6 +388,110 @@ def test_bars_are_met_missed_or_not_measured(monkeypatch: pytest.MonkeyPatch) ->
     assert by["good", "median ≤ 1/3 of tpe's, ignorant box"] is None
     assert by["all", "not arrived within 60: ≤ 1 % of repetitions"] is False
     assert bars.never(evidence_of(monkeypatch, runs), 1.0) == [("source", [2])]
+
+
+def test_where_another_method_needs_fewer_runs_is_told_whole_and_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {
+        ("flatdirs", NONE, "auto"): [4.0] * 8,
+        ("flatdirs", NONE, "source"): [20.0] * 8,
+        ("cmaes", "expert", "source"): [1.0] * 8,
+        ("myrtle", NONE, "source"): [19.0, *[20.0] * 3, *[19.0] * 4],
+        ("random", "ignorant", NONE): [4.0] * 8,
+        ("tpe", "ignorant", NONE): [61.0] * 8,
+    }
+    evidence = evidence_of(monkeypatch, runs)
+    found = losses.behind(evidence)
+    assert {(one.start, one.own, one.clipped) for one in found} == {("source", 20.0, True)}
+    assert [(rival.name, rival.median, rival.sure) for rival in found[0].rivals] == [
+        ("`cmaes`, expert box", 1.0, True),
+        ("`random`, ignorant box", 4.0, True),
+        ("`myrtle`", 19.0, False),
+    ]
+    table = "\n".join(losses.behind_table([evidence]))
+    assert "In 3 of 6 cases" in table
+    assert "| digits | 1 % | source | 20 | `cmaes`, expert box 1*; `random`, ignorant box 4*; `myrtle` 19 |" in table
+    (short,) = losses.fewer_elsewhere([evidence])
+    assert "3 of 6 on digits" in short
+    assert "20 runs against 1 (`cmaes`, expert box) from source on `digits`" in short
+    (random,) = losses.random_as_quick([evidence])
+    assert "`digits` to 1 % in the ignorant box (4 against 4)" in random
+
+
+def test_no_loss_is_claimed_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(monkeypatch, {("flatdirs", NONE, "auto"): [4.0, 4.0], ("tpe", "expert", NONE): [5.0, 5.0]})
+    assert losses.fewer_elsewhere([evidence]) == [
+        "In none of 3 cases (lattice, target, start) does another method need fewer runs."
+    ]
+    assert losses.random_as_quick([evidence]) == []
+    assert duels.raw_sentence([evidence]) == []
+
+
+def test_raw_against_myrtle_is_counted_case_by_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = {
+        **{("myrtle", NONE, start): [5.0] * 8 for start in ("source", "good", "typical")},
+        **{("raw", NONE, start): [n] * 8 for start, n in (("source", 6.0), ("good", 4.0), ("typical", 5.0))},
+    }
+    evidence = evidence_of(monkeypatch, runs)
+    assert [one.winner for one in duels.duels(evidence)[:3]] == ["myrtle", None, "raw"]
+    (said,) = duels.raw_sentence([evidence])
+    assert "it needs more runs in 3 of 9 cases, fewer in 3 (digits to 2 % from good," in said
+    assert "cannot be told apart in 3" in said
+
+
+def test_a_best_outside_the_expert_box_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(monkeypatch, {("flatdirs", NONE, "auto"): [4.0]})
+    evidence.facts["outside"] = {"expert": {}, "ignorant": {}}
+    assert losses.handicapped([evidence]) == []
+    evidence.facts["outside"] = {"expert": {"learning_rate": [0.06, 0.001, 0.03]}}
+    assert "learning_rate 0.06, the box ends at 0.03" in losses.handicapped([evidence])[0]
+
+
+def test_equal_columns_of_the_timescale_are_said_to_be_capped() -> None:
+    assert float(page.CHOSEN) == TIMESCALE
+    names = ["0.5", "1", "2"]
+    known = {"one": {"0.5": [1.0, 1.0], "1": [2.0, 2.0], "2": [2.0, 2.0]}, "other": {n: [float(n), 1.0] for n in names}}
+    (said,) = page.capped(known, names)
+    assert "On one all columns from 1 on are equal" in said
+    assert "nothing above the chosen 1 is tried" in said
+
+
+def real_row(condition: Condition, key: str, seed: int, kind: str, run: int, accuracy: float) -> dict[str, str]:
+    """A row of real.csv, as far as it is read."""
+    about = {"lattice": "digits", "method": condition.method, "box": condition.box, "start": condition.start}
+    return {**about, "key": key, "seed": str(seed), "kind": kind, "run": str(run), "accuracy": f"{accuracy}"}
+
+
+def test_what_real_training_returned_is_compared_and_rows_of_another_search_are_left_out(tmp_path: Path) -> None:
+    write_lattice(tmp_path)
+    evidence = Evidence("digits", tmp_path, tmp_path)
+    vars(evidence).update(entry={"facts": {"best": 97.0}})
+    found = []
+    for method, start, value, known in (
+        ("flatdirs", "auto", 90.0, True),
+        ("raw", "auto", 95.0, True),
+        ("myrtle", "auto", 99.0, False),
+    ):
+        condition = evidence.of(method, NONE, start)
+        key = conditions.key(condition, "real", tmp_path / "probes.csv") if known else "old"
+        for seed in (0, 1):
+            found += [real_row(condition, key, seed, "search", run, value) for run in (1, 2)]
+            found += [real_row(condition, key, seed, "confirm", run, value + seed) for run in (1, 2, 3)]
+    rows.write(tmp_path / "real.csv", list(found[0]), found)
+    (said,) = real_table.real_losses([evidence])
+    assert "what it returned after 25 runs reached 90.50 ± 0.50 %" in said
+    assert "1 of 1 others returned more, `raw` the most with 95.50 ± 0.50 % (1 of them" in said
+    assert "left out: `myrtle`" in "\n".join(real_table.real_table(evidence))
+
+
+def test_repetitions_that_ended_early_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [float(n) for n in range(100)]
+    evidence = evidence_of(monkeypatch, {("tpe", "expert", NONE): whole, ("random", "expert", NONE): whole})
+    vars(evidence).update(stale=False)
+    for condition, some in evidence.groups.items():
+        for one in some:
+            one["complete"] = str(int(condition.method == "random"))  # type: ignore[index]
+    said = " ".join(page.gaps(evidence))
+    assert "Repetitions of `tpe` ended at the tightest target" in said
 
 
 def test_never_counts_in_medians_tests_and_curves() -> None:

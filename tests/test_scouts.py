@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Cell, Run
-from benchmarks.runs_to_target import cells, conditions, surface
+from benchmarks.runs_to_target import cells, fitting, surface
 from benchmarks.runs_to_target.conditions import Start
 from benchmarks.runs_to_target.surface import Surface
 from benchmarks.scouts import __main__ as command
-from benchmarks.scouts import findings, page, plan, ranking, ridges, searching
+from benchmarks.scouts import findings, grounds, page, plan, ranking, ridges, searching, text
 from benchmarks.scouts.grounds import Grounds
 from benchmarks.scouts.plan import PLAIN, PLANS, TRANSFERS, Transfer
 from flatdirs.errors import ConfigError
@@ -64,7 +65,7 @@ def test_beyond_the_lattice_no_cell_stands_for_another() -> None:
 def test_a_scout_costs_a_quarter_of_a_run() -> None:
     assert plan.cost(4) == 1
     assert plan.cost(3, 2) == 2.75
-    task = conditions.task_of("digits")
+    task = DIGITS.recipe
     assert task["epochs"] % plan.SHORTER == 0
 
 
@@ -91,7 +92,7 @@ def ground(steps: int) -> Surface:
     found = cells.from_rows(DIGITS, [row(cell, seed, steps) for cell in tried for seed in (0, 1)])
     metric = {"factor": (np.eye(3) / 5).tolist(), "height": 4.0, "noise": 1.0}
     entry = {"metrics": dict.fromkeys((*cells.FIELDS, "sign"), metric), "errors": {}}
-    task = {**conditions.task_of("digits"), "epochs": steps // 18}
+    task = {**DIGITS.recipe, "epochs": steps // 18}
     return surface.build(found, task, entry)
 
 
@@ -172,6 +173,54 @@ def test_rank_correlation_of_known_pairs() -> None:
     pairs = [(float(n), float(n**3)) for n in range(30)]
     assert ranking.spearman(pairs).value == pytest.approx(1.0)
     assert ranking.spearman([(x, -y) for x, y in pairs]).high == pytest.approx(-1.0)
+
+
+def searched(folder: Path, version: int, cost: float) -> list[dict[str, str]]:
+    """Two seeds of every plan and start, made by this version of the search; plans with scouts cost so much more."""
+    ground = grounds.key_on_file("digits", folder)
+    found = []
+    for kind, start in searching.asked("digits"):
+        key = searching.key_of("digits", kind, start, ground, version)
+        runs = 5 + cost * (kind != PLAIN)
+        for seed in range(2):
+            numbers = {f"runs_{target:g}": f"{runs + seed}" for target in searching.TARGETS}
+            about = {"plan": kind.name, "start": start, "seed": str(seed), "key": key}
+            found.append({**about, "scouts": "3", "cost": "0.75", "begins_at": "90", **numbers})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"), [(1.0, "they add to its cost"), (-1.0, "Scouts save"), (0.0, "they save nothing for sure")]
+)
+def test_the_verdict_is_that_of_the_rows(tmp_path: Path, cost: float, said: str) -> None:
+    made = searched(tmp_path, findings.PRESENT, cost)
+    rows.write(tmp_path / "digits_searches.csv", searching.FIELDS, made)
+    evidence = findings.Evidence("digits", tmp_path)
+    assert (evidence.version, evidence.left_out) == (findings.PRESENT, 0)
+    assert text.state(evidence) == []
+    lines = "\n".join(text.verdict(evidence))
+    assert said in lines
+    assert ("saves under 8 of 8 plans, 1.00 runs at most" in lines) == (cost < 0)
+
+
+def test_searches_of_an_earlier_version_are_shown_as_such_and_never_mixed(tmp_path: Path) -> None:
+    old, new = searched(tmp_path, 1, 1.0), searched(tmp_path, findings.PRESENT, 9.0)
+    other = {**old[0], "key": "000000"}
+    rows.write(tmp_path / "digits_searches.csv", searching.FIELDS, [*old, *new[:3], other])
+    evidence = findings.Evidence("digits", tmp_path)
+    assert (evidence.version, evidence.left_out) == (1, 4)
+    assert evidence.runs(plan.MAIN.name, "source", 2.0) == [6.0, 7.0]
+    said = " ".join(text.state(evidence))
+    assert f"version 1's; the search is at version {findings.PRESENT}" in said
+    assert "4 rows of another version" in said
+
+
+def test_the_key_of_rows_on_file_is_that_of_their_surfaces(tmp_path: Path) -> None:
+    cell = next(iter(DIGITS.all_cells()))
+    found = [row(cell, seed, STEPS) for seed in (0, 1)]
+    rows.write(tmp_path / "digits.csv", list(found[0]), found)
+    kept = cells.read(DIGITS, tmp_path)
+    assert grounds.key_on_file("digits", tmp_path, tmp_path) == " ".join([f"{kept.checksum}-{fitting.VERSION}"] * 2)
 
 
 def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:

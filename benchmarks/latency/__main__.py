@@ -1,14 +1,15 @@
 """How long a sampler thinks: its own time inside ask(), parameters suggested included, beyond RandomSampler's.
 
-    python -m benchmarks.latency            measure, write result.json and result.md beside this file
-    python -m benchmarks.latency --draw     draw result.md again from result.json
+    python -m benchmarks.latency                    measure, write result.json, search.json and result.md beside this file
+    python -m benchmarks.latency --only search      the default search alone (thinking.py)
+    python -m benchmarks.latency --draw             draw result.md again
 
 Every sampler has a study of its own with the same history. They take turns, one ask each a round, so that a noisy
 machine disturbs all alike; what is reported is the difference to RandomSampler's ask of the same round. Each trial is
 told before the next round, so histories grow from the stated number by one a round. Histories: `own`, trials that our
 sampler made (its search ends after 26, then it draws near the winner); `foreign`, random trials of somebody else, in
 which our search takes its 26 steps while being timed. It is the source's search from the source's start, which costs next to
-nothing; what the default search thinks on top of that is in runs_to_target.
+nothing; what the default search thinks on top of that is thinking.py's to measure.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import math
 import os
 import platform
 import tempfile
@@ -30,7 +30,9 @@ import optuna
 
 import flatdirs
 from benchmarks import pages
-from benchmarks.latency.page import COMMAND, HERE, SAMPLERS
+from benchmarks.latency import thinking
+from benchmarks.latency.page import COMMAND, HERE, PARTS, SAMPLERS
+from benchmarks.latency.scores import suggest
 from flatdirs.storages import open_storage
 
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
@@ -49,15 +51,6 @@ def make_sampler(name: str) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(
             n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=0
         )
-
-
-def suggest(trial: optuna.Trial) -> float:
-    """Ask for the three hyperparameters and give a smooth score."""
-    rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
-    rest = 1 - trial.suggest_float("momentum", 0.0, 0.9999)
-    decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
-    first = math.log2(rate * decay / rest / 0.00256)
-    return -(first**2) - 0.3 * math.log2(rest / 0.125) ** 2 - math.log2(decay / 0.00125) ** 2
 
 
 def make_history(kind: str, size: int) -> list[optuna.trial.FrozenTrial]:
@@ -101,22 +94,38 @@ def versions() -> dict[str, str]:
     }
 
 
+def measure_storages() -> list[dict[str, Any]]:
+    """What storage and replay cost."""
+    found = []
+    for kind in ("own", "foreign"):
+        history = make_history(kind, max(trials for trials, _ in PLAN.values()))
+        for storage, (trials, rounds) in PLAN.items():
+            found += measure(storage, kind, history[:trials], rounds)
+    return sorted(found, key=lambda row: list(PLAN).index(row["storage"]))
+
+
+def keep(name: str, found: list[dict[str, Any]]) -> None:
+    """Write a part's raw times."""
+    lines = ",\n".join("  " + json.dumps(row) for row in found)
+    text = f'{{"versions": {json.dumps(versions())},\n"rows": [\n{lines}\n]}}\n'
+    (HERE / PARTS[name]).write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Measure and write, or draw only."""
     parser = argparse.ArgumentParser(prog=COMMAND)
-    parser.add_argument("--draw", action="store_true", help="draw result.md from result.json, measure nothing")
+    parser.add_argument("--draw", action="store_true", help="draw result.md from the raw times, measure nothing")
+    parser.add_argument(
+        "--only", choices=tuple(PARTS), help="measure one part: storage and replay, or the default search"
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="asks timed for each line of the default search")
     arguments = parser.parse_args()
     if not arguments.draw:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        rows = []
-        for kind in ("own", "foreign"):
-            history = make_history(kind, max(trials for trials, _ in PLAN.values()))
-            for storage, (trials, rounds) in PLAN.items():
-                rows += measure(storage, kind, history[:trials], rounds)
-        rows.sort(key=lambda row: list(PLAN).index(row["storage"]))
-        lines = ",\n".join("  " + json.dumps(row) for row in rows)
-        text = f'{{"versions": {json.dumps(versions())},\n"rows": [\n{lines}\n]}}\n'
-        (HERE / "result.json").write_text(text, encoding="utf-8")
+        if arguments.only in (None, "storage"):
+            keep("storage", measure_storages())
+        if arguments.only in (None, "search"):
+            keep("search", thinking.measure(arguments.rounds))
     pages.write("latency")
     print((HERE / "result.md").read_text(encoding="utf-8"))
 

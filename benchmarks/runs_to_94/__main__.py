@@ -4,9 +4,9 @@
     python -m benchmarks.runs_to_94 --draw            README.md again from runs.csv
 
 Full CIFAR-10, 24 epochs, judged on the test images as the source did; every search has the same seeds and goes through
-`flatdirs.tune` itself. Studies lie in studies/, one folder for each device, precision and data set; a second call goes on with
+`flatdirs.tune` itself. flatdirs begins as users would, at `start=auto`, and once more at the source's start, where myrtle begins. Studies lie in studies/, one folder for each device, precision and data set; a second call goes on with
 those that have not ended. Seed by seed, all searches of a seed first, so that what is there when time runs out is fair.
-With JPEG copies of the images 94 % means something else: `--target auto`, the default there, is the hand-tuned setting's mean
+With JPEG copies of the images, known ones by their checksum, 94 % means something else: `--target auto`, the default there, is the hand-tuned setting's mean
 over the same seeds less 0.1, and trains what of that is missing.
 """
 
@@ -30,7 +30,13 @@ from flatdirs.errors import ConfigError, FlatdirsError
 if TYPE_CHECKING:
     from flatdirs.training.loop import TrainConfig
 
-SEARCHES = ("flatdirs", "myrtle", "random", "tpe")
+SEARCHES = {  # by the name in the table: the search, and where it begins; random and TPE begin nowhere, whatever is said
+    "flatdirs": ("flatdirs", "auto"),
+    "flatdirs_source": ("flatdirs", "source"),
+    "myrtle": ("myrtle", "source"),
+    "random": ("random", "source"),
+    "tpe": ("tpe", "source"),
+}
 SOURCE_TARGET = 94.0  # percent
 
 
@@ -74,7 +80,7 @@ def main() -> int:
     """Go on with every study that has not ended, then draw; or draw only."""
     began = time.monotonic()  # before torch is imported
     parser = options("python -m benchmarks.runs_to_94")
-    parser.add_argument("--target", default=None, help=f"percent, or auto; {SOURCE_TARGET:g}, with --jpeg auto")
+    parser.add_argument("--target", default=None, help=f"percent, or auto; {SOURCE_TARGET:g}, for JPEG copies auto")
     parser.add_argument("--budget", type=int, default=60, help="runs after which a study ends")
     parser.add_argument("--bar", type=Path, help="the hand-tuned setting's rows, for auto; benchmarks/gpu/seeds.csv")
     parser.add_argument("--draw", action="store_true", help="draw README.md from runs.csv, measure nothing")
@@ -148,8 +154,9 @@ def tune(plan: Plan, search: str, seed: int) -> int:
     from flatdirs import command_line
     from flatdirs.tune import run
 
+    name, start = SEARCHES[search]
     arguments = [
-        *("task=cifar10", f"search={search}", "start=source", f"seed={seed}", f"study={search}-{seed}"),
+        *("task=cifar10", f"search={name}", f"start={start}", f"seed={seed}", f"study={search}-{seed}"),
         *(f"target={plan.about['target']}", f"budget={plan.budget}", "confirm=0", "live=false"),
         *(
             f"device={plan.config.device}",
@@ -172,7 +179,7 @@ def export(plan: Plan, search: str, seed: int) -> None:
     """Put one study's runs into runs.csv, in place of what it holds of them."""
     from flatdirs.history import OUTCOME, SETTING
     from flatdirs.storages import close_storage, open_storage
-    from flatdirs.study import view_study
+    from flatdirs.study import PROBES, view_study
     from flatdirs.trials import PROVENANCE
 
     name = f"{search}-{seed}"
@@ -180,8 +187,10 @@ def export(plan: Plan, search: str, seed: int) -> None:
     try:
         study = view_study(storage, name)
         runs, trace = study.numbered_runs(), study.trace()
+        kept = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(PROBES, "{}")
     finally:
         close_storage(storage)
+    probes = json.loads(kept).get("cost_steps", 0.0) / plan.config.total_steps
     made: list[dict[str, Any]] = []
     for number, trial, _ in runs:
         attributes = trial.user_attrs
@@ -189,7 +198,7 @@ def export(plan: Plan, search: str, seed: int) -> None:
         made.append(
             {
                 **plan.about,
-                **{"search": search, "seed": seed, "run": number},
+                **{"search": search, "seed": seed, "run": number, "probes": f"{probes:.3f}"},
                 **attributes[SETTING]["hyperparameters"],
                 **{"accuracy": f"{outcome['value']:.2f}", "state": outcome["state"]},
                 **{"seconds": f"{about['seconds']:.3f}", "git": about["git"], "budget": plan.budget, "then": ""},
@@ -198,8 +207,8 @@ def export(plan: Plan, search: str, seed: int) -> None:
     if not made:
         return
     made[-1]["then"] = ending(plan, made, over=trace is not None and trace.over)
-    kept = [row for row in rows.read(plan.raw) if row not in plan.study_rows(search, seed)]
-    rows.write(plan.raw, list(made[0]), [*kept, *made])
+    others = [row for row in rows.read(plan.raw) if row not in plan.study_rows(search, seed)]
+    rows.write(plan.raw, list(made[0]), [*others, *made])
 
 
 def ending(plan: Plan, made: list[dict[str, Any]], over: bool) -> str:

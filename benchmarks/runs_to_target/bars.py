@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.runs_to_target import conditions
-from benchmarks.runs_to_target.findings import BUDGET, Evidence
+from benchmarks.runs_to_target.findings import BUDGET, TARGETS, Evidence
 
 OURS = "flatdirs"
 
@@ -44,6 +44,12 @@ def bars(evidence: Evidence) -> Iterator[Bar]:
             yield _at_most(evidence, target, start, found["careless_runs"])
             yield _fewer(evidence, target, start)
         yield _arrives(evidence, target, found)
+
+
+def at_target(evidence: Evidence) -> list[tuple[float, str]]:
+    """Targets that a start (of `auto` the median one) reaches by itself."""
+    best, starts = evidence.facts["best"], evidence.facts["starts"]
+    return [(t, name) for t in TARGETS for name, value in starts.items() if value >= best * (1 - t / 100)]
 
 
 def never(evidence: Evidence, target: float) -> list[tuple[str, list[int]]]:

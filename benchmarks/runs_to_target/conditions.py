@@ -152,8 +152,11 @@ def scale(lattice: Lattice) -> float:
     return float(lattice.recipe["batch_size"]) / float(settings()["reference_batch"])
 
 
-def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.csv") -> str:
-    """A checksum of all that rows of this condition depend on. Raises LookupError as `automatic` does."""
+def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.csv", version: int | None = None) -> str:
+    """A checksum of all that rows of this condition depend on. Raises LookupError as `automatic` does.
+
+    `version`: of flatdirs' own search, None for the present one; rows of an earlier one are known by it.
+    """
     found = settings()
     about: dict[str, Any] = {
         "surface": surface,
@@ -163,7 +166,7 @@ def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.cs
     if condition.box == NONE:
         from flatdirs.search import VERSIONS
 
-        about["questions"] = VERSIONS[condition.base]
+        about["questions"] = VERSIONS[condition.base] if version is None else version
     else:
         about["box"] = box(condition.lattice, condition.box)
     if condition.start != NONE:

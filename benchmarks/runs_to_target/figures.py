@@ -1,4 +1,7 @@
-"""One figure a lattice: for every start, the share of seeds at the target against runs, all methods in one panel."""
+"""One figure a lattice: for every start, the share of seeds at the target against runs, all methods in one panel.
+
+Strong lines begin at the panel's start, where it is clipped to a box if there is one; faint ones know no start.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,14 @@ COLOURS = {
     "qmc": "#AAAAAA",
     "random": "#666666",
 }
+FAINT = 0.5
+WITH_START = ("tpe+start",)
 STYLES = {NONE: "-", "ignorant": "--", "expert": ":"}
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
 
 
 def picture(evidence: Evidence, target: float) -> bytes:
-    """A panel a start; methods without a start look the same in all."""
+    """A panel a start; methods without a start are faint and the same in all."""
     starts = list(conditions.settings()[conditions.named(evidence.lattice).optimizer]["starts"])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 6.5), layout="constrained")
@@ -48,11 +53,12 @@ def _panel(axes: Axes, evidence: Evidence, start: str, target: float) -> None:
         if _shown(condition, start):
             across, up = curve(evidence.runs(condition, target))
             label = condition.method if condition.box == NONE else f"{condition.method}, {condition.box}"
-            wide = 2.2 if condition.method == "flatdirs" else 1.1
-            axes.plot(across, up, STYLES[condition.box], color=COLOURS[condition.method], lw=wide, label=label)
+            wide = 2.4 if condition.method == "flatdirs" else 1.3 if condition.start != NONE else 1.0
+            look = {"color": COLOURS[condition.base], "lw": wide, "alpha": 1.0 if condition.start != NONE else FAINT}
+            axes.plot(across, up, STYLES[condition.box], label=label, **look)
     axes.set(title=start, xlim=(0, BUDGET), ylim=(-0.02, 1.02))
 
 
 def _shown(condition: Condition, start: str) -> bool:
-    """Every method once: with the panel's start where it has one, else without any."""
-    return condition.method == condition.base and condition.start in (start, NONE)
+    """Every method once, with the panel's start where it has one, else without any; and TPE with the start as well."""
+    return (condition.method == condition.base or condition.method in WITH_START) and condition.start in (start, NONE)

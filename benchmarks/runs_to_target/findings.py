@@ -27,6 +27,7 @@ TARGETS: tuple[float, ...] = tuple(conditions.settings()["targets"])
 AFTER: tuple[int, ...] = tuple(conditions.settings()["returned_after"])
 NEVER = BUDGET + 1.0
 RESAMPLES = 1000
+LEVEL = 0.05  # of p, from which on a test says nothing
 
 Row = Mapping[str, str]
 
@@ -171,6 +172,14 @@ class Evidence:
         """The noiseless accuracies of what would be returned; of complete repetitions only, or they would be the slow ones."""
         found = [row for row in self.groups.get(condition, ()) if row["complete"] == "1"]
         return [float(row[f"returned_{after}"]) for row in found if row[f"returned_{after}"]]
+
+    @property
+    def cut(self) -> list[Condition]:
+        """Conditions that have all rows, but not all to the end: what they return is not known."""
+        short = set(self.missing)
+        return [
+            c for c, found in self.groups.items() if c not in short and any(row["complete"] != "1" for row in found)
+        ]
 
     @property
     def missing(self) -> list[Condition]:

@@ -39,27 +39,6 @@ def brief(found: Summary | None) -> str:
     return middle + (f" ({100 * found.never:.0f})" if found.never else "")
 
 
-def duel(evidence: Evidence) -> list[str]:
-    """The descent on flat coordinates against the same on raw ones."""
-    lines = [
-        "The same descent on flat coordinates and on raw ones (`myrtle`, `raw`), by start, seeds with fewer and with more runs:",
-        "",
-        "| target | start | myrtle | raw | fewer, more | p |",
-        "|---|---|---|---|---|---|",
-    ]
-    before = len(lines)
-    for target in TARGETS:
-        for own in (condition for condition in evidence.groups if condition.method == "myrtle"):
-            other = evidence.of("raw", start=own.start)
-            against = versus(evidence.runs(own, target), evidence.runs(other, target))
-            if against is not None:
-                each = " | ".join(brief(evidence.summary(one, target)) for one in (own, other))
-                lines.append(
-                    f"| {target:g} % | {own.start} | {each} | {against.fewer}, {against.more} | {against.p:.2g} |"
-                )
-    return [*lines, ""] if len(lines) > before else []
-
-
 def returned(evidence: Evidence) -> list[str]:
     """How good the point is that a method would give back, where repetitions were run to their end."""
     lines = [

@@ -21,12 +21,15 @@ from benchmarks.lattice.lattices import HERE as WHOLE
 from benchmarks.lattice.lattices import Cell, Lattice
 from benchmarks.lattice.results import by_cell, level, results
 from benchmarks.runs_to_target.findings import BUDGET, NEVER, RESAMPLES
-from benchmarks.scouts import plan, ridges
+from benchmarks.scouts import grounds, plan, ridges, searching
 from benchmarks.scouts.plan import PLAIN, Transfer
 from benchmarks.scouts.ranking import Estimate, spearman
+from flatdirs.search import VERSIONS
 
 BANDS: tuple[float | None, ...] = (None, 5.0, 2.0)  # points below the level of whole runs; None for all cells
 EVERY = "all"  # stands for all starts together
+PRESENT = VERSIONS[searching.SEARCH]  # version of the search
+Case = tuple[str, str]  # plan, start
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,43 @@ class Evidence:
         return found
 
     @cached_property
-    def searches(self) -> dict[tuple[str, str], list[dict[str, str]]]:
-        """Repetitions by plan and start, in order of their seeds."""
-        found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    def searches(self) -> dict[Case, list[dict[str, str]]]:
+        """Repetitions by plan and start, in order of their seeds; all of one version of the search."""
+        found = self._by_version.get(self.version, {})
+        return {case: sorted(some, key=lambda row: int(row["seed"])) for case, some in found.items()}
+
+    @cached_property
+    def version(self) -> int:
+        """Of the search whose rows are shown: that of most of them, the later one of equals; 0 where there are none."""
+        counts = {version: sum(map(len, found.values())) for version, found in self._by_version.items() if version}
+        return max(counts, key=lambda version: (counts[version], version), default=0)
+
+    @property
+    def left_out(self) -> int:
+        """How many rows are of another version of the search, or of another start or surface."""
+        return sum(
+            len(some)
+            for version, found in self._by_version.items()
+            if version != self.version
+            for some in found.values()
+        )
+
+    @cached_property
+    def _by_version(self) -> dict[int, dict[Case, list[dict[str, str]]]]:
+        """Every row by the version of the search that made it; 0 stands for rows that depend on something else by now."""
+        ground = grounds.key_on_file(self.name, self.folder, self.whole_folder)
+        versions = {
+            (kind.name, start): {
+                searching.key_of(self.name, kind, start, ground, number): number for number in range(1, PRESENT + 1)
+            }
+            for kind, start in searching.asked(self.name)
+        }
+        found: dict[int, dict[Case, list[dict[str, str]]]] = {}
         for row in rows.read(self.folder / f"{self.name}_searches.csv"):
-            found.setdefault((row["plan"], row["start"]), []).append(row)
-        return {key: sorted(some, key=lambda row: int(row["seed"])) for key, some in found.items()}
+            case = (row["plan"], row["start"])
+            version = versions.get(case, {}).get(row["key"], 0)
+            found.setdefault(version, {}).setdefault(case, []).append(row)
+        return found
 
     def near(self, cell: Cell, band: float | None) -> bool:
         """Whether whole runs of a cell come within so many points of their level."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from benchmarks.runs_to_target import surface
+from benchmarks import rows
+from benchmarks.lattice.lattices import HERE as LATTICES
+from benchmarks.runs_to_target import cells, fitting, surface
 from benchmarks.runs_to_target.surface import Surface
 from benchmarks.scouts import plan
 
@@ -30,3 +32,9 @@ def named(name: str, folder: Path = plan.HERE) -> Grounds:
     scout = surface.named(name, folder, folder)
     task = {**scout.task, "epochs": scout.epochs // plan.SHORTER}
     return Grounds(surface.named(name), replace(scout, task=task))
+
+
+def key_on_file(name: str, folder: Path = plan.HERE, measured: Path = LATTICES) -> str:
+    """`Grounds.key` of the rows on file, without a fit."""
+    found = (cells.checksum(rows.read(place / f"{name}.csv")) for place in (measured, folder))
+    return " ".join(f"{checksum}-{fitting.VERSION}" for checksum in found)

@@ -90,7 +90,7 @@ def run(name: str, folder: Path, grounds: Grounds, say: Callable[[str], None]) -
     """Every repetition of a lattice that is not on file with its key."""
     path = folder / f"{name}_searches.csv"
     for kind, start in asked(name):
-        key = key_of(name, kind, start, grounds)
+        key = key_of(name, kind, start, grounds.key)
         known = rows.read(path)
         mine = [old for old in known if (old["plan"], old["start"]) == (kind.name, start)]
         kept = [old for old in mine if old["key"] == key]
@@ -109,7 +109,7 @@ def asked(name: str) -> Iterator[tuple[Plan, str]]:
         yield from ((kind, start) for kind in PLANS)
 
 
-def key_of(name: str, kind: Plan, start: str, grounds: Grounds) -> str:
-    """A checksum of all that rows of a plan depend on."""
-    about = f"{grounds.key} {VERSION} {kind}"
-    return conditions.key(Condition(name, SEARCH, NONE, start), about, LATTICES / "probes.csv")
+def key_of(name: str, kind: Plan, start: str, ground: str, version: int | None = None) -> str:
+    """A checksum of all that rows of a plan depend on; `ground`: the surfaces' key, `version`: of the search."""
+    about = f"{ground} {VERSION} {kind}"
+    return conditions.key(Condition(name, SEARCH, NONE, start), about, LATTICES / "probes.csv", version)
