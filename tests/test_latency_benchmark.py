@@ -1,4 +1,4 @@
-"""benchmarks/latency: samplers are timed on the same trials, restarts on copies of one store; the page says what there is."""
+"""benchmarks/latency: samplers are timed on the same trials, restarts on copies of one store; a page says so."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def held_out(found: list[Bar]) -> list[str]:
     names = conditions.settings()["held_out"]
     unseen = [bar for bar in found if bar.lattice in names]
     where = " and ".join(names)
-    return [f"On {where}, which were made when the search was finished: {tally(unseen)}"] if unseen else []
+    return [f"On {where}, on which nothing was chosen: {tally(unseen)}"] if unseen else []
 
 
 def verdict(bar: Bar) -> str:
