@@ -245,12 +245,14 @@ def test_a_mistake_is_a_sentence(arguments: Sequence[str], key: str, capsys: pyt
 
 
 def test_a_real_run_is_that_of_tune() -> None:
-    """A cell's run goes through the objective that `tune` has, with its defaults."""
-    from flatdirs.training.schedule import Triangle
+    """A cell's run goes through the objective that `tune` has, with its defaults but for what the lattice changes."""
+    from flatdirs.training.schedule import Cosine, Triangle
 
     for lattice in lattices.read().values():
         objective = command.objective_of(lattice, command.read(["data.path=images.npz"]))
-        assert (objective.task.name, objective.task.epochs) == (lattice.task, 6 if "cifar" in lattice.task else 20)
-        assert (objective.schedule, objective.data.evaluate, objective.threads) == (Triangle(), "validation", 1)
+        epochs = lattice.changes.get("epochs", 6 if "cifar" in lattice.task else 20)
+        assert (objective.task.name, objective.task.epochs) == (lattice.task, epochs)
+        schedule = Cosine() if lattice.name == "digits_long" else Triangle()
+        assert (objective.schedule, objective.data.evaluate, objective.threads) == (schedule, "validation", 1)
         objective.check(lattice.hyperparameters(lattice.order[-1]))
         objective.check({"learning_rate": 1.0, **lattice.probe})
