@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from rich.console import Console
 
+from flatdirs.report.closing import doubt_of
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.rows import rows, significant, winner
 from flatdirs.report.tables import print_runs, runs_table, value_text
@@ -175,6 +177,8 @@ def test_values_with_a_large_offset_can_be_told_apart(workplace: Path, command: 
         ([1e9], 12),
         ([1.0, 1.0 + 1e-9], 12),
         ([1.0, 1.0 + 2e-16], 17),
+        ([0.0, 1e-310], 6),
+        ([-1e308, 1e308], 17),
     ],
 )
 def test_the_values_seen_decide_on_the_digits(values: list[float | None], digits: int) -> None:
@@ -217,6 +221,30 @@ def test_one_fresh_seed_refutes_nobody_but_the_start_is_named(workplace: Path, c
     assert out.index("start from it: ") < out.index("or train with the start")
 
 
+@pytest.mark.parametrize(
+    ("winners", "starts", "words", "better"),
+    [
+        ([80.0, 81.0, 82.0], [90.0, 91.0, 92.0], "the start is better than the winner, by 10", True),
+        ([80.0, 90.0], [85.0, 86.0], "within the seeds' spread", False),
+        ([80.0, None, 82.0], [70.0, 71.0, 72.0], "diverged in 1 of 3 runs, the start in 0 of 3", True),
+        ([80.0, 81.0], [79.0, 80.0], None, False),
+        ([70.0, 70.0, None], [90.0, None, None], None, False),
+        ([None, None], [None, None], None, False),
+        ([None, 80.0], [80.0, None], None, False),
+    ],
+)
+def test_what_fresh_seeds_say_of_the_winner(
+    winners: list[float | None], starts: list[float | None], words: str | None, better: bool
+) -> None:
+    config = SimpleNamespace(maximize=True, objective=SimpleNamespace(unit=""))
+    result = SimpleNamespace(confirmed={"winner": winners, "start": starts})
+    doubt = doubt_of(config, result)  # type: ignore[arg-type]
+    assert (doubt is None) == (words is None)
+    if doubt is not None and words is not None:
+        assert words in doubt[0]
+        assert doubt[1] == better
+
+
 def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "train", "budget=12", "confirm=3")
     assert "with the start" not in out
@@ -233,5 +261,5 @@ def test_the_start_of_cdat_says_the_sigma_that_is_used() -> None:
 @pytest.mark.parametrize("axis", ["λα/(1−ρ)", "λ/(1−ρ)"])
 def test_a_short_run_names_two_coordinates(axis: str) -> None:
     flat = Flatness(axis, 4.0, -1.0, -2.0, 0.5, 0.3)
-    line = finding_lines(Findings((flat,), 0.9), "%", 1)[-1]
+    line = finding_lines(Findings((flat,), 0.9, axis), "%", 1)[-1]
     assert line.startswith("λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability 0.90)")

@@ -108,7 +108,7 @@ def doubt_of(config: TuneConfig, result: Result) -> tuple[str, bool] | None:
     """A sentence where fresh seeds do not bear the winner out, and whether they say that the start is better.
 
     It is where its mean is, by more than the standard error of the difference (by seeds, which are the same for both),
-    or where only winners diverge.
+    or where winners diverge more often. A winner that diverges less often than the start is not doubted.
     """
     sign, unit = 1 if config.maximize else -1, config.objective.unit
     if len(result.confirmed) < 2:
@@ -117,18 +117,16 @@ def doubt_of(config: TuneConfig, result: Result) -> tuple[str, bool] | None:
     fell, stood = sum(v is None for v in winners), sum(v is None for v in starts)
     pairs = [(w, s) for w, s in zip(winners, starts, strict=False) if w is not None and s is not None]
     gains = [sign * (winner - start) for winner, start in pairs]
-    if fell != stood:
-        better = fell / len(winners) > stood / len(starts)
-        words = f"with fresh seeds the winner diverged in {fell} of {len(winners)} runs, the start in {stood}"
-        return (f"{words}: the start is safer", True) if better else None
-    gain = statistics.fmean(gains) if gains else 0.0
-    if gain > 0:
+    if fell * len(starts) > stood * len(winners):
+        told = f"the winner diverged in {fell} of {len(winners)} runs, the start in {stood} of {len(starts)}"
+        return f"with fresh seeds {told}: the start is safer", True
+    if not gains or fell * len(starts) < stood * len(winners) or (gain := statistics.fmean(gains)) > 0:
         return None
     error = _standard_error(gains)
     if -gain > error:
         by = value_text(-gain, unit, 3)
         return f"with fresh seeds the start is better than the winner, by {by} ± {value_text(error, unit, 2)}", True
-    spread = "what the search gained lies within the seeds' spread"
+    spread = "what the search gained lies within the seeds' spread" if len(gains) > 1 else "one seed tells little"
     return f"with fresh seeds the winner is no better than the start: {spread}", False
 
 

@@ -20,7 +20,7 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
     if findings.flatness:
         lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
-        steep = findings.flatness[0].axis if findings.flatness else "λα/(1−ρ)"
+        steep = findings.steep
         alone, product = steep.replace("α", ""), steep if "α" in steep else steep.replace("λ", "λα")
         lines.append(
             f"{alone} counts here, {product} hardly (probability {findings.short:.2f}): runs are short "

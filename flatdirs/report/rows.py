@@ -160,7 +160,8 @@ def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
     largest = max((abs(value) for value in known), default=0.0)
     if not largest:
         return least
-    decimals = math.ceil(math.log10(100 / spread)) if spread else 2
+    told_apart = math.isfinite(spread) and spread > largest * 1e-17
+    decimals = math.ceil(2 - math.log10(spread)) if told_apart else 2
     return min(17, max(least, math.floor(math.log10(largest)) + 1 + decimals))
 
 

@@ -3,7 +3,8 @@
 A result falls off a cliff from one doubling to the next, and no smooth process of scores can follow: one that takes a
 diverged run for a very bad score thinks less of the best run beside it, and never looks at what lies between the two.
 So scores are learnt from runs that have one, and this says how likely a run is to have one: a Gaussian process on +1
-(it ended) and −1 (it diverged), whose steep coordinate is λ/(1−ρ), as divergence has little to do with the decay. Ours.
+(it ended, or was pruned) and −1 (it diverged), whose steep coordinate is λ/(1−ρ), as divergence has little to do with
+the decay. Ours.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from flatdirs.lattice import Lattice
 from flatdirs.search.flat import model_of
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.line import MOVE
-from flatdirs.search.model import SURE, Model
+from flatdirs.search.model import ROUNDING, SURE, Model
 from flatdirs.search.question import Told
 
 FEWEST = 6  # runs before anything is said
@@ -49,11 +49,13 @@ class Flatness:
 class Findings:
     """`flatness`: both ways along every axis, inside the walls. `short`: how likely weight decay hardly matters.
 
+    `short` is None where the first axis, whose name is `steep`, has no learning rate or the chart no decay of its own.
     `even`: all runs gave the same, so that there is nothing else to say.
     """
 
     flatness: tuple[Flatness, ...]
     short: float | None
+    steep: str = ""
     even: bool = False
 
 
@@ -63,10 +65,11 @@ def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
         return None
     geometry = Geometry(lattice)
     model = model_of(geometry, told)
-    if model.even:
+    if all(math.isclose(one.score, told[0].score, rel_tol=ROUNDING) for one in told) and math.isfinite(told[0].score):
         return Findings((), None, even=True)
-    short = None if geometry.decay is None else model.short
-    return Findings(tuple(_flatness(geometry, model)), short)
+    steep = lattice.chart.axes[0].name
+    short = None if geometry.decay is None or "λ" not in steep else model.short
+    return Findings(tuple(_flatness(geometry, model)), short, steep)
 
 
 def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:

@@ -96,7 +96,7 @@ def _in_the_gap(line: Sequence[Told]) -> int | None:
     The way down from a start that diverges is long and may lead past it: onto a plateau, where nothing is learnt.
     """
     ended = [one for one in line if one.score > -math.inf]
-    beyond = line[line.index(ended[-1]) + 1 :] if ended else []
+    beyond = [one for one in line[line.index(ended[-1]) + 1 :] if one.outcome.state == "diverged"] if ended else []
     if not ended or not beyond or max(ended, key=lambda one: one.score).score > ended[-1].score:
         return None
     low, high = ended[-1].question.point[0], beyond[0].question.point[0]

@@ -195,7 +195,7 @@ class Model:
 
     @property
     def even(self) -> bool:
-        """Whether all runs that have a score have the same, but for rounding."""
+        """Whether all runs looked at that have a score have the same, but for rounding."""
         finite = [run.score for run in self.runs if math.isfinite(run.score)]
         return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
 

@@ -11,7 +11,7 @@ from flatdirs.chart import Point
 from flatdirs.lattice import Lattice
 from flatdirs.search.model import SURE, Model, Shape
 
-RISK = 0.2  # probability of diverging from which on it is said
+RISK = 0.25  # probability of diverging from which on it is said
 
 
 def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
@@ -40,6 +40,8 @@ def reason(model: Model, held: Sequence[int], point: Point, repeat: int) -> str:
     flat = f", {100 * falls:.0f} % likely to diverge{flat}" if falls >= RISK else flat
     if not any(math.isfinite(run.score) for run in model.runs):
         return f"{where}: no run has finished yet{flat}"
+    if model.even:
+        return f"{where}: all runs that finished gave the same so far"
     mean, deviation = model.change(best, point)
     low, middle, high = (_gain(model, shift) for shift in (mean - SURE * deviation, mean, mean + SURE * deviation))
     if mean >= 0:
