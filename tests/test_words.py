@@ -195,6 +195,8 @@ def test_runs_that_all_fail_name_the_rates_and_the_function(workplace: Path, com
     assert "smaller" not in line
     out = tuned(workplace, command, "nan", "budget=2", "study=two")
     assert "try a smaller start.learning_rate" in out
+    out = tuned(workplace, command, "nan", "budget=1", "study=three", "search=random")
+    assert "try a smaller box.learning_rate" in out
 
 
 def test_an_exception_that_was_caught_is_quoted(workplace: Path, command: Command) -> None:
