@@ -201,10 +201,12 @@ class Model:
 
     @cached_property
     def best(self) -> Point:
-        """The point, among those of the runs, that is expected to be best; the first of them while all are alike."""
+        """The point expected to be best, of a run with a score where there is one; the first while all are alike."""
+        scored = np.array([math.isfinite(run.score) for run in self.runs])
         if self.even:
-            return next(run.point for run in self.runs if math.isfinite(run.score))
-        return self.runs[int(np.argmax(np.round(self.mean(self.points), 9)))].point
+            return self.runs[int(np.argmax(scored))].point
+        expected = np.where(scored | ~scored.any(), np.round(self.mean(self.points), 9), -math.inf)
+        return self.runs[int(np.argmax(expected))].point
 
     def change(self, point: Point, other: Point) -> tuple[float, float]:
         """By how much the warped score changes from one point to another: mean and standard deviation."""
