@@ -21,7 +21,6 @@ import os
 import platform
 import tempfile
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ import flatdirs
 from benchmarks import pages
 from benchmarks.latency import thinking
 from benchmarks.latency.page import COMMAND, HERE, PARTS, SAMPLERS
-from benchmarks.latency.scores import suggest
+from benchmarks.latency.scores import rival, suggest
 from flatdirs.storages import open_storage
 
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
@@ -44,13 +43,7 @@ def make_sampler(name: str) -> optuna.samplers.BaseSampler:
     if name == "FlatDirectionsSampler":
         start = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
         return flatdirs.FlatDirectionsSampler(seed=0, search="myrtle", start=start)
-    if name == "RandomSampler":
-        return optuna.samplers.RandomSampler(seed=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=0
-        )
+    return rival(name)
 
 
 def make_history(kind: str, size: int) -> list[optuna.trial.FrozenTrial]:

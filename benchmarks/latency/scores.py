@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 
 import optuna
@@ -33,3 +34,14 @@ def _score(rate: float, trial: optuna.Trial) -> float:
 def score_of(chart: str) -> Callable[[optuna.Trial], float]:
     """The score that asks for a chart's hyperparameters."""
     return suggest_with_batch if chart == "sgd_batch" else suggest
+
+
+def rival(name: str) -> optuna.samplers.BaseSampler:
+    """RandomSampler or TPESampler, with its arguments written out."""
+    if name == "RandomSampler":
+        return optuna.samplers.RandomSampler(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=0
+        )

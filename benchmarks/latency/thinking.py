@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ import optuna
 
 import flatdirs
 from benchmarks.latency.page import CHARTS, COUNTS, SAMPLERS
-from benchmarks.latency.scores import score_of
+from benchmarks.latency.scores import rival, score_of
 from flatdirs.storages import close_storage, open_storage
 
 WARM_UP = 2  # rounds that are not counted
@@ -41,13 +40,7 @@ def make_sampler(name: str, chart: str) -> optuna.samplers.BaseSampler:
     """A sampler with its arguments written out; ours as users have it."""
     if name == "FlatDirectionsSampler":
         return flatdirs.FlatDirectionsSampler(chart=chart, seed=0)
-    if name == "RandomSampler":
-        return optuna.samplers.RandomSampler(seed=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=0
-        )
+    return rival(name)
 
 
 def noisy(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
