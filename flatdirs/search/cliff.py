@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from flatdirs.chart import Point
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern, solve
+from flatdirs.search.kernel import matern, solve, unexplained
 
 STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along λ/(1−ρ) and along the others
 JITTER = 0.1  # standard deviation of a label
@@ -44,8 +44,7 @@ class Cliff:
         if self._clear:
             return np.ones(len(points))
         alike = matern(self._scaled(points), self._places)
-        solved = solve(self._lower, alike.T)
-        deviation = np.sqrt(np.maximum(0.0, 1.0 - (solved**2).sum(axis=0)))
+        deviation = np.sqrt(np.maximum(0.0, unexplained(self._lower, alike)))
         sure: Array = (1.0 + alike @ self._weights) / (SOFT + deviation)
         found: Array = np.asarray(ndtr(sure), dtype=np.float64)
         return found

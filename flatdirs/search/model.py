@@ -34,7 +34,7 @@ from threadpoolctl import ThreadpoolController
 from flatdirs.chart import Point
 from flatdirs.search.cliff import Cliff
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern, solve
+from flatdirs.search.kernel import matern, solve, unexplained
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
@@ -175,23 +175,30 @@ class Model:
 
     def believe(self, points: Array) -> Belief:
         """What each hypothesis says of points (n, axes), noise left out."""
-        means, deviations = [], []
-        priors = {relaxes: self._prior(points, relaxes) for relaxes in {one.relaxes for one in self.hypotheses}}
-        alikes, spreads = dict[int, Array](), dict[int, Array]()  # hypotheses that differ elsewhere share these
-        for one in self.hypotheses:
-            if (alike := alikes.get(id(one.places))) is None:
-                alike = alikes[id(one.places)] = matern(self._places(points, one.shape, one.stretch), one.places)
-            if (spread := spreads.get(id(one.lower))) is None:
-                solved = solve(one.lower, alike.T)
-                spread = spreads[id(one.lower)] = np.maximum(1e-9, 1.0 - (solved**2).sum(axis=0))
-            means.append(priors[one.relaxes] + alike @ one.weights)
-            deviations.append(np.sqrt(spread * one.scale))
-        return Belief(np.array(means), np.array(deviations))
+        alikes = self._alikes(points)
+        factors = {id(one.lower): one for one in self.hypotheses}  # hypotheses that differ elsewhere share these
+        left = {key: unexplained(one.lower, alikes[id(one.places)]) for key, one in factors.items()}
+        spreads = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.hypotheses]
+        return Belief(self._means(points, alikes), np.array(spreads))
+
+    def _alikes(self, points: Array) -> dict[int, Array]:
+        """The kernel between points (n, axes) and the m runs, (n, m): one for all hypotheses with the same places."""
+        places = {id(one.places): one for one in self.hypotheses}
+        return {key: matern(self._places(points, one.shape, one.stretch), one.places) for key, one in places.items()}
+
+    def _means(self, points: Array, alikes: dict[int, Array]) -> Array:
+        priors = {relaxes: self._prior(points, relaxes) for relaxes in sorted({one.relaxes for one in self.hypotheses})}
+        return np.array([priors[one.relaxes] + alikes[id(one.places)] @ one.weights for one in self.hypotheses])
 
     def mean(self, points: Array) -> Array:
         """The expected warped score (n,)."""
-        expected: Array = self.weights @ self.believe(points).mean
+        expected: Array = self.weights @ self._means(points, self._alikes(points))
         return expected
+
+    @cached_property
+    def expected(self) -> Array:
+        """The expected warped score of the runs looked at (n,)."""
+        return self.mean(self.points)
 
     @property
     def even(self) -> bool:
@@ -205,7 +212,7 @@ class Model:
         scored = np.array([math.isfinite(run.score) for run in self.runs])
         if self.even:
             return self.runs[int(np.argmax(scored))].point
-        expected = np.where(scored | ~scored.any(), np.round(self.mean(self.points), 9), -math.inf)
+        expected = np.where(scored | ~scored.any(), np.round(self.expected, 9), -math.inf)
         return self.runs[int(np.argmax(expected))].point
 
     def change(self, point: Point, other: Point) -> tuple[float, float]:
@@ -236,7 +243,7 @@ class Model:
     @property
     def spread(self) -> float:
         """The same as a score: what one standard deviation is where the best point is expected."""
-        return self.noise * self.unit * math.exp(-float(self.mean(self.points).max()))
+        return self.noise * self.unit * math.exp(-float(self.expected.max()))
 
     def score(self, warped: float) -> float:
         """A warped value as a score."""
@@ -249,7 +256,7 @@ class Model:
         repeat of a point is worth something where a decision hangs on it; times the probability that the run ends.
         """
         belief = self.believe(points)
-        bar = float(self.mean(self.points).max()) + MARGIN
+        bar = float(self.expected.max()) + MARGIN
         gain = np.zeros(len(points))
         for weight, one, mean, deviation in zip(
             self.weights, self.hypotheses, belief.mean, belief.deviation, strict=True
