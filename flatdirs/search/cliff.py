@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from flatdirs.chart import Point
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern, solve, unexplained
+from flatdirs.search.kernel import factor, matern, solve, unexplained
 
 STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along λ/(1−ρ) and along the others
 JITTER = 0.1  # standard deviation of a label
@@ -33,8 +33,7 @@ class Cliff:
         if self._clear:
             return
         self._places = self._scaled(np.array(points[-MOST_RUNS:], dtype=float))
-        covariance = matern(self._places, self._places) + JITTER**2 * np.eye(len(self._places))
-        self._lower: Array = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+        self._lower = factor(matern(self._places, self._places), JITTER)
         off = np.where(np.array(ended[-MOST_RUNS:]), 0.0, -2.0)
         half = solve(self._lower, off)
         self._weights = solve(self._lower, half, transposed=True)

@@ -28,8 +28,9 @@ from flatdirs.chart import Point
 from flatdirs.charts import describe_chart
 from flatdirs.lattice import Lattice
 from flatdirs.search.geometry import Array, Geometry
+from flatdirs.search.kernel import one_thread
 from flatdirs.search.line import FAR, MOVE, next_on_line
-from flatdirs.search.model import RELAXED, ROUNDING, SURE, Model, Run, one_thread
+from flatdirs.search.model import RELAXED, ROUNDING, SURE, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 from flatdirs.search.reasons import describe_move, reason

@@ -1,9 +1,14 @@
-"""The one kernel of all processes here, and the solving with its Cholesky factors. Ours in nothing but the spelling."""
+"""The one kernel of all processes here, and the algebra with its Cholesky factors. Ours in nothing but the spelling."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
-from scipy.linalg.lapack import dtrtrs
+from scipy.linalg.lapack import dpotrf, dtrtrs
+from threadpoolctl import ThreadpoolController
 
 from flatdirs.search.geometry import Array
 
@@ -29,6 +34,17 @@ def matern(places: Array, others: Array) -> Array:
     return found
 
 
+def factor(alike: Array, noise: float) -> Array:
+    """The lower Cholesky factor (n, n) of the covariance of n runs; `alike` by the kernel, `noise` of one run."""
+    covariance = alike.T.copy(order="F")
+    covariance.flat[:: len(alike) + 1] += noise**2
+    upper, wrong = dpotrf(covariance, lower=0, clean=1, overwrite_a=1)
+    if wrong:
+        raise np.linalg.LinAlgError(f"the covariance of {len(alike)} runs has no Cholesky factor")
+    lower: Array = upper.T
+    return lower
+
+
 def solve(lower: Array, right: Array, transposed: bool = False) -> Array:
     """lower⁻¹ · right, or with the factor (n, n) `transposed`; `right` (n,) or (n, m).
 
@@ -45,4 +61,15 @@ def unexplained(lower: Array, alike: Array) -> Array:
     """
     solved = alike @ solve(lower, np.eye(len(lower))).T
     found: Array = 1.0 - np.einsum("ij,ij->i", solved, solved)
+    return found
+
+
+@lru_cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Linear algebra on one thread within: on cores that train, waiting for a second costs ten times the work."""
+    found: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
     return found

@@ -21,20 +21,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from threadpoolctl import ThreadpoolController
 
 from flatdirs.chart import Point
 from flatdirs.search.cliff import Cliff
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.kernel import matern, solve, unexplained
+from flatdirs.search.kernel import factor, matern, solve, unexplained
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
@@ -130,19 +128,20 @@ class Model:
         shapes = SHAPES if self.geometry.decay is not None else SHAPES[:1]
         count = len(self.points)
         relaxing = (False, True) if self._relaxation is not None else (False,)
-        offs = {relaxes: self.values - self._prior(self.points, relaxes) for relaxes in relaxing}
+        offs = np.stack([self.values - self._prior(self.points, relaxes) for relaxes in relaxing], axis=1)
         for shape, stretch in itertools.product(shapes, STRETCH):
             places = self._places(self.points, shape, stretch)
             alike = matern(places, places)
             for noise in NOISE:
-                lower: Array = np.asarray(np.linalg.cholesky(alike + noise**2 * np.eye(count)), dtype=np.float64)
-                for relaxes, off in offs.items():
-                    half = solve(lower, off)
-                    misfit = float(half @ half) + FREEDOM
-                    weights = solve(lower, half, transposed=True)
-                    evidence = -float(np.log(np.diag(lower)).sum()) - 0.5 * (count + FREEDOM) * math.log(misfit)
+                lower = factor(alike, noise)
+                halves = solve(lower, offs)
+                weights = solve(lower, halves, transposed=True)
+                volume = float(np.log(lower.diagonal()).sum())
+                for number, relaxes in enumerate(relaxing):
+                    misfit = float(halves[:, number] @ halves[:, number]) + FREEDOM
+                    evidence = -volume - 0.5 * (count + FREEDOM) * math.log(misfit)
                     scale = misfit / (count + FREEDOM)
-                    yield Hypothesis(shape, stretch, noise, relaxes, evidence, scale, places, lower, weights)
+                    yield Hypothesis(shape, stretch, noise, relaxes, evidence, scale, places, lower, weights[:, number])
 
     def _places(self, points: Array, shape: Shape, stretch: float) -> Array:
         """Points (n, axes) in units of a hypothesis' lengths."""
@@ -218,19 +217,18 @@ class Model:
     def change(self, point: Point, other: Point) -> tuple[float, float]:
         """By how much the warped score changes from one point to another: mean and standard deviation."""
         pair = np.array([point, other], dtype=float)
-        mean = spread = 0.0
-        shifts = []
-        for weight, one in zip(self.weights, self.hypotheses, strict=True):
-            places = self._places(pair, one.shape, one.stretch)
-            alike = matern(places, one.places)
-            solved = solve(one.lower, alike.T)
-            covariance = (matern(places, places) - solved.T @ solved) * one.scale
-            means = self._prior(pair, one.relaxes) + alike @ one.weights
-            shifts.append(float(means[1] - means[0]))
-            mean += float(weight) * shifts[-1]
-            spread += float(weight) * max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-        spread += sum(float(weight) * (shift - mean) ** 2 for weight, shift in zip(self.weights, shifts, strict=True))
-        return mean, math.sqrt(spread)
+        alikes = self._alikes(pair)
+        before, after = self._means(pair, alikes).T
+        shifts = after - before
+        variances = np.array([self._of_change(pair, one, alikes[id(one.places)]) for one in self.hypotheses])
+        mean = float(self.weights @ shifts)
+        return mean, math.sqrt(float(self.weights @ (variances + (shifts - mean) ** 2)))
+
+    def _of_change(self, pair: Array, one: Hypothesis, alike: Array) -> float:
+        """The variance of the difference between two points (2, axes), by one hypothesis."""
+        places = self._places(pair, one.shape, one.stretch)
+        told = solve(one.lower, alike[1] - alike[0])
+        return one.scale * max(0.0, 2.0 - 2.0 * float(matern(places[:1], places[1:])[0, 0]) - float(told @ told))
 
     @property
     def noise(self) -> float:
@@ -266,17 +264,6 @@ class Model:
             noise = one.noise * math.sqrt(one.scale)
             gain += weight * expected * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
         return gain * self.cliff.ends(points)
-
-
-@lru_cache
-def _pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread within: on cores that train, waiting for a second costs ten times the work."""
-    found: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
-    return found
 
 
 def warp(scores: Array) -> tuple[float, float, Array]:
