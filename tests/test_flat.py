@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flatdirs.chart import Point
@@ -257,6 +257,22 @@ class TestFailures:
         search, best, _ = self.beside_a_cliff(top, most)
         assert best >= GOOD
         assert search.values[2]["learning_rate"] < 1
+
+    @settings(max_examples=20)
+    @given(st.floats(0, 3), st.floats(-1, 3), st.sampled_from([0.0, 0.1]))
+    @example(0.15, 1.0, 0.0)
+    def test_two_runs_and_a_cliff_are_enough_to_go_on(self, slope: float, cliff: float, curved: float) -> None:
+        """So few runs tell hardly one hypothesis from another; there must be some left."""
+
+        def outcome(values: dict[str, float]) -> Outcome:
+            octaves = math.log2(values["learning_rate"] / 0.05)
+            relaxation = 1.125 * values["learning_rate"] / 0.05
+            if octaves > cliff:
+                return Outcome("diverged", relaxation=relaxation)
+            return Outcome(score=96.4 + slope * octaves - curved * octaves**2, relaxation=relaxation)
+
+        search = search_on(lattice_of(learning_rate=0.05, momentum=0.9, weight_decay=0.001), outcome, 6)
+        assert all(question.reason for question in search.questions)
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0, 8.0])
     @pytest.mark.parametrize("seed", [0, 1])

@@ -50,7 +50,7 @@ ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the s
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
-WEIGHT = 0.02  # hypotheses with less are left out
+MOST, WEIGHT = 6, 0.02  # hypotheses that are kept; those with less weight are left out
 SURE = 1.64  # standard deviations of a 90 % interval
 
 
@@ -119,7 +119,8 @@ class Model:
         found = list(self._hypotheses())
         likely = np.exp(np.array([one.evidence for one in found]) - max(one.evidence for one in found))
         likely /= likely.sum()
-        order = [number for number in np.argsort(-likely, kind="stable")[:6] if likely[number] > WEIGHT]
+        order = np.argsort(-likely, kind="stable")[:MOST]
+        order = order[likely[order] > WEIGHT] if likely.max() > WEIGHT else order  # two runs tell hardly any apart
         self.hypotheses = [found[number] for number in order]
         self.weights: Array = likely[order] / likely[order].sum()
         self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
