@@ -525,7 +525,7 @@ class TestReplay:
         offered = list(itertools.islice(proposals(descent, {(0, 0, 0): Outcome("diverged")}), 16))
         assert len({question.key for question in offered}) == 16
 
-    @pytest.mark.parametrize("power", [-9, 3, 20])
+    @pytest.mark.parametrize("power", [-60, -9, 3, 20])
     @pytest.mark.parametrize("deviation", [0.0, 0.5])
     def test_the_unit_of_a_bare_objective_is_no_matter(self, power: int, deviation: float) -> None:
         lattice = lattice_of()
@@ -728,6 +728,15 @@ class TestWarp:
         _, _, warped = warp(-np.array([0.1, 0.5, 0.4, 2.3, 1e30]))
         assert warped[1] < -1.5
         assert warped[4] < warped[3] < warped[1] < warped[2]
+
+    @pytest.mark.parametrize("absurd", [-1e308, 1e308])
+    def test_a_number_at_the_end_of_all_numbers_is_taken(self, absurd: float) -> None:
+        scores = np.array([1.0, absurd, 1e-300, -math.inf])
+        top, unit, warped = warp(scores)
+        assert math.isfinite(top)
+        assert 0 < unit < math.inf
+        assert np.isfinite(warped).all()
+        assert np.argmax(warped) == np.argmax(scores)
 
     def test_an_offset_of_all_scores_does_not_hide_what_differs(self) -> None:
         _, _, warped = warp(np.array([10_005.0, 10_003.0, 9_999.0]))

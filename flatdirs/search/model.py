@@ -47,6 +47,8 @@ RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely ri
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
 ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the same
+TINY, HUGE = 1e-200, 1e100  # the smallest unit of gaps; what a score counts as, beyond that
+HOPELESS = -300.0  # a warped score is told as this at worst
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
@@ -246,7 +248,7 @@ class Model:
 
     def score(self, warped: float) -> float:
         """A warped value as a score."""
-        return float(self.top - self.unit * math.expm1(-warped))
+        return float(self.top - self.unit * math.expm1(min(-warped, -HOPELESS)))
 
     def worth(self, points: Array) -> Array:
         """The gain that a run at each point (n,) can be expected to bring over the best, less what its noise hides.
@@ -269,15 +271,15 @@ class Model:
 
 def warp(scores: Array) -> tuple[float, float, Array]:
     """Scores (n,), −inf where there is none, as (the best, the unit of gaps, −log(1 + gap to the best in units))."""
-    finite = scores[np.isfinite(scores)]
+    usable = np.isfinite(scores)
+    finite = np.clip(scores[usable], -HUGE, HUGE)
     if not len(finite):
         return 0.0, 1.0, np.full(len(scores), -BELOW)
     top, bottom = float(finite.max()), float(finite.min())
     seen = min(top - bottom, OUTLYING * max(top - float(np.median(finite)), abs(top)))
-    unit = max(RANGE_PART * seen, min(SCORE_PART * abs(top), MOST_PART * seen), 1e-12)
+    unit = max(RANGE_PART * seen, min(SCORE_PART * abs(top), MOST_PART * seen), ROUNDING * abs(top), TINY)
     warped = np.full(len(scores), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
-    usable = np.isfinite(scores)
-    warped[usable] = -np.log1p((top - scores[usable]) / unit)
+    warped[usable] = -np.log1p((top - finite) / unit)
     return top, unit, warped
 
 
