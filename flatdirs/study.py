@@ -28,7 +28,7 @@ from flatdirs.plan import FORMER, RESEEDED, SearchPlan, make_sampler
 from flatdirs.replay import Trace, trace
 from flatdirs.search import VERSIONS, Key, Outcome, Rules, make
 from flatdirs.search.findings import FEWEST, Findings, find
-from flatdirs.search.flat import model_of
+from flatdirs.search.flat import model_of, scored
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.question import Told
 from flatdirs.trials import IDENTITY, Trials, has_begun, open_optuna_study
@@ -73,9 +73,9 @@ class Study(Trials):
 
     def _told(self) -> list[Told]:
         """The answered questions of a search by model."""
-        trace, rules = self.trace(), self.plan.rules
-        steps = [] if trace is None else [step for step in trace.steps if not step.recalled]
-        return [Told(step.question, step.outcome, rules.score(step.outcome)) for step in steps]
+        run = self.trace()
+        steps = [] if run is None else [step for step in run.steps if not step.recalled]
+        return scored([(step.question, step.outcome) for step in steps], self.plan.rules)
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Outcome]]:
         """The runs that count with their numbers, from 1, the start.

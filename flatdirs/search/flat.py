@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -83,9 +83,7 @@ def search_flat(lattice: Lattice, rules: Rules) -> Descent:
 
 def _turn(geometry: Geometry, rules: Rules, before: Sequence[Told], news: Sequence[tuple[Question, Outcome]]) -> Turn:
     """What comes of these answers after those before."""
-    told = list(before)
-    for asked, outcome in news:
-        told.append(Told(asked, outcome, _score(outcome, told, rules)))
+    told = scored(news, rules, before)
     latest, proposal = told[len(before) :], propose(geometry, rules, told)
     found = [(one.question, Verdict(_judgement(told, one, proposal), proposal.best)) for one in latest]
     best, point, repeat = proposal.best, proposal.point, proposal.repeat
@@ -253,6 +251,14 @@ def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
         if abs(mean) + SURE * deviation > math.sqrt(2.0) * model.noise:
             return False
     return True
+
+
+def scored(answers: Iterable[tuple[Question, Outcome]], rules: Rules, before: Sequence[Told] = ()) -> list[Told]:
+    """Answered questions, oldest first, each with its score beside those before it."""
+    told = list(before)
+    for question, outcome in answers:
+        told.append(Told(question, outcome, _score(outcome, told, rules)))
+    return told
 
 
 def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
