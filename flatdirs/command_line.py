@@ -59,6 +59,7 @@ def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str
 def _compose_and_run(name: str, entry: Callable[[Settings], int | None], arguments: list[str]) -> int | None:
     """Let Hydra do its part; its own complaints become ConfigErrors."""
     import hydra
+    import yaml
     from hydra.errors import HydraException
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -84,6 +85,8 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
         if debugging:
             raise
         raise ConfigError(_sentence(name, error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:  # a file of the user's own, from --config-dir
+        raise ConfigError(f"{_place(error)} is not readable YAML; mend it or change --config-dir") from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         os.environ.update({} if debugging is None else {"HYDRA_FULL_ERROR": debugging})
@@ -125,6 +128,12 @@ def _sentence(name: str, error: Exception) -> str:
         return f"{found.group(1)} is missing; set {found.group(1)}=…"
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     return f"{first.rstrip('.')}; see --help for the keys"
+
+
+def _place(error: Exception) -> str:
+    """Where a YAML file is broken, as far as the error tells."""
+    mark = getattr(error, "problem_mark", None)
+    return "a file there" if mark is None else f"{mark.name} in line {mark.line + 1}"
 
 
 def _out_of_reach(error: OSError) -> str:

@@ -560,6 +560,19 @@ def test_another_kind_of_storage_does_not_start_over(workplace: Path, command: C
     assert len(calls(workplace)) == 3
 
 
+@pytest.mark.parametrize(("text", "words"), [(b"axes: {", "mine.yaml in line"), (b"axes: \xff", "a file there")])
+def test_a_broken_chart_of_the_users_own_is_a_sentence(
+    text: bytes, words: str, workplace: Path, command: Command
+) -> None:
+    (workplace / "chart").mkdir()
+    (workplace / "chart" / "mine.yaml").write_bytes(text)
+    done = command("tune", "--config-dir", str(workplace), "chart=mine", *own_function(workplace))
+    assert done.code == 2
+    assert words in done.err
+    assert "--config-dir" in done.err
+    assert done.err.count("\n") == 1
+
+
 def test_diverged_runs_are_bad_news_to_optunas_searches(workplace: Path, command: Command) -> None:
     name = f"{module_of(workplace)}_nan"
     (workplace / f"{name}.py").write_text(
