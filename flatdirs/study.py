@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
 from optuna.storages import BaseStorage
@@ -68,8 +67,7 @@ class Study(Trials):
         model = model_of(Geometry(self.plan.lattice), told)
         if not math.isfinite(max(one.score for one in told)):
             return None
-        level = float(model.mean(np.array([model.best], dtype=float))[0])
-        return model.best, model.score(level) * (1 if self.maximize else -1)
+        return model.best, model.score(model.peak) * (1 if self.maximize else -1)
 
     def _told(self) -> list[Told]:
         """The answered questions of a search by model."""

@@ -22,9 +22,10 @@ from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
 from flatdirs.search.findings import FEWEST, Findings, Flatness, find
 from flatdirs.search.flat import repeats_agree
 from flatdirs.search.geometry import Geometry
-from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model, warp
+from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
 from flatdirs.search.model import Run as ModelRun
 from flatdirs.search.question import Told
+from flatdirs.search.warp import warp
 
 HEIGHT = 94.0
 GOOD = 0.99 * HEIGHT

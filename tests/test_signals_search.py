@@ -22,7 +22,8 @@ from flatdirs.charts import named_chart
 from flatdirs.lattice import Lattice
 from flatdirs.search import chart_of, flat
 from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.model import BELOW, Hypothesis, Model, warp
+from flatdirs.search.model import Hypothesis, Model
+from flatdirs.search.warp import BELOW, warp
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 

@@ -23,8 +23,9 @@ from benchmarks.signals.peaks import PeakOutcome
 from flatdirs.search import flat
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.kernel import solve
-from flatdirs.search.model import BELOW, FREEDOM, Hypothesis, Model, Run, warp
+from flatdirs.search.model import FREEDOM, Hypothesis, Model, Run
 from flatdirs.search.question import Told
+from flatdirs.search.warp import BELOW, warp
 
 FEWEST = 3  # runs with a loss at the peak; with fewer there is nothing to warp
 

@@ -12,8 +12,9 @@ from flatdirs.lattice import Lattice
 from flatdirs.search.flat import model_of
 from flatdirs.search.geometry import Geometry
 from flatdirs.search.line import MOVE
-from flatdirs.search.model import ROUNDING, SURE, Model
+from flatdirs.search.model import SURE, Model
 from flatdirs.search.question import Told
+from flatdirs.search.warp import ROUNDING
 
 FEWEST = 6  # runs before anything is said
 SHORT = 0.5  # probability from which on weight decay is said to have no part in the steep coordinate
@@ -74,7 +75,6 @@ def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
 
 def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:
     best, found = model.best, []
-    level = float(model.mean(np.array([best], dtype=float))[0])
     for axis, about in enumerate(geometry.lattice.chart.axes):
         for side in (2 * MOVE, -2 * MOVE):
             other = (*best[:axis], best[axis] + side, *best[axis + 1 :])
@@ -82,7 +82,7 @@ def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:
                 continue
             mean, deviation = model.change(best, other)
             shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
-            middle, low, high = (model.score(level + shift) - model.score(level) for shift in shifts)
+            middle, low, high = (model.score(model.peak + shift) - model.score(model.peak) for shift in shifts)
             factor = geometry.lattice.chart.step**side
             found.append(Flatness(about.name, factor, middle, low, high, model.spread))
     return found

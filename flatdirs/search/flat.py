@@ -30,10 +30,11 @@ from flatdirs.lattice import Lattice
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.kernel import one_thread
 from flatdirs.search.line import FAR, MOVE, next_on_line
-from flatdirs.search.model import RELAXED, ROUNDING, SURE, Model, Run
+from flatdirs.search.model import RELAXED, SURE, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 from flatdirs.search.reasons import describe_move, reason
+from flatdirs.search.warp import ROUNDING
 
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -146,7 +147,7 @@ def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
     model = model_of(geometry, told)
     best = model.best
     tried = np.array(sorted({one.question.point for one in told}), dtype=float)
-    held = [axis for axis in range(1, len(best)) if is_flat(model, geometry, best, axis)]
+    held = flat_axes(model, geometry, best)
     coarse = _allowed(model, _around(geometry, _centres(model), held), tried, best)
     promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
     fine = _allowed(model, _refined(geometry, promising, held), tried, best)
@@ -239,18 +240,20 @@ def _each_once(points: Array) -> Array:
     return found
 
 
-def is_flat(model: Model, geometry: Geometry, point: Point, axis: int) -> bool:
-    """Whether two doublings along an axis, either way, change no more than another seed does, as runs have shown."""
-    if np.ptp(model.points[:, axis]) < 2 * MOVE:
-        return False
-    for side in (-2 * MOVE, 2 * MOVE):
-        other = (*point[:axis], point[axis] + side, *point[axis + 1 :])
-        if not geometry.inside(np.array([other], dtype=float))[0]:
-            continue
-        mean, deviation = model.change(point, other)
-        if abs(mean) + SURE * deviation > math.sqrt(2.0) * model.noise:
-            return False
-    return True
+def flat_axes(model: Model, geometry: Geometry, point: Point) -> list[int]:
+    """Axes, but not the first, along which two doublings either way change no more than another seed, as runs show."""
+    axes = [axis for axis in range(1, len(point)) if np.ptp(model.points[:, axis]) >= 2 * MOVE]
+    steps = [(axis, side) for axis in axes for side in (-2 * MOVE, 2 * MOVE)]
+    others = np.tile(np.array(point, dtype=float), (len(steps), 1))
+    for row, (axis, side) in enumerate(steps):
+        others[row, axis] += side
+    inside = geometry.inside(others)
+    if not inside.any():
+        return axes
+    means, deviations = model.changes(point, others[inside])
+    matters = np.zeros(len(steps), dtype=bool)
+    matters[inside] = np.abs(means) + SURE * deviations > math.sqrt(2.0) * model.noise
+    return [axis for axis in axes if not any(m for m, (a, _) in zip(matters, steps, strict=True) if a == axis)]
 
 
 def scored(answers: Iterable[tuple[Question, Outcome]], rules: Rules, before: Sequence[Told] = ()) -> list[Told]:

@@ -9,8 +9,7 @@ the runs decide how much each counts (their marginal likelihoods, the scale inte
 - all lengths twice as long; noise from a trifle to as much as the process itself, which runs tell, repeats above all;
   and, where the runs say how often the weights relax (T·λα/(1−ρ)), that about once or twice is likely to be right.
 
-Scores enter as −log(1 + gap to the best, in parts of the range seen): near the top a gap counts in full, hopeless runs
-are all about equally bad. Where runs diverge is learnt apart (cliff.py). Ours throughout. Tried and dropped: a
+Scores enter warped (warp.py); where runs diverge is learnt apart (cliff.py). Ours throughout. Tried and dropped: a
 sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes; the loss at
 the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved); a prior that
 keeps λ/(1−ρ) near that of the best run.
@@ -33,22 +32,14 @@ from flatdirs.chart import Point
 from flatdirs.search.cliff import Cliff
 from flatdirs.search.geometry import Array, Geometry
 from flatdirs.search.kernel import factor, matern, solve, unexplained
+from flatdirs.search.warp import BELOW, ROUNDING, unwarp, warp
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
 STRETCH = (1.0, 2.0)
-BELOW = 3.0  # prior mean, in warped units below the best run
-RANGE_PART, SCORE_PART = 0.02, 0.005  # of the range of scores seen, of the best score: the gap that counts as one unit
-OUTLYING = 10.0  # times the middle run's gap, or the best score: what lies further below widens the range no more
-MOST_PART = 0.5  # of the range, at most: so that a large offset of all scores does not hide what differs
-LOWEST = -2.5  # warped value of such a run, at most
-BROKEN = -0.3  # a pruned run (a diverged one, while there is no other), in warped units below the worst finished one
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
-ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the same
-TINY, HUGE = 1e-200, 1e100  # the smallest unit of gaps; what a score counts as, beyond that
-HOPELESS = -300.0  # a warped score is told as this at worst
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
@@ -181,20 +172,22 @@ class Model:
         factors = {id(one.lower): one for one in self.hypotheses}  # hypotheses that differ elsewhere share these
         left = {key: unexplained(one.lower, alikes[id(one.places)]) for key, one in factors.items()}
         spreads = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.hypotheses]
-        return Belief(self._means(points, alikes), np.array(spreads))
+        return Belief(self.means(points, alikes), np.array(spreads))
 
     def _alikes(self, points: Array) -> dict[int, Array]:
         """The kernel between points (n, axes) and the m runs, (n, m): one for all hypotheses with the same places."""
         places = {id(one.places): one for one in self.hypotheses}
         return {key: matern(self._places(points, one.shape, one.stretch), one.places) for key, one in places.items()}
 
-    def _means(self, points: Array, alikes: dict[int, Array]) -> Array:
+    def means(self, points: Array, alikes: dict[int, Array] | None = None) -> Array:
+        """The same by each hypothesis (h, n); `alikes` where they are known."""
+        alikes = self._alikes(points) if alikes is None else alikes
         priors = {relaxes: self._prior(points, relaxes) for relaxes in sorted({one.relaxes for one in self.hypotheses})}
         return np.array([priors[one.relaxes] + alikes[id(one.places)] @ one.weights for one in self.hypotheses])
 
     def mean(self, points: Array) -> Array:
         """The expected warped score (n,)."""
-        expected: Array = self.weights @ self._means(points, self._alikes(points))
+        expected: Array = self.weights @ self.means(points)
         return expected
 
     @cached_property
@@ -208,30 +201,46 @@ class Model:
         finite = [run.score for run in self.runs if math.isfinite(run.score)]
         return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
 
-    @cached_property
+    @property
     def best(self) -> Point:
         """The point expected to be best, of a run with a score where there is one; the first while all are alike."""
+        return self.runs[self._best].point
+
+    @property
+    def peak(self) -> float:
+        """The warped score expected there."""
+        return float(self.expected[self._best])
+
+    @cached_property
+    def _best(self) -> int:
         scored = np.array([math.isfinite(run.score) for run in self.runs])
         if self.even:
-            return self.runs[int(np.argmax(scored))].point
-        expected = np.where(scored | ~scored.any(), np.round(self.expected, 9), -math.inf)
-        return self.runs[int(np.argmax(expected))].point
+            return int(np.argmax(scored))
+        return int(np.argmax(np.where(scored | ~scored.any(), np.round(self.expected, 9), -math.inf)))
+
+    def changes(self, point: Point, others: Array) -> tuple[Array, Array]:
+        """By how much the warped score changes from a point to others (n, axes): means and standard deviations (n,)."""
+        points = np.concatenate([np.array([point], dtype=float), others])
+        alikes = self._alikes(points)
+        means = self.means(points, alikes)
+        shifts = means[:, 1:] - means[:, :1]
+        between, left = dict[int, Array](), dict[int, Array]()
+        for one in self.hypotheses:
+            if id(one.places) not in between:
+                places = self._places(points, one.shape, one.stretch)
+                between[id(one.places)] = matern(places[:1], places[1:])[0]
+            if id(one.lower) not in left:
+                alike = alikes[id(one.places)]
+                told = solve(one.lower, (alike[1:] - alike[0]).T)
+                left[id(one.lower)] = 2.0 - 2.0 * between[id(one.places)] - np.einsum("ij,ij->j", told, told)
+        variances = np.array([one.scale * np.maximum(0.0, left[id(one.lower)]) for one in self.hypotheses])
+        mean: Array = self.weights @ shifts
+        return mean, np.sqrt(self.weights @ (variances + (shifts - mean) ** 2))
 
     def change(self, point: Point, other: Point) -> tuple[float, float]:
-        """By how much the warped score changes from one point to another: mean and standard deviation."""
-        pair = np.array([point, other], dtype=float)
-        alikes = self._alikes(pair)
-        before, after = self._means(pair, alikes).T
-        shifts = after - before
-        variances = np.array([self._of_change(pair, one, alikes[id(one.places)]) for one in self.hypotheses])
-        mean = float(self.weights @ shifts)
-        return mean, math.sqrt(float(self.weights @ (variances + (shifts - mean) ** 2)))
-
-    def _of_change(self, pair: Array, one: Hypothesis, alike: Array) -> float:
-        """The variance of the difference between two points (2, axes), by one hypothesis."""
-        places = self._places(pair, one.shape, one.stretch)
-        told = solve(one.lower, alike[1] - alike[0])
-        return one.scale * max(0.0, 2.0 - 2.0 * float(matern(places[:1], places[1:])[0, 0]) - float(told @ told))
+        """The same for one other point."""
+        means, deviations = self.changes(point, np.array([other], dtype=float))
+        return float(means[0]), float(deviations[0])
 
     @property
     def noise(self) -> float:
@@ -248,7 +257,7 @@ class Model:
 
     def score(self, warped: float) -> float:
         """A warped value as a score."""
-        return float(self.top - self.unit * math.expm1(min(-warped, -HOPELESS)))
+        return unwarp(self.top, self.unit, warped)
 
     def worth(self, points: Array) -> Array:
         """The gain that a run at each point (n,) can be expected to bring over the best, less what its noise hides.
@@ -267,20 +276,6 @@ class Model:
             noise = one.noise * math.sqrt(one.scale)
             gain += weight * expected * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
         return gain * self.cliff.ends(points)
-
-
-def warp(scores: Array) -> tuple[float, float, Array]:
-    """Scores (n,), −inf where there is none, as (the best, the unit of gaps, −log(1 + gap to the best in units))."""
-    usable = np.isfinite(scores)
-    finite = np.clip(scores[usable], -HUGE, HUGE)
-    if not len(finite):
-        return 0.0, 1.0, np.full(len(scores), -BELOW)
-    top, bottom = float(finite.max()), float(finite.min())
-    seen = min(top - bottom, OUTLYING * max(top - float(np.median(finite)), abs(top)))
-    unit = max(RANGE_PART * seen, min(SCORE_PART * abs(top), MOST_PART * seen), ROUNDING * abs(top), TINY)
-    warped = np.full(len(scores), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
-    warped[usable] = -np.log1p((top - finite) / unit)
-    return top, unit, warped
 
 
 def _most_telling(values: Array) -> list[int]:

@@ -53,8 +53,7 @@ def reason(model: Model, held: Sequence[int], point: Point, repeat: int) -> str:
 
 def _gain(model: Model, shift: float) -> float:
     """A difference in warped score from the best point, as a score."""
-    level = float(model.mean(np.array([model.best], dtype=float))[0])
-    return model.score(level + shift) - model.score(level)
+    return model.score(model.peak + shift) - model.score(model.peak)
 
 
 def _supposed(model: Model, point: Point) -> str:
@@ -62,7 +61,7 @@ def _supposed(model: Model, point: Point) -> str:
     geometry, best = model.geometry, model.best
     if geometry.decay is None or "λ" not in (name := geometry.lattice.chart.axes[0].name):
         return ""
-    means = model.believe(np.array([best, point], dtype=float)).mean
+    means = model.means(np.array([best, point], dtype=float))
     for decay, word in ((1.0, "λα"), (0.5, "λ√α"), (0.0, "λ")):
         weights = np.array([one.shape == Shape(decay) for one in model.hypotheses]) * model.weights
         if (likely := float(weights.sum())) and (gain := float(weights @ (means[:, 1] - means[:, 0])) / likely) > 0:
