@@ -42,6 +42,7 @@ USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
+BLOCK = 512  # points looked at together: larger arrays come from the system anew each time, page by page
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
 MOST, WEIGHT = 6, 0.02  # hypotheses that are kept; those with less weight are left out
 SURE = 1.64  # standard deviations of a 90 % interval
@@ -265,6 +266,8 @@ class Model:
         Expected improvement over the best expected score of the runs, with Huang's factor for noisy runs, so that a
         repeat of a point is worth something where a decision hangs on it; times the probability that the run ends.
         """
+        if len(points) > BLOCK:
+            return np.concatenate([self.worth(points[first : first + BLOCK]) for first in range(0, len(points), BLOCK)])
         belief = self.believe(points)
         bar = float(self.expected.max()) + MARGIN
         gain = np.zeros(len(points))
