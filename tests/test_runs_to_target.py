@@ -446,6 +446,18 @@ def test_a_best_outside_the_expert_box_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert "learning_rate 0.06, the box ends at 0.03" in losses.handicapped([evidence])[0]
 
 
+def test_a_fit_that_is_less_sure_than_a_target_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = evidence_of(monkeypatch, {("flatdirs", NONE, "auto"): [4.0]})
+    assert evidence.entry is not None
+    evidence.facts["best"], percent = 98.0, min(evidence.counted)
+    gap = 98.0 * percent / 100
+    for off, count in ((0.9 * gap, 0), (1.1 * gap, 1)):
+        evidence.entry["errors"] = {"near": math.hypot(off, 0.5), "near_noise": 0.5}
+        said = losses.unsure([evidence])
+        assert len(said) == count
+    assert f"{gap:.2f} for {percent:g} %" in said[0]
+
+
 def test_equal_columns_of_the_timescale_are_said_to_be_capped() -> None:
     assert float(page.CHOSEN) == TIMESCALE
     names = ["0.5", "1", "2"]

@@ -24,6 +24,7 @@ from benchmarks.lattice.lattices import Lattice
 
 HERE = Path(__file__).resolve().parent
 NONE = "-"
+TO_THE_END = (NONE, "typical", "auto")  # the starts from which it is told what a method returns
 PLUS = "+start"
 VERSION = 2  # of the way methods are run; rows of another one are made anew
 AUTOMATIC = 2  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes

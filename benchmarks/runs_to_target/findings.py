@@ -175,10 +175,12 @@ class Evidence:
 
     @property
     def cut(self) -> list[Condition]:
-        """Conditions that have all rows, but not all to the end: what they return is not known."""
+        """Conditions that have all rows, but not all to the end where it would be told what they return."""
         short = set(self.missing)
         return [
-            c for c, found in self.groups.items() if c not in short and any(row["complete"] != "1" for row in found)
+            c
+            for c, found in self.groups.items()
+            if c not in short and c.start in conditions.TO_THE_END and any(row["complete"] != "1" for row in found)
         ]
 
     @property

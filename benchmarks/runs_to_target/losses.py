@@ -7,6 +7,7 @@ run more than the budget; `sure` where the sign test by seed says so too.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ def losses(every: Sequence[Evidence], found: Sequence[Bar]) -> list[str]:
         *returned_later(every),
         *begun_there(every, found),
         *handicapped(every),
+        *unsure(every),
         *random_as_quick(every),
         *raw_sentence(every),
     ]
@@ -196,6 +198,24 @@ def handicapped(every: Sequence[Evidence]) -> list[str]:
         f"The best of the fit lies outside the expert's box on {' and '.join(outside)} ({each}), so that methods in it are handicapped there, TPE among them, half of whose "
         "runs in that box is what was promised."
     ]
+
+
+def unsure(every: Sequence[Evidence]) -> list[str]:
+    """Lattices whose fit may be wrong by more than what lies between its best and a target that counts."""
+    found = []
+    for evidence in every:
+        if evidence.entry is None:
+            continue
+        errors, best = evidence.entry["errors"], evidence.facts["best"]
+        own = math.sqrt(max(0.0, errors["near"] ** 2 - errors["near_noise"] ** 2))
+        close = [percent for percent in evidence.counted if best * percent / 100 < own]
+        if close:
+            gaps = " and ".join(f"{best * percent / 100:.2f} for {percent:g} %" for percent in close)
+            found.append(
+                f"On {evidence.lattice} the fit is off by {own:.2f} points near the top (cross-validated, the cells' noise taken out), more than what "
+                f"lies between its best and a target that counts ({gaps}): who arrives there is not that sure."
+            )
+    return found
 
 
 def random_as_quick(every: Sequence[Evidence]) -> list[str]:

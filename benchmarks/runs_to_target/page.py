@@ -11,7 +11,7 @@ from benchmarks.runs_to_target.bars import OURS, Bar, at_target, bars, never
 from benchmarks.runs_to_target.conditions import HERE, NONE
 from benchmarks.runs_to_target.duels import duel_table, raw_sentence
 from benchmarks.runs_to_target.findings import TARGETS, Evidence
-from benchmarks.runs_to_target.losses import behind_table, handicapped, losses
+from benchmarks.runs_to_target.losses import behind_table, handicapped, losses, unsure
 from benchmarks.runs_to_target.real_table import real_section
 from benchmarks.runs_to_target.tables import brief, full_table, medians, overheads, returned, starts_of
 
@@ -94,7 +94,7 @@ def caveats(every: list[Evidence], found: list[Bar], there: set[tuple[str, float
     ]
     if silent:
         lines.append(f"No target of {', '.join(silent)} counts: each fills too much or too little of the expert's box.")
-    return [*lines, *handicapped(every)]
+    return [*lines, *handicapped(every), *unsure(every)]
 
 
 def tally(found: list[Bar]) -> str:

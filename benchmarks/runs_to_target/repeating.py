@@ -166,8 +166,9 @@ class Job:
                 yield number, condition
 
     def whole(self, condition: Condition) -> bool:
-        """Whether repetitions run to the end: always where they cost nothing."""
-        return self.complete or condition.box == NONE or condition.base in ("random", "qmc", "cfo")
+        """Whether repetitions run to the end: always where they cost little and it is told what they return."""
+        quick = condition.box == NONE or condition.base in ("random", "qmc", "cfo")
+        return self.complete or (quick and condition.start in conditions.TO_THE_END)
 
     def slices(self, condition: Condition) -> list[range]:
         """The seeds, as processes claim them."""

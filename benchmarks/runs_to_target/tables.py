@@ -50,7 +50,7 @@ def returned(evidence: Evidence) -> list[str]:
     ]
     before = len(lines)
     for condition in evidence.groups:
-        if condition.start in (NONE, "typical", "auto"):
+        if condition.start in conditions.TO_THE_END:
             each = [evidence.returned(condition, count) for count in AFTER]
             if all(len(values) == conditions.repetitions(condition) for values in each):
                 numbers = " | ".join(f"{evidence.facts['best'] - statistics.median(values):.2f}" for values in each)
