@@ -67,7 +67,10 @@ def read(arguments: list[str]) -> dict[str, Any]:
 
 
 def jobs(settings: dict[str, Any]) -> list[Job]:
-    """One a lattice; those that are not whole yet are left out, for the best of a sparse fit is nobody's best."""
+    """One a lattice; those that are not whole yet are left out, for the best of a sparse fit is nobody's best.
+
+    Helpers begin at the other end, so that two lattices are learnt at a time.
+    """
     names = settings["lattice"] or conditions.settings()["lattices"]
     whole = [name for name in names if is_whole(name)]
     for name in names if settings["workers"] else ():
@@ -82,7 +85,7 @@ def jobs(settings: dict[str, Any]) -> list[Job]:
             again=settings["again"],
             seeds=settings["seeds"],
         )
-        for lattice in whole
+        for lattice in (whole if settings["workers"] else reversed(whole))
     ]
 
 

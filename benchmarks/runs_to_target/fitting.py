@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lattice.results import CHANCE
+from benchmarks.lattice.running import locked
 from benchmarks.runs_to_target import smoothing
 from benchmarks.runs_to_target.cells import FIELDS, Array, Cells
 from benchmarks.runs_to_target.smoothing import Metric, Process
@@ -114,10 +115,11 @@ def known(name: str, folder: Path = HERE) -> dict[str, Any] | None:
 def keep(name: str, entry: Mapping[str, Any], folder: Path = HERE) -> None:
     """Write a lattice's entry."""
     path = folder / FILE
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    draft = path.with_name(f"{path.name}.part")
-    draft.write_text(json.dumps({**found, name: entry}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with locked(path):
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        draft = path.with_name(f"{path.name}.part")
+        draft.write_text(json.dumps({**found, name: entry}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        draft.replace(path)
 
 
 def _metric(known: Mapping[str, Any] | None, name: str) -> Metric | None:

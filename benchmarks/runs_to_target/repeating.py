@@ -151,8 +151,8 @@ class Job:
 
     @cached_property
     def surface(self) -> Surface:
-        """The lattice's surface; learnt once."""
-        with locked(self.folder / "surfaces.json"):
+        """The lattice's surface; learnt once, while other processes may learn others."""
+        with locked(self.folder / f"{self.lattice}.surface"):
             found = surface.named(self.lattice, self.folder, self.measured)
             facts.note(found, self.folder, self.measured)
             return found
