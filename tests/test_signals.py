@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.signals.page import conclusion
+from benchmarks.signals.page import by_length, conclusion
 from benchmarks.signals.signals import SIGNALS, Runs, added, intervals, rank_correlations, transferred
 
 
@@ -54,3 +54,13 @@ def test_the_conclusion_counts_transfers_either_way() -> None:
     lines = conclusion(moved)
     assert any(f"*{first}* beside the accuracy: better in 2 of 2 transfers, worse in 0" in line for line in lines)
     assert any(f"*{second}* beside the accuracy: better in 1 of 2 transfers, worse in 1" in line for line in lines)
+
+
+def test_what_signals_add_where_runs_are_longest_is_told_beside_the_others() -> None:
+    found = {"short": planted(4), "long": planted(5)}
+    lines = by_length(found, {"short": 6, "long": 80})
+    number = list(SIGNALS).index("relaxation")
+    here, there = (float(added(found[name])[number]) for name in ("long", "short"))
+    assert f"*relaxation* adds {here:+.2f} [" in lines[-1]
+    assert f"(80 epochs), {there:+.2f} on short (6)." in lines[-1]
+    assert by_length(found, {"short": 6, "long": 6}) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.lattice import lattices
 from benchmarks.runs_to_target import fitting
 from benchmarks.runs_to_target.cells import Array
+from benchmarks.runs_to_target.findings import Evidence
 from benchmarks.signals import gains
 from benchmarks.signals.signals import (
     CONFIDENCE,
@@ -21,10 +23,10 @@ from benchmarks.signals.signals import (
 )
 
 VERDICT = (
-    "The lattices' runs have few epochs. Where the schedule is long, a higher peak rate has the higher loss while it lasts and the better end,",
-    "so a low loss at the peak may well count against a setting there; that is not measured. The search looks at none of these signals but",
-    "for the loss on its first line; T·λα/(1−ρ) is a prior in its model, not a signal of a run. Whether it would gain from the loss at the peak is asked below.",
+    "The search looks at none of these signals but for the loss on its first line; T·λα/(1−ρ) is a prior in its model, not a signal of a run.",
+    "Whether it would gain from the loss at the peak is asked below.",
 )
+TIMELY = ("loss at the peak", "relaxation")  # what may say something else where runs are long
 NEAR = (3.0, 6.0)  # points below the best of the fit
 FEWEST = 40  # runs that say anything
 BESIDE = tuple(SIGNALS)[1:]  # what accuracy is joined with
@@ -34,16 +36,17 @@ CLEAR = 0.01  # by so much a coefficient must rise to count as a gain
 def results(folder: Path = HERE) -> dict[str, str | bytes]:
     """Every drawn file beside this one, by name."""
     names = [name for name in lattices.read() if fitting.known(name) is not None]  # whole ones: they have been run
-    sections, gained = [], []
+    sections, gained, longer = [], [], list[str]()
     for points in NEAR:
         found = {name: near_the_top(name, points) for name in names}
         found = {name: runs for name, runs in found.items() if len(runs.worth) >= FEWEST}
         moved = transfers(found)
         sections += [*section(points, found), *transfer_table(moved)]
         gained.append(moved)
+        longer = longer or by_length(found, {name: Evidence(name).facts["epochs"] for name in found})
     return {
         "README.md": "\n".join(
-            [*introduction(), *conclusion(gained[0]), *gains.section(gains.Searches(folder)), *sections]
+            [*introduction(), *conclusion(gained[0], longer), *gains.section(gains.Searches(folder)), *sections]
         )
     }
 
@@ -113,7 +116,26 @@ def transfer_table(moved: dict[tuple[str, str], list[float]]) -> list[str]:
     return [*lines, ""]
 
 
-def conclusion(moved: dict[tuple[str, str], list[float]]) -> list[str]:
+def by_length(found: dict[str, Runs], epochs: dict[str, int]) -> list[str]:
+    """What the signals of TIMELY add where runs are longest, and elsewhere."""
+    longest = max(found, key=lambda name: epochs[name])
+    others = [name for name in found if epochs[name] < epochs[longest]]
+    if not others:
+        return []
+    _, around = intervals(found[longest])
+    lines = []
+    for signal in TIMELY:
+        number = list(SIGNALS).index(signal)
+        adds = {name: float(added(found[name])[number]) for name in (longest, *others)}
+        elsewhere = ", ".join(f"{adds[name]:+.2f} on {name} ({epochs[name]})" for name in others)
+        lines.append(
+            f"Given the accuracy, *{signal}* adds {adds[longest]:+.2f} [{around[0, number]:+.2f}, {around[1, number]:+.2f}] on {longest}, "
+            f"whose runs are the longest ({epochs[longest]} epochs), {elsewhere}."
+        )
+    return lines
+
+
+def conclusion(moved: dict[tuple[str, str], list[float]], longer: Sequence[str] = ()) -> list[str]:
     """Which signals raise the coefficient wherever they are used, and which lower it somewhere; near the top."""
     lines = ["## What came out", ""]
     gained = {
@@ -125,4 +147,4 @@ def conclusion(moved: dict[tuple[str, str], list[float]]) -> list[str]:
             f"- *{signal}* beside the accuracy: better in {better} of {len(found)} transfers, worse in {worse} "
             f"({min(found):+.2f} to {max(found):+.2f})."
         )
-    return [*lines, "", *VERDICT, ""]
+    return [*lines, "", *longer, *VERDICT, ""]
