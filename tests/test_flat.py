@@ -539,6 +539,15 @@ class TestReplay:
 
         assert scaled(2.0**power) == scaled(1.0)
 
+    def test_nor_to_what_is_guessed_of_runs_in_progress(self) -> None:
+        descent = make("flatdirs", lattice_of(), Rules())
+
+        def offered(factor: float) -> list[Key]:
+            known = {(0, 0, 0): Outcome(score=factor), (4, 0, 0): Outcome(score=2 * factor)}
+            return [question.key for question in itertools.islice(proposals(descent, known), 6)]
+
+        assert offered(2.0**-60) == offered(1.0)
+
 
 def _signed(words: str) -> float:
     """A difference in words, such as 0.25 worse, as a number."""

@@ -34,7 +34,7 @@ from flatdirs.search.model import RELAXED, SURE, Model, Run
 from flatdirs.search.outcome import Judgement, Outcome, Rules
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 from flatdirs.search.reasons import describe_move, reason
-from flatdirs.search.warp import ROUNDING
+from flatdirs.search.warp import ROUNDING, TINY
 
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -274,7 +274,7 @@ def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
     if not finite:
         return 0.0 if better else -math.inf
     top = finite[-1]
-    little = max((top - finite[0]) / 100, abs(top) / 1000, 1e-12)
+    little = max(top / 100 - finite[0] / 100, abs(top) / 1000, TINY)
     return top + little if better else min(scores[len(scores) // 2], top - little)
 
 

@@ -23,14 +23,14 @@ def matern(places: Array, others: Array) -> Array:
     spare = np.empty((min(ROWS, len(places)), len(others)))
     for first in range(0, len(places), ROWS):
         distance = found[first : first + ROWS]
-        factor = spare[: len(distance)]
+        series = spare[: len(distance)]
         np.sqrt(np.maximum(distance, 1e-12, out=distance), out=distance)
-        np.multiply(distance, 1.0 / 3.0, out=factor)  # 1 + d + d²/3, by Horner's rule
-        factor += 1.0
-        factor *= distance
-        factor += 1.0
+        np.multiply(distance, 1.0 / 3.0, out=series)  # 1 + d + d²/3, by Horner's rule
+        series += 1.0
+        series *= distance
+        series += 1.0
         np.exp(np.negative(distance, out=distance), out=distance)
-        distance *= factor
+        distance *= series
     return found
 
 

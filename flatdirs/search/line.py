@@ -52,7 +52,7 @@ def _off(lattice: Lattice, outcome: Outcome) -> int:
     """Steps from the start to what is usual, by the nearer of relaxation and speed; 0 where they disagree."""
     chart, start = lattice.chart, lattice.start
     offs = []
-    if outcome.relaxation is not None and outcome.relaxation > 0:
+    if outcome.relaxation is not None and 0 < outcome.relaxation < math.inf:
         offs.append(math.log2(RELAXED / outcome.relaxation))
     if "learning_rate" not in start:
         return 0

@@ -107,7 +107,7 @@ class Model:
         known = [
             math.log2(run.relaxation / RELAXED) - float(geometry.relaxing @ np.array(run.point, dtype=float))
             for run in self.runs
-            if run.relaxation is not None and run.relaxation > 0
+            if run.relaxation is not None and 0 < run.relaxation < math.inf
         ]
         self._relaxation = known[0] if known else None
         found = list(self._hypotheses())
@@ -181,7 +181,7 @@ class Model:
         return {key: matern(self._places(points, one.shape, one.stretch), one.places) for key, one in places.items()}
 
     def means(self, points: Array, alikes: dict[int, Array] | None = None) -> Array:
-        """The same by each hypothesis (h, n); `alikes` where they are known."""
+        """The warped score that each hypothesis expects: (h, n); `alikes` where the kernel is known already."""
         alikes = self._alikes(points) if alikes is None else alikes
         priors = {relaxes: self._prior(points, relaxes) for relaxes in sorted({one.relaxes for one in self.hypotheses})}
         return np.array([priors[one.relaxes] + alikes[id(one.places)] @ one.weights for one in self.hypotheses])
@@ -209,7 +209,7 @@ class Model:
 
     @property
     def peak(self) -> float:
-        """The warped score expected there."""
+        """The warped score expected of the best point."""
         return float(self.expected[self._best])
 
     @cached_property

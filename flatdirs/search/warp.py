@@ -18,7 +18,7 @@ MOST_PART = 0.5  # of the range, at most: so that a large offset of all scores d
 BROKEN = -0.3  # a pruned run (a diverged one, while there is no other), in warped units below the worst finished one
 LOWEST = -2.5  # warped value of such a run, at most
 ROUNDING = 1e-12  # scores that differ by a smaller part of themselves are the same
-TINY, HUGE = 1e-200, 1e100  # the smallest unit of gaps; what a score counts as, beyond that
+TINY, HUGE = 1e-200, 8e307  # the smallest unit of gaps, of a gap as well; what a score counts as, beyond that
 HOPELESS = -300.0  # a warped score is told as this at worst
 
 
@@ -29,8 +29,14 @@ def warp(scores: Array) -> tuple[float, float, Array]:
     if not len(finite):
         return 0.0, 1.0, np.full(len(scores), -BELOW)
     top, bottom = float(finite.max()), float(finite.min())
-    seen = min(top - bottom, OUTLYING * max(top - float(np.median(finite)), abs(top)))
-    unit = max(RANGE_PART * seen, min(SCORE_PART * abs(top), MOST_PART * seen), ROUNDING * abs(top), TINY)
+    seen = min(top - bottom, OUTLYING * max(top - 4.0 * float(np.median(finite / 4.0)), abs(top)))
+    unit = max(
+        RANGE_PART * seen,
+        min(SCORE_PART * abs(top), MOST_PART * seen),
+        ROUNDING * abs(top),
+        TINY * (top - bottom),
+        TINY,
+    )
     warped = np.full(len(scores), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
     warped[usable] = -np.log1p((top - finite) / unit)
     return top, unit, warped
