@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import errno
 import io
+import itertools
 import json
 import os
 import re
@@ -86,7 +87,8 @@ def _compose_and_run(name: str, entry: Callable[[Settings], int | None], argumen
             raise
         raise ConfigError(_sentence(name, error)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:  # a file of the user's own, from --config-dir
-        raise ConfigError(f"{_place(error)} is not readable YAML; mend it or change --config-dir") from error
+        where = _place(error, arguments)
+        raise ConfigError(f"{where} is not readable YAML; mend it or change --config-dir") from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         os.environ.update({} if debugging is None else {"HYDRA_FULL_ERROR": debugging})
@@ -114,7 +116,7 @@ def _top_keys(name: str) -> list[str]:
 
 def _sentence(name: str, error: Exception) -> str:
     """Hydra's and OmegaConf's complaint as one sentence that names the key."""
-    text = str(error)
+    text = str(error) or str(error.__cause__ or "")
     if found := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, choice = found.groups()
         return f"{group}={choice} is unknown; choose one of {', '.join(_choices(group))}"
@@ -130,10 +132,13 @@ def _sentence(name: str, error: Exception) -> str:
     return f"{first.rstrip('.')}; see --help for the keys"
 
 
-def _place(error: Exception) -> str:
-    """Where a YAML file is broken, as far as the error tells."""
-    mark = getattr(error, "problem_mark", None)
-    return "a file there" if mark is None else f"{mark.name} in line {mark.line + 1}"
+def _place(error: Exception, arguments: list[str]) -> str:
+    """Where a YAML file of the user's own is broken, as far as the error and the command tell."""
+    if (mark := getattr(error, "problem_mark", None)) is not None:
+        return f"{mark.name} in line {mark.line + 1}"
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    folders = [after for word, after in itertools.pairwise(words) if word in ("--config-dir", "-cd")]
+    return f"a file in {folders[-1] if folders else '--config-dir'}"
 
 
 def _out_of_reach(error: OSError) -> str:

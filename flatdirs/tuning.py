@@ -174,7 +174,7 @@ def _stop_reason(config: TuneConfig, study: Study, began: float, expected: float
     if trace is not None and trace.over:
         return "the search is over: a full cycle of axes brought no gain"
     if len(runs) + len(study.live()) >= limits.budget:
-        return f"the budget of {limits.budget} runs is used up"
+        return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
     if limits.minutes is not None:
         seconds = _seconds_per_run(study, expected) or 0.0
         reserve = seconds * (1 + 2 * limits.confirm / config.repeats)

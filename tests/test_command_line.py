@@ -560,7 +560,7 @@ def test_another_kind_of_storage_does_not_start_over(workplace: Path, command: C
     assert len(calls(workplace)) == 3
 
 
-@pytest.mark.parametrize(("text", "words"), [(b"axes: {", "mine.yaml in line"), (b"axes: \xff", "a file there")])
+@pytest.mark.parametrize(("text", "words"), [(b"axes: {", "mine.yaml in line"), (b"axes: \xff", "a file in ")])
 def test_a_broken_chart_of_the_users_own_is_a_sentence(
     text: bytes, words: str, workplace: Path, command: Command
 ) -> None:
@@ -602,6 +602,15 @@ def test_a_function_may_change_directory(workplace: Path, command: Command) -> N
     )
     assert command("tune", *own_function(workplace), f"task.function={name}:train", "budget=3").code == 0
     assert (workplace / "studies/callable-myrtle/best.yaml").is_file()
+
+
+def test_a_box_is_told_to_be_of_no_use_where_the_search_walks(workplace: Path, command: Command) -> None:
+    done = command("tune", *own_function(workplace), "box.learning_rate=[0.05,0.06]", "budget=1")
+    assert "has no use for box.learning_rate=[0.05,0.06]" in done.out + done.err
+    assert "set chart.bounds.learning_rate=[0.05,0.06]" in done.out + done.err
+    done = command("tune", *own_function(workplace), "budget=1", "study=without")
+    assert "no use for" not in done.out + done.err
+    assert "the budget of 1 run is used up" in done.out
 
 
 def test_a_mended_function_may_have_its_study(workplace: Path, command: Command) -> None:

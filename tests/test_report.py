@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flatdirs.config import read_tune
 from flatdirs.report.live import Report
-from flatdirs.report.rows import axis_lines, rows
+from flatdirs.report.rows import axis_lines, gap, rows
 from flatdirs.report.tables import duration, number, value_text
 from flatdirs.storages import open_storage
 from flatdirs.study import view_study
@@ -99,6 +99,12 @@ def test_rows_of_a_search_by_model_say_what_moved_and_repeats_are_rows_of_their_
 @pytest.mark.parametrize(("seconds", "text"), [(1.234, "1.2 s"), (45, "45 s"), (600, "10 min"), (7200, "2.0 h")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_rounding_is_no_gain() -> None:
+    assert gap(97.7, 97.70000000000002) == 0
+    assert gap(97.7, 97.8) == pytest.approx(0.1)
+    assert gap(1e-15, 2e-15) == pytest.approx(1e-15)
 
 
 def test_numbers() -> None:

@@ -67,10 +67,11 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
         values = [value for value in outcomes if value is not None]
         spread = f" ± {statistics.stdev(values):{'.2f' if unit == '%' else '.2g'}}" if len(values) > 1 else ""
         part = "test images" if hasattr(config.task, "test_images") else "fresh seeds"
-        mean = value_text(statistics.fmean(values), unit, digits) if values else "no value"
+        mean = math.fsum(value / len(values) for value in values)  # of numbers whose sum may be none
+        shown = value_text(mean, unit, digits) if values else "no value"
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
-        console.print(escape(f"confirmed on {part}, {seeds}: {what} {mean}{spread}"), soft_wrap=True)
+        console.print(escape(f"confirmed on {part}, {seeds}: {what} {shown}{spread}"), soft_wrap=True)
     lines = [] if result.winner is None or result.best_file is None else _commands(config, result)
     doubt = doubt_of(config, result)
     for line in [*([] if doubt is None else [doubt[0]]), *lines]:

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import yaml
+
+from flatdirs.paths import conf_folder
 from flatdirs.report.continuation import wider_command
 from flatdirs.sweep.range_checks import Edge, edges_among
 from flatdirs.sweep.ranges import uniform_over_decades, walls_of
@@ -21,6 +24,22 @@ def uniform_lines(config: TuneConfig) -> list[str]:
     spaces = {} if plan.descends else plan.spaces()
     told = [uniform_over_decades(f"box.{name}", *plan.box[name]) for name in spaces if name in plan.uniform]
     return [sentence for sentence in told if sentence is not None]
+
+
+def unused_lines(config: TuneConfig) -> list[str]:
+    """A sentence where ranges were given to a search that has no use for them."""
+    plan = config.plan
+    usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"] if plan.descends else {}
+    given = [
+        f"{name}=[{low:g},{high:g}]"
+        for name, (low, high) in plan.box.items()
+        if name in usual and name != "batch_size" and [low, high] != usual[name]  # batches are cut to the images
+    ]
+    if not given:
+        return []
+    bounds = " ".join(f"chart.bounds.{one}" for one in given if one.split("=")[0] in plan.lattice.chart.free)
+    instead = f"; set {bounds} to keep it inside" if bounds else ""
+    return [f"search={plan.name} has no use for box.{' box.'.join(given)}, as it walks from the start{instead}"]
 
 
 def edge_lines(config: TuneConfig, hyperparameters: Mapping[str, float], arguments: Sequence[str]) -> list[str]:

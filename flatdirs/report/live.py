@@ -17,7 +17,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.judging import judging_line, unrewarded_line
 from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
-from flatdirs.report.edges import edge_lines, uniform_lines
+from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.rows import Row, rows, significant
 from flatdirs.report.tables import duration, number, print_runs, reasoned_line, runs_table, value_text
 
@@ -62,7 +62,7 @@ class Report:
         if (often := judging_line(config.objective, config.plan.lattice.start)) is not None:
             self._say(often)
         unrewarded = unrewarded_line(config.objective, config.plan.lattice.start)
-        for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config)]:
+        for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config), *unused_lines(config)]:
             self._say(f"warning: {sentence}")
         self.config, self.study = config, study
         if self.live:

@@ -17,6 +17,7 @@ from flatdirs.chart import Point
 from flatdirs.history import OUTCOME, SETTING, key_of
 from flatdirs.replay import Trace
 from flatdirs.search import Key, Outcome, guessing, judge
+from flatdirs.search.warp import ROUNDING
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -174,9 +175,14 @@ def _value(trial: FrozenTrial) -> float | None:
     return value
 
 
+def gap(before: float, value: float) -> float:
+    """What lies between two values, rounding forgotten."""
+    return 0.0 if math.isclose(before, value, rel_tol=ROUNDING) else value - before
+
+
 def _row(run: int, trial: FrozenTrial, axis: str, move: str, before: float | None, verdict: str) -> Row:
     setting, value = trial.user_attrs[SETTING], _value(trial)
-    change = None if before is None or value is None else value - before
+    change = None if before is None or value is None else gap(before, value)
     seconds = trial.user_attrs.get("provenance", {}).get("seconds")
     return Row(run, axis, move, setting["hyperparameters"], setting["coordinates"], value, change, seconds, verdict)
 

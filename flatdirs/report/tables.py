@@ -167,7 +167,7 @@ def _change(row: Row) -> str:
         return "by loss"
     if row.change is None:
         return ""
-    return f"{row.change:+.2f}" if abs(row.change) >= 0.01 or not row.change else f"{row.change:+.2g}"
+    return f"{row.change:+.2f}" if 0.01 <= abs(row.change) < 1e6 or not row.change else f"{row.change:+.2g}"
 
 
 def _digits(rows: Sequence[Row], unit: str) -> int:
