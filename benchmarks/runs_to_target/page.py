@@ -90,7 +90,7 @@ def caveats(every: list[Evidence], found: list[Bar], there: set[tuple[str, float
     lines = [
         f"Of these, {len(begun)} ({met} met) begin at the target already, marked *: they compare where searches begin, not the searches.",
         "The constants of the search and of `auto` were chosen on digits and digits_adamw, and on the spread cells of cifar10_small; what is new in",
-        "version 4 of the search (measured noise, a shape without a flat product, diverged runs apart) was tried on all three lattices.",
+        "version 4 of the search (measured noise, a shape without a flat product, diverged runs apart) was tried on these three.",
     ]
     if silent:
         lines.append(f"No target of {', '.join(silent)} counts: each fills too much or too little of the expert's box.")

@@ -105,11 +105,13 @@ def overheads(every: list[Evidence]) -> list[str]:
     spent: dict[str, list[float]] = {}
     for evidence in every:
         for condition, found in evidence.groups.items():
-            spent.setdefault(condition.base, []).extend(float(row["overhead_ms"]) for row in found)
+            whole = [float(row["overhead_ms"]) for row in found if row["complete"] == "1"]
+            spent.setdefault(condition.base, []).extend(whole)
+    spent = {method: values for method, values in spent.items() if values}
     if not spent:
         return []
     lines = [
-        "A method's own time, median over repetitions of the mean per proposal (of the machine that made the rows, with other work on it):"
+        "A method's own time, median over repetitions to the end of the mean per proposal (of the machines that made the rows, with other work on some):"
     ]
     lines += ["", "| method | ms per proposal |", "|---|---|"]
     lines += [f"| `{method}` | {statistics.median(values):.2g} |" for method, values in spent.items()]

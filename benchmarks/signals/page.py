@@ -23,7 +23,7 @@ from benchmarks.signals.signals import (
 )
 
 VERDICT = (
-    "The search looks at none of these signals but for the loss on its first line; T·λα/(1−ρ) is a prior in its model, not a signal of a run.",
+    "Of these signals the search looks at the accuracy and, on its first line, at the loss; T·λα/(1−ρ) is a prior in its model, not a signal of a run.",
     "Whether it would gain from the loss at the peak is asked below.",
 )
 TIMELY = ("loss at the peak", "relaxation")  # what may say something else where runs are long
@@ -118,6 +118,8 @@ def transfer_table(moved: dict[tuple[str, str], list[float]]) -> list[str]:
 
 def by_length(found: dict[str, Runs], epochs: dict[str, int]) -> list[str]:
     """What the signals of TIMELY add where runs are longest, and elsewhere."""
+    if not found:
+        return []
     longest = max(found, key=lambda name: epochs[name])
     others = [name for name in found if epochs[name] < epochs[longest]]
     if not others:
