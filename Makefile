@@ -13,10 +13,10 @@ PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
 
-test: $(STAMP)  ## the whole test suite, six to seven minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
+test: $(STAMP)  ## the whole test suite, six to ten minutes on two cores, by the machine (TEST="tests/test_chart.py -k name" for a part of it)
 	$(PYTEST) $(TEST)
 
-test-quick: $(STAMP)  ## the tests that are not marked slow: under a minute on two cores
+test-quick: $(STAMP)  ## the tests that are not marked slow: about a minute on two cores
 	$(PYTEST) -m "not slow" $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md
