@@ -253,7 +253,7 @@ def flat_axes(model: Model, geometry: Geometry, point: Point) -> list[int]:
     means, deviations = model.changes(point, others[inside])
     matters = np.zeros(len(steps), dtype=bool)
     matters[inside] = np.abs(means) + SURE * deviations > math.sqrt(2.0) * model.noise
-    return [axis for axis in axes if not any(m for m, (a, _) in zip(matters, steps, strict=True) if a == axis)]
+    return [axis for axis, either in zip(axes, matters.reshape(-1, 2), strict=True) if not either.any()]
 
 
 def scored(answers: Iterable[tuple[Question, Outcome]], rules: Rules, before: Sequence[Told] = ()) -> list[Told]:
