@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flatdirs.chart import Axis, Chart
-    from flatdirs.charts import named_chart
+    from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
+    from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.edge import edge_of_stability, preconditioner
     from flatdirs.curvature.line_search import ArmijoLineSearch
@@ -26,44 +26,44 @@ if TYPE_CHECKING:
         ObjectiveError,
         StudyError,
     )
-    from flatdirs.lattice import Lattice
-    from flatdirs.sampler import FlatDirectionsSampler
+    from flatdirs.lr_finder.finder import find_learning_rate
+    from flatdirs.lr_finder.result import LearningRates
     from flatdirs.search import Outcome, Rules
-    from flatdirs.stepsampling.finder import find_learning_rate
-    from flatdirs.stepsampling.result import LearningRates
-    from flatdirs.sweep.metric import EdgeOfStability, edge_metric
-    from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
+    from flatdirs.space.coordinates import Axis, Chart
+    from flatdirs.space.grid import Lattice
+    from flatdirs.space.library import named_chart
+    from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
 
 __version__ = "0.1.0"
 _HOMES = {
     "CDAT": "curvature.cdat",
     "ArmijoLineSearch": "curvature.line_search",
-    "Axis": "chart",
-    "Chart": "chart",
+    "Axis": "space.coordinates",
+    "Chart": "space.coordinates",
     "ChartError": "errors",
     "ConfigError": "errors",
     "CurvatureError": "errors",
     "CurvatureLog": "curvature.recorder",
     "DataError": "errors",
-    "EdgeOfStability": "sweep.metric",
+    "EdgeOfStability": "training.edge_metric",
     "FinderError": "errors",
-    "FlatDirectionsSampler": "sampler",
+    "FlatDirectionsSampler": "backend.sampler",
     "FlatdirsError": "errors",
-    "IncumbentPruner": "sweep.pruners",
-    "Lattice": "lattice",
-    "LearningRates": "stepsampling.result",
+    "IncumbentPruner": "backend.pruners",
+    "Lattice": "space.grid",
+    "LearningRates": "lr_finder.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
     "QuadraticallyGreedy": "curvature.cdat",
     "Rules": "search",
-    "RungsPruner": "sweep.pruners",
+    "RungsPruner": "backend.pruners",
     "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
-    "WandbPruner": "sweep.pruners",
-    "edge_metric": "sweep.metric",
+    "WandbPruner": "backend.pruners",
+    "edge_metric": "training.edge_metric",
     "edge_of_stability": "curvature.edge",
-    "find_learning_rate": "stepsampling.finder",
-    "named_chart": "charts",
+    "find_learning_rate": "lr_finder.finder",
+    "named_chart": "space.library",
     "preconditioner": "curvature.edge",
     "sharpness": "curvature.sharpness",
 }

@@ -95,7 +95,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     def run(name: str, *arguments: str) -> Ended:
         from importlib import import_module
 
-        from flatdirs import command_line
+        from flatdirs.cli import frame as command_line
 
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:

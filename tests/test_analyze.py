@@ -20,22 +20,22 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from flatdirs.charts import named_chart
+from flatdirs.analysis.clusters import clusters
+from flatdirs.analysis.correlation import correlations, quadrants, rungs_of
+from flatdirs.analysis.curves import shape
+from flatdirs.analysis.divergence import divergence
+from flatdirs.analysis.edge_of_stability import stabilities
+from flatdirs.analysis.exploration import exploration
+from flatdirs.analysis.gradients import gradient_norms, spikes
+from flatdirs.analysis.importance import importances
+from flatdirs.analysis.range_checks import edges, uniform_rates
+from flatdirs.analysis.reading import fitting_chart, sweep_of
+from flatdirs.analysis.records import Missing, Range, Run, Sweep
 from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.errors import StudyError
 from flatdirs.report.analysis import sections
 from flatdirs.report.continuation import continuation
-from flatdirs.sweep.clusters import clusters
-from flatdirs.sweep.correlation import correlations, quadrants, rungs_of
-from flatdirs.sweep.curves import shape
-from flatdirs.sweep.divergence import divergence
-from flatdirs.sweep.edge_of_stability import stabilities
-from flatdirs.sweep.exploration import exploration
-from flatdirs.sweep.gradients import gradient_norms, spikes
-from flatdirs.sweep.importance import importances
-from flatdirs.sweep.range_checks import edges, uniform_rates
-from flatdirs.sweep.reading import fitting_chart, sweep_of
-from flatdirs.sweep.records import Missing, Range, Run, Sweep
+from flatdirs.space.library import named_chart
 from tests.conftest import ROOT, Ended
 
 Command = Callable[..., Ended]

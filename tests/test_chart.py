@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatdirs.chart import Axis, Chart, symbol
-from flatdirs.charts import describe_chart, named_chart, read_chart
 from flatdirs.errors import ChartError
-from flatdirs.lattice import Lattice
+from flatdirs.space.coordinates import Axis, Chart, symbol
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import describe_chart, named_chart, read_chart
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
 START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01, "batch_size": 512, "beta1": 0.9}

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import yaml
 
-from flatdirs.charts import read_chart
-from flatdirs.config import ALL_SCHEDULES
-from flatdirs.objective import ImageObjective
-from flatdirs.paths import conf_folder
+from flatdirs.config.tune import ALL_SCHEDULES
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.resources import conf_folder
+from flatdirs.space.library import read_chart
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.cifar10_pack import unpacked
@@ -277,8 +277,8 @@ def test_a_search_cut_in_two_is_the_same_search(search: str, workplace: Path, co
 @pytest.mark.parametrize("storage", ["journal", pytest.param("sqlite", marks=pytest.mark.slow)])
 def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Path, command: Command) -> None:
     command("tune", "start=source", "budget=1", "task.epochs=2", "confirm=0", f"storage={storage}", "live=false")
-    from flatdirs.storages import open_storage
-    from flatdirs.study import read_study
+    from flatdirs.backend.storages import open_storage
+    from flatdirs.backend.study import read_study
 
     study, identity = read_study(open_storage(storage, workplace / "studies/digits-flatdirs"), "digits-flatdirs")
     attributes = study.trials[0].user_attrs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flatdirs.objective import ImageObjective
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.loop import train
 from tests.conftest import spawn
 from tests.test_training_loop import config

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from flatdirs.chart import Point
-from flatdirs.charts import named_chart
 from flatdirs.errors import ConfigError
-from flatdirs.lattice import Lattice
-from flatdirs.replay import Trace, trace
 from flatdirs.search import Outcome, Rules, chart_of, make
+from flatdirs.search.replay import Trace, trace
+from flatdirs.space.coordinates import Point
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import named_chart
 
 START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
 Surface = Callable[[dict[str, float]], Outcome]

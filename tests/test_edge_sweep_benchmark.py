@@ -34,8 +34,8 @@ from benchmarks.edge_sweep.setting import (
     rates,
 )
 from benchmarks.edge_sweep.subjects import Watch, subject
+from flatdirs.backend.pruning import Incumbent
 from flatdirs.errors import ConfigError, StudyError
-from flatdirs.sweep.settings import Incumbent
 
 POINT = Point(1e-3, 0.1, 0.01)
 RULES = {rule.name: rule for rule in replaying.rules()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flatdirs.starting import PEAK_RATIO
+from flatdirs.tuning.start import PEAK_RATIO
 from tests.cifar10_pack import unpacked
 from tests.conftest import Ended, own_function
 

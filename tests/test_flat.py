@@ -13,19 +13,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flatdirs.chart import Point
-from flatdirs.charts import named_chart
-from flatdirs.lattice import Lattice
-from flatdirs.replay import Trace, proposals, trace
-from flatdirs.sampler import typical_start
+from flatdirs.backend.sampler import typical_start
 from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
-from flatdirs.search.findings import FEWEST, Findings, Flatness, find
-from flatdirs.search.flat import repeats_agree
-from flatdirs.search.geometry import Geometry
-from flatdirs.search.model import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
-from flatdirs.search.model import Run as ModelRun
+from flatdirs.search.bayes import repeats_agree
+from flatdirs.search.flatness import FEWEST, Findings, Flatness, find
+from flatdirs.search.gp import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
+from flatdirs.search.gp import Run as ModelRun
 from flatdirs.search.question import Told
-from flatdirs.search.warp import warp
+from flatdirs.search.replay import Trace, proposals, trace
+from flatdirs.search.score_warping import warp
+from flatdirs.space.coordinates import Point
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import named_chart
+from flatdirs.space.log_grid import Geometry
 
 HEIGHT = 94.0
 GOOD = 0.99 * HEIGHT

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.history import OUTCOME, SETTING, outcome_of, swallowed
+from flatdirs.backend.outcomes import OUTCOME, SETTING, outcome_of, swallowed
 from flatdirs.search import Outcome
 from tests import workers
 from tests.test_descent import bowl, search_on

@@ -15,7 +15,7 @@ import flatdirs
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "flatdirs"
-CURVE = "flatdirs.stepsampling.curve"
+CURVE = "flatdirs.lr_finder.curve"
 MAY_IMPORT = {
     "optuna": {"study", "trials", "plan", "storages", "sampler", "reading", "sequence", "slicing", "sweep"},
     "hydra": {"command_line"},
@@ -66,7 +66,7 @@ def test_the_core_is_pure(pure: str) -> None:
 @pytest.mark.parametrize("module", ["curve", "placement"])
 def test_the_finders_search_is_pure(module: str) -> None:
     own = {name for name in imported(PACKAGE / "stepsampling" / f"{module}.py") if name.startswith("flatdirs.")}
-    assert {name.rsplit(".", 1)[0] for name in own} <= {"flatdirs", "flatdirs.errors", "flatdirs.stepsampling", CURVE}
+    assert {name.rsplit(".", 1)[0] for name in own} <= {"flatdirs", "flatdirs.errors", "flatdirs.lr_finder", CURVE}
     probe = f"import sys, flatdirs.stepsampling.{module}; sys.exit(bool({{'torch', 'rich'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
@@ -90,7 +90,7 @@ def test_public_names_are_complete_and_lazy() -> None:
 
 
 def test_a_configuration_is_read_without_torch() -> None:
-    probe = "import sys, flatdirs.config, flatdirs.training.records; sys.exit('torch' in sys.modules)"
+    probe = "import sys, flatdirs.config.tune, flatdirs.training.records; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
@@ -120,6 +120,6 @@ def test_a_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
-    where = "import flatdirs.paths; print(flatdirs.paths.conf_folder())"
+    where = "import flatdirs.paths; print(flatdirs.resources.conf_folder())"
     found = subprocess.run([sys.executable, "-c", where], cwd=empty, env=environment, capture_output=True, text=True)  # noqa: PLW1510
     assert found.stdout.startswith(str(site))

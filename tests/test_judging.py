@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from flatdirs.judging import evaluations_of, judged_often, judging_line, silent, unrewarded_line
-from flatdirs.objective import ImageObjective
-from flatdirs.paths import conf_folder
-from flatdirs.sweep.settings import Edge, Loss
+from flatdirs.backend.pruning import Edge, Loss
+from flatdirs.objectives.evaluation import evaluations_of, judged_often, judging_line, silent, unrewarded_line
+from flatdirs.objectives.function import CallableObjective, CallableTask
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.resources import conf_folder
 from flatdirs.training.optimizer import AdamW
 from flatdirs.training.schedule import Constant, Cosine, CosineRestarts, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.user_function import CallableObjective, CallableTask
 
 TASK = yaml.safe_load((conf_folder() / "task" / "digits.yaml").read_text(encoding="utf-8"))
 START = {"learning_rate": 0.001, "beta1": 0.9, "weight_decay": 0.01}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flatdirs.errors import ConfigError, ObjectiveError
-from flatdirs.objective import ImageObjective
+from flatdirs.objectives.function import CallableObjective, CallableTask, find_function
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.user_function import CallableObjective, CallableTask, find_function
 
 POINT = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.001}
 

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flatdirs.config import read_optimizer
+from flatdirs.config.tune import read_optimizer
 from flatdirs.errors import ConfigError
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import (
     OPTIMIZERS,

@@ -17,11 +17,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
+from flatdirs.backend.bands import bands_from, bands_up_to
+from flatdirs.backend.outcomes import OUTCOME, SETTING
+from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
+from flatdirs.backend.pruning import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 from flatdirs.errors import ConfigError
-from flatdirs.history import OUTCOME, SETTING
-from flatdirs.sweep.bands import bands_from, bands_up_to
-from flatdirs.sweep.pruners import IncumbentPruner, RungsPruner, WandbPruner
-from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 Curve = Sequence[float]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flatdirs.objective import ImageObjective
-from flatdirs.storages import open_storage
-from flatdirs.study import read_study
+from flatdirs.backend.storages import open_storage
+from flatdirs.backend.study import read_study
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.schedule import CosineRestarts
 from flatdirs.training.task import DataConfig
 from tests.conftest import Ended, own_function

@@ -7,11 +7,11 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatdirs.chart import Point
-from flatdirs.charts import named_chart
-from flatdirs.lattice import Lattice
-from flatdirs.replay import EFFORT, proposals, trace
 from flatdirs.search import Descent, Outcome, Rules, make
+from flatdirs.search.replay import EFFORT, proposals, trace
+from flatdirs.space.coordinates import Point
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import named_chart
 
 LATTICE = Lattice(named_chart("sgd"), {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01})
 START: Point = (0, 0, 0)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flatdirs.config import read_tune
+from flatdirs.backend.rows import axis_lines, gap, rows
+from flatdirs.backend.storages import open_storage
+from flatdirs.backend.study import view_study
+from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
-from flatdirs.report.rows import axis_lines, gap, rows
 from flatdirs.report.tables import duration, number, value_text
-from flatdirs.storages import open_storage
-from flatdirs.study import view_study
-from flatdirs.tuning import tune
+from flatdirs.tuning.loop import tune
 from tests.conftest import module_of
 
 
@@ -24,7 +24,7 @@ def settings(folder: Path, search: str = "myrtle", **changes: object) -> dict[st
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from flatdirs.paths import conf_folder
+    from flatdirs.resources import conf_folder
 
     overrides = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=source"]
     with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):

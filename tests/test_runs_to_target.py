@@ -33,9 +33,9 @@ from benchmarks.runs_to_target.conditions import NONE, Condition
 from benchmarks.runs_to_target.findings import NEVER, Evidence, curve, summary, versus
 from benchmarks.runs_to_target.repeating import Job, Trace
 from benchmarks.runs_to_target.surface import Sample, Surface
-from flatdirs.objective import Measurement
+from flatdirs.objectives.image import Measurement
 from flatdirs.search import Outcome, Question, Verdict
-from flatdirs.starting import TIMESCALE, automatic_start
+from flatdirs.tuning.start import TIMESCALE, automatic_start
 
 DIGITS = lattices.named("digits")
 TOP = 95.0

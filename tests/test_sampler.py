@@ -17,8 +17,8 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import ChartError, FlatDirectionsSampler, Lattice, Outcome, Rules, claims, named_chart
-from flatdirs.replay import trace
 from flatdirs.search import Key, chart_of, make
+from flatdirs.search.replay import trace
 from tests.test_descent import SOURCE, START, bowl, search_on
 from tests.workers import source_sampler, suggest
 

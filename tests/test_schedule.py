@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from flatdirs.config import read_schedule
+from flatdirs.config.tune import read_schedule
 from flatdirs.errors import ConfigError
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.schedule import (
     SCHEDULES,
     Constant,

@@ -10,8 +10,8 @@ import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from flatdirs import claims
-from flatdirs.sequence import SequenceSampler
+from flatdirs.backend import claims
+from flatdirs.backend.sequences import SequenceSampler
 
 BOX: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-4, 1.0, log=True),

@@ -18,12 +18,13 @@ from benchmarks.signals import gains, peaks, searching
 from benchmarks.signals.correlated import Correlated, PeakRun, looking_at_peaks
 from benchmarks.signals.peaks import PeakSurface, early_row, with_peaks
 from benchmarks.signals.searching import LOOKS
-from flatdirs.charts import named_chart
-from flatdirs.lattice import Lattice
-from flatdirs.search import chart_of, flat
-from flatdirs.search.geometry import Array, Geometry
-from flatdirs.search.model import Hypothesis, Model
-from flatdirs.search.warp import BELOW, warp
+from flatdirs.search import bayes as flat
+from flatdirs.search import chart_of
+from flatdirs.search.gp import Hypothesis, Model
+from flatdirs.search.score_warping import BELOW, warp
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import named_chart
+from flatdirs.space.log_grid import Array, Geometry
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.report.heatmap import describe, read_cells, write_cells, write_slice
-from flatdirs.slicing.grid import Axis, Grid, Key, Run, by_cell, mean_score, runs_left, wanted
-from flatdirs.slicing.ridge import Interval, fit_ridge, pooled_spread
+from flatdirs.slices.cells import Axis, Grid, Key, Run, by_cell, mean_score, runs_left, wanted
+from flatdirs.slices.ridge import Interval, fit_ridge, pooled_spread
 from tests.conftest import Ended, calls, module_of, own_function, spawn
 
 Command = Callable[..., Ended]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from flatdirs.starting import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start
-from flatdirs.storages import open_storage
-from flatdirs.study import PROBES, read_study
-from flatdirs.training.edge_start import STEP_PRICE
-from flatdirs.trials import IDENTITY
+from flatdirs.backend.storages import open_storage
+from flatdirs.backend.study import PROBES, read_study
+from flatdirs.backend.trials import IDENTITY
+from flatdirs.tuning.cdat_start import STEP_PRICE
+from flatdirs.tuning.start import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start
 from tests.conftest import Ended, calls, module_of, spawn
 
 Command = Callable[..., Ended]
@@ -133,7 +133,7 @@ def test_what_the_user_gives_stays(given: dict[str, float], probed: bool, workpl
 def test_the_probes_are_made_at_the_given_momentum(
     workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flatdirs.training import probing
+    from flatdirs.tuning import probing
 
     seen = []
     probe = probing.probe_task
@@ -199,7 +199,7 @@ def test_where_nothing_is_found_the_search_begins_all_the_same(workplace: Path, 
 def test_other_settings_before_the_first_run_are_probed_anew(
     workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flatdirs.study import Study
+    from flatdirs.backend.study import Study
 
     with monkeypatch.context() as patch:
         patch.setattr(Study, "ask", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -230,7 +230,7 @@ def test_the_probes_are_kept_before_the_study_says_how_it_began(workplace: Path,
 def test_a_worker_takes_what_another_found_while_it_probed(
     workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flatdirs import starting
+    from flatdirs.tuning import start as starting
 
     kept = starting._kept
 

@@ -18,10 +18,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 from flatdirs import FinderError, LearningRates, find_learning_rate
-from flatdirs.stepsampling import finder
-from flatdirs.stepsampling.batches import closure_of
-from flatdirs.stepsampling.probe import Prober
-from flatdirs.stepsampling.snapshot import Snapshot, put_back
+from flatdirs.lr_finder import finder
+from flatdirs.lr_finder.batches import closure_of
+from flatdirs.lr_finder.probe import Prober
+from flatdirs.lr_finder.snapshot import Snapshot, put_back
 
 CPU = torch.device("cpu")
 Batches = list[tuple[Tensor, Tensor]]
@@ -754,7 +754,7 @@ def test_a_figure_with_two_axes_and_no_pyplot(budget: int) -> None:
     assert (found.picks is None) == (budget == 1)
     assert len(found.figure().axes) == (2 if found.picks else 1)
     assert found._repr_png_().startswith(b"\x89PNG\r\n")
-    probe = "import sys, matplotlib.figure, flatdirs.stepsampling.figure; sys.exit('matplotlib.pyplot' in sys.modules)"
+    probe = "import sys, matplotlib.figure, flatdirs.lr_finder.figure; sys.exit('matplotlib.pyplot' in sys.modules)"
     if budget == 1:
         assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 

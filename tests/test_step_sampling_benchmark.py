@@ -19,8 +19,8 @@ from benchmarks.step_sampling.findings import EXPONENTS, Evidence, Grid
 from benchmarks.step_sampling.models import ResNetSmall, Transformer
 from benchmarks.step_sampling.rules import Curve, NoPick
 from benchmarks.step_sampling.subject import Batch, Run, Subject
-from flatdirs.starting import PEAK_RATIO
 from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.tuning.start import PEAK_RATIO
 
 CPU = torch.device("cpu")
 MODELS = tuple(EXPONENTS)

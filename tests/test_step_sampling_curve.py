@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs import FinderError
-from flatdirs.stepsampling.curve import Curve, Landmarks
-from flatdirs.stepsampling.placement import Placement
+from flatdirs.lr_finder.curve import Curve, Landmarks
+from flatdirs.lr_finder.placement import Placement
 
 Loss = Callable[[float], float]
 NAMES = ("knee", "minimum", "half", "steepest")

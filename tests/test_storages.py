@@ -15,8 +15,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from flatdirs.backend.storages import open_storage
 from flatdirs.errors import StudyError
-from flatdirs.storages import open_storage
 from tests.conftest import Ended, calls, module_of, own_function, spawn, told_nothing
 
 Command = Callable[..., Ended]

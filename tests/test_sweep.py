@@ -14,11 +14,11 @@ import optuna
 import pytest
 import yaml
 
+from flatdirs.analysis.ranges import on_edge, uniform_over_decades, wider
+from flatdirs.analysis.reading import read_sweep
+from flatdirs.backend.storages import open_storage
 from flatdirs.errors import ConfigError
-from flatdirs.storages import open_storage
-from flatdirs.sweep.metric import EdgeOfStability, edge_metric
-from flatdirs.sweep.ranges import on_edge, uniform_over_decades, wider
-from flatdirs.sweep.reading import read_sweep
+from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
 from tests.conftest import Ended, calls, module_of, spawn
 
 Command = Callable[..., Ended]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flatdirs.errors import ConfigError
-from flatdirs.sweep.metric import VARIANTS, EdgeOfStability, Running, edge_metric
+from flatdirs.training.edge_metric import VARIANTS, EdgeOfStability, Running, edge_metric
 
 LOSSES = st.lists(st.floats(-50, 50), min_size=1, max_size=60)
 SETTINGS = st.builds(

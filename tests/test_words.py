@@ -13,13 +13,13 @@ import pytest
 import yaml
 from rich.console import Console
 
+from flatdirs.backend.rows import rows, significant, winner
+from flatdirs.backend.storages import open_storage
+from flatdirs.backend.study import Study, view_study
 from flatdirs.report.closing import doubt_of
 from flatdirs.report.findings import finding_lines
-from flatdirs.report.rows import rows, significant, winner
 from flatdirs.report.tables import print_runs, runs_table, value_text
-from flatdirs.search.findings import Findings, Flatness
-from flatdirs.storages import open_storage
-from flatdirs.study import Study, view_study
+from flatdirs.search.flatness import Findings, Flatness
 from tests.conftest import Ended, module_of
 
 Command = Callable[..., Ended]
@@ -254,8 +254,8 @@ def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command)
 
 
 def test_the_start_of_cdat_says_the_sigma_that_is_used() -> None:
-    from flatdirs.paths import conf_folder
-    from flatdirs.training.edge_start import SIGMA
+    from flatdirs.resources import conf_folder
+    from flatdirs.tuning.cdat_start import SIGMA
 
     assert f"σ={SIGMA:g}," in (conf_folder() / "start/cdat.yaml").read_text(encoding="utf-8")
 

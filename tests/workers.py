@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 
 from flatdirs import FlatDirectionsSampler
-from flatdirs.storages import open_storage
+from flatdirs.backend.storages import open_storage
 from tests.test_descent import START, bowl
 
 NAME = "shared"

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks import pages
 from benchmarks.batch_scaling import distance, page, warmup
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.device import cpu_threads
 from flatdirs.training.task import DataConfig, ImageTask
 

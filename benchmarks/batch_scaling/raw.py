@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flatdirs.provenance import provenance
+from flatdirs.objectives.provenance import provenance
 
 HERE = Path(__file__).resolve().parent
 

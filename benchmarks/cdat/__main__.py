@@ -23,8 +23,8 @@ from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.cdat import plan, running, sigma_start, start, thinning, toy_runs
 from benchmarks.cdat.running import HERE
+from flatdirs.config.values import read_choice, read_integer, read_value
 from flatdirs.errors import FlatdirsError
-from flatdirs.keys import read_choice, read_integer, read_value
 
 KEYS: dict[str, Any] = {"part": "all", "data.path": None, "device": "auto", "budget": None}
 PARTS = ("all", "draw", "thin", "toy", "start", "start_runs", "sigma_start", *plan.PARTS)
@@ -166,7 +166,7 @@ def objective_of(name: str, settings: Mapping[str, Any]) -> Any:
 
 def made_with(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Versions and device behind a row."""
-    from flatdirs.provenance import provenance
+    from flatdirs.objectives.provenance import provenance
     from flatdirs.training.device import device_name, resolve_device
 
     device = resolve_device(read_value(str, settings["device"], "device"))

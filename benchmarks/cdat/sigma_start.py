@@ -57,8 +57,8 @@ def row(question: Question, path: str | None) -> dict[str, Any]:
 
     import yaml
 
-    from flatdirs.objective import ImageObjective
-    from flatdirs.paths import conf_folder
+    from flatdirs.objectives.image import ImageObjective
+    from flatdirs.resources import conf_folder
     from flatdirs.training.optimizer import OPTIMIZERS
     from flatdirs.training.task import DataConfig, ImageTask
     from flatdirs.training.tuners import Cdat

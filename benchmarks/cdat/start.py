@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import HERE as LATTICES
-from flatdirs.training.edge_start import (
+from flatdirs.tuning.cdat_start import (
     CAP,
     EMA,
     SIGMA,
@@ -31,7 +31,7 @@ from flatdirs.training.edge_start import (
 
 if TYPE_CHECKING:
     from benchmarks.cdat.findings import Evidence
-    from flatdirs.objective import ImageObjective
+    from flatdirs.objectives.image import ImageObjective
 
 __all__ = ["CAP", "EMA", "SIGMA", "STEPS", "STEP_PRICE", "EdgeStart", "edge_run", "from_rates"]
 
@@ -49,7 +49,7 @@ def settings_of(name: str) -> dict[str, float]:
 def edge_row(question: tuple[str, float, int], objective: ImageObjective) -> dict[str, Any]:
     """A row of start.csv: one lattice's task, one σ, one seed."""
     from benchmarks.runs_to_target import surface
-    from flatdirs.starting import PEAK_RATIO
+    from flatdirs.tuning.start import PEAK_RATIO
 
     name, sigma, seed = question
     config = objective.config({"learning_rate": 1.0, **settings_of(name)}, seed)

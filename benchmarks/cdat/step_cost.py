@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks import pages
 from benchmarks.cdat.running import HERE
 from flatdirs.curvature.cdat import CDAT
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.device import DTYPES, device_name, keep_freed_memory, resolve_device, synchronize
 from flatdirs.training.model import build_model
 

@@ -18,8 +18,8 @@ from benchmarks.arguments import settings_of
 from benchmarks.edge_sweep import recording, setting
 from benchmarks.edge_sweep.setting import HERE, SUBJECTS
 from benchmarks.lattice.running import noted
+from flatdirs.config.values import read_choice, read_integer
 from flatdirs.errors import FlatdirsError
-from flatdirs.keys import read_choice, read_integer
 
 PARTS = ("record", "replay", "sweeps", "confirm", "page")
 NUMBERS = {"runs": setting.RUNS, "repetitions": setting.REPETITIONS, "trials": setting.TRIALS, "orders": 100}

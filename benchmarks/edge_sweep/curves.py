@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.edge_sweep.setting import EVALUATIONS, LOSS, Point, metric, rates
-from flatdirs.sweep.metric import Running, edge_metric
+from flatdirs.training.edge_metric import Running, edge_metric
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -33,7 +33,7 @@ from benchmarks.edge_sweep.setting import (
     VARIANTS,
     Point,
 )
-from flatdirs.sweep.correlation import rank_correlation
+from flatdirs.analysis.correlation import rank_correlation
 
 ERRORS = 3.0  # standard errors that a difference must be away from 0 to count; more than 2, as orders share runs
 LEAST_RUNS = 10  # recorded, before anything is said of their ranks

@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks import rows
 from benchmarks.edge_sweep.curves import Curve, curve_of
 from benchmarks.edge_sweep.setting import EVALUATIONS, RANGES
-from flatdirs.sweep.settings import SEEDS_PER_JITTER
+from flatdirs.backend.pruning import SEEDS_PER_JITTER
 
 AT_ONCE = 50  # runs of one search
 LEAST = 100  # recorded runs before a margin is chosen
@@ -120,7 +120,7 @@ def stopped(curves: Sequence[Curve], margin: float, first: int, spreads: Numbers
         first: the first evaluation compared.
         spreads: at each evaluation, (EVALUATIONS,); None: by the jitter of the incumbent's curve.
     """
-    from flatdirs.sweep.pruners import jitter_of
+    from flatdirs.backend.pruners import jitter_of
 
     best: Curve | None = None
     spread, spent = math.nan, list[int]()
@@ -197,7 +197,7 @@ def replay_all(folder: Path, names: Sequence[str], searches: int) -> None:
 
 def _per_jitter(recorded: Sequence[Mapping[str, str]], spreads: Numbers) -> float:
     """How many jitters of the best run's curve seeds differ by at the end."""
-    from flatdirs.sweep.pruners import jitter_of
+    from flatdirs.backend.pruners import jitter_of
 
     best = min((curve_of(row) for row in recorded), key=lambda curve: curve.final)
     return float(spreads[-1]) / (jitter_of(list(best.losses)) or math.nan)

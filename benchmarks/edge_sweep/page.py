@@ -11,7 +11,7 @@ from benchmarks.edge_sweep import margins, text
 from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, Swept
 from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA, Point
 from benchmarks.edge_sweep.verdict import blown_words, margin_words, short, verdict
-from flatdirs.sweep.settings import SEEDS_PER_JITTER
+from flatdirs.backend.pruning import SEEDS_PER_JITTER
 
 COMMAND = "python -m benchmarks.edge_sweep"
 SYMBOLS = {"learning_rate": "λ", "one_minus_beta1": "1−β₁", "weight_decay": "α"}

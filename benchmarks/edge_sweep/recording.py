@@ -14,7 +14,7 @@ from benchmarks import rows
 from benchmarks.edge_sweep import setting
 from benchmarks.edge_sweep.curves import Curve, curve_of, row
 from benchmarks.lattice.running import claimed, locked, noted
-from flatdirs.provenance import provenance
+from flatdirs.objectives.provenance import provenance
 
 if TYPE_CHECKING:
     from benchmarks.edge_sweep.subjects import Subject

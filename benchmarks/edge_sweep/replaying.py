@@ -23,8 +23,8 @@ from benchmarks.edge_sweep.curves import Curve
 from benchmarks.edge_sweep.margins import order_of
 from benchmarks.edge_sweep.setting import EVALUATIONS, KAPPAS, LOSS, RUNGS, SEEN, USUAL_KAPPA, VARIANTS
 from benchmarks.lattice.running import claimed, locked
-from flatdirs.sweep.metric import EdgeOfStability
-from flatdirs.sweep.settings import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
+from flatdirs.backend.pruning import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
+from flatdirs.training.edge_metric import EdgeOfStability
 
 LEAST = 10  # recorded runs before anything is replayed
 BANDS = frozenset(

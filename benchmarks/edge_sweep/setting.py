@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flatdirs.sweep.metric import EdgeOfStability
+from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.schedule import Cosine
 
 HERE = Path(__file__).resolve().parent

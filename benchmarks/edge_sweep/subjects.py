@@ -33,7 +33,7 @@ from benchmarks.edge_sweep.setting import (
     multiplier,
 )
 from benchmarks.step_sampling.text import Characters, NextCharacter, load_text
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.data import load
 from flatdirs.training.device import resolve_device, resolve_precision
 from flatdirs.training.loop import Epoch, train

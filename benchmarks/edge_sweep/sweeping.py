@@ -20,12 +20,12 @@ from benchmarks import rows
 from benchmarks.edge_sweep.curves import Curve, curve_of, row, shown
 from benchmarks.edge_sweep.setting import EVALUATIONS, RANGES, SEEN, SUBJECTS, Point, rounded
 from benchmarks.lattice.running import claimed, locked
-from flatdirs.charts import named_chart
+from flatdirs.backend.pruning import Rungs
+from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.errors import StudyError
-from flatdirs.lattice import Lattice
-from flatdirs.plan import SearchPlan, make_sampler
 from flatdirs.search import Rules
-from flatdirs.sweep.settings import Rungs
+from flatdirs.space.grid import Lattice
+from flatdirs.space.library import named_chart
 
 if TYPE_CHECKING:
     from benchmarks.edge_sweep.subjects import Watch

@@ -8,7 +8,7 @@ from benchmarks.edge_sweep import margins
 from benchmarks.edge_sweep.findings import ERRORS, LEAST_REPETITIONS, LEAST_REPLAYED, Evidence, Mean, mean
 from benchmarks.edge_sweep.paired import Paired, sign_test
 from benchmarks.edge_sweep.setting import FRESH_SEEDS, LOSS, SUBJECTS, TRIALS, USUAL_KAPPA, VARIANTS, WINDOW
-from flatdirs.sweep.settings import FIRST_COMPARED, Incumbent
+from flatdirs.backend.pruning import FIRST_COMPARED, Incumbent
 
 CHANCE = 0.05  # a sign test above it decides nothing
 CAVEAT = (

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from benchmarks import pages
 from benchmarks.flat_directions.page import HERE, SLICES
 from flatdirs.report.heatmap import write_cells
-from flatdirs.slicing.grid import Axis, Grid
+from flatdirs.slices.cells import Axis, Grid
 
 WHERE = {"weight_decay": ((-5, 4), (-3, 3)), "one_minus_momentum": ((-5, 4), (-3, 3)), "batch_size": ((-4, 5), (-2, 4))}
 NOT_TOLD = ("accuracies", "seeds", "seconds", "steps", "host")  # of one run only
@@ -23,9 +23,9 @@ def export(name: str) -> None:
     """One study's cells and facts."""
     import optuna
 
-    from flatdirs.slicing.sampler import read_runs
-    from flatdirs.storages import open_storage
-    from flatdirs.trials import IDENTITY, PROVENANCE, Trials
+    from flatdirs.backend.storages import open_storage
+    from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials
+    from flatdirs.slices.sampler import read_runs
 
     storage = open_storage("journal", HERE / "studies" / name)
     study = optuna.load_study(study_name=name, storage=storage)

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import pages
 from flatdirs.report.heatmap import LABELS, flatness_sentence, read_cells, slice_figure, slope_sentence
-from flatdirs.slicing.grid import Axis, Grid, Run, by_cell
-from flatdirs.slicing.ridge import Ridge, claimed_exponent, fit_ridge
+from flatdirs.slices.cells import Axis, Grid, Run, by_cell
+from flatdirs.slices.ridge import Ridge, claimed_exponent, fit_ridge
 
 HERE = Path(__file__).resolve().parent
 SLICES = ("weight_decay", "one_minus_momentum", "batch_size")

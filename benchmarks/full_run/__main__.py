@@ -18,7 +18,7 @@ from benchmarks import pages
 from benchmarks.full_run.page import COMMAND, HERE
 from benchmarks.gpu.seeds import data_name, hand_tuned
 from flatdirs.errors import FlatdirsError
-from flatdirs.provenance import provenance
+from flatdirs.objectives.provenance import provenance
 from flatdirs.training.records import Epoch
 
 

@@ -22,8 +22,8 @@ import yaml
 from benchmarks import rows
 from benchmarks.gpu.page import GROUP
 from flatdirs.errors import ConfigError
-from flatdirs.paths import conf_folder
-from flatdirs.provenance import provenance
+from flatdirs.objectives.provenance import provenance
+from flatdirs.resources import conf_folder
 from flatdirs.training.data import load
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
 from flatdirs.training.loop import TrainConfig, expected_seconds, train

@@ -32,7 +32,7 @@ from benchmarks import pages
 from benchmarks.latency import thinking
 from benchmarks.latency.page import COMMAND, HERE, PARTS, SAMPLERS
 from benchmarks.latency.scores import rival, suggest
-from flatdirs.storages import open_storage
+from flatdirs.backend.storages import open_storage
 
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
 WARM_UP = 3  # rounds that are not counted: imports, and the first reading of a history

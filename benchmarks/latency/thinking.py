@@ -27,7 +27,7 @@ import optuna
 import flatdirs
 from benchmarks.latency.page import CHARTS, COUNTS, SAMPLERS
 from benchmarks.latency.scores import rival, score_of
-from flatdirs.storages import close_storage, open_storage
+from flatdirs.backend.storages import close_storage, open_storage
 
 WARM_UP = 2  # rounds that are not counted
 RESTARTS = 5  # new processes for each number of trials

@@ -19,10 +19,10 @@ from benchmarks import pages
 from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices, running
 from benchmarks.lattice.lattices import HERE, Lattice
+from flatdirs.config.values import read_choice, read_integer, read_value
 from flatdirs.errors import FlatdirsError
-from flatdirs.keys import read_choice, read_integer, read_value
-from flatdirs.objective import ImageObjective
-from flatdirs.provenance import provenance
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.objectives.provenance import provenance
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.schedule import SCHEDULES
 from flatdirs.training.task import DataConfig, ImageTask

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from flatdirs.errors import ConfigError
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 
 HERE = Path(__file__).resolve().parent
 SOBOL_POINTS = 14  # as a power of two: enough to meet nearly every cell

@@ -20,7 +20,7 @@ from benchmarks import rows
 from benchmarks.lattice.lattices import Lattice, Run
 from benchmarks.lattice.refinement import runs_left
 from benchmarks.lattice.results import results, row, run_of
-from flatdirs.objective import ImageObjective, Measurement
+from flatdirs.objectives.image import ImageObjective, Measurement
 
 WAIT_SECONDS = 1.0  # between looks at what the other processes have finished
 PROBE_SEEDS = 20
@@ -79,8 +79,8 @@ def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapp
 
 def probe_row(lattice: Lattice, objective: ImageObjective, seed: int) -> dict[str, Any]:
     """One search for a rate: its picks, empty where it had no answer, what it cost, and its points."""
-    from flatdirs.training.probing import probe_task
     from flatdirs.training.records import ProbeConfig
+    from flatdirs.tuning.probing import probe_task
 
     config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
     found = probe_task(config, ProbeConfig(), progress=False)

@@ -16,9 +16,9 @@ FIELDS = ("run", "axis", "move", "learning_rate", "momentum", "weight_decay", "c
 
 def export(name: str) -> None:
     """Write one study's rows and facts beside this file."""
-    from flatdirs.report.rows import axis_lines, rows
-    from flatdirs.storages import open_storage
-    from flatdirs.study import view_study
+    from flatdirs.backend.rows import axis_lines, rows
+    from flatdirs.backend.storages import open_storage
+    from flatdirs.backend.study import view_study
 
     study = view_study(open_storage("journal", HERE / "studies" / name), name)
     with (HERE / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

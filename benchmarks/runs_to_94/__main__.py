@@ -151,8 +151,8 @@ def time_for_a_run(plan: Plan) -> bool:
 
 def tune(plan: Plan, search: str, seed: int) -> int:
     """One study through the tuner's own command line, in this process, where the images are loaded already; exit code."""
-    from flatdirs import command_line
-    from flatdirs.tune import run
+    from flatdirs.cli import frame as command_line
+    from flatdirs.cli.tune import run
 
     name, start = SEARCHES[search]
     arguments = [
@@ -177,10 +177,10 @@ def tune(plan: Plan, search: str, seed: int) -> int:
 
 def export(plan: Plan, search: str, seed: int) -> None:
     """Put one study's runs into runs.csv, in place of what it holds of them."""
-    from flatdirs.history import OUTCOME, SETTING
-    from flatdirs.storages import close_storage, open_storage
-    from flatdirs.study import PROBES, view_study
-    from flatdirs.trials import PROVENANCE
+    from flatdirs.backend.outcomes import OUTCOME, SETTING
+    from flatdirs.backend.storages import close_storage, open_storage
+    from flatdirs.backend.study import PROBES, view_study
+    from flatdirs.backend.trials import PROVENANCE
 
     name = f"{search}-{seed}"
     storage = open_storage("journal", plan.studies / name)

@@ -26,10 +26,10 @@ from optuna.distributions import FloatDistribution
 from benchmarks.runs_to_target.conditions import Box
 from benchmarks.runs_to_target.methods import Hyperparameters, Method, Unavailable
 from benchmarks.runs_to_target.surface import Sample, Surface
-from flatdirs.chart import Chart
-from flatdirs.lattice import Lattice
-from flatdirs.plan import SearchPlan, make_sampler
+from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.search import Rules
+from flatdirs.space.coordinates import Chart
+from flatdirs.space.grid import Lattice
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 INDEPENDENT = ("random", "qmc")

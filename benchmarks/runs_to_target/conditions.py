@@ -136,7 +136,7 @@ def automatic(lattice: Lattice, seed: int, probes: Path = LATTICES / "probes.csv
     group = settings()[lattice.optimizer]
     if not probe["log_midpoint"]:
         return Start(group["starts"]["typical"], cost)
-    from flatdirs.starting import automatic_start
+    from flatdirs.tuning.start import automatic_start
 
     begin = automatic_start(float(probe["log_midpoint"]), int(probe["run_steps"]), group["momentum"])
     return Start(begin, cost)

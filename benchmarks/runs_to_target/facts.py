@@ -66,7 +66,7 @@ def facts(ground: Surface, probes: Path = LATTICES / "probes.csv") -> dict[str, 
 
 def timescales(ground: Surface, probes: Path) -> dict[str, list[float]]:
     """By T·λα/(1−ρ): points that the automatic start then loses to the best, without noise; median and 90 % quantile."""
-    from flatdirs.starting import automatic_start
+    from flatdirs.tuning.start import automatic_start
 
     found = [row for row in rows.read(probes) if row["lattice"] == ground.name and row["log_midpoint"]]
     momentum = conditions.settings()[ground.lattice.optimizer]["momentum"]

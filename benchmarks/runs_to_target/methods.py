@@ -15,11 +15,11 @@ import yaml
 
 from benchmarks.runs_to_target.conditions import NONE, Box, Condition, Start, box
 from benchmarks.runs_to_target.surface import Sample, Surface
-from flatdirs.chart import Point
-from flatdirs.lattice import Lattice
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.search import SEARCHES, Outcome, Question, Rules, Verdict, chart_of
 from flatdirs.search import make as make_search
+from flatdirs.space.coordinates import Point
+from flatdirs.space.grid import Lattice
 
 Hyperparameters = Mapping[str, float]
 

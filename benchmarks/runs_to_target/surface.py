@@ -28,9 +28,9 @@ from benchmarks.lattice.lattices import Lattice
 from benchmarks.lattice.results import CHANCE
 from benchmarks.runs_to_target import cells, fitting
 from benchmarks.runs_to_target.cells import Array, Cells
-from flatdirs.chart import Chart
-from flatdirs.charts import named_chart
 from flatdirs.search import Outcome
+from flatdirs.space.coordinates import Chart
+from flatdirs.space.library import named_chart
 
 PER_OCTAVE = 2
 CLASSES = 10

@@ -17,8 +17,8 @@ from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices
 from benchmarks.scouts import grounds, plan, ridges, searching, training
+from flatdirs.config.values import read_integer
 from flatdirs.errors import FlatdirsError
-from flatdirs.keys import read_integer
 
 KEYS: dict[str, Any] = {"lattice": None, "budget": None, "draw": True}
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.signals.peaks import PeakOutcome
-from flatdirs.search import flat
-from flatdirs.search.geometry import Array, Geometry
+from flatdirs.search import bayes as flat
+from flatdirs.search.gp import FREEDOM, Hypothesis, Model, Run
 from flatdirs.search.kernel import solve
-from flatdirs.search.model import FREEDOM, Hypothesis, Model, Run
 from flatdirs.search.question import Told
-from flatdirs.search.warp import BELOW, warp
+from flatdirs.search.score_warping import BELOW, warp
+from flatdirs.space.log_grid import Array, Geometry
 
 FEWEST = 3  # runs with a loss at the peak; with fewer there is nothing to warp
 

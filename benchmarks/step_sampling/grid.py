@@ -21,7 +21,7 @@ import torch
 from benchmarks import rows
 from benchmarks.step_sampling.findings import EXPONENTS, LONGER, LONGER_EXPONENTS, SCHEDULES, Evidence
 from benchmarks.step_sampling.subject import Run, Subject
-from flatdirs.provenance import provenance
+from flatdirs.objectives.provenance import provenance
 from flatdirs.training.device import device_name
 
 BEYOND = 2  # rates added where the best is the last on a side

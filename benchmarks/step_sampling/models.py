@@ -21,14 +21,14 @@ from torch import nn
 from benchmarks.gpu.seeds import data_name
 from benchmarks.step_sampling.subject import SCHEDULES, Batch, Run, Subject
 from benchmarks.step_sampling.text import Characters, NextCharacter, load_text
-from flatdirs.paths import conf_folder
+from flatdirs.resources import conf_folder
 from flatdirs.training.data import Dataset, load
 from flatdirs.training.device import resolve_precision
 from flatdirs.training.loop import TrainConfig, train
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer
-from flatdirs.training.probing import TaskBatches
 from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.tuning.probing import TaskBatches
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatdirs.errors import CurvatureError
-from flatdirs.stepsampling.randomness import global_state
+from flatdirs.random_state import global_state
 
 NO_SECOND_DERIVATIVE = ("is not implemented", "double backward", "differentiate twice")  # in torch's own words
 Closure = Callable[[nn.Module, Any], Tensor]

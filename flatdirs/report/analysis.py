@@ -9,6 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flatdirs.analysis.clusters import STRUCTURE, clusters
+from flatdirs.analysis.correlation import quadrants
+from flatdirs.analysis.divergence import divergence
+from flatdirs.analysis.exploration import exploration
+from flatdirs.analysis.importance import Importance, importances
+from flatdirs.analysis.range_checks import edges, uniform_rates
+from flatdirs.analysis.records import Missing, Sweep
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_words import (
     correlation_text,
@@ -23,13 +30,6 @@ from flatdirs.report.continuation import continuation
 from flatdirs.report.sections import Section, Table
 from flatdirs.report.tables import number
 from flatdirs.report.within_runs import correlation_section, gradients_section, shape_section, stability_section
-from flatdirs.sweep.clusters import STRUCTURE, clusters
-from flatdirs.sweep.correlation import quadrants
-from flatdirs.sweep.divergence import divergence
-from flatdirs.sweep.exploration import exploration
-from flatdirs.sweep.importance import Importance, importances
-from flatdirs.sweep.range_checks import edges, uniform_rates
-from flatdirs.sweep.records import Missing, Sweep
 
 FEW = 5  # diverged runs
 

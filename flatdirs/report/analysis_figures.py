@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flatdirs.sweep.clusters import Clusters
-from flatdirs.sweep.correlation import Quadrants, Rung
-from flatdirs.sweep.curves import Shape
-from flatdirs.sweep.divergence import Divergence
-from flatdirs.sweep.exploration import Exploration
-from flatdirs.sweep.gradients import GradientNorms
-from flatdirs.sweep.importance import Importances
-from flatdirs.sweep.records import Coordinates, Sweep, flat_coordinates, raw_coordinates
+from flatdirs.analysis.clusters import Clusters
+from flatdirs.analysis.correlation import Quadrants, Rung
+from flatdirs.analysis.curves import Shape
+from flatdirs.analysis.divergence import Divergence
+from flatdirs.analysis.exploration import Exploration
+from flatdirs.analysis.gradients import GradientNorms
+from flatdirs.analysis.importance import Importances
+from flatdirs.analysis.records import Coordinates, Sweep, flat_coordinates, raw_coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flatdirs.chart import symbol
+from flatdirs.analysis.correlation import Correlation
+from flatdirs.analysis.records import Missing
 from flatdirs.report.sections import Section
 from flatdirs.report.tables import number
-from flatdirs.sweep.correlation import Correlation
-from flatdirs.sweep.records import Missing
+from flatdirs.space.coordinates import symbol
 
 
 def missing(name: str, title: str, found: Missing) -> Section:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from flatdirs.backend.rows import axis_lines, significant, winner
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
-from flatdirs.report.rows import axis_lines, significant, winner
 from flatdirs.report.tables import axes_table, overrides, value_text
-from flatdirs.report.winner import next_commands, train_overrides, winner_value
+from flatdirs.tuning.best_file import next_commands, train_overrides, winner_value
 
 if TYPE_CHECKING:
-    from flatdirs.config import TuneConfig
-    from flatdirs.study import Study
-    from flatdirs.tuning import Result
+    from flatdirs.backend.study import Study
+    from flatdirs.config.tune import TuneConfig
+    from flatdirs.tuning.loop import Result
 
 
 def print_summary(console: Console, study: Study, unit: str) -> None:

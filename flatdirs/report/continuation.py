@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from flatdirs.paths import conf_folder
-from flatdirs.report.winner import is_option, unquoted_group_words
-from flatdirs.sweep.range_checks import Edge
-from flatdirs.sweep.records import Sweep
+from flatdirs.analysis.range_checks import Edge
+from flatdirs.analysis.records import Sweep
+from flatdirs.resources import conf_folder
+from flatdirs.tuning.best_file import is_option, unquoted_group_words
 
 GROUPS = ("task", "schedule", "optimizer", "metric", "pruner")
 

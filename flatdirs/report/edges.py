@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from flatdirs.paths import conf_folder
+from flatdirs.analysis.range_checks import Edge, edges_among
+from flatdirs.analysis.ranges import uniform_over_decades, walls_of
+from flatdirs.analysis.records import Range
 from flatdirs.report.continuation import wider_command
-from flatdirs.sweep.range_checks import Edge, edges_among
-from flatdirs.sweep.ranges import uniform_over_decades, walls_of
-from flatdirs.sweep.records import Range
+from flatdirs.resources import conf_folder
 
 if TYPE_CHECKING:
-    from flatdirs.config import TuneConfig
+    from flatdirs.config.tune import TuneConfig
 
 
 def uniform_lines(config: TuneConfig) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flatdirs.chart import symbol
-from flatdirs.history import SETTING
-from flatdirs.trials import IDENTITY, PROVENANCE
+from flatdirs.backend.outcomes import SETTING
+from flatdirs.backend.trials import IDENTITY, PROVENANCE
+from flatdirs.space.coordinates import symbol
 
 if TYPE_CHECKING:
-    from flatdirs.study import Study
+    from flatdirs.backend.study import Study
 
 APART = 1000.0  # times: rates so far apart that a smaller one is no advice any more
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from flatdirs.report.tables import value_text
-from flatdirs.search.findings import SHORT, Findings, Flatness
+from flatdirs.search.flatness import SHORT, Findings, Flatness
 
 
 def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:

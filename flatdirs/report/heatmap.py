@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.slicing.grid import Axis, Cell, Grid, Run, by_cell
-from flatdirs.slicing.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit_ridge
+from flatdirs.slices.cells import Axis, Cell, Grid, Run, by_cell
+from flatdirs.slices.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit_ridge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

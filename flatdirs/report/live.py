@@ -12,19 +12,19 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flatdirs.chart import symbol
+from flatdirs.backend.rows import Row, rows, significant
 from flatdirs.errors import ConfigError
-from flatdirs.judging import judging_line, unrewarded_line
+from flatdirs.objectives.evaluation import judging_line, unrewarded_line
 from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
-from flatdirs.report.rows import Row, rows, significant
 from flatdirs.report.tables import duration, number, print_runs, reasoned_line, runs_table, value_text
+from flatdirs.space.coordinates import symbol
 
 if TYPE_CHECKING:
-    from flatdirs.config import TuneConfig
-    from flatdirs.study import Study
-    from flatdirs.tuning import Result
+    from flatdirs.backend.study import Study
+    from flatdirs.config.tune import TuneConfig
+    from flatdirs.tuning.loop import Result
 
 CHROME = 12  # lines of a terminal that are not rows: progress, borders, prompt
 

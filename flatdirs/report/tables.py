@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flatdirs.chart import Chart, symbol
-from flatdirs.report.rows import DIGITS, EXPECTED, AxisLine, Row, significant
+from flatdirs.backend.rows import DIGITS, EXPECTED, AxisLine, Row, significant
+from flatdirs.space.coordinates import Chart, symbol
 
 DROPPED = ("sec.", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason

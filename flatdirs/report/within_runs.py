@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flatdirs.analysis.correlation import LEVEL, correlations
+from flatdirs.analysis.curves import FALLEN, PHASES, shape
+from flatdirs.analysis.edge_of_stability import EDGE, stabilities
+from flatdirs.analysis.gradients import SPIKE, THIN, WINDOW, gradient_norms
+from flatdirs.analysis.records import Missing, Sweep
 from flatdirs.curvature.figure import curvature_figure
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_words import correlation_text, missing, or_dash, runs_text
 from flatdirs.report.sections import Section, Table
 from flatdirs.report.tables import number
-from flatdirs.sweep.correlation import LEVEL, correlations
-from flatdirs.sweep.curves import FALLEN, PHASES, shape
-from flatdirs.sweep.edge_of_stability import EDGE, stabilities
-from flatdirs.sweep.gradients import SPIKE, THIN, WINDOW, gradient_norms
-from flatdirs.sweep.records import Missing, Sweep
 
 SHOWN = 10  # runs against the edge
 

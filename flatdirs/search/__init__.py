@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flatdirs.chart import Chart
 from flatdirs.errors import ConfigError
-from flatdirs.lattice import Lattice
-from flatdirs.search.descent import descend
-from flatdirs.search.flat import search_flat
-from flatdirs.search.line import MOVE
-from flatdirs.search.outcome import Outcome, Rules, guessing, judge
+from flatdirs.search.bayes import search_flat
+from flatdirs.search.bracketing import MOVE
+from flatdirs.search.coordinate_descent import descend
+from flatdirs.search.judging import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Key, Others, Question, Verdict, Verdicts
+from flatdirs.space.coordinates import Chart
+from flatdirs.space.grid import Lattice
 
 __all__ = [
     "SEARCHES",

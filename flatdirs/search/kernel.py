@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtrs
 from threadpoolctl import ThreadpoolController
 
-from flatdirs.search.geometry import Array
+from flatdirs.space.log_grid import Array
 
 ROWS = 128  # of a quarter of a million distances, taken at a time: these stay in the cache
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from flatdirs.chart import Point
-from flatdirs.search.outcome import Judgement, Outcome
+from flatdirs.search.judging import Judgement, Outcome
+from flatdirs.space.coordinates import Point
 
 Key = tuple[int, ...]  # of a run: its point, and behind it the number of the repeat where it is not the first
 

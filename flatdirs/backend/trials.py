@@ -1,0 +1,214 @@
+"""What every study of ours shares: stored trials, who runs them, and closing them whatever happened.
+
+Everything a later process needs lies in the storage: the study's identity (what must not change between two calls) and
+every trial's setting, outcome, curve and provenance. A killed worker's trial has no outcome, so it says nothing and is
+closed at the next start. `Study` (study.py) adds a search, slicing/running.py a grid.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from flatdirs.backend import claims
+from flatdirs.backend.outcomes import OUTCOME, outcome_of
+from flatdirs.errors import StudyError
+from flatdirs.objectives.image import Measurement
+from flatdirs.search import Outcome
+
+IDENTITY = "flatdirs:identity"
+CURVE = "curve"
+CURVATURE = "curvature"
+PROVENANCE = "provenance"
+STEPS = "steps"
+OUTCOME_KEYS = ("state", "value", "loss", "at_chance", "relaxation", "accuracy", "partial")
+KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
+
+
+class Trials:
+    """The trials of an opened study. `keeps_steps`: whether what every step of a run did is kept with it."""
+
+    keeps_steps = False
+
+    def __init__(self, study: optuna.Study, maximize: bool, stale_seconds: float) -> None:
+        self.optuna_study = study
+        self.maximize = maximize
+        self.stale_seconds = stale_seconds
+
+    @property
+    def name(self) -> str:
+        """The study's name in its storage."""
+        return self.optuna_study.study_name
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, oldest first, as stored now."""
+        return self.optuna_study._storage.get_all_trials(self.optuna_study._study_id, deepcopy=False)
+
+    def runs(self) -> list[tuple[FrozenTrial, Outcome]]:
+        """The runs that count, oldest first."""
+        pairs = ((trial, outcome_of(trial, self.maximize, failure_counts=False)) for trial in self.trials())
+        return [(trial, outcome) for trial, outcome in pairs if outcome is not None]
+
+    def live(self) -> list[FrozenTrial]:
+        """Trials that some worker is running now."""
+        return [trial for trial in self.trials() if self._is_live(trial)]
+
+    def _is_live(self, trial: FrozenTrial) -> bool:
+        running = trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs
+        return running and not claims.abandoned(trial, self.stale_seconds)
+
+    def report(self, trial: optuna.Trial, step: int, value: float) -> None:
+        """Keep one intermediate value."""
+        if math.isfinite(value):
+            with self._still_ours(trial):
+                trial.report(value, step)
+
+    def given_up(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
+        """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last."""
+        last = total is not None and done >= total
+        if last or not math.isfinite(value) or isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner):
+            return False
+        with self._still_ours(trial):
+            return trial.should_prune()
+
+    @contextmanager
+    def alive(self, trial: optuna.Trial) -> Iterator[None]:
+        """Say from time to time, from a thread of its own, that this worker still runs the trial."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(min(60.0, self.stale_seconds / 4)):
+                with suppress(Exception):  # a storage out of reach now may be back at the next beat
+                    claims.beat(self.optuna_study, trial)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
+        """Write curve, provenance and outcome, then close the trial; once the outcome stands, the run counts."""
+        with self._still_ours(trial):
+            trial.set_user_attr(CURVE, list(measurement.curve))
+            if measurement.curvature:
+                trial.set_user_attr(CURVATURE, [dict(run) for run in measurement.curvature])
+            trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
+            if measurement.steps and self.keeps_steps:
+                trial.set_user_attr(STEPS, dict(measurement.steps))
+            outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
+            trial.set_user_attr(OUTCOME, outcome)
+        self._close(trial._trial_id, outcome)
+
+    @contextmanager
+    def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
+        try:
+            yield
+        except optuna.exceptions.UpdateFinishedTrialError as error:
+            raise StudyError(
+                f"another worker took run {trial.number + 1} over, because this one had been silent for more than "
+                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes"
+            ) from error
+
+    def interrupt(self, trial: optuna.Trial) -> None:
+        """Give a run up; its point will be run again."""
+        self._close(trial._trial_id, None)
+
+    def tidy(self) -> None:
+        """Close what dead processes left running; one that died before it could claim anything is given its time."""
+        unclaimed = self._unclaimed()
+        if unclaimed:
+            time.sleep(claims.PATIENCE_SECONDS)
+            unclaimed &= self._unclaimed()
+        for trial in self.trials():
+            running = trial.state == TrialState.RUNNING
+            if running and (trial._trial_id in unclaimed or claims.abandoned(trial, self.stale_seconds)):
+                self._close(trial._trial_id, trial.user_attrs.get(OUTCOME))
+
+    def _unclaimed(self) -> set[int]:
+        return {t._trial_id for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
+
+    def _close(self, trial_id: int, outcome: Mapping[str, Any] | None) -> None:
+        """Tell Optuna; a pruned run's value there is its last partial one, as Optuna's own loop has it."""
+        state = TrialState.PRUNED if outcome is not None and outcome["state"] == "pruned" else TrialState.COMPLETE
+        value = None if outcome is None else outcome.get("partial" if state == TrialState.PRUNED else "value")
+        if value is None and state == TrialState.COMPLETE:
+            value = self.value_without_one(trial_id)
+            state = TrialState.FAIL if value is None else state
+        values = None if value is None else [float(value)]
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
+            self.optuna_study._storage.set_trial_state_values(trial_id, state, values)
+
+    def value_without_one(self, trial_id: int) -> float | None:
+        """What a run without a value is to Optuna; None closes it as failed."""
+        return None
+
+
+def has_begun(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a study's search has an outcome, or a run in progress that will be one."""
+    return any(OUTCOME in trial.user_attrs or trial.state == TrialState.RUNNING for trial in trials)
+
+
+def open_optuna_study(
+    storage: BaseStorage, name: str, identity: Mapping[str, Any], maximize: bool = True
+) -> optuna.Study:
+    """Create a study or continue it. Raises StudyError where the stored one has another identity."""
+    direction = StudyDirection.MAXIMIZE if maximize else StudyDirection.MINIMIZE
+    study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
+    trials = study.get_trials(deepcopy=False)
+    ours = not trials or IDENTITY in study.user_attrs
+    if ours and not has_begun(trials):
+        # nothing is known yet, so this search may have the name
+        if study.direction != direction:
+            optuna.delete_study(study_name=name, storage=storage)
+            study = optuna.create_study(study_name=name, storage=storage, direction=direction)
+        study.set_user_attr(IDENTITY, dict(identity))
+    _refuse_difference(study, name, identity)
+    return study
+
+
+def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, Any]) -> None:
+    """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
+    stored = study.user_attrs.get(IDENTITY)
+    if stored is None:
+        raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
+    before, now = flatten(stored), flatten(identity)
+    keys = [*before, *(key for key in now if key not in before)]
+    for key in sorted(keys, key=lambda key: key == "version"):  # last: another search has another version as well
+        if before.get(key) != now.get(key):
+            said = KEYS.get(key, key.removesuffix(".name"))
+            raise StudyError(
+                f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
+                f"continue it with the old value, or change study to another name"
+            )
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    if not isinstance(tree, Mapping):
+        return {prefix: list(tree) if isinstance(tree, (tuple, frozenset)) else tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def study_folder(output: Path, name: str) -> Path:
+    """Where a study's files lie."""
+    return output / name

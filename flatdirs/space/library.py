@@ -1,0 +1,83 @@
+"""Charts as data: read from the plain mapping of a conf/chart/*.yaml file, described as one, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flatdirs.errors import ChartError
+from flatdirs.space.coordinates import Axis, Chart
+
+
+def read_chart(settings: Mapping[str, Any]) -> Chart:
+    """A chart from the plain mapping of a conf/chart/*.yaml file. Raises ChartError naming the key."""
+    try:
+        axes = tuple(
+            Axis(
+                str(axis["name"]),
+                {str(k): _whole_number(v) for k, v in axis["exponents"].items()},
+                axis.get("first", "double"),
+            )
+            for axis in settings["axes"]
+        )
+        bounds = {name: _bound(name, pair) for name, pair in (settings.get("bounds") or {}).items()}
+        step = float(settings.get("step", 2.0))
+        names = tuple(str(name) for name in settings["hyperparameters"])
+        one_minus, whole = frozenset(settings.get("one_minus") or ()), frozenset(settings.get("whole") or ())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ChartError(f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml") from error
+    follows, fixed = settings.get("follows", "learning_rate"), frozenset(settings.get("fixed") or ())
+    parts = int(settings.get("parts", 1))
+    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
+
+
+def describe_chart(chart: Chart) -> dict[str, Any]:
+    """The plain mapping that `read_chart` reads back, for a study to keep."""
+    return {
+        "name": chart.name,
+        "fixed": sorted(chart.fixed),
+        "step": chart.step,
+        **({"parts": chart.parts} if chart.parts != 1 else {}),
+        "bounds": {name: list(pair) for name, pair in chart.bounds.items()},
+        "hyperparameters": list(chart.hyperparameters),
+        "one_minus": sorted(chart.one_minus),
+        "whole": sorted(chart.whole),
+        "follows": chart.follows,
+        "axes": [{"name": a.name, "exponents": dict(a.exponents), "first": a.first} for a in chart.axes],
+    }
+
+
+def named_chart(name: str) -> Chart:
+    """One of the charts that come with flatdirs, such as "sgd" or "adamw". Raises ChartError for other names."""
+    import yaml
+
+    from flatdirs.resources import conf_folder
+
+    folder = conf_folder() / "chart"
+    path = folder / f"{Path(name).name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+        raise ChartError(f"chart={name} is unknown; choose one of {known}")
+    return read_chart(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _whole_number(value: Any) -> int:
+    if int(value) != value:
+        raise ValueError(f"the exponent {value} in axes must be a whole number")
+    return int(value)
+
+
+def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
+    """One wall from YAML: a pair of numbers or nulls, null for none at all."""
+    if pair is None:
+        return None, None
+    try:
+        low, high = (None if x is None else float(x) for x in pair)
+    except (TypeError, ValueError) as error:
+        raise ChartError(
+            f"bounds.{name}={pair} must be two numbers, null for none; change chart.bounds.{name}"
+        ) from error
+    if low is not None and high is not None and not low < high:
+        raise ChartError(f"bounds.{name}={pair}: the lower must lie below the upper; change chart.bounds.{name}")
+    return low, high

@@ -1,0 +1,88 @@
+"""A lattice in octaves: what numpy needs of it, many points at a time. Between the exact chart and the model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flatdirs.space.grid import Lattice
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A lattice in octaves: log₂ of each free hyperparameter (1 − ρ for momentum) is `base` + `rows` · steps.
+
+    Arrays: `base`, `low`, `high` (free,), `rows` (free, axes).
+    """
+
+    lattice: Lattice
+
+    @cached_property
+    def octaves(self) -> float:
+        """Of one step."""
+        return math.log2(self.lattice.chart.step)
+
+    @cached_property
+    def rows(self) -> Array:
+        """By how many octaves each free hyperparameter moves with a step along each axis."""
+        rows: Array = np.asarray(self.lattice.chart.inverse * self.octaves, dtype=np.float64)
+        return rows
+
+    @cached_property
+    def base(self) -> Array:
+        """The start."""
+        chart = self.lattice.chart
+        return np.array([math.log2(chart.inner(name, self.lattice.start[name])) for name in chart.free])
+
+    @cached_property
+    def walls(self) -> tuple[Array, Array]:
+        """The lowest and highest log₂ of each free hyperparameter, infinite where there is no wall."""
+        chart = self.lattice.chart
+        lows, highs = [], []
+        for name in chart.free:
+            pair = chart.bounds.get(name, (None, None))
+            ends = [None if x is None else chart.inner(name, x) for x in pair]
+            low, high = reversed(ends) if name in chart.one_minus else ends
+            lows.append(-math.inf if low is None or low <= 0 else math.log2(low))
+            highs.append(math.inf if high is None else math.log2(high) if high > 0 else -math.inf)
+        return np.array(lows), np.array(highs)
+
+    @cached_property
+    def averaging(self) -> list[int]:
+        """The places of momentum and β₁ among the free hyperparameters."""
+        chart = self.lattice.chart
+        return [place for place, name in enumerate(chart.free) if name in chart.one_minus]
+
+    @cached_property
+    def decay(self) -> tuple[int, int] | None:
+        """The axis that is the weight decay alone, and its power in the first axis; None without such an axis."""
+        axes = self.lattice.chart.axes
+        alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"weight_decay": 1}]
+        return (alone[0], axes[0].exponents.get("weight_decay", 0)) if alone else None
+
+    @cached_property
+    def relaxing(self) -> Array:
+        """By how many octaves T·λα/(1−ρ) moves with a step along each axis (T falls as the batch grows)."""
+        powers = {"learning_rate": 1, "weight_decay": 1, "momentum": -1, "batch_size": -1}
+        return np.array([powers.get(name, 0) for name in self.lattice.chart.free]) @ self.rows
+
+    def sheared(self, points: Array, power: float) -> Array:
+        """Points (n, axes) in octaves, with the weight decay in the first coordinate to this power."""
+        octaves = points * self.octaves
+        if self.decay is not None:
+            axis, own = self.decay
+            octaves[:, 0] += (power - own) * octaves[:, axis]
+        return octaves
+
+    def inside(self, points: Array) -> NDArray[np.bool_]:
+        """Which of these points (n, axes) no wall keeps out."""
+        logs = self.base + points @ self.rows.T
+        low, high = self.walls
+        found: NDArray[np.bool_] = np.all((logs >= low - 1e-9) & (logs <= high + 1e-9), axis=1)
+        return found

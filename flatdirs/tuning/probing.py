@@ -1,0 +1,95 @@
+"""Step sampling on one of our own tasks: the trainer's network, batches, precision and optimizer, probed.
+
+Between the finder (stepsampling/), which knows no task, and the two commands that ask for a rate, `find_lr` and
+`tune start=step_sampling`. A probe begins as a complete run of the same seed does: same weights, same first batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from flatdirs.lr_finder.finder import find_learning_rate
+from flatdirs.lr_finder.result import LearningRates
+from flatdirs.training import augment
+from flatdirs.training.data import Dataset, load
+from flatdirs.training.device import DTYPES, cpu_threads, keep_freed_memory, resolve_device, resolve_precision
+from flatdirs.training.model import build_model
+from flatdirs.training.optimizer import build_optimizer
+from flatdirs.training.records import ProbeConfig, TrainConfig
+from flatdirs.training.task import ImageTask
+
+
+@dataclass(frozen=True)
+class TaskBatches:
+    """The batches of a whole run as the trainer makes them: pairs (images, labels) on the device, epoch after epoch."""
+
+    task: ImageTask
+    dataset: Dataset
+    seed: int
+    size: int
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """One order and one augmentation an epoch; what does not fill a batch is left to the next epoch's order."""
+        split = self.dataset.train
+        generator = torch.Generator(device=split.labels.device).manual_seed(2 * self.seed + 1)
+        for _ in range(self.task.epochs):
+            draws = augment.draw(self.task, len(split), generator)
+            for start in range(0, len(split) - self.size + 1, self.size):
+                images = augment.apply(split.images, draws, start, start + self.size, self.task.cutout)
+                yield images, split.labels[draws.order[start : start + self.size]]
+
+    def held_out(self) -> list[tuple[Tensor, Tensor]]:
+        """The images that judge a run, in batches of the same size; what does not fill one is left out."""
+        split = self.dataset.held_out
+        stop = max(len(split) // self.size, 1) * self.size
+        images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
+        return list(zip(images, labels, strict=True))
+
+
+def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True) -> LearningRates:
+    """Step sampling with all of `config` but its rate and schedule. Rates found are the optimizer's own.
+
+    Raises:
+        ConfigError: the device is not there.
+        DataError: the images are missing or broken.
+        FinderError: the task cannot be probed.
+    """
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+
+    def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
+            logits = model(batch[0])
+        return cross_entropy(logits.float(), batch[1])
+
+    with cpu_threads(config.cpu_threads):
+        dataset = load(config.task, config.data, device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device)
+        optimizer = build_optimizer(
+            model.parameters(), 1.0, config.momentum_in_force, config.weight_decay, device, config.optimizer
+        )
+        batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
+        return find_learning_rate(
+            model,
+            None,
+            optimizer,
+            batches,
+            batches.held_out(),
+            closure=loss,
+            steps=probing.steps,
+            budget=probing.budget,
+            threshold=probing.threshold,
+            seeds=probing.seeds,
+            lowest=probing.lowest,
+            highest=probing.highest,
+            validation_steps=probing.validation_steps,
+            scaler=torch.amp.GradScaler(device.type) if precision == "fp16" else None,
+            progress=progress,
+        )
