@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SURFACE = '''
 import math, os, pathlib, time
 
-def train(learning_rate, momentum, weight_decay, seed, report):
-    """A smooth hill with its top at λα/(1−ρ) = 0.00256, ρ = 0.75, α = 0.00125; noted in calls.txt."""
+def train(lr, momentum, wd, seed, report):
+    """A smooth hill with its top at lr·wd/(1−momentum) = 0.00256, momentum = 0.75, wd = 0.00125; noted in calls.txt."""
     with open("calls.txt", "a") as file:
-        file.write(f"{learning_rate!r} {momentum!r} {weight_decay!r} {seed}\\n")
-    c = math.log2(learning_rate * weight_decay / (1 - momentum) / 0.00256)
+        file.write(f"{lr!r} {momentum!r} {wd!r} {seed}\\n")
+    c = math.log2(lr * wd / (1 - momentum) / 0.00256)
     report(1, 50.0)
-    return 94 - c * c - 0.3 * math.log2((1 - momentum) / 0.25) ** 2 - 0.2 * math.log2(weight_decay / 0.00125) ** 2
+    return 94 - c * c - 0.3 * math.log2((1 - momentum) / 0.25) ** 2 - 0.2 * math.log2(wd / 0.00125) ** 2
 '''
 
 

@@ -51,24 +51,26 @@ def sweep(runs: Sequence[Run], **more: Any) -> Sweep:
 
 def run(loss: float | None, **more: Any) -> Run:
     """A finished run, or a diverged one without a loss."""
-    hyperparameters = more.pop("hyperparameters", {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-3})
+    hyperparameters = more.pop("hyperparameters", {"lr": 0.1, "momentum": 0.9, "wd": 1e-3})
     return Run(0, "diverged" if loss is None else "finished", hyperparameters, loss, loss, **more)
 
 
 def place(u: float, v: float = 0.0, w: float = 0.0) -> dict[str, float]:
-    """Hyperparameters u, v and w octaves away from λ=0.1, 1−ρ=0.1, α=0.001."""
-    return {"learning_rate": 0.1 * 2**u, "momentum": 1 - 0.1 * 2**v, "weight_decay": 1e-3 * 2**w}
+    """Hyperparameters u, v and w octaves away from lr=0.1, 1−momentum=0.1, wd=0.001."""
+    return {"lr": 0.1 * 2**u, "momentum": 1 - 0.1 * 2**v, "wd": 1e-3 * 2**w}
 
 
 def scattered(count: int, seed: int = 0) -> list[dict[str, float]]:
-    """Hyperparameters spread evenly over six octaves of λ and α, three of 1−ρ."""
+    """Hyperparameters spread evenly over six octaves of lr and wd, three of 1−momentum."""
     draws = np.random.default_rng(seed).uniform((-3, -3, -3), (3, 0, 3), (count, 3))
     return [place(*map(float, row)) for row in draws]
 
 
 def effective(hyperparameters: Mapping[str, float]) -> float:
-    """log2 of λα/(1−ρ) against `place(0)`."""
-    return math.log2(CHART.coordinates(hyperparameters)["λα/(1−ρ)"] / CHART.coordinates(place(0))["λα/(1−ρ)"])
+    """log2 of lr·wd/(1−momentum) against `place(0)`."""
+    return math.log2(
+        CHART.coordinates(hyperparameters)["lr·wd/(1−momentum)"] / CHART.coordinates(place(0))["lr·wd/(1−momentum)"]
+    )
 
 
 def test_rungs_are_the_sources() -> None:
@@ -123,7 +125,7 @@ def test_quadrants_hold_whom_they_should() -> None:
     found = quadrants(sweep(runs, metric="m"))
     assert not isinstance(found, Missing)
     assert {(one.low_loss, one.low_metric): len(one.runs) for one in found.quadrants} == planted
-    assert [one.centre["learning_rate"] for one in found.quadrants] == pytest.approx([0.1, 0.2, 0.4, 0.8])
+    assert [one.centre["lr"] for one in found.quadrants] == pytest.approx([0.1, 0.2, 0.4, 0.8])
     assert (found.median_loss, found.median_metric) == (1.5, 1.5)
     assert isinstance(quadrants(sweep(runs)), Missing)
 
@@ -141,7 +143,7 @@ def test_planted_clusters_are_found_with_their_centres_in_users_units() -> None:
     assert found.clear
     assert [len(one.runs) for one in found.clusters] == [10, 10, 10]
     for one, centre in zip(found.clusters, centres, strict=True):
-        assert one.centre["learning_rate"] == pytest.approx(centre["learning_rate"], rel=0.15)
+        assert one.centre["lr"] == pytest.approx(centre["lr"], rel=0.15)
         assert 1 - one.centre["momentum"] == pytest.approx(1 - centre["momentum"], rel=0.15)
         assert one.spread < 1
 
@@ -198,7 +200,7 @@ def test_the_shape_of_a_drawn_curve_is_read_off() -> None:
 
 @pytest.mark.slow
 def test_a_planted_importance_is_found_in_raw_and_in_flat_coordinates() -> None:
-    by_rate = importances(sweep([run(math.log2(h["learning_rate"]) ** 2, hyperparameters=h) for h in scattered(50)]))
+    by_rate = importances(sweep([run(math.log2(h["lr"]) ** 2, hyperparameters=h) for h in scattered(50)]))
     steep = importances(sweep([run(effective(h) ** 2, hyperparameters=h) for h in scattered(50)]))
     assert not isinstance(by_rate, Missing)
     assert not isinstance(steep, Missing)
@@ -207,10 +209,10 @@ def test_a_planted_importance_is_found_in_raw_and_in_flat_coordinates() -> None:
     assert steep.flat.fanova is not None
     assert steep.raw.fanova is not None
     for shares, name in (
-        (by_rate.raw.ped_anova, "λ"),
-        (by_rate.raw.fanova, "λ"),
-        (steep.flat.ped_anova, "λα/(1−ρ)"),
-        (steep.flat.fanova, "λα/(1−ρ)"),
+        (by_rate.raw.ped_anova, "lr"),
+        (by_rate.raw.fanova, "lr"),
+        (steep.flat.ped_anova, "lr·wd/(1−momentum)"),
+        (steep.flat.fanova, "lr·wd/(1−momentum)"),
     ):
         assert shares[name] > 0.7
         assert sum(shares.values()) == pytest.approx(1)
@@ -230,19 +232,19 @@ def test_the_coordinate_that_parts_the_diverged_is_found_with_its_threshold() ->
     found = divergence(sweep(runs))
     assert not isinstance(found, Missing)
     best = found.thresholds[0]
-    assert (best.coordinate, best.flat, best.auc, best.above, best.wrong) == ("λα/(1−ρ)", True, 1.0, True, 0)
-    inside, outside = found.flat["λα/(1−ρ)"]
+    assert (best.coordinate, best.flat, best.auc, best.above, best.wrong) == ("lr·wd/(1−momentum)", True, 1.0, True, 0)
+    inside, outside = found.flat["lr·wd/(1−momentum)"]
     assert outside is not None
     assert outside[1] < best.value < inside[0]
     assert all(one.auc < 1 for one in found.thresholds[1:])
-    assert {one.coordinate for one in found.thresholds} == {"λα/(1−ρ)", "λ", "1−ρ", "α"}
+    assert {one.coordinate for one in found.thresholds} == {"lr·wd/(1−momentum)", "lr", "1−momentum", "wd"}
 
 
 def test_small_values_can_diverge_too() -> None:
-    runs = [run(1.0 if h["weight_decay"] > 1e-3 else None, hyperparameters=h) for h in scattered(40)]
+    runs = [run(1.0 if h["wd"] > 1e-3 else None, hyperparameters=h) for h in scattered(40)]
     found = divergence(sweep(runs))
     assert not isinstance(found, Missing)
-    assert (found.thresholds[0].coordinate, found.thresholds[0].above) == ("α", False)
+    assert (found.thresholds[0].coordinate, found.thresholds[0].above) == ("wd", False)
 
 
 def test_gradient_norms_are_binned_and_their_spikes_counted() -> None:
@@ -297,8 +299,8 @@ def test_a_slow_drift_is_no_spike() -> None:
     ("searched", "warned"),
     [
         (Range("lr", 0.0, 1.0, False), True),
-        (Range("learning_rate", 1e-3, 1.0, False), True),
-        (Range("weight_decay", 1e-3, 9e-3, False), False),
+        (Range("lr", 1e-3, 1.0, False), True),
+        (Range("wd", 1e-3, 9e-3, False), False),
         (Range("lr", 1e-5, 1.0, True), False),
         (Range("momentum", 0.0, 1.0, False), False),
         (Range("one_minus_momentum", 0.01, 1.0, False), True),
@@ -328,7 +330,7 @@ def test_uniform_rates_over_a_decade_are_warned_about(searched: Range, warned: b
 def test_a_best_at_the_edge_gets_a_wider_range(
     searched: Range, value: float, wider: tuple[float, float] | None
 ) -> None:
-    name = {"lr": "learning_rate"}.get(searched.name, searched.name)
+    name = {"lr": "lr"}.get(searched.name, searched.name)
     hyperparameters = {"momentum": 1 - value} if name == "one_minus_momentum" else {name: value}
     found = edges(sweep([run(1.0, hyperparameters=hyperparameters)], ranges=(searched,)))
     assert [(edge.wider.low, edge.wider.high) for edge in found] == ([] if wider is None else [pytest.approx(wider)])
@@ -336,13 +338,13 @@ def test_a_best_at_the_edge_gets_a_wider_range(
 
 def test_others_are_told_what_to_suggest() -> None:
     searched = Range("lr", 1e-3, 1.0, True)
-    one = sweep([run(1.0, hyperparameters={"learning_rate": 1.0})], ranges=(searched,))
+    one = sweep([run(1.0, hyperparameters={"lr": 1.0})], ranges=(searched,))
     line = continuation(one, edges(one), Path("studies"))
     assert line == 'go on with trial.suggest_float("lr", 0.001, 10, log=True)'
 
 
 def test_a_slice_goes_on_as_a_slice() -> None:
-    searched = Range("learning_rate", 1e-3, 0.1, True)
+    searched = Range("lr", 1e-3, 0.1, True)
     one = sweep([run(1.0)], ranges=(searched,), identity={"slice": {}})
     assert "x_steps" in continuation(one, edges(one), Path("studies"))
 
@@ -350,12 +352,12 @@ def test_a_slice_goes_on_as_a_slice() -> None:
 @pytest.mark.parametrize(
     ("names", "axes"),
     [
-        ({"learning_rate", "momentum", "weight_decay"}, ["λα/(1−ρ)", "1−ρ", "α"]),
-        ({"learning_rate", "beta1", "weight_decay"}, ["λα", "α", "1−β₁"]),
-        ({"learning_rate", "weight_decay"}, ["λα", "α"]),
-        ({"learning_rate", "momentum"}, ["λ/(1−ρ)", "1−ρ"]),
-        ({"learning_rate", "batch_size"}, ["λ/N", "N"]),
-        ({"learning_rate", "momentum", "weight_decay", "batch_size"}, ["λα/((1−ρ)N)", "1−ρ", "α", "N"]),
+        ({"lr", "momentum", "wd"}, ["lr·wd/(1−momentum)", "1−momentum", "wd"]),
+        ({"lr", "beta1", "wd"}, ["lr·wd", "wd", "1−beta1"]),
+        ({"lr", "wd"}, ["lr·wd", "wd"]),
+        ({"lr", "momentum"}, ["lr/(1−momentum)", "1−momentum"]),
+        ({"lr", "batch_size"}, ["lr/batch_size", "N"]),
+        ({"lr", "momentum", "wd", "batch_size"}, ["lr·wd/((1−momentum)·batch_size)", "1−momentum", "wd", "N"]),
     ],
 )
 def test_the_chart_fits_what_was_searched(names: set[str], axes: list[str]) -> None:
@@ -365,7 +367,7 @@ def test_the_chart_fits_what_was_searched(names: set[str], axes: list[str]) -> N
 
 
 def test_no_chart_fits_a_rate_alone() -> None:
-    assert fitting_chart({"learning_rate", "dropout"}) is None
+    assert fitting_chart({"lr", "dropout"}) is None
     assert fitting_chart(set()) is None
 
 
@@ -397,9 +399,9 @@ def test_a_study_by_others_is_read() -> None:
     assert {state: states.count(state) > 0 for state in ("finished", "pruned", "diverged")} == dict.fromkeys(
         ("finished", "pruned", "diverged"), True
     )
-    assert set(read.runs[0].hyperparameters) == {"learning_rate", "weight_decay"}
+    assert set(read.runs[0].hyperparameters) == {"lr", "wd"}
     assert read.chart is not None
-    assert [axis.name for axis in read.chart.axes] == ["λα", "α"]
+    assert [axis.name for axis in read.chart.axes] == ["lr·wd", "wd"]
     assert read.evaluations == tuple(range(10, 90, 10))
     assert (read.metric, read.judged_by) == (None, "value")
     (sentence,) = uniform_rates(read)
@@ -408,13 +410,13 @@ def test_a_study_by_others_is_read() -> None:
 
 def test_accuracies_are_turned_round_and_a_pruned_run_that_blew_up_has_diverged() -> None:
     study = optuna.create_study(direction="maximize")
-    spaces = {"learning_rate": LOG_RATE}
+    spaces = {"lr": LOG_RATE}
     for rate, accuracy in ((0.1, 90.0), (0.2, 95.0)):
         values = {1: accuracy - 10}
-        params = {"learning_rate": rate}
+        params = {"lr": rate}
         study.add_trial(create_trial(params=params, distributions=spaces, value=accuracy, intermediate_values=values))
     blown = {"state": TrialState.PRUNED, "intermediate_values": {1: 10.0, 2: math.nan}}
-    study.add_trial(create_trial(params={"learning_rate": 1.0}, distributions=spaces, **blown))
+    study.add_trial(create_trial(params={"lr": 1.0}, distributions=spaces, **blown))
     read = sweep_of(study)
     assert [one.loss for one in read.runs] == [-90.0, -95.0, None]
     assert read.runs[0].losses == ((1, -80.0),)
@@ -427,11 +429,11 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
     study = optuna.create_study(direction="minimize")
     study.set_user_attr("metric", "edge_of_stability")
     curve = [{"number": n, "loss": 3.0 - n} for n in (1, 2)]
-    steps = {"learning_rate": [0.1, 0.2], "gradient_norm": [1.0, None]}
+    steps = {"lr": [0.1, 0.2], "gradient_norm": [1.0, None]}
     study.add_trial(
         create_trial(
-            params={"learning_rate": 0.1},
-            distributions={"learning_rate": LOG_RATE},
+            params={"lr": 0.1},
+            distributions={"lr": LOG_RATE},
             value=-2.0,
             intermediate_values={1: -3.0, 2: -2.0},
             user_attrs={"curve": curve, "steps": steps},
@@ -450,15 +452,15 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
 
 def test_a_box_that_was_uniform_goes_on_with_its_keys() -> None:
     """The range's third word is no number, what the runs were counted by goes along, a metric's direction does not."""
-    searched = Range("learning_rate", 1e-3, 1.0, False)
+    searched = Range("lr", 1e-3, 1.0, False)
     identity = {
         "chart": {"name": "sgd", "fixed": []}, "search": {"name": "random"}, "task": {"name": "digits", "epochs": 20},
         "start": {}, "direction": "minimize", "evaluate_every": 4, "clip_gradient": 1.5,
-        "box": {"learning_rate": [1e-3, 1.0, "uniform"]},
+        "box": {"lr": [1e-3, 1.0, "uniform"]},
     }  # fmt: skip
-    one = sweep([run(1.0, hyperparameters={"learning_rate": 0.99})], ranges=(searched,), identity=identity)
+    one = sweep([run(1.0, hyperparameters={"lr": 0.99})], ranges=(searched,), identity=identity)
     words = shlex.split(continuation(one, edges(one), Path("studies")))
-    assert "box.learning_rate=[0.001,10]" in words
+    assert "box.lr=[0.001,10]" in words
     assert {"evaluate_every=4", "clip_gradient=1.5"} <= set(words)
     assert not any(word.startswith("direction=") for word in words)
 
@@ -479,11 +481,11 @@ def test_the_warm_up_is_the_schedules_own_and_never_a_pruned_runs(
         study.add_trial(
             create_trial(
                 state=state,
-                params={"learning_rate": 0.3},
-                distributions={"learning_rate": LOG_RATE},
+                params={"lr": 0.3},
+                distributions={"lr": LOG_RATE},
                 value=2.0,
                 intermediate_values={1: 2.0},
-                user_attrs={"steps": {"learning_rate": rates, "gradient_norm": [1.0] * len(rates)}},
+                user_attrs={"steps": {"lr": rates, "gradient_norm": [1.0] * len(rates)}},
             )
         )
     read = sweep_of(study)
@@ -496,10 +498,10 @@ def test_several_objectives_are_refused() -> None:
 
 
 HYPERPARAMETERS = st.fixed_dictionaries(
-    {"learning_rate": st.sampled_from([1e-3, 0.1, 1.0])},
+    {"lr": st.sampled_from([1e-3, 0.1, 1.0])},
     optional={
         "momentum": st.sampled_from([0.0, 0.9, 1.0]),
-        "weight_decay": st.sampled_from([0.0, 1e-3, 1e-2]),
+        "wd": st.sampled_from([0.0, 1e-3, 1e-2]),
         "batch_size": st.sampled_from([1.0, 64.0]),
     },
 )
@@ -551,13 +553,13 @@ def test_others_sqlite_is_analyzed_by_its_address(tmp_path: Path, command: Comma
     assert ended.code == 0, ended.err
     assert "warning: lr is drawn uniformly from 0 to 1" in ended.out
     assert "diverged" in ended.out
-    assert re.search(r"λ parts them best: above 0\.\d+ runs diverge, wrong for 0 of", ended.out)
+    assert re.search(r"lr parts them best: above 0\.\d+ runs diverge, wrong for 0 of", ended.out)
     assert re.search(r"^ ?4 +40 .*\+1\.00", ended.out, re.MULTILINE)
     page = (tmp_path / "out/theirs/analysis.html").read_text(encoding="utf-8")
     pictures = re.findall(r'src="([^"]{22})', page)
     assert len(pictures) == len(list((tmp_path / "out/theirs/analysis").glob("*.png"))) >= 5
     assert all(source.startswith("data:image/png;base64") for source in pictures)
-    assert "λα" in page
+    assert "lr·wd" in page
 
 
 @pytest.mark.slow
@@ -627,7 +629,7 @@ def test_a_real_search_is_analyzed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_continuation_is_a_command_that_runs(workplace: Path, command: Command) -> None:
     """A search whose box ends below the hill's top says so, and its line goes on above."""
     function = f"task.function={next(workplace.glob('surface_*.py')).stem}:train"
-    box = ["box.learning_rate=[1e-4,1e-3]", "box.one_minus_momentum=[0.2,0.3]", "box.weight_decay=[1e-3,2e-3]"]
+    box = ["box.lr=[1e-4,1e-3]", "box.one_minus_momentum=[0.2,0.3]", "box.wd=[1e-3,2e-3]"]
     tune = [
         "task=callable",
         function,
@@ -644,7 +646,7 @@ def test_the_continuation_is_a_command_that_runs(workplace: Path, command: Comma
     line = re.search(r"^python -m flatdirs\.(\w+) (.*)$", ended.out, re.MULTILINE)
     assert line is not None
     words = shlex.split(line.group(2))
-    assert "box.learning_rate=[0.0001,0.01]" in words
+    assert "box.lr=[0.0001,0.01]" in words
     assert {"search=random", "seed=3", "study=narrow-wider", "task=callable", function} <= set(words)
     assert command(line.group(1), *words, "budget=2", "confirm=0", "live=false").code == 0
 

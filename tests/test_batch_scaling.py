@@ -101,7 +101,7 @@ def test_the_two_sides_differ_in_the_rise_alone() -> None:
     task = image_task(epochs=6)
     warm, cold = (warmup.run(task, DataConfig(), 4, side, 0.01, 0) for side in (True, False))
     assert warm.steps == cold.steps == 30
-    assert warm.epochs[0].learning_rate < 0.01 * 0.8 < cold.epochs[0].learning_rate
+    assert warm.epochs[0].lr < 0.01 * 0.8 < cold.epochs[0].lr
     assert loop.DIVERGED_LOSS < 10  # the trainer's own rule is back
 
 

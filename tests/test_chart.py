@@ -1,7 +1,7 @@
 """The chart: an invertible integer map, so moves undo each other and hold the other coordinates where they are.
 
 Charts are drawn at random (products of elementary row operations) beside the four that come with flatdirs. Tolerance:
-powers of two are exact; where 1 − ρ ≥ 0.001 is stored as ρ, or a step is a root of two, a coordinate may move by a few
+powers of two are exact; where 1 − momentum ≥ 0.001 is stored as momentum, or a step is a root of two, a coordinate may move by a few
 units in the last place per factor, which 1e-11 (relative) covers for exponents as large as these.
 """
 
@@ -21,7 +21,7 @@ from flatdirs.space.grid import Lattice
 from flatdirs.space.library import describe_chart, named_chart, read_chart
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
-START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01, "batch_size": 512, "beta1": 0.9}
+START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01, "batch_size": 512, "beta1": 0.9}
 CLOSE = 1e-11
 
 
@@ -75,7 +75,7 @@ def shipped_points(draw: st.DrawFn) -> tuple[Lattice, tuple[int, ...]]:
 
 
 def representable(lattice: Lattice, point: tuple[int, ...]) -> bool:
-    """Whether floats hold the point well: 1 − ρ neither above 1 nor so small that ρ rounds to 1."""
+    """Whether floats hold the point well: 1 − momentum neither above 1 nor so small that momentum rounds to 1."""
     values = lattice.hyperparameters(point)
     inner = [lattice.chart.inner(name, values[name]) for name in lattice.chart.one_minus]
     moved = any(values[name] != lattice.start[name] for name in lattice.chart.one_minus)
@@ -129,13 +129,13 @@ def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None
 
 
 def test_the_source_move_is_exact_to_the_last_bit() -> None:
-    """From the source's start λα/(1−ρ) and α keep every bit while 1 − ρ is halved five times."""
+    """From the source's start lr·wd/(1−momentum) and wd keep every bit while 1 − momentum is halved five times."""
     lattice = lattice_of(named_chart("sgd"))
     before = lattice.coordinates((3, 0, -2))
     after = lattice.coordinates((3, -5, -2))
-    assert after["λα/(1−ρ)"] == before["λα/(1−ρ)"]
-    assert after["α"] == before["α"]
-    assert after["1−ρ"] == before["1−ρ"] / 32
+    assert after["lr·wd/(1−momentum)"] == before["lr·wd/(1−momentum)"]
+    assert after["wd"] == before["wd"]
+    assert after["1−momentum"] == before["1−momentum"] / 32
 
 
 @settings(max_examples=200)
@@ -167,25 +167,25 @@ def test_a_chart_may_be_refined_once_and_an_unrefined_one_is_described_as_ever()
     assert read_chart(describe_chart(fine)) == fine
     assert "parts" not in describe_chart(chart)
     assert read_chart(describe_chart(chart)).parts == 1
-    start = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 1e-3}
+    start = {"lr": 0.1, "momentum": 0.5, "wd": 1e-3}
     assert Lattice(fine, start).hyperparameters((4, -2, 6)) == Lattice(chart, start).hyperparameters((2, -1, 3))
 
 
 def test_off_the_lattice_is_no_point() -> None:
     lattice = lattice_of(named_chart("sgd"))
-    assert lattice.locate({"learning_rate": 0.003, "momentum": 0.5, "weight_decay": 0.01}) is None
-    assert lattice.locate({"learning_rate": 0.0, "momentum": 0.5, "weight_decay": 0.01}) is None
-    assert lattice.locate({"learning_rate": 0.001, "momentum": 1.0, "weight_decay": 0.01}) is None
-    assert lattice.locate({"learning_rate": 1e308, "momentum": 0.5, "weight_decay": 1e-308}) is None
+    assert lattice.locate({"lr": 0.003, "momentum": 0.5, "wd": 0.01}) is None
+    assert lattice.locate({"lr": 0.0, "momentum": 0.5, "wd": 0.01}) is None
+    assert lattice.locate({"lr": 0.001, "momentum": 1.0, "wd": 0.01}) is None
+    assert lattice.locate({"lr": 1e308, "momentum": 0.5, "wd": 1e-308}) is None
 
 
 @pytest.mark.parametrize(
     ("axis", "direction", "expected"),
     [
-        (0, "double", {"learning_rate": 0.002, "momentum": 0.5, "weight_decay": 0.01}),
-        (1, "halve", {"learning_rate": 0.0005, "momentum": 0.75, "weight_decay": 0.01}),
-        (1, "double", {"learning_rate": 0.002, "momentum": 0.0, "weight_decay": 0.01}),
-        (2, "halve", {"learning_rate": 0.002, "momentum": 0.5, "weight_decay": 0.005}),
+        (0, "double", {"lr": 0.002, "momentum": 0.5, "wd": 0.01}),
+        (1, "halve", {"lr": 0.0005, "momentum": 0.75, "wd": 0.01}),
+        (1, "double", {"lr": 0.002, "momentum": 0.0, "wd": 0.01}),
+        (2, "halve", {"lr": 0.002, "momentum": 0.5, "wd": 0.005}),
     ],
 )
 def test_moves_of_the_source(axis: int, direction: Any, expected: dict[str, float]) -> None:
@@ -201,7 +201,7 @@ def test_two_steps_of_root_two_are_one_doubling_bit_for_bit(step: float) -> None
     coarse = lattice_of(named_chart("sgd"))
     for count in range(-6, 7):
         assert fine.hyperparameters((2 * count, -4, -2)) == coarse.hyperparameters((count, -2, -1))
-    assert fine.hyperparameters((1, 0, 0))["learning_rate"] == pytest.approx(0.001 * math.sqrt(2), rel=CLOSE)
+    assert fine.hyperparameters((1, 0, 0))["lr"] == pytest.approx(0.001 * math.sqrt(2), rel=CLOSE)
 
 
 @pytest.mark.parametrize("twelfths", range(1, 13))
@@ -221,14 +221,16 @@ class TestBatchSize:
         values = lattice.hyperparameters((0, 0, 0, -3))  # 100 / 8 = 12.5
         assert values["batch_size"] == 13
         assert isinstance(values["batch_size"], int)
-        assert values["learning_rate"] == pytest.approx(0.001 * 13 / 100, rel=CLOSE)
+        assert values["lr"] == pytest.approx(0.001 * 13 / 100, rel=CLOSE)
 
     @pytest.mark.parametrize("step", [2.0, math.sqrt(2)])
     def test_rounding_never_reaches_the_first_coordinate(self, step: float) -> None:
         lattice = self.lattice(step=step)
-        wanted = lattice.coordinates(lattice.origin)["λα/((1−ρ)N)"]
+        wanted = lattice.coordinates(lattice.origin)["lr·wd/((1−momentum)·batch_size)"]
         for count in range(-6, 9):
-            assert lattice.coordinates((0, 0, 0, count))["λα/((1−ρ)N)"] == pytest.approx(wanted, rel=CLOSE)
+            assert lattice.coordinates((0, 0, 0, count))["lr·wd/((1−momentum)·batch_size)"] == pytest.approx(
+                wanted, rel=CLOSE
+            )
 
     def test_there_and_back_does_not_accumulate_rounding(self) -> None:
         lattice = self.lattice(start=75)
@@ -249,24 +251,24 @@ class TestBatchSize:
 class TestWalls:
     def test_momentum_stops_at_zero(self) -> None:
         lattice = lattice_of(named_chart("sgd"))
-        assert lattice.wall((0, 1, 0)) is None  # ρ = 0 itself
+        assert lattice.wall((0, 1, 0)) is None  # momentum = 0 itself
         assert "momentum" in str(lattice.wall((0, 2, 0)))
 
     def test_a_user_wall_is_named_and_its_own_value_is_inside(self) -> None:
-        chart = named_chart("sgd").within({"learning_rate": (0.0005, 0.004)})
+        chart = named_chart("sgd").within({"lr": (0.0005, 0.004)})
         lattice = lattice_of(chart)
         assert lattice.wall((2, 0, 0)) is None
-        assert "learning_rate would rise above 0.004" in str(lattice.wall((3, 0, 0)))
+        assert "lr would rise above 0.004" in str(lattice.wall((3, 0, 0)))
         assert lattice.wall((-1, 0, 0)) is None
-        assert "learning_rate would fall below 0.0005" in str(lattice.wall((-2, 0, 0)))
+        assert "lr would fall below 0.0005" in str(lattice.wall((-2, 0, 0)))
 
     def test_a_bound_met_up_to_the_last_bit_is_inside(self) -> None:
-        chart = named_chart("sgd").within({"learning_rate": (None, 0.3)})
-        assert lattice_of(chart, learning_rate=0.1 * 3 / 8).wall((3, 0, 0)) is None
+        chart = named_chart("sgd").within({"lr": (None, 0.3)})
+        assert lattice_of(chart, lr=0.1 * 3 / 8).wall((3, 0, 0)) is None
 
     def test_the_narrower_wall_counts(self) -> None:
-        chart = named_chart("sgd").within({"learning_rate": (1e-4, 1.0)}).within({"learning_rate": (1e-5, 0.1)})
-        assert chart.bounds["learning_rate"] == (1e-4, 0.1)
+        chart = named_chart("sgd").within({"lr": (1e-4, 1.0)}).within({"lr": (1e-5, 0.1)})
+        assert chart.bounds["lr"] == (1e-4, 0.1)
 
     @pytest.mark.parametrize("point", [(5000, 0, 0), (-5000, 0, 0), (0, -5000, 0), (0, 0, 5000)])
     def test_the_end_of_the_floats_is_a_wall(self, point: tuple[int, ...]) -> None:
@@ -285,19 +287,19 @@ class TestOtherCharts:
 
     def test_raw_keeps_the_first_directions(self) -> None:
         assert {a.name: a.first for a in named_chart("sgd").raw().axes} == {
-            "λ": "double",
-            "1−ρ": "double",
-            "α": "halve",
+            "lr": "double",
+            "1−momentum": "double",
+            "wd": "halve",
         }
 
     @pytest.mark.parametrize(
         ("fixed", "axes"),
         [
-            (["momentum"], ["λα/(1−ρ)", "α"]),
-            (["weight_decay"], ["λα/(1−ρ)", "1−ρ"]),
-            (["momentum", "weight_decay"], ["λ"]),
-            (["learning_rate", "momentum"], ["α"]),
-            (["learning_rate"], ["λα/(1−ρ)", "1−ρ"]),
+            (["momentum"], ["lr·wd/(1−momentum)", "wd"]),
+            (["wd"], ["lr·wd/(1−momentum)", "1−momentum"]),
+            (["momentum", "wd"], ["lr"]),
+            (["lr", "momentum"], ["wd"]),
+            (["lr"], ["lr·wd/(1−momentum)", "1−momentum"]),
         ],
     )
     def test_fixing_keeps_the_axes_that_come_first(self, fixed: list[str], axes: list[str]) -> None:
@@ -309,22 +311,22 @@ class TestOtherCharts:
             assert all(values[name] == START[name] for name in fixed)
 
     def test_an_axis_of_one_hyperparameter_has_its_name_and_its_value(self) -> None:
-        chart = named_chart("sgd").fix(["momentum", "weight_decay"])
-        assert chart.coordinates(START) == {"λ": START["learning_rate"]}
+        chart = named_chart("sgd").fix(["momentum", "wd"])
+        assert chart.coordinates(START) == {"lr": START["lr"]}
         assert read_chart(describe_chart(chart)) == chart
         assert chart.fix([]) == chart
 
     def test_a_fixed_hyperparameter_may_be_zero(self) -> None:
-        chart = named_chart("sgd").fix(["weight_decay"])
-        lattice = lattice_of(chart, weight_decay=0.0)
-        assert lattice.hyperparameters((1, 0))["weight_decay"] == 0.0
+        chart = named_chart("sgd").fix(["wd"])
+        lattice = lattice_of(chart, wd=0.0)
+        assert lattice.hyperparameters((1, 0))["wd"] == 0.0
 
     @pytest.mark.parametrize("name", SHIPPED)
     def test_shipped_charts_move_the_learning_rate_with_the_first_axis_alone(self, name: str) -> None:
-        assert named_chart(name).response(0) == {"learning_rate": 1}
+        assert named_chart(name).response(0) == {"lr": 1}
 
     def test_symbols(self) -> None:
-        assert (symbol("learning_rate"), symbol("momentum", one_minus=True), symbol("own")) == ("λ", "1−ρ", "own")
+        assert (symbol("lr"), symbol("momentum", one_minus=True), symbol("own")) == ("lr", "1−momentum", "own")
 
 
 SGD = describe_chart(named_chart("sgd"))
@@ -342,17 +344,17 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(one_minus=["momentun"]), "chart.one_minus"),
         (changed(whole=["size"]), "chart.whole"),
         (changed(bounds={"lr": [0, 1]}), "chart.bounds"),
-        (changed(bounds={"learning_rate": [1, 0]}), "chart.bounds.learning_rate"),
-        (changed(bounds={"learning_rate": 3}), "chart.bounds.learning_rate"),
-        (changed(bounds={"learning_rate": ["a", 1]}), "chart.bounds.learning_rate"),
+        (changed(bounds={"lr": [1, 0]}), "chart.bounds.lr"),
+        (changed(bounds={"lr": 3}), "chart.bounds.lr"),
+        (changed(bounds={"lr": ["a", 1]}), "chart.bounds.lr"),
         (changed(follows="rate"), "chart.follows"),
         (changed(fixed=["rate"]), "chart.fixed"),
-        (changed(hyperparameters=["learning_rate", "momentum"]), "chart.hyperparameters"),
-        (changed(hyperparameters=["learning_rate", "momentum", "weight_decay", "momentum"]), "chart.hyperparameters"),
+        (changed(hyperparameters=["lr", "momentum"]), "chart.hyperparameters"),
+        (changed(hyperparameters=["lr", "momentum", "wd", "momentum"]), "chart.hyperparameters"),
         (changed(axes=SGD["axes"][:2]), "chart.axes"),
         (changed(axes=[SGD["axes"][0]] * 3), "chart.axes"),
-        (changed(axes=[{**SGD["axes"][0], "exponents": {"learning_rate": 2}}, *SGD["axes"][1:]]), "chart.axes"),
-        (changed(axes=[{**SGD["axes"][0], "exponents": {"learning_rate": 1.5}}, *SGD["axes"][1:]]), "axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 2}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 1.5}}, *SGD["axes"][1:]]), "axes"),
         (changed(axes=[{**SGD["axes"][0], "first": "up"}, *SGD["axes"][1:]]), "chart.axes"),
         (changed(axes=[{"name": "x"}]), "exponents"),
         ({}, "axes"),
@@ -370,11 +372,11 @@ def test_a_chart_that_cannot_be_read_names_the_key(settings_of: dict[str, Any], 
         ({"momentum": 1.2}, "change start.momentum"),
         ({"momentum": 1.0}, "change start.momentum"),
         ({"momentum": -0.1}, "change start.momentum"),
-        ({"learning_rate": -1.0}, "change start.learning_rate"),
-        ({"learning_rate": 0.0}, "fixed=[learning_rate]"),
-        ({"learning_rate": math.nan}, "change start.learning_rate"),
-        ({"weight_decay": math.inf}, "change start.weight_decay"),
-        ({"weight_decay": "much"}, "change start.weight_decay"),
+        ({"lr": -1.0}, "change start.lr"),
+        ({"lr": 0.0}, "fixed=[lr]"),
+        ({"lr": math.nan}, "change start.lr"),
+        ({"wd": math.inf}, "change start.wd"),
+        ({"wd": "much"}, "change start.wd"),
         ({"batch_size": 12.5}, "change start.batch_size"),
         ({"batch_size": 0}, "change start.batch_size"),
     ],
@@ -387,15 +389,15 @@ def test_a_start_that_cannot_stand_on_the_chart_names_the_key(start: dict[str, A
 
 def test_other_refusals_name_the_key() -> None:
     with pytest.raises(ChartError, match=r"add start\.momentum"):
-        Lattice(named_chart("sgd"), {"learning_rate": 0.1, "weight_decay": 0.1})
-    with pytest.raises(ChartError, match=r"chart\.bounds\.learning_rate"):
-        lattice_of(named_chart("sgd").within({"learning_rate": (0.1, 1.0)}))
+        Lattice(named_chart("sgd"), {"lr": 0.1, "wd": 0.1})
+    with pytest.raises(ChartError, match=r"chart\.bounds\.lr"):
+        lattice_of(named_chart("sgd").within({"lr": (0.1, 1.0)}))
     with pytest.raises(ChartError, match=r"chart=sdg is unknown; choose one of adamw, cdat, .*, sgd"):
         named_chart("sdg")
-    with pytest.raises(ChartError, match="change fixed to some of learning_rate, momentum, weight_decay"):
+    with pytest.raises(ChartError, match="change fixed to some of lr, momentum, wd"):
         named_chart("sgd").fix(["lr"])
     with pytest.raises(ChartError, match="take one out of fixed"):
-        named_chart("sgd").fix(["learning_rate", "momentum", "weight_decay"])
+        named_chart("sgd").fix(["lr", "momentum", "wd"])
     two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
     with pytest.raises(ChartError, match="change fixed"):
         two.fix(["a"])

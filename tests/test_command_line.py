@@ -38,7 +38,7 @@ def test_help_lists_every_group_and_key_without_torch() -> None:
         "assert 'torch' not in sys.modules and 'optuna' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    for word in ("task=", "cifar10_small", "search=", "myrtle", "storage=", "budget:", "start.learning_rate:", "box."):
+    for word in ("task=", "cifar10_small", "search=", "myrtle", "storage=", "budget:", "start.lr:", "box."):
         assert word in done.stdout
 
 
@@ -100,8 +100,8 @@ def test_a_search_prints_a_line_a_run_and_the_closing_table(workplace: Path, com
     assert "the search is over" in ended.out
     best = yaml.safe_load((workplace / "studies/callable-myrtle/best.yaml").read_text(encoding="utf-8"))
     assert best["momentum"] == 0.75
-    assert best["weight_decay"] == 0.00125
-    assert best["learning_rate"] * best["weight_decay"] / 0.25 == pytest.approx(0.00256)
+    assert best["wd"] == 0.00125
+    assert best["lr"] * best["wd"] / 0.25 == pytest.approx(0.00256)
 
 
 def test_a_winner_is_a_start(workplace: Path, command: Command) -> None:
@@ -112,11 +112,11 @@ def test_a_winner_is_a_start(workplace: Path, command: Command) -> None:
     )
     assert ended.code == 0
     assert len(calls(workplace)) - before == 7  # the start and both neighbours on three axes
-    assert "λα/(1−ρ)=0.00256" in ended.out.splitlines()[2]
+    assert "lr·wd/(1−momentum)=0.00256" in ended.out.splitlines()[2]
 
 
 def test_a_start_file_may_be_written_by_hand(workplace: Path, command: Command) -> None:
-    (workplace / "mine.yaml").write_text("learning_rate: 1e-3\nmomentum: 0\n")
+    (workplace / "mine.yaml").write_text("lr: 1e-3\nmomentum: 0\n")
     command("tune", *own_function(workplace), "start=mine.yaml", "budget=1")
     assert calls(workplace) == ["0.001 0.0 0.01 0"]
 
@@ -172,7 +172,7 @@ def test_minimize_and_maximize_mirror_each_other(search: str, workplace: Path, c
 def test_a_search_told_nothing_is_near_the_top_within_its_budget(workplace: Path, command: Command) -> None:
     ended = command("tune", *told_nothing(workplace))
     assert ended.code == 0, ended.err
-    assert "study callable-flatdirs in studies/callable-flatdirs: search flatdirs from λ=0.1" in ended.out
+    assert "study callable-flatdirs in studies/callable-flatdirs: search flatdirs from lr=0.1" in ended.out
     assert "the budget of 25 runs is used up" in ended.out
     assert len(calls(workplace)) == len(set(calls(workplace))) == 25, "a repeat has a seed of its own"
     repeated = [line.rsplit(" ", 1) for line in calls(workplace)]
@@ -189,7 +189,7 @@ def test_a_search_told_nothing_is_near_the_top_within_its_budget(workplace: Path
 
 
 def test_repeats_of_several_seeds_share_none(workplace: Path, command: Command) -> None:
-    command("tune", *told_nothing(workplace), "repeats=2", "seed=5", "chart.bounds.learning_rate=[0.09,0.11]")
+    command("tune", *told_nothing(workplace), "repeats=2", "seed=5", "chart.bounds.lr=[0.09,0.11]")
     repeated = [line.rsplit(" ", 1) for line in calls(workplace)]
     assert len(repeated) == 50
     for point in {point for point, _ in repeated}:
@@ -283,8 +283,8 @@ def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Pat
     study, identity = read_study(open_storage(storage, workplace / "studies/digits-flatdirs"), "digits-flatdirs")
     attributes = study.trials[0].user_attrs
     assert identity["task"]["epochs"] == 2
-    assert attributes["setting"]["hyperparameters"] == {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
-    assert attributes["setting"]["coordinates"]["λα/(1−ρ)"] == pytest.approx(2e-5)
+    assert attributes["setting"]["hyperparameters"] == {"lr": 0.001, "momentum": 0.5, "wd": 0.01}
+    assert attributes["setting"]["coordinates"]["lr·wd/(1−momentum)"] == pytest.approx(2e-5)
     assert [epoch["number"] for epoch in attributes["curve"]] == [1, 2]
     assert {"train_loss", "loss", "accuracy", "seconds"} <= set(attributes["curve"][0])
     assert {"seconds", "seeds", "device", "torch", "git"} <= set(attributes["provenance"])
@@ -292,7 +292,7 @@ def test_storages_keep_setting_curve_and_provenance(storage: str, workplace: Pat
 
 
 def test_train_prints_its_curve_and_saves(workplace: Path, command: Command) -> None:
-    ended = command("train", "task.epochs=2", "learning_rate=0.1", "save=model.pt")
+    ended = command("train", "task.epochs=2", "lr=0.1", "save=model.pt")
     assert ended.code == 0
     assert "accuracy" in ended.out
     assert (workplace / "model.pt").stat().st_size > 1000
@@ -309,8 +309,8 @@ def test_best_yaml_trains_to_the_same_accuracy(command: Command) -> None:
 
 WRONG = {
     "momentum 1.2": (["start.momentum=1.2"], "start.momentum"),
-    "negative rate": (["start.learning_rate=-1"], "start.learning_rate"),
-    "misspelt key": (["start.lerning_rate=1"], "start.learning_rate"),
+    "negative rate": (["start.lr=-1"], "start.lr"),
+    "misspelt key": (["start.lerning_rate=1"], "start.lr"),
     "misspelt group": (["tsak=digits"], "task"),
     "unknown task": (["task=mnist"], "task=mnist"),
     "unknown search": (["search=grid"], "search=grid"),
@@ -323,11 +323,11 @@ WRONG = {
     "negative seed": (["seed=-1"], "seed"),
     "epochs 0": (["task.epochs=0"], "task.epochs"),
     "fixed unknown": (["fixed=[nesterov]"], "fixed"),
-    "fixed everything": (["fixed=[learning_rate,momentum,weight_decay]"], "fixed"),
+    "fixed everything": (["fixed=[lr,momentum,wd]"], "fixed"),
     "step 1": (["chart.step=1"], "chart.step"),
-    "a box upside down": (["search=random", "box.learning_rate=[1,0.1]"], "box.learning_rate"),
+    "a box upside down": (["search=random", "box.lr=[1,0.1]"], "box.lr"),
     "no such start file": (["start=nowhere.yaml"], "start"),
-    "a start file in words": (["start=words.yaml"], "start.learning_rate"),
+    "a start file in words": (["start=words.yaml"], "start.lr"),
     "a start file of something else": (["start=other.yaml"], "start"),
     "broken start file": (["start=broken.yaml"], "start"),
     "no such data": (["task=cifar10_small", "data.path=nowhere.npz"], "data.path"),
@@ -354,7 +354,7 @@ WRONG = {
     "a function that exits": (["task=callable", "task.function=wrong:leave"], "task.function"),
     "a function that reports words": (["task=callable", "task.function=wrong:words"], "report"),
     "a key made up": (["+budgit=3"], "budgit"),
-    "a start beyond floats": (["start.weight_decay=1e-40"], "start.weight_decay"),
+    "a start beyond floats": (["start.wd=1e-40"], "start.wd"),
     "a winner's file where a start belongs": (["--config-file", "other.yaml"], "start="),
     "a function returning text": (["task=callable", "task.function=wrong:text"], "task.function"),
     "a function without momentum": (["task=callable", "task.function=wrong:narrow"], "fixed"),
@@ -368,17 +368,17 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, workplace: Path, command: Command) -> None:
     (workplace / "wrong.py").write_text(
-        "def text(learning_rate, momentum, weight_decay): return 'good'\n"
-        "def narrow(learning_rate, weight_decay): return 1\n"
-        "def leave(learning_rate, momentum, weight_decay): raise SystemExit(0)\n"
-        "def words(learning_rate, momentum, weight_decay, report): report('a', 'b')\n"
-        "def array(learning_rate, momentum, weight_decay):\n    import numpy\n    return numpy.ones(2)\n"
+        "def text(lr, momentum, wd): return 'good'\n"
+        "def narrow(lr, wd): return 1\n"
+        "def leave(lr, momentum, wd): raise SystemExit(0)\n"
+        "def words(lr, momentum, wd, report): report('a', 'b')\n"
+        "def array(lr, momentum, wd):\n    import numpy\n    return numpy.ones(2)\n"
     )
     (workplace / "breaking.py").write_text("raise ValueError('no model file')\n")
     (workplace / "unparsed.py").write_text("def train(:\n")
-    (workplace / "words.yaml").write_text("learning_rate: high\n")
+    (workplace / "words.yaml").write_text("lr: high\n")
     (workplace / "other.yaml").write_text("colour: red\n")
-    (workplace / "broken.yaml").write_text("learning_rate: [1\n")
+    (workplace / "broken.yaml").write_text("lr: [1\n")
     sys.modules.pop("wrong", None)
     arguments, key = WRONG[case]
     ended = command("tune", "live=false", *arguments)
@@ -473,7 +473,7 @@ def test_a_user_exception_stops_the_search_and_loses_nothing(workplace: Path, co
     (workplace / f"{name}.py").write_text(
         f"from {module_of(workplace)} import train as hill\nimport os\n"
         "def train(**kw):\n    value = hill(**kw)\n"
-        "    if kw['learning_rate'] > 0.005 and not os.path.exists('mended'): raise RuntimeError('out of memory')\n"
+        "    if kw['lr'] > 0.005 and not os.path.exists('mended'): raise RuntimeError('out of memory')\n"
         "    return value\n"
     )
     arguments = [*own_function(workplace), f"task.function={name}:train", "budget=6"]
@@ -507,7 +507,7 @@ def test_tune_on_cifar10(workplace: Path, command: Command) -> None:
 def test_the_batch_size_is_a_coordinate_between_walls(workplace: Path, command: Command) -> None:
     ended = command(
         "tune",
-        *("search=myrtle", "chart=sgd_batch", "start=typical", "start.batch_size=150", "fixed=[momentum,weight_decay]"),
+        *("search=myrtle", "chart=sgd_batch", "start=typical", "start.batch_size=150", "fixed=[momentum,wd]"),
         *("task.epochs=1", "budget=30", "confirm=0", "live=false"),
     )
     assert ended.code == 0
@@ -577,7 +577,7 @@ def test_diverged_runs_are_bad_news_to_optunas_searches(workplace: Path, command
     name = f"{module_of(workplace)}_nan"
     (workplace / f"{name}.py").write_text(
         f"import math\nfrom {module_of(workplace)} import train as hill\n"
-        "def train(**kw):\n    value = hill(**kw)\n    return value if kw['learning_rate'] < 0.1 else math.nan\n"
+        "def train(**kw):\n    value = hill(**kw)\n    return value if kw['lr'] < 0.1 else math.nan\n"
     )
     command("tune", *own_function(workplace), f"task.function={name}:train", "search=tpe", "budget=30")
     late = [float(line.split()[0]) for line in calls(workplace)[10:]]
@@ -605,9 +605,9 @@ def test_a_function_may_change_directory(workplace: Path, command: Command) -> N
 
 
 def test_a_box_is_told_to_be_of_no_use_where_the_search_walks(workplace: Path, command: Command) -> None:
-    done = command("tune", *own_function(workplace), "box.learning_rate=[0.05,0.06]", "budget=1")
-    assert "has no use for box.learning_rate=[0.05,0.06]" in done.out + done.err
-    assert "set chart.bounds.learning_rate=[0.05,0.06]" in done.out + done.err
+    done = command("tune", *own_function(workplace), "box.lr=[0.05,0.06]", "budget=1")
+    assert "has no use for box.lr=[0.05,0.06]" in done.out + done.err
+    assert "set chart.bounds.lr=[0.05,0.06]" in done.out + done.err
     done = command("tune", *own_function(workplace), "budget=1", "study=without")
     assert "no use for" not in done.out + done.err
     assert "the budget of 1 run is used up" in done.out

@@ -29,7 +29,7 @@ def test_a_search_compiles_once() -> None:
     assert first.compile_seconds > 0
     before = {name: dict(counters[name]) for name in ("stats", "frames", "inductor")}
     assert before["stats"]["unique_graphs"] >= 1
-    other = {"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-3, "seed": 3}
+    other = {"lr": 0.05, "momentum": 0.9, "wd": 1e-3, "seed": 3}
     second = train(replace(compiled, **other))
     assert second.compile_seconds == 0
     assert {name: dict(counters[name]) for name in before} == before
@@ -40,7 +40,7 @@ def test_a_search_compiles_once() -> None:
         assert result.loss == pytest.approx(eager.loss, rel=1e-3)
         assert [e.train_loss for e in result.epochs] == pytest.approx([e.train_loss for e in eager.epochs], rel=1e-3)
     objective = ImageObjective(plain.task, plain.data, "cpu", "fp32", 1, compile=True)
-    rates = {"learning_rate": 0.2, "momentum": 0.8, "weight_decay": 1e-2}
+    rates = {"lr": 0.2, "momentum": 0.8, "wd": 1e-2}
     assert objective.measure(rates, [7], lambda *_: None).provenance["compile_seconds"] == 0
     assert dict(counters["stats"]) == before["stats"]
 

@@ -41,12 +41,12 @@ def test_looking_changes_nothing(precision: str) -> None:
 
 
 def test_adamw_is_measured_with_its_preconditioner() -> None:
-    """Its edge is 2(1 + β₁)/((1 − β₁)η); P is far below 1 here, so P⁻¹H is far sharper than H."""
+    """Its edge is 2(1 + beta1)/((1 − beta1)η); P is far below 1 here, so P⁻¹H is far sharper than H."""
     from flatdirs.training.loop import train
 
-    own = {"learning_rate": 0.01, "momentum": None, "beta1": 0.8, "optimizer": AdamW()}
+    own = {"lr": 0.01, "momentum": None, "beta1": 0.8, "optimizer": AdamW()}
     for record in train(small(**own)).curvature:
-        assert record.threshold == pytest.approx(2 * 1.8 / 0.2 / record.learning_rate)
+        assert record.threshold == pytest.approx(2 * 1.8 / 0.2 / record.lr)
         assert record.ratio == pytest.approx(record.sharpness / record.threshold)
         assert record.sharpness > 100
         assert 0 < abs(record.alignment) < 1
@@ -77,7 +77,7 @@ def test_train_prints_keeps_and_draws_it(workplace: Path, command: Command) -> N
 
 @pytest.mark.slow
 def test_a_diverged_run_still_shows_its_curvature(workplace: Path, command: Command) -> None:
-    ended = command("train", *SMALL, "learning_rate=1e12", "curvature.every=4", "curvature.figure=curvature.svg")
+    ended = command("train", *SMALL, "lr=1e12", "curvature.every=4", "curvature.figure=curvature.svg")
     assert ended.code == 0, ended.err
     assert "diverged" in ended.out
     assert (workplace / "curvature.svg").exists()

@@ -1,7 +1,7 @@
 """The source's descent: its known answers, its rules for ties, failures and plateaus, and that it asks nothing twice.
 
-`Bowl` is a concave quadratic in the steps of λα/(1−ρ), 1−ρ and α whose best first coordinate tilts a little with the
-weight decay (8 steps at α = .01, 7 at α = .00125) and whose best momentum tilts too, as in the source's own table.
+`Bowl` is a concave quadratic in the steps of lr·wd/(1−momentum), 1−momentum and wd whose best first coordinate tilts a little with the
+weight decay (8 steps at wd = .01, 7 at wd = .00125) and whose best momentum tilts too, as in the source's own table.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Lattice
 from flatdirs.space.library import named_chart
 
-START = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01}
 Surface = Callable[[dict[str, float]], Outcome]
 
 
 def steps_of(values: dict[str, float]) -> tuple[float, float, float]:
-    """Steps of (λα/(1−ρ), 1−ρ, α) from the source's start."""
-    rate = math.log2(values["learning_rate"] / 0.001)
+    """Steps of (lr·wd/(1−momentum), 1−momentum, wd) from the source's start."""
+    rate = math.log2(values["lr"] / 0.001)
     rest = math.log2((1 - values["momentum"]) / 0.5)
-    decay = math.log2(values["weight_decay"] / 0.01)
+    decay = math.log2(values["wd"] / 0.01)
     return rate + decay - rest, rest, decay
 
 
@@ -58,7 +58,7 @@ class Run:
     def rates(self) -> list[float]:
         """The learning rates that were run, in order."""
         assert self.lattice is not None
-        return [self.lattice.hyperparameters(point)["learning_rate"] for point in self.asked]
+        return [self.lattice.hyperparameters(point)["lr"] for point in self.asked]
 
 
 def search_on(
@@ -92,11 +92,11 @@ def search_on(
 
 
 SOURCE = [
-    (10, {"learning_rate": 0.256, "momentum": 0.5, "weight_decay": 0.01}),
-    (13, {"learning_rate": 0.128, "momentum": 0.75, "weight_decay": 0.01}),
-    (17, {"learning_rate": 1.024, "momentum": 0.75, "weight_decay": 0.00125}),
-    (20, {"learning_rate": 0.512, "momentum": 0.75, "weight_decay": 0.00125}),
-    (22, {"learning_rate": 0.256, "momentum": 0.875, "weight_decay": 0.00125}),
+    (10, {"lr": 0.256, "momentum": 0.5, "wd": 0.01}),
+    (13, {"lr": 0.128, "momentum": 0.75, "wd": 0.01}),
+    (17, {"lr": 1.024, "momentum": 0.75, "wd": 0.00125}),
+    (20, {"lr": 0.512, "momentum": 0.75, "wd": 0.00125}),
+    (22, {"lr": 0.256, "momentum": 0.875, "wd": 0.00125}),
 ]
 
 
@@ -128,11 +128,13 @@ class TestKnownAnswer:
     def test_the_first_axis_ends_within_a_factor_of_two_of_the_end(self) -> None:
         run = search_on(bowl)
         lattice = Lattice(named_chart("sgd"), START)
-        after_first, at_the_end = (lattice.chart.coordinates(v)["λα/(1−ρ)"] for v in (run.axis_ends[0][1], run.winner))
+        after_first, at_the_end = (
+            lattice.chart.coordinates(v)["lr·wd/(1−momentum)"] for v in (run.axis_ends[0][1], run.winner)
+        )
         assert after_first / at_the_end == pytest.approx(2)
 
     def test_raw_takes_another_path_and_ends_lower(self) -> None:
-        """Along (λ, 1−ρ, α) the same bowl is a narrow diagonal valley, and single moves get stuck on its flank."""
+        """Along (lr, 1−momentum, wd) the same bowl is a narrow diagonal valley, and single moves get stuck on its flank."""
         flat, raw = search_on(bowl), search_on(bowl, "raw")
         assert raw.gains != flat.gains
         assert bowl(raw.winner).score < bowl(flat.winner).score
@@ -169,7 +171,7 @@ class TestTies:
             first, rest, decay = steps_of(values)
             return Outcome(score=first - 10 * abs(rest) - 10 * abs(decay) if first < 6 else -5.0, at_chance=False)
 
-        assert search_on(slope, rules=Rules(min_gain=0.5)).winner["learning_rate"] == pytest.approx(0.032)
+        assert search_on(slope, rules=Rules(min_gain=0.5)).winner["lr"] == pytest.approx(0.032)
         assert search_on(slope, rules=Rules(min_gain=1.0)).winner == START
 
 
@@ -195,9 +197,9 @@ class TestFailures:
 
     def test_a_start_that_diverges_walks_down_in_learning_rate(self) -> None:
         def surface(values: dict[str, float]) -> Outcome:
-            return bowl(values) if values["learning_rate"] < 0.5 else Outcome("diverged")
+            return bowl(values) if values["lr"] < 0.5 else Outcome("diverged")
 
-        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 64.0})
+        lattice = Lattice(named_chart("sgd"), {**START, "lr": 64.0})
         run = search_on(surface, lattice=lattice)
         assert run.rates[:10] == [64, 128, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
         assert bowl(run.winner).score > 93
@@ -221,19 +223,19 @@ class TestChance:
         return Outcome(score=10 + (noise if loss else 0), loss=2.3 - first / 1000 if loss else None, at_chance=chance)
 
     def test_a_start_at_a_millionth_climbs_by_its_loss(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 1e-6})
+        lattice = Lattice(named_chart("sgd"), {**START, "lr": 1e-6})
         run = search_on(self.digits, lattice=lattice)
         assert run.rates[:19] == [1e-6 * 2**n for n in range(19)]  # up to .262 and one too far
         assert bowl(run.winner).score > 93.5
 
     def test_without_the_loss_a_plateau_is_walked_until_its_limit(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 1e-6})
+        lattice = Lattice(named_chart("sgd"), {**START, "lr": 1e-6})
         flat = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
         assert flat.rates[:13] == [1e-6 * 2**n for n in range(13)]
         assert flat.rates[13:25] == [1e-6 / 2**n for n in range(1, 13)]  # then the other way
 
     def test_a_plateau_that_ends_within_the_limit_is_left_upwards(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "learning_rate": 0.001 * 2**-4})
+        lattice = Lattice(named_chart("sgd"), {**START, "lr": 0.001 * 2**-4})
         run = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
         assert bowl(run.winner).score > 93.5
 
@@ -270,13 +272,13 @@ class TestChance:
 
 class TestWalls:
     def test_a_wall_is_not_run_and_the_walk_ends_before_it(self) -> None:
-        chart = named_chart("sgd").within({"learning_rate": (None, 0.01)})
+        chart = named_chart("sgd").within({"lr": (None, 0.01)})
         run = search_on(bowl, lattice=Lattice(chart, START))
         assert max(run.rates) <= 0.01
         assert run.rates[:4] == [0.001, 0.002, 0.004, 0.008]
 
     def test_between_walls_on_every_side_only_the_start_is_run(self) -> None:
-        tight = {"learning_rate": (0.0009, 0.0011), "momentum": (0.4, 0.6), "weight_decay": (0.009, 0.011)}
+        tight = {"lr": (0.0009, 0.0011), "momentum": (0.4, 0.6), "wd": (0.009, 0.011)}
         run = search_on(bowl, lattice=Lattice(named_chart("sgd").within(tight), START))
         assert run.asked == [(0, 0, 0)]
 

@@ -116,7 +116,7 @@ def test_a_subject_trains_alike_reports_its_rates_and_stops_when_told(name: str)
 
 
 class Fake:
-    """A subject that needs no training: its ends are 1 plus the distance of λ from 3e-3, in decades."""
+    """A subject that needs no training: its ends are 1 plus the distance of lr from 3e-3, in decades."""
 
     name = "transformer"
     device = torch.device("cpu")
@@ -126,9 +126,9 @@ class Fake:
 
     def train(self, point: Point, seed: int, watch: Watch) -> Curve:
         self.trained.append((point, seed))
-        whole = run_to(1 + abs(math.log10(point.learning_rate / 3e-3)) + seed / 1000)
+        whole = run_to(1 + abs(math.log10(point.lr / 3e-3)) + seed / 1000)
         losses = []
-        for number, (loss, rate) in enumerate(zip(whole.losses, rates(point.learning_rate), strict=True), 1):
+        for number, (loss, rate) in enumerate(zip(whole.losses, rates(point.lr), strict=True), 1):
             losses.append(loss)
             if watch(number, loss, rate):
                 break
@@ -266,7 +266,7 @@ def test_orders_are_random_sweeps_of_some_of_the_runs() -> None:
 def recorded(tmp_path: Path) -> Path:
     for name in SUBJECTS:
         for number in range(10):
-            end = 1 + abs(math.log10(drawn(number).learning_rate / 3e-3))
+            end = 1 + abs(math.log10(drawn(number).lr / 3e-3))
             rows.append(tmp_path / f"recorded_{name}.csv", {"number": number, **row(run_to(end, number)), "made": "x"})
     return tmp_path
 

@@ -63,7 +63,7 @@ def test_the_same_seed_finds_the_same_rate(workplace: Path, command: Command) ->
 
 def test_a_rate_for_so_many_images_is_what_train_takes(workplace: Path, command: Command) -> None:
     plain, scaled = (command("find_lr", *QUICK, *more).out for more in ((), ("optimizer.rate_per_images=32",)))
-    typed = [float(re.search(r" learning_rate=(\S+)", text).group(1)) for text in (plain, scaled)]  # type: ignore[union-attr]
+    typed = [float(re.search(r" lr=(\S+)", text).group(1)) for text in (plain, scaled)]  # type: ignore[union-attr]
     assert typed[1] == pytest.approx(2 * typed[0], rel=0.01)  # task=digits has 16 images a step
 
 
@@ -114,7 +114,7 @@ def test_a_search_starts_where_step_sampling_says_and_keeps_its_points(workplace
     probes = kept(workplace / "studies/probed/study.db")
     assert probes["start"] == pytest.approx(PEAK_RATIO * probes["pick"], rel=0.06)  # two digits
     assert len(probes["losses"]) == 15  # 14 rates, and 0
-    assert f"learning_rate={probes['start']:g} " in first.out
+    assert f"lr={probes['start']:g} " in first.out
     again = search(command, "budget=2", "storage=sqlite", "study=probed")
     assert again.code == 0
     assert "found when the study began" in again.out
@@ -126,7 +126,7 @@ def test_a_start_with_a_number_goes_on_with_it(workplace: Path, command: Command
     found = re.search(r"learning rate (\S+); it cost", search(command, "budget=1").out)
     assert found
     ended = command(
-        "tune", "start=typical", f"start.learning_rate={found.group(1)}", "task.width=4", "task.epochs=1", "confirm=0",
+        "tune", "start=typical", f"start.lr={found.group(1)}", "task.width=4", "task.epochs=1", "confirm=0",
         "live=false", "budget=2",
     )  # fmt: skip
     assert ended.code == 0, ended.err
@@ -146,7 +146,7 @@ def test_helpers_probe_nothing(workplace: Path, command: Command) -> None:
     [
         (("workers=2", "storage=memory"), "cannot share storage=memory"),
         (("search=tpe",), "search=tpe begins nowhere"),
-        (("study=numbered",), "study numbered was made with start.learning_rate=0.1, not step_sampling"),
+        (("study=numbered",), "study numbered was made with start.lr=0.1, not step_sampling"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_probe(
@@ -161,10 +161,10 @@ def test_what_cannot_be_is_refused_before_any_probe(
 
 
 def test_a_curve_without_an_answer_is_no_start(workplace: Path, command: Command) -> None:
-    ended = search(command, "budget=1", "start.weight_decay=1e30")
+    ended = search(command, "budget=1", "start.wd=1e30")
     assert ended.code == 2
     assert "step sampling found no rate to start from" in ended.err
-    assert "start.learning_rate" in ended.err
+    assert "start.lr" in ended.err
     assert not (workplace / "studies").exists()
 
 
@@ -173,15 +173,15 @@ def test_a_constant_schedule_takes_the_pick_itself(workplace: Path, command: Com
 
 
 def test_a_function_has_no_model_to_probe(workplace: Path, command: Command) -> None:
-    ended = command("tune", *own_function(workplace), "start.learning_rate=step_sampling")
+    ended = command("tune", *own_function(workplace), "start.lr=step_sampling")
     assert ended.code == 2
-    assert "start.learning_rate=step_sampling needs a model" in ended.err
+    assert "start.lr=step_sampling needs a model" in ended.err
 
 
 def test_a_slice_wants_a_number(workplace: Path, command: Command) -> None:
     ended = command("slices", "start=step_sampling")
     assert ended.code == 2
-    assert "start.learning_rate=step_sampling must be a number" in ended.err
+    assert "start.lr=step_sampling must be a number" in ended.err
 
 
 def test_on_cifar10(workplace: Path, command: Command) -> None:

@@ -153,7 +153,7 @@ class TestBowls:
         self, chart: str, fixed: tuple[str, ...], kind: str, octaves: int
     ) -> None:
         typical = lattice_of(chart, fixed)
-        lattice = lattice_of(chart, fixed, learning_rate=typical.start["learning_rate"] * 2.0**octaves)
+        lattice = lattice_of(chart, fixed, lr=typical.start["lr"] * 2.0**octaves)
         bowl = bowl_at(lattice, 3, 2, -3, 2)
 
         def surface(values: dict[str, float]) -> Outcome:
@@ -189,7 +189,7 @@ class TestBowls:
 
 
 class TestWalls:
-    BOUNDS = ({"learning_rate": (0.05, 0.2)}, {"weight_decay": (2e-4, 1e-3), "momentum": (0.8, 0.95)})
+    BOUNDS = ({"lr": (0.05, 0.2)}, {"wd": (2e-4, 1e-3), "momentum": (0.8, 0.95)})
 
     @pytest.mark.parametrize("bounds", BOUNDS)
     @pytest.mark.parametrize("top", [(12, 0, 0), (-12, 8, 8), (0, -8, -8)])
@@ -202,7 +202,7 @@ class TestWalls:
             assert all(low * 0.999 <= values[name] <= high * 1.001 for name, (low, high) in bounds.items())
 
     def test_between_walls_on_every_side_only_the_start_is_run_again_and_again(self) -> None:
-        tight = {"learning_rate": (0.09, 0.11), "momentum": (0.89, 0.91), "weight_decay": (4.5e-4, 5.5e-4)}
+        tight = {"lr": (0.09, 0.11), "momentum": (0.89, 0.91), "wd": (4.5e-4, 5.5e-4)}
         search = search_on(lattice_of(bounds=tight), bare(lambda values: 1.0), 5)
         assert [question.key for question in search.questions] == [(0, 0, 0), *((0, 0, 0, n) for n in range(1, 5))]
 
@@ -220,12 +220,12 @@ class TestWalls:
         assert search.winner["batch_size"] < size
 
     def test_a_batch_size_that_was_rounded_leads_through_no_wall(self) -> None:
-        """λ takes up what the rounding of the batch leaves; the point that is asked for lies inside with it."""
-        bounds = {"learning_rate": (0.01, 0.2)}
-        lattice = lattice_of("sgd_batch", bounds=bounds, batch_size=100, learning_rate=0.1)
+        """lr takes up what the rounding of the batch leaves; the point that is asked for lies inside with it."""
+        bounds = {"lr": (0.01, 0.2)}
+        lattice = lattice_of("sgd_batch", bounds=bounds, batch_size=100, lr=0.1)
         search = search_on(lattice, bare(bowl_at(lattice, 4, 2, -3, 2)), 25)
         assert all(lattice.wall(question.point) is None for question in search.questions)
-        assert max(values["learning_rate"] for values in search.values) <= 0.2 * (1 + 1e-9)
+        assert max(values["lr"] for values in search.values) <= 0.2 * (1 + 1e-9)
 
     def test_what_counts_alone_is_found_behind_a_line_on_which_nothing_changes(self) -> None:
         search = search_on(lattice_of("sgd_batch"), bare(lambda values: -values["batch_size"]), 25)
@@ -234,20 +234,18 @@ class TestWalls:
 
 class TestFailures:
     def test_while_every_run_diverges_the_learning_rate_falls(self) -> None:
-        search = search_on(lattice_of(learning_rate=64.0), lambda values: Outcome("diverged"), 20)
-        rates = [values["learning_rate"] for values in search.values]
+        search = search_on(lattice_of(lr=64.0), lambda values: Outcome("diverged"), 20)
+        rates = [values["lr"] for values in search.values]
         assert rates[:12] == sorted(rates[:12], reverse=True)
         assert len(set(rates[:12])) == 12
         assert rates[3] < 0.01
 
     @staticmethod
     def beside_a_cliff(top: tuple[int, ...], most: float) -> tuple[Search, float, float]:
-        """20 runs from λ=64, all above λ=`most` diverge: the search, its best run, and what its winner gives."""
-        lattice = lattice_of(learning_rate=64.0)
+        """20 runs from lr=64, all above lr=`most` diverge: the search, its best run, and what its winner gives."""
+        lattice = lattice_of(lr=64.0)
         bowl = bowl_at(lattice, *top)
-        search = search_on(
-            lattice, lambda v: Outcome(score=bowl(v)) if v["learning_rate"] < most else Outcome("diverged"), 20
-        )
+        search = search_on(lattice, lambda v: Outcome(score=bowl(v)) if v["lr"] < most else Outcome("diverged"), 20)
         return search, max(outcome.score for outcome in search.answers.values()), bowl(search.winner)
 
     CLIFFS = (((2, 0, 0), 0.5), ((0, 0, 0), 0.5), ((4, 2, -3), 4.0))
@@ -257,7 +255,7 @@ class TestFailures:
         """The cliff lies above the top or, in the last case, two octaves below the top's own learning rate."""
         search, best, _ = self.beside_a_cliff(top, most)
         assert best >= GOOD
-        assert search.values[2]["learning_rate"] < 1
+        assert search.values[2]["lr"] < 1
 
     @settings(max_examples=20)
     @given(st.floats(0, 3), st.floats(-1, 3), st.sampled_from([0.0, 0.1]))
@@ -266,24 +264,24 @@ class TestFailures:
         """So few runs tell hardly one hypothesis from another; there must be some left."""
 
         def outcome(values: dict[str, float]) -> Outcome:
-            octaves = math.log2(values["learning_rate"] / 0.05)
-            relaxation = 1.125 * values["learning_rate"] / 0.05
+            octaves = math.log2(values["lr"] / 0.05)
+            relaxation = 1.125 * values["lr"] / 0.05
             if octaves > cliff:
                 return Outcome("diverged", relaxation=relaxation)
             return Outcome(score=96.4 + slope * octaves - curved * octaves**2, relaxation=relaxation)
 
-        search = search_on(lattice_of(learning_rate=0.05, momentum=0.9, weight_decay=0.001), outcome, 6)
+        search = search_on(lattice_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
         assert all(question.reason for question in search.questions)
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0, 8.0])
     @pytest.mark.parametrize("seed", [0, 1])
     def test_a_bare_number_with_a_plateau_below_and_a_cliff_above(self, rate: float, seed: int) -> None:
-        """Diverges from λ/(1−ρ) = 2 on, below the top's own speed; the way down leads past it to a plateau."""
-        lattice = lattice_of(learning_rate=rate)
+        """Diverges from lr/(1−momentum) = 2 on, below the top's own speed; the way down leads past it to a plateau."""
+        lattice = lattice_of(lr=rate)
         bowl, random = bowl_at(lattice, 2, 0, 0), np.random.default_rng(seed)
 
         def surface(values: dict[str, float]) -> Outcome:
-            if values["learning_rate"] / (1 - values["momentum"]) > 2:
+            if values["lr"] / (1 - values["momentum"]) > 2:
                 return Outcome("diverged")
             return Outcome(score=max(10.0, bowl(values)) + seed * 0.3 * random.standard_normal())
 
@@ -292,12 +290,12 @@ class TestFailures:
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 10.0])
     def test_a_top_right_below_a_cliff_is_found(self, rate: float) -> None:
-        """The top lies at λ/(1−ρ) = 4, and from 4.5 on every run diverges, the start's own among them."""
-        lattice = lattice_of(learning_rate=rate)
-        bowl = Bowl(lattice, {"learning_rate": 0.4, "momentum": 0.9, "weight_decay": 5e-4})
+        """The top lies at lr/(1−momentum) = 4, and from 4.5 on every run diverges, the start's own among them."""
+        lattice = lattice_of(lr=rate)
+        bowl = Bowl(lattice, {"lr": 0.4, "momentum": 0.9, "wd": 5e-4})
 
         def surface(values: dict[str, float]) -> Outcome:
-            over = values["learning_rate"] / (1 - values["momentum"]) > 4.5
+            over = values["lr"] / (1 - values["momentum"]) > 4.5
             return Outcome("diverged") if over else Outcome(score=bowl(values))
 
         search = search_on(lattice, surface, 15)
@@ -324,10 +322,10 @@ class TestFailures:
         assert (bowl.off(valued.winner)[0] >= 1.1) == (state == "diverged")
 
     def test_a_fixed_learning_rate_is_not_walked_along_by_the_weight_decay(self) -> None:
-        """Where λ is fixed the first axis moves something else, so there is no line, and a diverging start is left."""
-        lattice = lattice_of(fixed=("learning_rate",))
+        """Where lr is fixed the first axis moves something else, so there is no line, and a diverging start is left."""
+        lattice = lattice_of(fixed=("lr",))
         search = search_on(lattice, bare(bowl_at(lattice, 0, 2, -2)), 12)
-        decays = [values["weight_decay"] for values in search.values]
+        decays = [values["wd"] for values in search.values]
         assert all(1e-8 < decay < 1 for decay in decays)
         assert not any(question.reason.startswith("along") for question in search.questions)
 
@@ -367,14 +365,14 @@ class TestFailures:
             likely = re.search(r"(\d+) % likely to be better", reason)
             assert (likely is not None and 1 <= int(likely[1]) <= 50) if middle < 0 else likely is None
         assert any("worth a look" in reason for reason in told)
-        hopeless = search_on(lattice_of(fixed=("learning_rate",)), lambda v: Outcome("diverged"), 4)
+        hopeless = search_on(lattice_of(fixed=("lr",)), lambda v: Outcome("diverged"), 4)
         assert all("no run has finished yet" in question.reason for question in hopeless.questions[1:])
 
     @pytest.mark.parametrize("losses", [(1.0, math.nan), (math.nan, 1.0)])
     def test_a_loss_that_is_no_number_says_nothing(self, losses: tuple[float, float]) -> None:
         lattice = lattice_of()
         given = iter(losses)
-        search = search_on(lattice, lambda v: Outcome(score=-v["learning_rate"], loss=next(given, 3.0)), 3)
+        search = search_on(lattice, lambda v: Outcome(score=-v["lr"], loss=next(given, 3.0)), 3)
         assert "nothing has begun" not in search.questions[2].reason
 
     def test_one_repeat_that_happens_to_agree_does_not_end_repeats(self) -> None:
@@ -391,7 +389,7 @@ class TestFailures:
         assert not repeats_agree(told(2, [-math.inf, -math.inf]))
 
     def test_an_accuracy_that_stands_still_is_walked_up_twenty_doublings_then_down(self) -> None:
-        search = search_on(lattice_of(learning_rate=1e-6), bare(lambda values: 10.0), 12)
+        search = search_on(lattice_of(lr=1e-6), bare(lambda values: 10.0), 12)
         steps = [question.point[0] for question in search.questions]
         turn = steps.index(max(steps))
         assert steps[: turn + 1] == sorted(steps[: turn + 1])
@@ -415,7 +413,7 @@ def random_surface(seed: int) -> Callable[[Point, int], Outcome]:
 
 
 def random_search(seed: int, runs: int = 14) -> Search:
-    surface, lattice = random_surface(seed), lattice_of(bounds={"weight_decay": (1e-5, 1e-2)})
+    surface, lattice = random_surface(seed), lattice_of(bounds={"wd": (1e-5, 1e-2)})
     done = Search(lattice, [], {}, Rules())
     for _ in range(runs):
         question = done.trace.pending
@@ -612,13 +610,13 @@ class TestWords:
             if (found := re.search(r", (\S+) better if (\S+) is what counts \((.*?)\)", reason))
         ]
         assert named
-        assert {found[2] for found in named} <= {"λα/(1−ρ)", "λ√α/(1−ρ)", "λ/(1−ρ)"}
+        assert {found[2] for found in named} <= {"lr·wd/(1−momentum)", "lr·√wd/(1−momentum)", "lr/(1−momentum)"}
         assert all(float(found[1]) > 0 and 0 < float(found[3].removeprefix("probability ")) < 1 for found in named)
 
     def test_the_move_leads_from_the_best_to_the_point(self) -> None:
         lattice = lattice_of()
         words = flat.describe_move(lattice, (0, 0, 0), (4, 0, -1))
-        assert words == "λα/(1−ρ) ×4, α ÷1.41"
+        assert words == "lr·wd/(1−momentum) ×4, wd ÷1.41"
 
     def test_the_verdicts_name_the_best_so_far(self) -> None:
         lattice = lattice_of()
@@ -648,7 +646,7 @@ class TestFindings:
 
     def test_what_matters_is_not_flat(self) -> None:
         found = self.found(lambda off: off[0] ** 2 + 0.3 * off[1] ** 2 + 0.3 * off[2] ** 2)
-        assert {one.axis for one in found.flatness} == {"λα/(1−ρ)", "1−ρ", "α"}
+        assert {one.axis for one in found.flatness} == {"lr·wd/(1−momentum)", "1−momentum", "wd"}
         assert not any(one.flat for one in found.flatness)
         for one in found.flatness:
             assert one.low <= one.mean <= one.high
@@ -657,21 +655,21 @@ class TestFindings:
 
     def test_weight_decay_that_does_not_matter_is_flat_after_twenty_runs(self) -> None:
         found = self.found(lambda off: off[0] ** 2)
-        assert all(one.flat for one in found.flatness if one.axis == "α")
-        assert not any(one.flat for one in found.flatness if one.axis == "λα/(1−ρ)")
+        assert all(one.flat for one in found.flatness if one.axis == "wd")
+        assert not any(one.flat for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
 
     @pytest.mark.xfail(reason="the intervals of 20 runs are wider than what another seed changes", strict=True)
     def test_momentum_that_does_not_matter_is_flat_after_twenty_runs(self) -> None:
         found = self.found(lambda off: off[0] ** 2)
-        assert all(one.flat for one in found.flatness if one.axis == "1−ρ")
+        assert all(one.flat for one in found.flatness if one.axis == "1−momentum")
 
     def test_what_does_not_matter_is_told_from_what_does(self) -> None:
         """The interval of a flat axis holds zero and lies within the change of a point; the steep one's does not."""
         found = self.found(lambda off: off[0] ** 2 + 0.15 * off[1] ** 2)
-        flat_ones = [one for one in found.flatness if one.axis == "α"]
+        flat_ones = [one for one in found.flatness if one.axis == "wd"]
         assert len(flat_ones) == 2
         assert all(one.low < 0 < one.high and -one.low < 1 for one in flat_ones)
-        assert all(one.high < -0.5 for one in found.flatness if one.axis == "λα/(1−ρ)")
+        assert all(one.high < -0.5 for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
 
     @pytest.mark.parametrize("momentum", [0.0, 0.15])
     def test_weight_decay_out_of_the_steep_coordinate_is_recognised(self, momentum: float) -> None:
@@ -693,14 +691,14 @@ class TestFindings:
         assert 0.5 < sorted(told)[1] / deviation < 2
 
     def test_where_nothing_makes_a_difference_the_start_is_as_good_as_anything(self) -> None:
-        search = search_on(lattice_of(), bare(lambda values: 0.7 + 1e-15 * math.log(values["learning_rate"])), 12)
+        search = search_on(lattice_of(), bare(lambda values: 0.7 + 1e-15 * math.log(values["lr"])), 12)
         assert search.findings == Findings((), None, even=True)
         assert search.trace.incumbent == (0, 0, 0)
 
     @pytest.mark.parametrize("state", ["diverged", "pruned"])
     def test_runs_that_did_not_finish_make_a_difference(self, state: str) -> None:
         def surface(values: dict[str, float]) -> Outcome:
-            return Outcome(score=90.0) if values["learning_rate"] <= 0.1 else Outcome(state)  # type: ignore[arg-type]
+            return Outcome(score=90.0) if values["lr"] <= 0.1 else Outcome(state)  # type: ignore[arg-type]
 
         search = search_on(lattice_of(), surface, 9)
         assert search.findings is not None
@@ -713,11 +711,11 @@ class TestFindings:
         [(-1.3, 0.2, True, True), (-2.0, 0.4, False, True), (-4.0, 0.4, False, False)],
     )
     def test_flat_is_what_another_seed_may_change(self, low: float, high: float, flat: bool, unseen: bool) -> None:
-        one = Flatness("α", 4.0, (low + high) / 2, low, high, 1.0)
+        one = Flatness("wd", 4.0, (low + high) / 2, low, high, 1.0)
         assert (one.flat, one.unseen) == (flat, unseen)
 
     def test_without_a_weight_decay_to_search_there_is_nothing_to_say_of_it(self) -> None:
-        lattice = lattice_of(fixed=("weight_decay",))
+        lattice = lattice_of(fixed=("wd",))
         findings = search_on(lattice, bare(bowl_at(lattice, 3, 2)), 8).findings
         assert findings is not None
         assert findings.short is None
@@ -782,7 +780,7 @@ class TestModel:
         old = np.array(self.POINTS, dtype=float)
 
         def prior(points: np.ndarray) -> np.ndarray:
-            """Three below the best, less 0.03 for each squared octave of 1 − ρ off 1/8; a step of 1−ρ is half one."""
+            """Three below the best, less 0.03 for each squared octave of 1 − momentum off 1/8; a step of 1−momentum is half one."""
             return -3.0 - 0.03 * (math.log2(0.1) + points[:, 1] / 2 - math.log2(0.125)) ** 2
 
         for number, one in enumerate(model.hypotheses):

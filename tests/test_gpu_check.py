@@ -186,9 +186,9 @@ def test_the_whole_check_runs_small_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("schedule=cosine", "schedule cannot be changed here; the keys are learning_rate"),
+        ("schedule=cosine", "schedule cannot be changed here; the keys are lr"),
         ("seed=7", "seed cannot be changed here"),
-        ("learning_rate=abc", "learning_rate=abc must be a number; change learning_rate"),
+        ("lr=abc", "lr=abc must be a number; change lr"),
         ("threads=[1", "threads=[1 must be a whole number; change threads"),
         ("compile=maybe", "compile=maybe must be true or false; change compile"),
         ("task.epochs=0", "task.epochs=0 must be at least 1; change task.epochs"),
@@ -201,7 +201,5 @@ def test_a_wrong_override_is_named(override: str, words: str) -> None:
 
 
 def test_overrides_reach_the_run() -> None:
-    config = seeds.hand_tuned(
-        "images.npz", "cpu", ["learning_rate=1e-1", "threads=null", "compile=true", "task.width=8"]
-    )
-    assert (config.learning_rate, config.threads, config.compile, config.task.width) == (0.1, None, True, 8)
+    config = seeds.hand_tuned("images.npz", "cpu", ["lr=1e-1", "threads=null", "compile=true", "task.width=8"])
+    assert (config.lr, config.threads, config.compile, config.task.width) == (0.1, None, True, 8)

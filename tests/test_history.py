@@ -70,7 +70,7 @@ class TestOthers:
     [("nan", True), ("swallow", True), ("raise", False), ("interrupt", False), ("kill", False)],
 )
 def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answered: bool) -> None:
-    """After one gain the second doubling fails: the next process moves on (1 − ρ) or runs the same point again."""
+    """After one gain the second doubling fails: the next process moves on (1 − momentum) or runs the same point again."""
     workers.run(tmp_path, trials=2, then=end)
     workers.run(tmp_path, trials=1)
     trials = workers.open_shared(tmp_path).trials
@@ -78,7 +78,7 @@ def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answer
     assert path.lattice is not None
     assert [trial.params for trial in trials[:3]] == [path.lattice.hyperparameters(point) for point in path.asked[:3]]
     assert (trials[3].params != trials[2].params) is answered
-    assert (trials[3].user_attrs["axis"] == "1−ρ") is answered
+    assert (trials[3].user_attrs["axis"] == "1−momentum") is answered
 
 
 def test_a_failure_told_by_another_sampler_counts_once_its_process_went_on() -> None:
@@ -89,4 +89,4 @@ def test_a_failure_told_by_another_sampler_counts_once_its_process_went_on() -> 
         workers.suggest(trial)
         other = optuna.load_study(study_name=study.study_name, storage=study._storage)
         other.tell(trial.number, value) if math.isfinite(value) else other.tell(trial.number, state=TrialState.FAIL)
-    assert workers.suggest(study.ask())["learning_rate"] == 0.0005
+    assert workers.suggest(study.ask())["lr"] == 0.0005

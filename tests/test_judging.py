@@ -15,7 +15,7 @@ from flatdirs.training.schedule import Constant, Cosine, CosineRestarts, Schedul
 from flatdirs.training.task import DataConfig, ImageTask
 
 TASK = yaml.safe_load((conf_folder() / "task" / "digits.yaml").read_text(encoding="utf-8"))
-START = {"learning_rate": 0.001, "beta1": 0.9, "weight_decay": 0.01}
+START = {"lr": 0.001, "beta1": 0.9, "wd": 0.01}
 
 
 def objective(epochs: int = 20, schedule: Schedule | None = None, **more: object) -> ImageObjective:

@@ -46,7 +46,7 @@ def test_what_nobody_measured_is_said(tmp_path: Path) -> None:
 def test_samplers_take_turns_on_copies_and_a_restart_asks_once(tmp_path: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     history = thinking.make_history("sgd_batch", 8)
-    assert {"batch_size", "learning_rate", "momentum", "weight_decay"} == set(history[0].params)
+    assert {"batch_size", "lr", "momentum", "wd"} == set(history[0].params)
     stored = thinking.stores(tmp_path, history, (4, 8))
     opened = {name: thinking.reopened(stored[4], name, "sgd_batch") for name in SAMPLERS}
     rows = thinking.turns("sgd_batch", "sqlite", opened, rounds=1)

@@ -26,14 +26,14 @@ TINY = Lattice(
     name="tiny",
     task="digits",
     optimizer="sgd",
-    axes=(Axis("learning_rate", -4, 2), Axis("one_minus_momentum", -3, 0), Axis("weight_decay", -8, -4)),
+    axes=(Axis("lr", -4, 2), Axis("one_minus_momentum", -3, 0), Axis("wd", -8, -4)),
     sobol_seed=0,
     spread=40,
     repeated=4,
     cells=60,
     round=8,
     near=3.0,
-    probe={"momentum": 0.9, "weight_decay": 5e-4},
+    probe={"momentum": 0.9, "wd": 5e-4},
 )
 
 
@@ -41,7 +41,7 @@ MADE = {"torch": "2", "numpy": "3", "python": "4", "precision": "fp32", "device"
 
 
 def accuracy(run: Run) -> float:
-    """A ridge along λ/(1−ρ) = 1 with its top at a small α, a cliff at large rates, and some noise."""
+    """A ridge along lr/(1−momentum) = 1 with its top at a small wd, a cliff at large rates, and some noise."""
     across = run.cell[0] - run.cell[1]
     noise = math.sin(100 * TINY.number(run))
     return 0.0 if across > 2 else 90 - 2 * abs(across) ** 2 - 0.5 * (run.cell[2] + 7) ** 2 + 0.5 * noise
@@ -83,7 +83,7 @@ def test_the_order_opens_with_the_sides_and_meets_no_cell_twice(lattice: Lattice
 
 
 def test_hyperparameters_are_exact_and_numbers_are_the_runs_own() -> None:
-    assert TINY.hyperparameters((-4, -3, -8)) == {"learning_rate": 1 / 16, "momentum": 0.875, "weight_decay": 1 / 256}
+    assert TINY.hyperparameters((-4, -3, -8)) == {"lr": 1 / 16, "momentum": 0.875, "wd": 1 / 256}
     numbers = [TINY.number(Run(cell, seed)) for cell in TINY.all_cells() for seed in range(3)]
     assert sorted(numbers) == list(range(1, 3 * TINY.size + 1))
 
@@ -190,7 +190,7 @@ def test_processes_share_a_lattice_and_train_nothing_twice(tmp_path: Path, monke
 def test_a_row_says_what_the_run_was_and_the_same_provenance_is_noted_once(tmp_path: Path) -> None:
     fill(tmp_path, 8)
     row = rows.read(tmp_path / "tiny.csv")[7]
-    assert (row["learning_rate"], row["momentum"], row["weight_decay"], row["seed"]) == ("4.0", "0.0", "0.0625", "0")
+    assert (row["lr"], row["momentum"], row["wd"], row["seed"]) == ("4.0", "0.0", "0.0625", "0")
     assert (row["loss_curve"], row["train_loss_curve"], row["accuracy_curve"]) == ("1.235;nan", "2;2", "50;50")
     found = results(TINY, rows.read(tmp_path / "tiny.csv"))
     assert found[Run((2, -3, -8), 0)] == Result(CHANCE, True, 1.5)
@@ -255,4 +255,4 @@ def test_a_real_run_is_that_of_tune() -> None:
         schedule = Cosine() if lattice.name == "digits_long" else Triangle()
         assert (objective.schedule, objective.data.evaluate, objective.threads) == (schedule, "validation", 1)
         objective.check(lattice.hyperparameters(lattice.order[-1]))
-        objective.check({"learning_rate": 1.0, **lattice.probe})
+        objective.check({"lr": 1.0, **lattice.probe})

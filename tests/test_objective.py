@@ -15,7 +15,7 @@ from flatdirs.objectives.function import CallableObjective, CallableTask, find_f
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.task import DataConfig, ImageTask
 
-POINT = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.001}
+POINT = {"lr": 0.1, "momentum": 0.9, "wd": 0.001}
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def silent(done: int, total: int | None, value: float, repeat: int) -> None:
 
 
 def test_a_function_gets_what_it_asks_for(function: Callable[..., CallableObjective]) -> None:
-    def everything(learning_rate: float, momentum: float, weight_decay: float, seed: int, report: Any) -> float:
+    def everything(lr: float, momentum: float, wd: float, seed: int, report: Any) -> float:
         report(1, 0.5)
         report(2, 0.7)
-        return learning_rate + momentum + weight_decay + seed
+        return lr + momentum + wd + seed
 
     def keywords(**given: Any) -> float:
         assert set(given) == {*POINT, "seed", "report"}
@@ -55,13 +55,13 @@ def test_a_function_gets_what_it_asks_for(function: Callable[..., CallableObject
     assert seen == [(1, 0.5), (2, 0.7)]
     assert [point["value"] for point in measured.curve] == [0.5, 0.7]
     assert function(keywords).measure(POINT, [0], silent).value == 1.0
-    assert function(lambda learning_rate: learning_rate).measure(POINT, [0], silent).value == 0.1
+    assert function(lambda lr: lr).measure(POINT, [0], silent).value == 0.1
 
 
 def test_reports_are_counted_within_each_repeat_and_say_whose_they_are(
     function: Callable[..., CallableObjective],
 ) -> None:
-    def train(learning_rate: float, seed: int, report: Any) -> float:
+    def train(lr: float, seed: int, report: Any) -> float:
         for step in range(seed):
             report(10 * step, float(seed))
         return 0.0
@@ -73,25 +73,25 @@ def test_reports_are_counted_within_each_repeat_and_say_whose_they_are(
 
 
 def test_repeats_count_as_their_mean(function: Callable[..., CallableObjective]) -> None:
-    measured = function(lambda learning_rate, seed: float(seed)).measure(POINT, [1, 2, 6], silent)
+    measured = function(lambda lr, seed: float(seed)).measure(POINT, [1, 2, 6], silent)
     assert measured.value == 3.0
     assert measured.provenance["values"] == [1.0, 2.0, 6.0]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_diverged(value: float, function: Callable[..., CallableObjective]) -> None:
-    measured = function(lambda learning_rate: value).measure(POINT, [0], silent)
+    measured = function(lambda lr: value).measure(POINT, [0], silent)
     assert (measured.state, measured.value) == ("diverged", None)
 
 
 @pytest.mark.parametrize("value", ["0.9", b"1", None, True, [1.0], {"accuracy": 1}])
 def test_what_is_no_number_is_refused(value: Any, function: Callable[..., CallableObjective]) -> None:
     with pytest.raises(ObjectiveError, match="must return a number"):
-        function(lambda learning_rate: value).measure(POINT, [0], silent)
+        function(lambda lr: value).measure(POINT, [0], silent)
 
 
 def test_exceptions_go_through_unless_they_are_to_be_caught(function: Callable[..., CallableObjective]) -> None:
-    def bug(learning_rate: float) -> float:
+    def bug(lr: float) -> float:
         raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
@@ -104,16 +104,16 @@ def test_numpy_and_torch_numbers_are_numbers(function: Callable[..., CallableObj
     import torch
 
     for value in (np.float32(0.5), torch.tensor(0.5), 1, np.int64(1)):
-        assert function(lambda learning_rate, value=value: value).measure(POINT, [0], silent).value == float(value)
+        assert function(lambda lr, value=value: value).measure(POINT, [0], silent).value == float(value)
 
 
 def test_a_function_must_take_what_is_searched(function: Callable[..., CallableObjective]) -> None:
-    function(lambda learning_rate, momentum, weight_decay: 1.0).check(list(POINT), list(POINT))
-    function(lambda learning_rate, weight_decay: 1.0).check(list(POINT), ["learning_rate", "weight_decay"])
+    function(lambda lr, momentum, wd: 1.0).check(list(POINT), list(POINT))
+    function(lambda lr, wd: 1.0).check(list(POINT), ["lr", "wd"])
     with pytest.raises(ObjectiveError, match=r"fixed=\[momentum\]"):
-        function(lambda learning_rate, weight_decay: 1.0).check(list(POINT), list(POINT))
+        function(lambda lr, wd: 1.0).check(list(POINT), list(POINT))
     with pytest.raises(ObjectiveError, match="model"):
-        function(lambda learning_rate, momentum, weight_decay, model: 1.0).check(list(POINT), list(POINT))
+        function(lambda lr, momentum, wd, model: 1.0).check(list(POINT), list(POINT))
 
 
 def digits(**changes: Any) -> ImageObjective:
@@ -138,7 +138,7 @@ def test_our_trainer_measures_percent_loss_and_curve() -> None:
 def test_a_diverged_run_keeps_its_measured_accuracy_and_plain_numbers() -> None:
     import json
 
-    measured = digits().measure({**POINT, "learning_rate": 1e12}, [0], silent)
+    measured = digits().measure({**POINT, "lr": 1e12}, [0], silent)
     assert measured.state == "diverged"
     assert measured.loss is None
     assert measured.value == measured.curve[-1]["accuracy"]

@@ -36,10 +36,10 @@ def gradients() -> list[torch.Tensor]:
     return [torch.tensor([1.0, 2.0]) * (-1) ** step + step for step in range(len(RATES))]
 
 
-def walked(optimizer: Optimizer, momentum: float, weight_decay: float = 0.1) -> torch.Tensor:
+def walked(optimizer: Optimizer, momentum: float, wd: float = 0.1) -> torch.Tensor:
     """Where two weights end after steps with given gradients and rates."""
     weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
-    built = build_optimizer([weight], 1.0, momentum, weight_decay, CPU, optimizer)
+    built = build_optimizer([weight], 1.0, momentum, wd, CPU, optimizer)
     for rate, gradient in zip(RATES, gradients(), strict=True):
         set_learning_rate(built, rate)
         weight.grad = gradient.clone()

@@ -84,11 +84,11 @@ def test_a_run_without_a_report_goes_on(rule: Pruning) -> None:
 @pytest.mark.parametrize("rule", [*ALL[:3], ALL[3]], ids=lambda rule: rule.name)
 def test_our_search_finds_its_way_under_every_pruner(rule: Pruning) -> None:
     """The samplers read trials through the storage, so that a filtered study does not matter."""
-    sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"learning_rate": 1.0})
+    sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"lr": 1.0})
     study = optuna.create_study(sampler=sampler, pruner=rule.build(6), study_name="walk")
 
     def objective(trial: optuna.Trial) -> float:
-        rate = trial.suggest_float("learning_rate", 1e-4, 1e2, log=True)
+        rate = trial.suggest_float("lr", 1e-4, 1e2, log=True)
         for step in range(1, 7):
             trial.report(abs(math.log2(rate / 0.01)) + 1 / step, step)
             if step < 6 and trial.should_prune():
@@ -96,9 +96,9 @@ def test_our_search_finds_its_way_under_every_pruner(rule: Pruning) -> None:
         return abs(math.log2(rate / 0.01))
 
     study.optimize(objective, n_trials=20)
-    asked = [trial.params["learning_rate"] for trial in study.trials]
+    asked = [trial.params["lr"] for trial in study.trials]
     assert len(set(asked)) > 8
-    assert study.best_params["learning_rate"] == pytest.approx(0.01, rel=0.5)
+    assert study.best_params["lr"] == pytest.approx(0.01, rel=0.5)
 
 
 class TestRungs:
@@ -335,22 +335,22 @@ class TestIncumbent:
         assert run(study, [20.0] * 6) == 1
 
     def test_a_search_that_names_its_incumbent_is_believed(self) -> None:
-        sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"learning_rate": 0.1})
+        sampler = FlatDirectionsSampler(search="myrtle", seed=0, start={"lr": 0.1})
         study = optuna.create_study(sampler=sampler, pruner=IncumbentPruner(spread=0.1, first=1), direction="maximize")
         study.optimize(lambda trial: self.report(trial, 5.0), n_trials=1)
         study.sampler = optuna.samplers.RandomSampler(seed=1)
         study.optimize(lambda trial: self.report(trial, 50.0), n_trials=1)  # better, but not the search's
         study.sampler = sampler
         trial = study.ask()
-        assert trial.user_attrs["incumbent"]["learning_rate"] in (0.1, study.trials[1].params["learning_rate"])
-        trial.suggest_float("learning_rate", 1e-3, 10.0, log=True)
-        named = trial.user_attrs["incumbent"]["learning_rate"] == 0.1
+        assert trial.user_attrs["incumbent"]["lr"] in (0.1, study.trials[1].params["lr"])
+        trial.suggest_float("lr", 1e-3, 10.0, log=True)
+        named = trial.user_attrs["incumbent"]["lr"] == 0.1
         trial.report(6.0, 1)
         assert trial.should_prune() == (not named)
 
     @staticmethod
     def report(trial: optuna.Trial, value: float) -> float:
-        trial.suggest_float("learning_rate", 1e-3, 10.0, log=True)
+        trial.suggest_float("lr", 1e-3, 10.0, log=True)
         for step in range(1, 4):
             trial.report(value, step)
         return value

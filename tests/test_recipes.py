@@ -29,13 +29,13 @@ RECIPES = {
     "step": ["schedule=step", "schedule.milestones=[1,2.5]", "schedule.factor=0.3"],
     "exponential, heavy ball": ["schedule=exponential", "optimizer.nesterov=false", "optimizer.no_decay=true"],
     "inverse_sqrt, adamw": ["schedule=inverse_sqrt", "schedule.warmup_epochs=1", "optimizer=adamw", "chart=adamw"],
-    "constant, rate per 512": ["schedule=constant", "optimizer.rate_per_images=512", "start.learning_rate=3"],
+    "constant, rate per 512": ["schedule=constant", "optimizer.rate_per_images=512", "start.lr=3"],
 }
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_winner_of_a_recipe_trains_again_from_file_and_line(recipe: str, workplace: Path, command: Command) -> None:
-    ended = command("tune", *SHORT, "start.learning_rate=0.05", *RECIPES[recipe], "budget=2")
+    ended = command("tune", *SHORT, "start.lr=0.05", *RECIPES[recipe], "budget=2")
     assert ended.code == 0, ended.err
     found = re.search(r"best: run \d of 2, ([\d.]+)%", ended.out)
     line = re.search(r"or: python -m flatdirs.train (.*)", ended.out)
@@ -70,12 +70,12 @@ def test_adamw_is_tuned_along_rate_times_decay(workplace: Path, command: Command
     products: dict[float, set[float]] = {}
     for trial in study.trials:
         point = trial.user_attrs["setting"]["hyperparameters"]
-        assert set(point) == {"learning_rate", "weight_decay", "beta1"}
-        product = point["learning_rate"] * point["weight_decay"]
-        products.setdefault(point["weight_decay"], set()).add(round(product, 15))
+        assert set(point) == {"lr", "wd", "beta1"}
+        product = point["lr"] * point["wd"]
+        products.setdefault(point["wd"], set()).add(round(product, 15))
     assert len(products) > 1, "weight decay is walked"
     widest = max(products.values(), key=len)
-    assert all(found <= widest for found in products.values()), "another weight decay keeps λα"
+    assert all(found <= widest for found in products.values()), "another weight decay keeps lr·wd"
     best = yaml.safe_load((workplace / "studies/digits-myrtle/best.yaml").read_text(encoding="utf-8"))
     assert "momentum" not in best
     assert best["optimizer"]["name"] == "adamw"
@@ -84,25 +84,25 @@ def test_adamw_is_tuned_along_rate_times_decay(workplace: Path, command: Command
 def test_the_batch_size_is_tuned_along_rate_over_batch(workplace: Path, command: Command) -> None:
     ended = command(
         *("tune", *TINY, "search=myrtle", "chart=sgd_batch", "start=typical", "start.batch_size=40"),
-        *("fixed=[momentum,weight_decay]", "task.epochs=1", "budget=30"),
+        *("fixed=[momentum,wd]", "task.epochs=1", "budget=30"),
     )
     assert ended.code == 0
     study, _ = read_study(open_storage("journal", workplace / "studies/digits-myrtle"), "digits-myrtle")
     ratios: dict[int, set[float]] = {}
     for trial in study.trials:
         point = trial.user_attrs["setting"]["hyperparameters"]
-        ratios.setdefault(point["batch_size"], set()).add(round(point["learning_rate"] / point["batch_size"], 12))
+        ratios.setdefault(point["batch_size"], set()).add(round(point["lr"] / point["batch_size"], 12))
         assert trial.user_attrs["provenance"]["steps"] == 200 // point["batch_size"], "the trainer takes that batch"
     assert len(ratios) > 1, "the batch size is walked"
     widest = max(ratios.values(), key=len)
-    assert all(found <= widest for found in ratios.values()), "another batch size keeps λ/N"
+    assert all(found <= widest for found in ratios.values()), "another batch size keeps lr/batch_size"
 
 
 def test_a_tuned_value_is_that_of_the_last_finished_phase() -> None:
     task = image_task(train_images=64, validation_images=100, batch_size=16, width=4, epochs=3)
     objective = ImageObjective(task, DataConfig(), "cpu", threads=1, schedule=CosineRestarts(phases=(2,)))
     seen: list[float] = []
-    point = {"learning_rate": 0.3, "momentum": 0.5, "weight_decay": 0.01}
+    point = {"lr": 0.3, "momentum": 0.5, "wd": 0.01}
     measured = objective.measure(point, [0], lambda done, total, value, _: seen.append(value))
     assert len(seen) == 3
     assert measured.value == seen[1] != seen[2]

@@ -13,7 +13,7 @@ from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Lattice
 from flatdirs.space.library import named_chart
 
-LATTICE = Lattice(named_chart("sgd"), {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01})
+LATTICE = Lattice(named_chart("sgd"), {"lr": 0.001, "momentum": 0.5, "wd": 0.01})
 START: Point = (0, 0, 0)
 
 
@@ -110,5 +110,5 @@ def test_a_question_says_why_it_is_asked() -> None:
     run = trace(search, {(n, 0, 0): Outcome(score=float(n), at_chance=False) for n in range(3)})
     assert run.pending is not None
     assert (run.pending.axis, run.pending.move, run.pending.incumbent) == (0, "double", (2, 0, 0))
-    assert run.pending.reason == "double λα/(1−ρ) again: the last step was better"
+    assert run.pending.reason == "double lr·wd/(1−momentum) again: the last step was better"
     assert [step.verdict.judgement for step in run.steps] == ["better", "better", "better"]

@@ -43,7 +43,7 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "earlier rows not shown" in text, "the live table fits the screen"
     assert "at most" in text
-    assert "double λα/(1−ρ) again" in text
+    assert "double lr·wd/(1−momentum) again" in text
     closing = text[text.rindex("run  axis, move") :]
     assert result.winner is not None
     for run in range(1, result.winner.run + 1):
@@ -118,4 +118,4 @@ def test_numbers() -> None:
 def test_an_axis_that_is_still_searched_is_marked(workplace: Path) -> None:
     tune(read_tune(settings(workplace, confirm=0, budget=4)), Report(live=False, console=Console(file=io.StringIO())))
     study = view_study(open_storage("journal", workplace / "studies/callable-myrtle"), "callable-myrtle")
-    assert [(line.runs, line.axis) for line in axis_lines(study)] == [(1, "start"), (4, "λα/(1−ρ) …")]
+    assert [(line.runs, line.axis) for line in axis_lines(study)] == [(1, "start"), (4, "lr·wd/(1−momentum) …")]

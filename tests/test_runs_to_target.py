@@ -42,7 +42,7 @@ TOP = 95.0
 
 
 def truth(cell: Cell) -> float | None:
-    """A ridge along λα/(1−ρ) = 2⁻⁹ that falls to guessing on both sides; None, divergence, beyond λ/(1−ρ) = 8."""
+    """A ridge along lr·wd/(1−momentum) = 2⁻⁹ that falls to guessing on both sides; None, divergence, beyond lr/(1−momentum) = 8."""
     rate, averaging, decay = cell
     if rate - averaging > 3:
         return None
@@ -75,7 +75,7 @@ def ground() -> Surface:
 
 def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
     """Hyperparameters from powers of two."""
-    return {"learning_rate": 2.0**rate, "momentum": 1 - 2.0**averaging, "weight_decay": 2.0**decay}
+    return {"lr": 2.0**rate, "momentum": 1 - 2.0**averaging, "wd": 2.0**decay}
 
 
 @pytest.mark.slow
@@ -102,9 +102,7 @@ def test_a_plateau_stays_flat_and_a_cliff_a_cliff() -> None:
 def test_outside_the_lattice_is_what_its_edge_is() -> None:
     assert ground().value(at(-20, -3, -7)) == ground().value(at(-14, -3, -7))
     assert ground().value(at(-3, -12, -30)) == ground().value(at(-3, -8, -16))
-    assert ground().value({"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 1.0}) == ground().value(
-        at(-14, 0, -2)
-    )
+    assert ground().value({"lr": 0.0, "momentum": 0.0, "wd": 1.0}) == ground().value(at(-14, 0, -2))
 
 
 def test_values_of_many_places_are_those_of_each() -> None:
@@ -186,7 +184,7 @@ def test_a_question_asked_again_is_free_and_a_repeat_is_not(monkeypatch: pytest.
     while (point := method.ask()) is not None:
         points.append(point)
         method.tell(Sample(next(accuracies), 1.0, 1.0, False))
-    assert [point["learning_rate"] for point in points] == [2.0**-4, 2.0**-3, 2.0**-4]
+    assert [point["lr"] for point in points] == [2.0**-4, 2.0**-3, 2.0**-4]
     assert method.returned == at(-4, -4, -9)
 
 
@@ -226,7 +224,7 @@ def test_baselines_stay_in_their_box_and_repeat_themselves(name: str) -> None:
         values = [1 - point[key] if key != name_ else point[key] for point in points]
         assert all(low * (1 - 1e-9) <= value <= high * (1 + 1e-9) for value in values)
     if name != "tpe_chart":
-        assert points[0]["learning_rate"] == pytest.approx(box["learning_rate"][1]), "the start, clipped"
+        assert points[0]["lr"] == pytest.approx(box["lr"][1]), "the start, clipped"
 
 
 def test_the_box_in_coordinates_holds_the_raw_one() -> None:
@@ -253,7 +251,7 @@ def test_probes_are_paid_for(tmp_path: Path) -> None:
 def test_an_automatic_start_that_changed_raises_a_number() -> None:
     """Rows depend on it; whoever changes it raises conditions.AUTOMATIC, and writes the new numbers here."""
     found = automatic_start(0.05, 360, "momentum")
-    assert (conditions.AUTOMATIC, found) == (2, {"learning_rate": 0.09, "momentum": 0.9, "weight_decay": 0.0031})
+    assert (conditions.AUTOMATIC, found) == (2, {"lr": 0.09, "momentum": 0.9, "wd": 0.0031})
 
 
 def test_counts_and_returned_points_include_the_probes() -> None:
@@ -325,7 +323,7 @@ def test_real_training_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     def train(point: Mapping[str, float], seed: int, limit: int | None) -> Measurement:
         if len(trained) == limit:
             raise KeyboardInterrupt
-        trained.append((point["learning_rate"], seed))
+        trained.append((point["lr"], seed))
         epoch = {"number": 1, "train_loss": 0.5, "loss": 0.5, "accuracy": 50.0, "seconds": 1.0, "seed": seed}
         value = ground().value(point)
         return Measurement("finished", value, 0.5, False, 1.0, (epoch,), {})
@@ -442,8 +440,8 @@ def test_a_best_outside_the_expert_box_is_told(monkeypatch: pytest.MonkeyPatch) 
     evidence = evidence_of(monkeypatch, {("flatdirs", NONE, "auto"): [4.0]})
     evidence.facts["outside"] = {"expert": {}, "ignorant": {}}
     assert losses.handicapped([evidence]) == []
-    evidence.facts["outside"] = {"expert": {"learning_rate": [0.06, 0.001, 0.03]}}
-    assert "learning_rate 0.06, the box ends at 0.03" in losses.handicapped([evidence])[0]
+    evidence.facts["outside"] = {"expert": {"lr": [0.06, 0.001, 0.03]}}
+    assert "lr 0.06, the box ends at 0.03" in losses.handicapped([evidence])[0]
 
 
 def test_a_fit_that_is_less_sure_than_a_target_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

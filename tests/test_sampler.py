@@ -38,7 +38,7 @@ class Contract:
 
     @pytest.fixture(params=["foreign", "chart"])
     def names(self, request: pytest.FixtureRequest) -> dict[str, str]:
-        return {"learning_rate": "x", "momentum": "y", "weight_decay": "z"} if request.param == "chart" else {}
+        return {"lr": "x", "momentum": "y", "wd": "z"} if request.param == "chart" else {}
 
     @pytest.fixture(params=["flatdirs", "myrtle"])
     def sampler(self, request: pytest.FixtureRequest, names: dict[str, str]) -> Callable[[], BaseSampler]:
@@ -95,8 +95,8 @@ class TestPlainObjective:
         for trial in study.trials[26:]:
             assert trial.user_attrs["move"] == "random"
             assert "the search is over" in trial.user_attrs["reason"]
-            assert 1 / 8 <= trial.params["learning_rate"] / winner["learning_rate"] <= 8
-            assert trial.params["weight_decay"] != winner["weight_decay"]
+            assert 1 / 8 <= trial.params["lr"] / winner["lr"] <= 8
+            assert trial.params["wd"] != winner["wd"]
 
     def test_raw_walks_the_raw_path(self) -> None:
         study = new_study(search="raw")
@@ -120,13 +120,13 @@ class TestPlainObjective:
         study.optimize(watching, n_trials=12)
         assert seen == [trial.user_attrs for trial in study.trials]
         assert seen[0] == {"axis": None, "move": "start", "incumbent": None, "reason": "the start"}
-        assert (seen[9]["axis"], seen[9]["move"]) == ("λα/(1−ρ)", "double")
+        assert (seen[9]["axis"], seen[9]["move"]) == ("lr·wd/(1−momentum)", "double")
         assert seen[9]["incumbent"] == SOURCE[0][1]
-        assert (seen[11]["axis"], seen[11]["move"]) == ("1−ρ", "halve")
-        assert seen[11]["reason"] == "halve 1−ρ from the best so far"
+        assert (seen[11]["axis"], seen[11]["move"]) == ("1−momentum", "halve")
+        assert seen[11]["reason"] == "halve 1−momentum from the best so far"
 
     def test_the_start_is_an_argument(self) -> None:
-        start = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+        start = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
         study = new_study(start=start)
         study.optimize(objective, n_trials=1)
         assert asked(study) == [start]
@@ -157,7 +157,7 @@ class TestPlainObjective:
         for sign in (1, -1) * 5:
             study = optuna.create_study(direction="maximize", sampler=sampler)
             study.optimize(lambda trial, sign=sign: sign * objective(trial), n_trials=4)  # type: ignore[misc]
-            rates = [trial.params["learning_rate"] for trial in study.trials]
+            rates = [trial.params["lr"] for trial in study.trials]
             assert rates[:3] == ([0.001, 0.002, 0.004] if sign == 1 else [0.001, 0.002, 0.0005])
             del study
 
@@ -194,19 +194,19 @@ class TestNames:
         def renamed(trial: optuna.Trial) -> float:
             rate, rho = trial.suggest_float("lr", 1e-9, 1e3, log=True), trial.suggest_float("mu", 0, 0.9999)
             decay = trial.suggest_float("wd", 1e-9, 1, log=True)
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score
 
-        study = new_study(names={"learning_rate": "lr", "momentum": "mu", "weight_decay": "wd"})
+        study = new_study(names={"lr": "lr", "momentum": "mu", "wd": "wd"})
         study.optimize(renamed, n_trials=26)
         assert [list(params.values()) for params in asked(study)] == [list(v.values()) for v in expected()]
 
     @pytest.mark.parametrize("names", [{}, {"momentum": "one_minus_momentum"}])
     def test_one_minus_momentum(self, names: dict[str, str]) -> None:
         def complementary(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
+            rate = trial.suggest_float("lr", 1e-9, 1e3, log=True)
             rest = trial.suggest_float("one_minus_momentum", 1e-4, 1.0, log=True)
-            decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
-            return bowl({"learning_rate": rate, "momentum": 1 - rest, "weight_decay": decay}).score
+            decay = trial.suggest_float("wd", 1e-9, 1.0, log=True)
+            return bowl({"lr": rate, "momentum": 1 - rest, "wd": decay}).score
 
         study = new_study(names=names)
         study.optimize(complementary, n_trials=26)
@@ -219,7 +219,7 @@ class TestNames:
         def edge(trial: optuna.Trial) -> float:
             return -trial.suggest_float("one_minus_momentum", 0.1, 1.0)
 
-        study = new_study(start={"momentum": 0.2}, fixed=["learning_rate", "weight_decay"])
+        study = new_study(start={"momentum": 0.2}, fixed=["lr", "wd"])
         study.optimize(edge, n_trials=7)
         rests = [params["one_minus_momentum"] for params in asked(study)]
         assert rests[:4] == pytest.approx([0.8, 0.4, 0.2, 0.1])
@@ -229,7 +229,7 @@ class TestNames:
         ("arguments", "word"),
         [
             ({"names": {"lr": "x"}}, "names has lr"),
-            ({"names": {"learning_rate": "x", "momentum": "x"}}, "change names"),
+            ({"names": {"lr": "x", "momentum": "x"}}, "change names"),
             ({"start": {"momentum": 1.2}}, r"start\.momentum"),
             ({"start": {"lr": 0.1}}, "start has lr"),
             ({"chart": "sgdm"}, "chart=sgdm is unknown"),
@@ -262,26 +262,26 @@ class TestSpaces:
 
     def test_the_start_is_clipped_into_the_range_and_the_walls_hold(self) -> None:
         def narrow(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 0.01, 0.1, log=True)
+            rate = trial.suggest_float("lr", 0.01, 0.1, log=True)
             rho = trial.suggest_float("momentum", 0.8, 0.95)
-            decay = trial.suggest_float("weight_decay", 1e-5, 1e-3, log=True)
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+            decay = trial.suggest_float("wd", 1e-5, 1e-3, log=True)
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score
 
         study = new_study()
         study.optimize(narrow, n_trials=20)
         params = asked(study)
-        assert params[0] == {"learning_rate": 0.01, "momentum": 0.8, "weight_decay": 0.001}
-        assert params[1] == {"learning_rate": 0.02, "momentum": 0.8, "weight_decay": 0.001}
+        assert params[0] == {"lr": 0.01, "momentum": 0.8, "wd": 0.001}
+        assert params[1] == {"lr": 0.02, "momentum": 0.8, "wd": 0.001}
         walked = [tuple(t.params.values()) for t in study.trials if t.user_attrs["move"] != "random"]
         assert len(set(walked)) == len(walked) < 20
 
     def test_steps_and_whole_numbers_are_rounded_and_asked_once(self) -> None:
         def stepped(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 0.001, 1.001, step=0.001)
+            rate = trial.suggest_float("lr", 0.001, 1.001, step=0.001)
             rho = trial.suggest_float("momentum", 0.0, 0.95, step=0.05)
-            decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
+            decay = trial.suggest_float("wd", 1e-9, 1.0, log=True)
             size = trial.suggest_int("batch_size", 64, 512, step=64)
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score - abs(size - 256) / 1e3
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score - abs(size - 256) / 1e3
 
         study = new_study(chart="sgd_batch")
         study.optimize(stepped, n_trials=40)
@@ -293,9 +293,9 @@ class TestSpaces:
 
     def test_a_linear_range_is_walked_in_logarithms_all_the_same(self) -> None:
         def linear(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 0.0, 10.0)
-            rho, decay = trial.suggest_float("momentum", 0, 0.9999), trial.suggest_float("weight_decay", 0.0, 1.0)
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+            rate = trial.suggest_float("lr", 0.0, 10.0)
+            rho, decay = trial.suggest_float("momentum", 0, 0.9999), trial.suggest_float("wd", 0.0, 1.0)
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score
 
         study = new_study()
         study.optimize(linear, n_trials=26)
@@ -305,14 +305,14 @@ class TestSpaces:
         """What nobody suggests is held: the search is over one coordinate, eight doublings and one too many."""
 
         def only_rate(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
-            return bowl({**START, "learning_rate": rate}).score
+            rate = trial.suggest_float("lr", 1e-9, 1e3, log=True)
+            return bowl({**START, "lr": rate}).score
 
         study = new_study()
         study.optimize(only_rate, n_trials=15)
-        rates = [params["learning_rate"] for params in asked(study)]
+        rates = [params["lr"] for params in asked(study)]
         assert rates[:10] == [0.001 * 2**n for n in range(10)]
-        assert {t.user_attrs["axis"] for t in study.trials[1:10]} == {"λ"}
+        assert {t.user_attrs["axis"] for t in study.trials[1:10]} == {"lr"}
         assert [t.user_attrs["move"] for t in study.trials[10:]] == ["random"] * 5
 
     def test_an_objective_of_other_parameters_is_searched_at_random(self) -> None:
@@ -331,15 +331,15 @@ class TestSpaces:
         study.optimize(objective, n_trials=4)
 
         def moved(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 0.1, 10.0, log=True)
+            rate = trial.suggest_float("lr", 0.1, 10.0, log=True)
             rho, decay = (
                 trial.suggest_float("momentum", 0, 0.9999),
-                trial.suggest_float("weight_decay", 1e-9, 1, log=True),
+                trial.suggest_float("wd", 1e-9, 1, log=True),
             )
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score
 
         study.optimize(moved, n_trials=3)
-        assert [params["learning_rate"] for params in asked(study)[4:]] == pytest.approx([0.1, 0.2, 0.4])
+        assert [params["lr"] for params in asked(study)[4:]] == pytest.approx([0.1, 0.2, 0.4])
 
     @pytest.mark.parametrize(
         "space", [FloatDistribution(1.0, 2.0), FloatDistribution(-5.0, -1.0), FloatDistribution(0.0, 0.0)]
@@ -347,7 +347,7 @@ class TestSpaces:
     def test_ranges_in_which_no_learning_could_happen_are_searched_at_random(self, space: BaseDistribution) -> None:
         study = new_study()
         for _ in range(3):
-            trial = study.ask({"momentum": space, "learning_rate": FloatDistribution(-1.0, 0.0)})
+            trial = study.ask({"momentum": space, "lr": FloatDistribution(-1.0, 0.0)})
             study.tell(trial, 0.0)
         assert len(study.trials) == 3
 
@@ -355,17 +355,22 @@ class TestSpaces:
 class TestFailures:
     def test_nan_counts_as_worst(self) -> None:
         study = new_study()
-        study.optimize(
-            lambda trial: objective(trial) if suggest(trial)["learning_rate"] < 0.01 else math.nan, n_trials=6
-        )
-        rates = [params["learning_rate"] for params in asked(study)]
-        assert rates == [0.001, 0.002, 0.004, 0.008, 0.016, 0.016]  # the last by 1 − ρ, not by the failed step again
-        assert study.trials[5].user_attrs["axis"] == "1−ρ"
+        study.optimize(lambda trial: objective(trial) if suggest(trial)["lr"] < 0.01 else math.nan, n_trials=6)
+        rates = [params["lr"] for params in asked(study)]
+        assert rates == [
+            0.001,
+            0.002,
+            0.004,
+            0.008,
+            0.016,
+            0.016,
+        ]  # the last by 1 − momentum, not by the failed step again
+        assert study.trials[5].user_attrs["axis"] == "1−momentum"
 
     @pytest.mark.parametrize("how", ["optimize", "tell"])
     def test_a_swallowed_exception_counts_as_worst(self, how: str) -> None:
         def fragile(trial: optuna.Trial) -> float:
-            if suggest(trial)["learning_rate"] > 0.001:
+            if suggest(trial)["lr"] > 0.001:
                 raise RuntimeError("loss is not finite")
             return objective(trial)
 
@@ -379,7 +384,7 @@ class TestFailures:
                 study.tell(trial, fragile(trial))
             except RuntimeError:
                 study.tell(trial, state=TrialState.FAIL)
-        assert [params["learning_rate"] for params in asked(study)] == [0.001, 0.002, 0.0005]
+        assert [params["lr"] for params in asked(study)] == [0.001, 0.002, 0.0005]
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
     def test_what_ends_optimize_was_an_interruption_and_its_point_is_run_again(
@@ -407,14 +412,12 @@ class TestFailures:
 
         study = new_study()
         study.optimize(early, n_trials=4, catch=(RuntimeError,))
-        assert [params["learning_rate"] for params in asked(study)[1:]] == [0.001, 0.002, 0.004]
+        assert [params["lr"] for params in asked(study)[1:]] == [0.001, 0.002, 0.004]
 
     def test_infinity_counts_as_worst_either_way(self) -> None:
         study = new_study()
-        study.optimize(
-            lambda trial: objective(trial) if suggest(trial)["learning_rate"] < 0.004 else math.inf, n_trials=4
-        )
-        assert study.trials[3].user_attrs["incumbent"]["learning_rate"] == 0.002
+        study.optimize(lambda trial: objective(trial) if suggest(trial)["lr"] < 0.004 else math.inf, n_trials=4)
+        assert study.trials[3].user_attrs["incumbent"]["lr"] == 0.002
 
 
 class TestForeignTrials:
@@ -422,10 +425,10 @@ class TestForeignTrials:
         study = new_study()
         study.optimize(objective, n_trials=2)
         study.enqueue_trial(expected()[2])
-        study.enqueue_trial({"learning_rate": 0.3, "momentum": 0.9, "weight_decay": 1e-4})
+        study.enqueue_trial({"lr": 0.3, "momentum": 0.9, "wd": 1e-4})
         study.optimize(objective, n_trials=26)
         assert asked(study)[2] == expected()[2]
-        assert asked(study)[3]["learning_rate"] == 0.3
+        assert asked(study)[3]["lr"] == 0.3
         assert [*asked(study)[:3], *asked(study)[4:27]] == expected()
 
     def test_a_point_that_waits_in_the_queue_is_not_asked_for_by_others(self) -> None:
@@ -441,9 +444,9 @@ class TestForeignTrials:
     def test_what_an_enqueued_trial_leaves_open_comes_from_the_best_so_far(self) -> None:
         study = new_study()
         study.optimize(objective, n_trials=9)
-        study.enqueue_trial({"weight_decay": 1e-3})
+        study.enqueue_trial({"wd": 1e-3})
         study.optimize(objective, n_trials=2)
-        assert asked(study)[9] == {"learning_rate": 0.256, "momentum": 0.5, "weight_decay": 1e-3}
+        assert asked(study)[9] == {"lr": 0.256, "momentum": 0.5, "wd": 1e-3}
         assert study.trials[9].user_attrs["move"] == "enqueued"
         assert asked(study)[10] == expected()[9]
 
@@ -452,16 +455,16 @@ class TestForeignTrials:
         study.enqueue_trial({"dropout": 0.25})
         study.optimize(lambda trial: objective(trial) + 0 * trial.suggest_float("dropout", 0, 1), n_trials=3)
         assert study.trials[0].params["dropout"] == 0.25
-        assert [params["learning_rate"] for params in asked(study)] == [0.001, 0.002, 0.004]
+        assert [params["lr"] for params in asked(study)] == [0.001, 0.002, 0.004]
 
     def test_finished_trials_of_others_are_recalled_where_they_lie_on_the_path(self) -> None:
         spaces = {
-            "learning_rate": FloatDistribution(1e-9, 1e3, log=True),
+            "lr": FloatDistribution(1e-9, 1e3, log=True),
             "momentum": FloatDistribution(0.0, 0.9999),
-            "weight_decay": FloatDistribution(1e-9, 1.0, log=True),
+            "wd": FloatDistribution(1e-9, 1.0, log=True),
         }
         study = new_study()
-        for params in [*expected()[:5], {"learning_rate": 0.37, "momentum": 0.9, "weight_decay": 1e-4}]:
+        for params in [*expected()[:5], {"lr": 0.37, "momentum": 0.9, "wd": 1e-4}]:
             study.add_trial(optuna.create_trial(params=params, distributions=spaces, value=bowl(params).score))
         study.optimize(objective, n_trials=21)
         assert asked(study)[6:] == expected()[5:]
@@ -564,8 +567,8 @@ def test_a_storage_of_copies_gives_the_same_path() -> None:
 @pytest.mark.parametrize("search", ["flatdirs", "myrtle"])
 def test_adamw_has_its_own_coordinates(search: str) -> None:
     def adamw(trial: optuna.Trial) -> float:
-        rate = trial.suggest_float("learning_rate", 1e-9, 1.0, log=True)
-        decay = trial.suggest_float("weight_decay", 1e-9, 10.0, log=True)
+        rate = trial.suggest_float("lr", 1e-9, 1.0, log=True)
+        decay = trial.suggest_float("wd", 1e-9, 10.0, log=True)
         beta = trial.suggest_float("beta1", 0.0, 0.999)
         return -((math.log2(rate * decay) + 12) ** 2) - math.log2(decay / 0.1) ** 2 - math.log2((1 - beta) / 0.05) ** 2
 
@@ -593,11 +596,11 @@ class TestFlatdirs:
         return asked(study)
 
     def test_it_is_the_default_from_where_many_scripts_begin(self, path: list[dict[str, float]]) -> None:
-        assert path[0] == {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+        assert path[0] == {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
         assert max(bowl(values).score for values in path) > 0.995 * 94
 
     def test_replay_asks_for_the_same(self, path: list[dict[str, float]]) -> None:
-        walls = {"learning_rate": (1e-9, 1e3), "momentum": (0.0, 0.9999), "weight_decay": (1e-9, 1.0)}
+        walls = {"lr": (1e-9, 1e3), "momentum": (0.0, 0.9999), "wd": (1e-9, 1.0)}
         lattice = Lattice(chart_of("flatdirs", named_chart("sgd").within(walls)), path[0])
         descent, answers = make("flatdirs", lattice, Rules()), dict[Key, Outcome]()
         for values in path:
@@ -680,15 +683,15 @@ class TestFlatdirs:
     def test_a_failure_is_a_diverged_run(self, ends: str) -> None:
         def fragile(trial: optuna.Trial) -> float:
             score = objective(trial)
-            if trial.params["learning_rate"] < 0.5:
+            if trial.params["lr"] < 0.5:
                 return score
             if ends == "raise":
                 raise RuntimeError("loss is not finite")
             return math.nan
 
-        study = self.new(start={"learning_rate": 8.0})
+        study = self.new(start={"lr": 8.0})
         study.optimize(fragile, n_trials=20, catch=(RuntimeError,))
-        rates = [params["learning_rate"] for params in asked(study)]
+        rates = [params["lr"] for params in asked(study)]
         assert rates[0] > rates[1] > rates[2]
         assert study.best_value > 93
 
@@ -697,18 +700,18 @@ class TestFlatdirs:
         study = self.new()
         study.optimize(objective, n_trials=2)
         study.enqueue_trial(path[2])
-        study.enqueue_trial({"learning_rate": 0.3, "momentum": 0.9, "weight_decay": 1e-4})
-        study.enqueue_trial({"weight_decay": 1e-3})
+        study.enqueue_trial({"lr": 0.3, "momentum": 0.9, "wd": 1e-4})
+        study.enqueue_trial({"wd": 1e-3})
         study.optimize(objective, n_trials=RUNS)
         assert asked(study)[2] == path[2]
-        assert asked(study)[3]["learning_rate"] == 0.3
-        assert study.trials[4].params["weight_decay"] == 1e-3
+        assert asked(study)[3]["lr"] == 0.3
+        assert study.trials[4].params["wd"] == 1e-3
         assert study.trials[4].user_attrs["move"] == "enqueued"
         assert path[2] not in asked(study)[3:8]
         assert asked(study)[5] != path[3]  # with one run more a model says something else
 
     def test_a_better_point_that_was_enqueued_is_where_the_search_goes_on(self) -> None:
-        best = {"learning_rate": 0.4, "momentum": 0.9, "weight_decay": 1e-3}
+        best = {"lr": 0.4, "momentum": 0.9, "wd": 1e-3}
         study = self.new()
         study.optimize(objective, n_trials=3)
         assert bowl(best).score > max(trial.value or 0 for trial in study.trials)
@@ -734,11 +737,11 @@ class TestFlatdirs:
 
     def test_ranges_hold_and_rounded_answers_count(self) -> None:
         def stepped(trial: optuna.Trial) -> float:
-            rate = trial.suggest_float("learning_rate", 0.001, 1.001, step=0.001)
+            rate = trial.suggest_float("lr", 0.001, 1.001, step=0.001)
             rho = trial.suggest_float("momentum", 0.0, 0.95, step=0.05)
-            decay = trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True)
+            decay = trial.suggest_float("wd", 1e-6, 1e-2, log=True)
             size = trial.suggest_int("batch_size", 64, 512, step=64)
-            return bowl({"learning_rate": rate, "momentum": rho, "weight_decay": decay}).score - abs(size - 256) / 1e3
+            return bowl({"lr": rate, "momentum": rho, "wd": decay}).score - abs(size - 256) / 1e3
 
         study = self.new(chart="sgd_batch")
         study.optimize(stepped, n_trials=30)
@@ -752,11 +755,11 @@ class TestFlatdirs:
         assert {params["momentum"] for params in asked(study)} == {0.9}
 
         def only_rate(trial: optuna.Trial) -> float:
-            return bowl({**START, "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)}).score
+            return bowl({**START, "lr": trial.suggest_float("lr", 1e-9, 1e3, log=True)}).score
 
         study = self.new()
         study.optimize(only_rate, n_trials=12)
-        assert study.best_params["learning_rate"] == pytest.approx(0.1 * 2**1.5), "next to 7.9 octaves above 0.001"
+        assert study.best_params["lr"] == pytest.approx(0.1 * 2**1.5), "next to 7.9 octaves above 0.001"
 
     def test_the_objective_sees_why(self) -> None:
         seen: list[dict[str, Any]] = []

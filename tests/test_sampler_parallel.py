@@ -45,9 +45,9 @@ class TestThreads:
         def objective(trial: optuna.Trial) -> float:
             nonlocal most
             values = {
-                "learning_rate": trial.suggest_float("learning_rate", low, 1e3, log=True),
+                "lr": trial.suggest_float("lr", low, 1e3, log=True),
                 "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
-                "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
+                "wd": trial.suggest_float("wd", 1e-9, 1.0, log=True),
             }
             point = tuple(values.values())
             with lock:
@@ -128,11 +128,11 @@ class TestProcesses:
             deadline = time.monotonic() + 20
             while not any(trial.params for trial in study.trials) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            assert workers.suggest(study.ask())["learning_rate"] == 0.002
+            assert workers.suggest(study.ask())["lr"] == 0.002
         finally:
             other.kill()
             other.join()
-        assert workers.suggest(study.ask())["learning_rate"] == 0.001
+        assert workers.suggest(study.ask())["lr"] == 0.001
 
 
 def counted(folder: Path, kind: str = "journal") -> list[dict[str, float]]:

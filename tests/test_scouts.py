@@ -27,16 +27,16 @@ DIGITS = lattices.named("digits")
 STEPS = 360
 SETTINGS = st.fixed_dictionaries(
     {
-        "learning_rate": st.floats(1e-6, 1e3),
+        "lr": st.floats(1e-6, 1e3),
         "momentum": st.floats(0, 0.999),
-        "weight_decay": st.floats(1e-8, 1.0),
+        "wd": st.floats(1e-8, 1.0),
     }
 )
 
 
 def relaxation(steps: float, setting: dict[str, float]) -> float:
-    """T·λα/(1−ρ)."""
-    return steps * setting["learning_rate"] * setting["weight_decay"] / (1 - setting["momentum"])
+    """T·lr·wd/(1−momentum)."""
+    return steps * setting["lr"] * setting["wd"] / (1 - setting["momentum"])
 
 
 @given(SETTINGS, st.sampled_from(TRANSFERS))
@@ -70,7 +70,7 @@ def test_a_scout_costs_a_quarter_of_a_run() -> None:
 
 
 def height(cell: Cell, steps: int) -> float:
-    """A ridge at λ/(1−ρ) = 1 and T·λα/(1−ρ) = 1 that shorter runs have where T says, and a lower one."""
+    """A ridge at lr/(1−momentum) = 1 and T·lr·wd/(1−momentum) = 1 that shorter runs have where T says, and a lower one."""
     rate, averaging, decay = cell
     relaxed = rate + decay - averaging + math.log2(steps)
     return 10 + (85 if steps == STEPS else 75) * math.exp(-((relaxed / 5) ** 2) - ((rate - averaging) / 8) ** 2)
@@ -132,7 +132,7 @@ def test_marks_of_a_parabola_lie_where_algebra_has_them() -> None:
 @pytest.mark.slow
 def test_the_ridge_of_scouts_that_keep_relaxation_is_found_there() -> None:
     found = ridges.ridge(both().whole, both().scout)
-    assert found.shifts[2, 1] == pytest.approx(2.0, abs=0.4)  # α, its best
+    assert found.shifts[2, 1] == pytest.approx(2.0, abs=0.4)  # wd, its best
     assert sum(found.nearest) == 2
     same = ridges.ridge(both().whole, both().whole)
     assert same.nearest == (0, 0)
@@ -141,7 +141,7 @@ def test_the_ridge_of_scouts_that_keep_relaxation_is_found_there() -> None:
 
 @pytest.mark.slow
 def test_a_search_pays_for_its_scouts_and_only_a_whole_run_arrives() -> None:
-    begin = Start({"learning_rate": 1e-3, "momentum": 0.5, "weight_decay": 0.01}, cost=0.5)
+    begin = Start({"lr": 1e-3, "momentum": 0.5, "wd": 0.01}, cost=0.5)
     for kind in (PLAIN, PLANS[3], PLANS[5], PLANS[6]):
         trace, count = searching.repetition(kind, begin, both(), 3)
         assert trace.cost == 0.5 + count / 4
@@ -154,7 +154,7 @@ def test_a_search_pays_for_its_scouts_and_only_a_whole_run_arrives() -> None:
 
 @pytest.mark.slow
 def test_scouts_that_learn_nothing_leave_the_start_where_it_was() -> None:
-    begin = {"learning_rate": 1e-3, "momentum": 0.5, "weight_decay": 0.01}
+    begin = {"lr": 1e-3, "momentum": 0.5, "wd": 0.01}
     for carried in TRANSFERS:
         found, count = searching.scouted(carried.to_scout(begin), both().scout, 0, most=1)
         assert count == 1

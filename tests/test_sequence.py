@@ -14,7 +14,7 @@ from flatdirs.backend import claims
 from flatdirs.backend.sequences import SequenceSampler
 
 BOX: dict[str, BaseDistribution] = {
-    "learning_rate": FloatDistribution(1e-4, 1.0, log=True),
+    "lr": FloatDistribution(1e-4, 1.0, log=True),
     "one_minus_momentum": FloatDistribution(0.01, 1.0, log=True),
     "batch_size": IntDistribution(16, 1024, log=True),
 }
@@ -34,7 +34,7 @@ def new_study(kind: str, seed: int = 0) -> optuna.Study:
 
 
 def objective(trial: optuna.Trial) -> float:
-    rate = trial.suggest_float("learning_rate", 1e-4, 1.0, log=True)
+    rate = trial.suggest_float("lr", 1e-4, 1.0, log=True)
     trial.suggest_float("one_minus_momentum", 0.01, 1.0, log=True)
     trial.suggest_int("batch_size", 16, 1024, log=True)
     return rate
@@ -99,7 +99,7 @@ def test_pending_indices_are_left_alone_and_those_of_dead_workers_are_not(kind: 
 def test_numbers_fill_the_box_in_logarithms(kind: str) -> None:
     study = new_study(kind)
     study.optimize(objective, n_trials=64)
-    rates = [math.log10(params["learning_rate"]) for params in points(study)]
+    rates = [math.log10(params["lr"]) for params in points(study)]
     for low in (-4, -3, -2, -1):
         assert 6 <= sum(low <= rate < low + 1 for rate in rates) <= 28
     sizes = [params["batch_size"] for params in points(study)]

@@ -28,7 +28,7 @@ from flatdirs.space.log_grid import Array, Geometry
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 
-START = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.001}
+START = {"lr": 0.1, "momentum": 0.9, "wd": 0.001}
 GEOMETRY = Geometry(Lattice(chart_of("flatdirs", named_chart("sgd")), START))
 PLACES = np.array([[1.0, 0.0, 0.0], [5.0, 2.0, -3.0], [-9.0, 1.0, 4.0]])
 

@@ -25,7 +25,7 @@ Surface = Callable[[float, float], float]  # of log2 x and log2 y
 
 def grid(x: tuple[int, int] = (-5, 4), y: tuple[int, int] = (-3, 3), seeds: int = 3, near: int = 1) -> Grid:
     """The slice of learning rate and weight decay."""
-    return Grid(Axis("learning_rate", 0.2, 2.0, *x), Axis("weight_decay", 5e-4, 2.0, *y), seeds, near)
+    return Grid(Axis("lr", 0.2, 2.0, *x), Axis("wd", 5e-4, 2.0, *y), seeds, near)
 
 
 def run_of(slice_: Grid, key: Key, surface: Surface, noise: float = 0.0) -> Run:
@@ -173,8 +173,8 @@ def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
 
 
 def hill(folder: Path, *more: str) -> list[str]:
-    """A slice of the hill of `workplace`, whose ridge is λα/(1−ρ) = constant."""
-    return [*own_function(folder)[:2], "start.learning_rate=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
+    """A slice of the hill of `workplace`, whose ridge is lr·wd/(1−momentum) = constant."""
+    return [*own_function(folder)[:2], "start.lr=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
 
 
 @pytest.mark.slow
@@ -187,9 +187,9 @@ def test_the_command_makes_the_runs_and_finds_the_ridge(workplace: Path, command
     assert ended.code == 0, ended.err
     made = calls(workplace)
     assert len(made) == len(set(made)) == 27 + 3 * 3 * 2
-    assert "learning_rate ∝ weight_decay^-1.00" in ended.out
+    assert "lr ∝ wd^-1.00" in ended.out
     assert "45 degrees (exponent -1) lies in" in ended.out
-    folder = workplace / "studies" / "callable-weight_decay-against-learning_rate"
+    folder = workplace / "studies" / "callable-wd-against-lr"
     assert (folder / "slice.png").read_bytes().startswith(b"\x89PNG")
     assert len(read_cells(folder / "cells.csv")) == len(made)
     assert command("slices", *hill(workplace)).code == 0
@@ -202,9 +202,9 @@ def test_the_command_makes_the_runs_and_finds_the_ridge(workplace: Path, command
 
 @pytest.mark.slow
 def test_momentum_is_sliced_as_one_minus_momentum(workplace: Path, command: Command) -> None:
-    ended = command("slices", *hill(workplace, "y=one_minus_momentum", "start.weight_decay=0.00125"))
+    ended = command("slices", *hill(workplace, "y=one_minus_momentum", "start.wd=0.00125"))
     assert ended.code == 0, ended.err
-    assert "learning_rate ∝ one_minus_momentum^1.00" in ended.out
+    assert "lr ∝ one_minus_momentum^1.00" in ended.out
 
 
 @pytest.mark.slow
@@ -242,7 +242,7 @@ def test_an_image_task_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 MISTAKES = [
-    (["y=learning_rate"], "x=learning_rate and y=learning_rate must be two hyperparameters; change y"),
+    (["y=lr"], "x=lr and y=lr must be two hyperparameters; change y"),
     (["y=dropout"], "y=dropout is not a hyperparameter of the start"),
     (["x_steps=[1,3]"], "x_steps=[1, 3] must run from at most 0 to at least 0; change x_steps"),
     (["x_steps=[0,0]"], "change x_steps"),
@@ -257,7 +257,7 @@ MISTAKES = [
     (["floor=200"], "floor=200 must be percent, below 100; change floor"),
     (["step=1"], "step=1 must be above 1; change step"),
     (["seeds=0"], "seeds=0 must be 1 or more; change seeds"),
-    (["start.weight_decay=0"], "weight_decay=0 in the centre has no logarithm; change start.weight_decay"),
+    (["start.wd=0"], "wd=0 in the centre has no logarithm; change start.wd"),
     (["direction=minimize"], "direction=minimize does not suit task=digits"),
     (["budget=-1"], "budget=-1 must be 0 or more; change budget"),
     (["study=a/b"], "study='a/b' must be a plain name"),

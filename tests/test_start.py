@@ -47,14 +47,14 @@ def function(folder: Path) -> list[str]:
 
 def test_the_rule_has_two_digits_and_the_schedules_ratio() -> None:
     start = automatic_start(0.0534, 2000, "momentum")
-    assert start == {"learning_rate": 0.096, "momentum": AUTO_MOMENTUM, "weight_decay": start["weight_decay"]}
-    product = 2000 * start["learning_rate"] * start["weight_decay"] / (1 - AUTO_MOMENTUM)
+    assert start == {"lr": 0.096, "momentum": AUTO_MOMENTUM, "wd": start["wd"]}
+    product = 2000 * start["lr"] * start["wd"] / (1 - AUTO_MOMENTUM)
     assert product == pytest.approx(TIMESCALE, rel=0.05)
-    assert automatic_start(0.0534, 2000, "momentum", constant=True)["learning_rate"] == 0.053
+    assert automatic_start(0.0534, 2000, "momentum", constant=True)["lr"] == 0.053
     adamw = automatic_start(0.002, 2000, "beta1")
     assert adamw["beta1"] == AUTO_MOMENTUM
-    assert 2000 * adamw["learning_rate"] * adamw["weight_decay"] == pytest.approx(TIMESCALE, rel=0.05)
-    assert automatic_start(0.0534, 20, "momentum")["weight_decay"] == MOST_DECAY["momentum"], "a run of a few steps"
+    assert 2000 * adamw["lr"] * adamw["wd"] == pytest.approx(TIMESCALE, rel=0.05)
+    assert automatic_start(0.0534, 20, "momentum")["wd"] == MOST_DECAY["momentum"], "a run of a few steps"
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_a_start_from_the_edge_is_kept_with_its_warm_up(workplace: Path, command
     told = re.search(r"learning rate is (\S+), with a warm-up of (\S+) epochs.* as much as (\S+) runs", ended.out)
     assert told
     first = identity()
-    assert first["start"] == {"learning_rate": float(told[1]), "momentum": 0.9, "weight_decay": 0.0005}
+    assert first["start"] == {"lr": float(told[1]), "momentum": 0.9, "wd": 0.0005}
     assert first["schedule"]["warmup_epochs"] == float(told[2]) > 0
     assert float(told[3]) == pytest.approx(STEP_PRICE), "sixty steps, cut at the run's own 36, each that much dearer"
     again = command("tune", *QUICK, "start=cdat", "budget=1")
@@ -79,7 +79,7 @@ def test_a_start_from_the_edge_is_kept_with_its_warm_up(workplace: Path, command
 def test_a_start_from_the_edge_wants_a_search_that_begins_somewhere(workplace: Path, command: Command) -> None:
     ended = command("tune", *QUICK, "start=cdat", "search=random", "budget=1")
     assert ended.code == 2
-    assert "start.learning_rate=cdat would probe for nothing" in ended.err
+    assert "start.lr=cdat would probe for nothing" in ended.err
 
 
 @pytest.mark.slow
@@ -96,8 +96,8 @@ def test_a_search_told_nothing_begins_where_the_rule_says(chart: str, workplace:
     assert found.group(2) == " ".join(f"{name}={value!r}" for name, value in start.items())
     name = "beta1" if chart == "adamw" else "momentum"
     batch = {"batch_size": 16} if chart == "sgd_batch" else {}
-    assert start == {**automatic_start(start["learning_rate"] / PEAK_RATIO, STEPS, name), **batch}
-    assert start["learning_rate"] == pytest.approx(PEAK_RATIO * float(found.group(1)), rel=0.06)
+    assert start == {**automatic_start(start["lr"] / PEAK_RATIO, STEPS, name), **batch}
+    assert start["lr"] == pytest.approx(PEAK_RATIO * float(found.group(1)), rel=0.06)
     again = command("tune", *told, "budget=2")
     assert again.code == 0, again.err
     assert probes(again.out) == 0
@@ -109,24 +109,24 @@ def test_a_search_told_nothing_begins_where_the_rule_says(chart: str, workplace:
 @pytest.mark.parametrize(
     ("given", "probed"),
     [
-        ({"weight_decay": 0.001}, True),
+        ({"wd": 0.001}, True),
         ({"momentum": 0.95}, True),
-        ({"learning_rate": 0.05}, False),
-        ({"learning_rate": 0.05, "weight_decay": 0.001}, False),
-        ({"weight_decay": 0.001, "momentum": 0.5}, True),
+        ({"lr": 0.05}, False),
+        ({"lr": 0.05, "wd": 0.001}, False),
+        ({"wd": 0.001, "momentum": 0.5}, True),
     ],
 )
 def test_what_the_user_gives_stays(given: dict[str, float], probed: bool, workplace: Path, command: Command) -> None:
     told = [f"start.{key}={value}" for key, value in given.items()]
-    ended = command("tune", *QUICK, "budget=1", "fixed=[weight_decay]", *told)
+    ended = command("tune", *QUICK, "budget=1", "fixed=[wd]", *told)
     assert ended.code == 0, ended.err
     assert probes(ended.out) == probed
     start = start_of()
     assert given.items() <= start.items()
     assert start["momentum"] == given.get("momentum", AUTO_MOMENTUM)
-    if "weight_decay" not in given:
-        ruled = TIMESCALE * (1 - start["momentum"]) / (STEPS * start["learning_rate"])
-        assert start["weight_decay"] == pytest.approx(min(MOST_DECAY["momentum"], ruled), rel=0.06)
+    if "wd" not in given:
+        ruled = TIMESCALE * (1 - start["momentum"]) / (STEPS * start["lr"])
+        assert start["wd"] == pytest.approx(min(MOST_DECAY["momentum"], ruled), rel=0.06)
 
 
 @pytest.mark.slow
@@ -139,15 +139,15 @@ def test_the_probes_are_made_at_the_given_momentum(
     probe = probing.probe_task
     monkeypatch.setattr(probing, "probe_task", lambda config, *a, **k: seen.append(config) or probe(config, *a, **k))
     assert command("tune", *QUICK, "budget=1", "start.momentum=0.95").code == 0
-    assert command("tune", *QUICK, "budget=1", "study=other", "start.weight_decay=0.001").code == 0
-    assert [(config.momentum, config.weight_decay) for config in seen] == [(0.95, 5e-4), (0.9, 0.001)]
+    assert command("tune", *QUICK, "budget=1", "study=other", "start.wd=0.001").code == 0
+    assert [(config.momentum, config.wd) for config in seen] == [(0.95, 5e-4), (0.9, 0.001)]
 
 
 @pytest.mark.slow
 def test_a_rate_per_images_is_scaled_before_the_rule(workplace: Path, command: Command) -> None:
     assert command("tune", *QUICK, "budget=1", "optimizer.rate_per_images=512").code == 0
     start = start_of()
-    product = STEPS * start["learning_rate"] * 16 / 512 * start["weight_decay"] / (1 - start["momentum"])
+    product = STEPS * start["lr"] * 16 / 512 * start["wd"] / (1 - start["momentum"])
     assert product == pytest.approx(TIMESCALE, rel=0.06)
 
 
@@ -156,21 +156,21 @@ def test_a_function_begins_as_many_scripts_do(workplace: Path, command: Command)
     ended = command("tune", *function(workplace))
     assert ended.code == 0
     sentence = "start=auto: task=callable has no model to probe; the search begins as many scripts do, at "
-    assert ended.out.startswith(f"{sentence}learning_rate=0.1 momentum=0.9 weight_decay=0.0005\n")
+    assert ended.out.startswith(f"{sentence}lr=0.1 momentum=0.9 wd=0.0005\n")
     assert calls(workplace) == ["0.1 0.9 0.0005 0"]
-    ended = command("tune", *function(workplace), "study=own", "start.learning_rate=0.3")
-    assert f"{sentence}learning_rate=0.3 momentum=0.9 weight_decay=0.0005\n" in ended.out
-    ended = command("tune", *function(workplace), "study=told", "start.learning_rate=0.3", "start.weight_decay=0.01")
+    ended = command("tune", *function(workplace), "study=own", "start.lr=0.3")
+    assert f"{sentence}lr=0.3 momentum=0.9 wd=0.0005\n" in ended.out
+    ended = command("tune", *function(workplace), "study=told", "start.lr=0.3", "start.wd=0.01")
     assert "start=auto" not in ended.out
 
 
 @pytest.mark.slow
 def test_a_function_on_adamws_chart_begins_as_adamw_does(workplace: Path, command: Command) -> None:
     (workplace / f"{module_of(workplace)}_adamw.py").write_text(
-        "def train(learning_rate, weight_decay, beta1): return 1 - learning_rate\n", encoding="utf-8"
+        "def train(lr, wd, beta1): return 1 - lr\n", encoding="utf-8"
     )
     told = [*function(workplace), f"task.function={module_of(workplace)}_adamw:train", "chart=adamw"]
-    assert "at learning_rate=0.001 weight_decay=0.01 beta1=0.9\n" in command("tune", *told).out
+    assert "at lr=0.001 wd=0.01 beta1=0.9\n" in command("tune", *told).out
 
 
 @pytest.mark.slow
@@ -179,17 +179,17 @@ def test_searches_that_begin_nowhere_are_not_told_where(search: str, workplace: 
     ended = command("tune", *QUICK, "budget=1", f"search={search}")
     assert ended.code == 0
     assert "start=auto" not in ended.out
-    assert start_of(f"digits-{search}") == {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+    assert start_of(f"digits-{search}") == {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
     assert "start=auto" not in command("tune", *function(workplace), f"search={search}").out
 
 
 @pytest.mark.slow
 def test_where_nothing_is_found_the_search_begins_all_the_same(workplace: Path, command: Command) -> None:
-    told = [*QUICK, "start.weight_decay=1e30"]
+    told = [*QUICK, "start.wd=1e30"]
     ended = command("tune", *told, "budget=1")
     assert ended.code == 0, ended.err
     assert "start=auto: step sampling found no rate to start from: " in ended.out
-    assert "; the search begins as many scripts do, at learning_rate=0.1 momentum=0.9 weight_decay=1e+30\n" in ended.out
+    assert "; the search begins as many scripts do, at lr=0.1 momentum=0.9 wd=1e+30\n" in ended.out
     again = command("tune", *told, "budget=2")
     assert again.code == 0
     assert probes(again.out) == 0
@@ -213,7 +213,7 @@ def test_a_study_with_numbers_is_not_begun_again(workplace: Path, command: Comma
     assert command("tune", *QUICK, "budget=1", "start=source").code == 0
     ended = command("tune", *QUICK, "budget=2")
     assert ended.code == 2
-    assert "study digits-flatdirs was made with start.learning_rate=0.001, not auto" in ended.err
+    assert "study digits-flatdirs was made with start.lr=0.001, not auto" in ended.err
     assert probes(ended.out) == 0
 
 
@@ -241,8 +241,8 @@ def test_a_worker_takes_what_another_found_while_it_probed(
     monkeypatch.setattr(starting, "_kept", overtaken)
     ended = command("tune", *QUICK, "budget=2")
     assert ended.code == 0, ended.err
-    assert "start learning_rate=0.123 " in ended.out
-    assert start_of()["learning_rate"] == 0.123
+    assert "start lr=0.123 " in ended.out
+    assert start_of()["lr"] == 0.123
 
 
 @pytest.mark.slow
@@ -269,4 +269,4 @@ def test_helpers_probe_nothing_and_the_winner_is_a_start(workplace: Path, comman
     assert again.code == 0
     assert "start=auto" not in again.out
     best = yaml.safe_load(Path("studies/digits-flatdirs/best.yaml").read_text(encoding="utf-8"))
-    assert start_of("another") == {key: best[key] for key in ("learning_rate", "momentum", "weight_decay")}
+    assert start_of("another") == {key: best[key] for key in ("lr", "momentum", "wd")}

@@ -25,14 +25,14 @@ Command = Callable[..., Ended]
 SMALL = ["task=digits", "task.epochs=2", "task.validation_images=60", "task.width=4", "evaluate_every=2", "confirm=0"]
 SWEEP = [
     *SMALL, "optimizer=adamw", "schedule=cosine", "schedule.warmup_epochs=0.5", "live=false",
-    "metric=edge_of_stability", "pruner=rungs", "pruner.first_rung=6", "start.learning_rate=0.001",
+    "metric=edge_of_stability", "pruner=rungs", "pruner.first_rung=6", "start.lr=0.001",
 ]  # fmt: skip
 CURVES = """
 import os, pathlib, signal
 from {module} import train as hill
 
-def train(learning_rate, momentum, weight_decay, seed, report):
-    value = hill(learning_rate, momentum, weight_decay, seed, lambda step, value: None)
+def train(lr, momentum, wd, seed, report):
+    value = hill(lr, momentum, wd, seed, lambda step, value: None)
     number = len(pathlib.Path("calls.txt").read_text().splitlines())
     for n in range(1, 9):
         report(n, value - 5 / n)
@@ -62,13 +62,13 @@ def test_the_sweep_of_the_readme_runs_and_tells_its_metric(workplace: Path, comm
         finished = trial.state.name == "COMPLETE"
         assert outcome["state"] == ("finished" if finished else "pruned")
         assert len(curve) == 18 if finished else len(curve) == 6 or len(curve) == 12
-        known = edge_metric([e["loss"] for e in curve], [e["learning_rate"] for e in curve], EdgeOfStability())
+        known = edge_metric([e["loss"] for e in curve], [e["lr"] for e in curve], EdgeOfStability())
         assert (outcome["value"] if finished else outcome["partial"]) == pytest.approx(known[-1])
         assert min(trial.intermediate_values) == 6
         assert outcome["accuracy"] == curve[-1]["accuracy"]
         assert outcome["loss"] == curve[-1]["loss"]
         steps = trial.user_attrs["steps"]
-        assert len(steps["learning_rate"]) == len(steps["gradient_norm"]) == 2 * len(curve)
+        assert len(steps["lr"]) == len(steps["gradient_norm"]) == 2 * len(curve)
         assert all(float(f"{norm:.4g}") == norm for norm in steps["gradient_norm"])
     best = yaml.safe_load((workplace / "studies/digits-tpe/best.yaml").read_text(encoding="utf-8"))
     assert best["evaluate_every"] == 2
@@ -135,7 +135,7 @@ def test_killed_in_the_middle_a_pruned_search_goes_on_as_if_nothing_had_been(
 ) -> None:
     def arguments(module: str, study: str) -> list[str]:
         own = ["task=callable", f"task.function={module}:train", "confirm=0", "live=false", "start=source"]
-        own += ["start.learning_rate=0.1"]
+        own += ["start.lr=0.1"]
         return [*own, f"search={search}", *pruner, f"study={study}", "budget=12"]
 
     hill = module_of(workplace)
@@ -190,10 +190,7 @@ def reports(log: Path) -> int:
 @pytest.mark.slow
 def test_a_function_of_ones_own_is_pruned_through_its_report(workplace: Path, command: Command) -> None:
     (workplace / "early.py").write_text(
-        "def train(learning_rate, report, **rest):\n"
-        "    for n in range(1, 5):\n"
-        "        report(n, learning_rate)\n"
-        "    return learning_rate\n"
+        "def train(lr, report, **rest):\n    for n in range(1, 5):\n        report(n, lr)\n    return lr\n"
     )
     sys.modules.pop("early", None)
     own = ["task=callable", "task.function=early:train", "task.catch=true", "search=random", "confirm=0", "live=false"]
@@ -236,7 +233,7 @@ REFUSED = {
     "no gradient": (["clip_gradient=0"], "clip_gradient"),
     "a metric for a function": (["task=callable", "task.function=math:sqrt", "metric=loss"], "metric"),
     "clipping for a function": (["task=callable", "task.function=math:sqrt", "clip_gradient=1"], "clip_gradient"),
-    "a range in words": (["search=random", "box.learning_rate=[0.1,1,linear]"], "box.learning_rate"),
+    "a range in words": (["search=random", "box.lr=[0.1,1,linear]"], "box.lr"),
 }
 
 
@@ -254,34 +251,34 @@ def test_a_sweep_that_cannot_work_gets_a_sentence(case: str, workplace: Path, co
 
 @pytest.mark.slow
 def test_ranges_that_will_be_regretted_are_told(workplace: Path, command: Command) -> None:
-    (workplace / "edge.py").write_text("def train(learning_rate, weight_decay, **rest):\n    return learning_rate\n")
+    (workplace / "edge.py").write_text("def train(lr, wd, **rest):\n    return lr\n")
     sys.modules.pop("edge", None)
     own = ["task=callable", "task.function=edge:train", "search=random", "confirm=0", "live=false", "start=source"]
-    ended = command("tune", *own, "budget=12", "study=narrow", "box.learning_rate=[0.1,1,uniform]")
+    ended = command("tune", *own, "budget=12", "study=narrow", "box.lr=[0.1,1,uniform]")
     assert "warning" not in ended.out, "a decade is no more than a decade"
-    assert "the best lies on the edge of box.learning_rate" in ended.out
+    assert "the best lies on the edge of box.lr" in ended.out
     line = next(line for line in ended.out.splitlines() if line.startswith("go on in a wider box: "))
     words = line.replace("'", "").split("flatdirs.tune ")[1].split()
     assert "study=narrow-wider" in words
-    assert "box.learning_rate=[0.1,10]" in words
+    assert "box.lr=[0.1,10]" in words
     wide = command("tune", *words)
     assert wide.code == 0, wide.err
-    assert "box.learning_rate=[0.1,1" not in wide.out
-    warned = command("tune", *own, "budget=1", "study=even", "box.learning_rate=[0.001,1,uniform]")
-    assert "warning: box.learning_rate is drawn uniformly from 0.001 to 1: 90 % of its draws" in warned.out
+    assert "box.lr=[0.1,1" not in wide.out
+    warned = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1,uniform]")
+    assert "warning: box.lr is drawn uniformly from 0.001 to 1: 90 % of its draws" in warned.out
     assert "search random" in command("status", "study=even").out
-    changed = command("tune", *own, "budget=1", "study=even", "box.learning_rate=[0.001,1]")
-    assert (changed.code, "box.learning_rate" in changed.err) == (2, True)
+    changed = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1]")
+    assert (changed.code, "box.lr" in changed.err) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("name", "low", "high", "warned"),
     [
-        ("learning_rate", 1e-4, 1e-1, True),
+        ("lr", 1e-4, 1e-1, True),
         ("lr", 0.0, 0.1, True),
         ("encoder_lr", 1e-4, 1e-1, True),
-        ("weight_decay", 1e-4, 1e-3, False),
-        ("learning_rate", 0.01, 0.09, False),
+        ("wd", 1e-4, 1e-3, False),
+        ("lr", 0.01, 0.09, False),
         ("batch_size", 16, 4096, False),
         ("one_minus_momentum", 0.01, 1.0, True),
         ("layers", 1, 100, False),

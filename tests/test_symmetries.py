@@ -1,7 +1,7 @@
 """The symmetries and balances the method stands on, held against the trainer's own parts in float64.
 
 Reference/004, and derived from it: with batch norm behind every convolution the loss does not see the length of the
-weights, so (w, λ, α) → (r·w, r²·λ, α/r²) is the same run. Float64 keeps 60 steps on real digits within 1e-13 of each
+weights, so (w, lr, wd) → (r·w, r²·lr, wd/r²) is the same run. Float64 keeps 60 steps on real digits within 1e-13 of each
 other, far below the bar of 1e-8, and every symmetry is also broken on purpose, to show that the test would notice.
 Exactness needs what a real run lacks: no epsilon in batch norm, no gains and biases (their decay is not invariant), a
 head that stays as it is. The epsilon is 1e-300, which torch accepts and a float64 variance does not feel.
@@ -48,21 +48,19 @@ def one_thread() -> Iterator[None]:
 
 def sgd(
     parameters: Iterable[nn.Parameter],
-    learning_rate: float,
+    lr: float,
     momentum: float,
-    weight_decay: float,
+    wd: float,
     nesterov: bool = True,
 ) -> torch.optim.Optimizer:
     """The trainer's optimizer, or the heavy ball that the equations are written for."""
     rule = Sgd(nesterov=nesterov)
-    return build_optimizer(parameters, learning_rate, momentum, weight_decay, CPU, rule)
+    return build_optimizer(parameters, lr, momentum, wd, CPU, rule)
 
 
-def adamw(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, epsilon: float
-) -> torch.optim.Optimizer:
+def adamw(parameters: Iterable[nn.Parameter], lr: float, wd: float, epsilon: float) -> torch.optim.Optimizer:
     """The trainer's AdamW."""
-    return build_optimizer(parameters, learning_rate, 0.9, weight_decay, CPU, AdamW(epsilon=epsilon))
+    return build_optimizer(parameters, lr, 0.9, wd, CPU, AdamW(epsilon=epsilon))
 
 
 def multiplier(step: int) -> float:
@@ -117,15 +115,15 @@ def distance(found: Tensor, expected: Tensor) -> float:
 
 
 @cache
-def sgd_outputs(scale: float, learning_rate: float, weight_decay: float) -> Tensor:
+def sgd_outputs(scale: float, lr: float, wd: float) -> Tensor:
     """A run with Nesterov momentum 0.9."""
-    return outputs(scale, learning_rate, lambda parameters: sgd(parameters, learning_rate, 0.9, weight_decay))
+    return outputs(scale, lr, lambda parameters: sgd(parameters, lr, 0.9, wd))
 
 
 @cache
-def adamw_outputs(scale: float, learning_rate: float, weight_decay: float, epsilon: float) -> Tensor:
+def adamw_outputs(scale: float, lr: float, wd: float, epsilon: float) -> Tensor:
     """A run with AdamW."""
-    return outputs(scale, learning_rate, lambda parameters: adamw(parameters, learning_rate, weight_decay, epsilon))
+    return outputs(scale, lr, lambda parameters: adamw(parameters, lr, wd, epsilon))
 
 
 def test_the_runs_compared_do_train() -> None:
@@ -141,7 +139,7 @@ def test_the_runs_compared_do_train() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("r", SCALES)
 def test_sgd_sees_only_products_that_a_longer_weight_leaves_alone(r: float) -> None:
-    """(w, λ, α) → (r·w, r²·λ, α/r²), reference/004; with α left as it was it is another run."""
+    """(w, lr, wd) → (r·w, r²·lr, wd/r²), reference/004; with wd left as it was it is another run."""
     rate, decay = 0.1, 0.05
     plain = sgd_outputs(1.0, rate, decay)
     assert distance(sgd_outputs(r, rate * r**2, decay / r**2), plain) < SAME
@@ -151,7 +149,7 @@ def test_sgd_sees_only_products_that_a_longer_weight_leaves_alone(r: float) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("c", SCALES)
 def test_adamw_sees_only_products_that_a_longer_weight_leaves_alone(c: float) -> None:
-    """(λ, α, w₀, ε) → (c·λ, α/c, c·w₀, ε/c), derived; with α or ε left as it was it is another run.
+    """(lr, wd, w₀, ε) → (c·lr, wd/c, c·w₀, ε/c), derived; with wd or ε left as it was it is another run.
 
     ε is large enough here to take part: at torch's 1e-8 its share is below the bar for a difference.
     """
@@ -177,19 +175,19 @@ def direction_after(start: Tensor, target: Tensor, optimizer_of: Optimizing, sca
 @given(
     seed=st.integers(0, 1000),
     scale=st.floats(0.05, 20),
-    learning_rate=st.floats(1e-3, 0.3),
+    lr=st.floats(1e-3, 0.3),
     momentum=st.floats(0, 0.95),
-    weight_decay=st.floats(0, 0.1),
+    wd=st.floats(0, 0.1),
     nesterov=st.booleans(),
 )
 def test_any_scale_rate_momentum_and_decay_obey_the_symmetry(
-    seed: int, scale: float, learning_rate: float, momentum: float, weight_decay: float, nesterov: bool
+    seed: int, scale: float, lr: float, momentum: float, wd: float, nesterov: bool
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     start, target = torch.randn(2, 8, dtype=torch.float64, generator=generator)
 
     def after(r: float) -> Tensor:
-        rate, decay = learning_rate * r**2, weight_decay / r**2
+        rate, decay = lr * r**2, wd / r**2
         return direction_after(start, target, lambda weights: sgd(weights, rate, momentum, decay, nesterov), r)
 
     assert torch.allclose(after(scale), after(1.0), rtol=0.0, atol=1e-10)
@@ -198,47 +196,45 @@ def test_any_scale_rate_momentum_and_decay_obey_the_symmetry(
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
 @settings(max_examples=15)
 @given(
-    learning_rate=st.floats(1e-4, 10),
+    lr=st.floats(1e-4, 10),
     momentum=st.floats(0, 0.95),
     gradient=st.floats(-10, 10).filter(lambda value: abs(value) > 1e-3),
 )
 def test_one_gradient_enters_with_total_weight_learning_rate_over_one_minus_momentum(
-    nesterov: bool, learning_rate: float, momentum: float, gradient: float
+    nesterov: bool, lr: float, momentum: float, gradient: float
 ) -> None:
-    """λ(1 + ρ + ρ² + …) = λ/(1−ρ), reference/004; Nesterov's λ(g + ρv) first takes λ(1+ρ), then λρ², λρ³ …: as much."""
+    """lr(1 + momentum + momentum² + …) = lr/(1−momentum), reference/004; Nesterov's lr(g + momentumv) first takes lr(1+momentum), then lrmomentum², lrmomentum³ …: as much."""
     weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    optimizer = sgd([weight], learning_rate, momentum, 0.0, nesterov)
+    optimizer = sgd([weight], lr, momentum, 0.0, nesterov)
     first = math.nan
     for step in range(700):  # 0.95^700 is below 1e-15
         weight.grad = torch.full_like(weight, gradient if step == 0 else 0.0)
         optimizer.step()
         first = -weight.item() if step == 0 else first
-    assert -weight.item() == pytest.approx(learning_rate / (1 - momentum) * gradient, rel=1e-10)
-    assert first == pytest.approx(learning_rate * gradient * (1 + momentum if nesterov else 1), rel=1e-10)
+    assert -weight.item() == pytest.approx(lr / (1 - momentum) * gradient, rel=1e-10)
+    assert first == pytest.approx(lr * gradient * (1 + momentum if nesterov else 1), rel=1e-10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
-@pytest.mark.parametrize(
-    ("learning_rate", "momentum", "weight_decay"), [(0.1, 0.9, 0.005), (0.02, 0.9, 0.025), (0.2, 0.5, 0.02)]
-)
+@pytest.mark.parametrize(("lr", "momentum", "wd"), [(0.1, 0.9, 0.005), (0.02, 0.9, 0.025), (0.2, 0.5, 0.02)])
 def test_weight_norms_settle_where_steps_and_decay_balance(
-    nesterov: bool, learning_rate: float, momentum: float, weight_decay: float
+    nesterov: bool, lr: float, momentum: float, wd: float
 ) -> None:
-    """|w|⁴ → λG²/(2α(1−ρ)), G² the mean of |g|²|w|², derived; the same with Nesterov, whose gradients weigh as much.
+    """|w|⁴ → lrG²/(2wd(1−momentum)), G² the mean of |g|²|w|², derived; the same with Nesterov, whose gradients weigh as much.
 
     The rows of one matrix are independent weights of a scale-free loss: gradients at right angles to them, as long as
-    1/|w| on average. For heavy ball the balance is exact up to a factor 1 + λα/(2(1+ρ)), here below 1.002. Half of the
-    rows begin at half the norm, half at twice; 10 relaxation times (1−ρ)/(4λα) bring them there, 6 more are averaged.
+    1/|w| on average. For heavy ball the balance is exact up to a factor 1 + lr·wd/(2(1+momentum)), here below 1.002. Half of the
+    rows begin at half the norm, half at twice; 10 relaxation times (1−momentum)/(4lr·wd) bring them there, 6 more are averaged.
     """
     generator = torch.Generator().manual_seed(0)
-    balance = (learning_rate / (2 * weight_decay * (1 - momentum))) ** 0.25  # for G = 1
+    balance = (lr / (2 * wd * (1 - momentum))) ** 0.25  # for G = 1
     rows, columns = 64, 256
     weights = nn.Parameter(torch.randn(rows, columns, dtype=torch.float64, generator=generator))
     starts = torch.tensor([0.5, 2.0], dtype=torch.float64).repeat(rows // 2).unsqueeze(1)
     weights.data.mul_(starts * balance / weights.data.norm(dim=1, keepdim=True))
-    optimizer = sgd([weights], learning_rate, momentum, weight_decay, nesterov)
-    relaxation_steps = round((1 - momentum) / (4 * learning_rate * weight_decay))
+    optimizer = sgd([weights], lr, momentum, wd, nesterov)
+    relaxation_steps = round((1 - momentum) / (4 * lr * wd))
     squares, strengths = [], []
     for step in range(16 * relaxation_steps):
         lengths = weights.data.norm(dim=1, keepdim=True)
@@ -250,5 +246,5 @@ def test_weight_norms_settle_where_steps_and_decay_balance(
             strengths.append((weights.grad.norm(dim=1, keepdim=True) * lengths).square().mean())
         optimizer.step()
     fourth_power = torch.stack(squares).mean() ** 2
-    expected = learning_rate * torch.stack(strengths).mean() / (2 * weight_decay * (1 - momentum))
+    expected = lr * torch.stack(strengths).mean() / (2 * wd * (1 - momentum))
     assert float(fourth_power / expected) == pytest.approx(1.0, abs=0.02)

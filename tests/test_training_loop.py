@@ -31,14 +31,14 @@ def task_file(name: str, **changes: object) -> ImageTask:
 def config(task: ImageTask | None = None, data: DataConfig | None = None, **changes: object) -> TrainConfig:
     """A short run on digits with some keys changed."""
     small = image_task(train_images=64, validation_images=100, batch_size=16, width=4, epochs=3, pad=1)
-    keys: dict[str, object] = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 0.01, "device": "cpu"}
+    keys: dict[str, object] = {"lr": 0.1, "momentum": 0.5, "wd": 0.01, "device": "cpu"}
     return TrainConfig(task=task or small, data=data or DataConfig(), **{**keys, **changes})  # type: ignore[arg-type]
 
 
 def measured(result: TrainResult) -> list[tuple[float, ...]]:
     """Everything of a run but its clock, nan made comparable."""
     return [
-        (epoch.number, epoch.accuracy, epoch.learning_rate, *(repr(x) for x in (epoch.train_loss, epoch.loss)))  # type: ignore[misc]
+        (epoch.number, epoch.accuracy, epoch.lr, *(repr(x) for x in (epoch.train_loss, epoch.loss)))  # type: ignore[misc]
         for epoch in result.epochs
     ]
 
@@ -67,7 +67,7 @@ def test_a_run_leaves_the_process_as_it_was() -> None:
 
 
 def test_digits_are_learnt() -> None:
-    result = train(config(task_file("digits"), learning_rate=0.256))
+    result = train(config(task_file("digits"), lr=0.256))
     assert result.accuracy > 90
     assert not result.at_chance
     assert not result.diverged
@@ -77,10 +77,10 @@ def test_digits_are_learnt() -> None:
     assert result.loss == result.epochs[-1].loss
 
 
-@pytest.mark.parametrize("learning_rate", [1e4, 1e30])
-def test_a_huge_rate_diverges_without_an_exception(learning_rate: float) -> None:
+@pytest.mark.parametrize("lr", [1e4, 1e30])
+def test_a_huge_rate_diverges_without_an_exception(lr: float) -> None:
     seen: list[Epoch] = []
-    result = train(config(learning_rate=learning_rate, momentum=0.9, weight_decay=0.0), seen.append)
+    result = train(config(lr=lr, momentum=0.9, wd=0.0), seen.append)
     assert result.diverged
     assert (result.accuracy, result.loss) == (0.0, math.inf)
     assert result.at_chance
@@ -99,7 +99,7 @@ def test_what_the_callback_raises_passes_through() -> None:
 
 
 def test_a_hopeless_rate_stays_at_chance() -> None:
-    result = train(config(learning_rate=1e-9))
+    result = train(config(lr=1e-9))
     assert result.at_chance
     assert not result.diverged
 
@@ -150,7 +150,7 @@ def test_a_run_cut_inside_a_phase_returns_the_end_of_the_last_finished_one() -> 
 
 def test_a_run_that_diverges_in_an_unfinished_phase_diverged() -> None:
     schedule = CosineRestarts(phases=(1, 3), ranges=((1e-9, 0.0), (1.0, 1.0)))
-    result = train(config(schedule=schedule, learning_rate=1e6))
+    result = train(config(schedule=schedule, lr=1e6))
     assert result.diverged
     assert result.epochs[0].accuracy > 0
     assert (result.accuracy, result.returned_epoch) == (0.0, len(result.epochs))
@@ -158,27 +158,27 @@ def test_a_run_that_diverges_in_an_unfinished_phase_diverged() -> None:
 
 @pytest.mark.parametrize("schedule", [kind() for kind in SCHEDULES.values()], ids=lambda schedule: schedule.name)
 def test_a_run_follows_its_schedule(schedule: Schedule) -> None:
-    result = train(config(schedule=schedule, learning_rate=0.5))
+    result = train(config(schedule=schedule, lr=0.5))
     ends = [0.5 * schedule.multiplier(step, 12, 4) for step in (3, 7, 11)]
-    assert [epoch.learning_rate for epoch in result.epochs] == ends
+    assert [epoch.lr for epoch in result.epochs] == ends
 
 
 def test_twice_guessings_loss_is_allowed_while_the_rate_still_rises() -> None:
-    wild: dict[str, object] = {"learning_rate": 100.0, "momentum": 0.9, "weight_decay": 0.0, "precision": "fp32"}
+    wild: dict[str, object] = {"lr": 100.0, "momentum": 0.9, "wd": 0.0, "precision": "fp32"}
     assert len(train(config(**wild, schedule=Constant())).epochs) == 1
     assert len(train(config(**wild, schedule=Constant(warmup_epochs=2))).epochs) == 3
 
 
 def test_a_rate_per_images_is_the_rate_of_that_batch() -> None:
-    scaled = train(config(learning_rate=3.2, optimizer=Sgd(rate_per_images=512)))
-    assert measured(scaled) == measured(train(config(learning_rate=0.1)))
-    assert scaled.epochs[0].learning_rate == pytest.approx(0.1 * Triangle().multiplier(3, 12, 4))
+    scaled = train(config(lr=3.2, optimizer=Sgd(rate_per_images=512)))
+    assert measured(scaled) == measured(train(config(lr=0.1)))
+    assert scaled.epochs[0].lr == pytest.approx(0.1 * Triangle().multiplier(3, 12, 4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_adamw_learns(precision: str) -> None:
-    adamw = {"momentum": None, "beta1": 0.9, "learning_rate": 0.02, "optimizer": AdamW()}
+    adamw = {"momentum": None, "beta1": 0.9, "lr": 0.02, "optimizer": AdamW()}
     result = train(config(task_file("digits", epochs=5), precision=precision, **adamw))
     assert not result.diverged
     assert result.accuracy > 85
@@ -195,12 +195,12 @@ BAD_KEYS = [
     ({"optimizer": AdamW(), "momentum": None}, "optimizer=adamw needs beta1; set beta1="),
     ({"optimizer": AdamW(), "momentum": None, "beta1": 1.0}, "beta1=1.0 must lie in [0, 1); change beta1"),
     ({"schedule": Constant(warmup_epochs=4)}, "schedule.warmup_epochs=4 is longer than the run, task.epochs=3"),
-    ({"learning_rate": 0.0}, "learning_rate=0.0 must be finite and above 0"),
-    ({"learning_rate": math.inf}, "learning_rate=inf must be finite and above 0"),
-    ({"learning_rate": math.nan}, "learning_rate=nan must be finite and above 0"),
+    ({"lr": 0.0}, "lr=0.0 must be finite and above 0"),
+    ({"lr": math.inf}, "lr=inf must be finite and above 0"),
+    ({"lr": math.nan}, "lr=nan must be finite and above 0"),
     ({"momentum": 1.0}, "momentum=1.0 must lie in [0, 1)"),
     ({"momentum": math.nan}, "momentum=nan must lie in [0, 1)"),
-    ({"weight_decay": -1e-3}, "weight_decay=-0.001 must be finite and at least 0"),
+    ({"wd": -1e-3}, "wd=-0.001 must be finite and at least 0"),
     ({"batch_size": 65}, "batch_size=65 must be at most 64; change batch_size"),
     ({"batch_size": 0}, "batch_size=0 must be at least 1; change batch_size"),
     ({"batch_size": 1}, "batch_size=1 leaves batch norm a single value per channel"),
@@ -235,7 +235,7 @@ def test_expected_seconds_grow_with_the_epochs() -> None:
 def test_cifar10_small_end_to_end() -> None:
     path = unpacked(train=1200, test=200)
     task = task_file("cifar10_small", train_images=800, validation_images=400, test_images=200, epochs=4)
-    result = train(config(task, DataConfig(path=str(path)), learning_rate=0.2, momentum=0.9, weight_decay=1e-3))
+    result = train(config(task, DataConfig(path=str(path)), lr=0.2, momentum=0.9, wd=1e-3))
     assert not result.at_chance
     assert result.accuracy > 20
     assert result.steps == 4 * (800 // 32)
@@ -251,7 +251,7 @@ def test_evaluating_by_steps_changes_nothing_but_when_a_run_is_judged() -> None:
     total = sum(epoch.train_loss * epoch.steps for epoch in whole.epochs)
     assert sum(epoch.train_loss * epoch.steps for epoch in often.epochs) == pytest.approx(total)
     ends = [Triangle().multiplier(step, 12, 4) * 0.1 for step in (4, 9, 11)]
-    assert [epoch.learning_rate for epoch in often.epochs] == pytest.approx(ends)
+    assert [epoch.lr for epoch in often.epochs] == pytest.approx(ends)
 
 
 def test_whoever_watches_may_stop_a_run() -> None:
@@ -259,7 +259,7 @@ def test_whoever_watches_may_stop_a_run() -> None:
     assert (stopped.stopped, stopped.diverged, stopped.steps, len(stopped.epochs)) == (True, False, 6, 3)
     assert stopped.returned == stopped.epochs[-1]
     assert not train(config(), on_epoch=lambda epoch: epoch.number == 3).stopped, "a run at its end is not stopped"
-    wild = train(config(learning_rate=1e30), on_epoch=lambda epoch: True)
+    wild = train(config(lr=1e30), on_epoch=lambda epoch: True)
     assert (wild.diverged, wild.stopped) == (True, False)
 
 
@@ -267,13 +267,13 @@ def test_whoever_watches_may_stop_a_run() -> None:
 def test_steps_are_recorded_without_a_trace(optimizer: Sgd | AdamW) -> None:
     keys = {"optimizer": optimizer, "threads": 1}
     if isinstance(optimizer, AdamW):
-        keys |= {"momentum": None, "beta1": 0.9, "learning_rate": 0.01}
+        keys |= {"momentum": None, "beta1": 0.9, "lr": 0.01}
     plain, seen = train(config(**keys)), train(config(**keys, record_steps=True))
     assert measured(plain) == measured(seen)
     assert plain.recorded.gradient_norm == ()
-    rates = config(**keys).learning_rate
+    rates = config(**keys).lr
     expected = [rates * Triangle().multiplier(step, 12, 4) for step in range(12)]
-    assert seen.recorded.learning_rate == pytest.approx(expected)
+    assert seen.recorded.lr == pytest.approx(expected)
     assert len(seen.recorded.gradient_norm) == 12
     assert seen.recorded.clipped_norm == seen.recorded.gradient_norm
 
@@ -281,7 +281,7 @@ def test_steps_are_recorded_without_a_trace(optimizer: Sgd | AdamW) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_clipping_bounds_the_steps(precision: str) -> None:
     """One step of plain gradient descent from the same weights moves as far as the clipped gradient says."""
-    one = {"schedule": Constant(), "momentum": 0.0, "weight_decay": 0.0, "threads": 1, "record_steps": True}
+    one = {"schedule": Constant(), "momentum": 0.0, "wd": 0.0, "threads": 1, "record_steps": True}
     free = train(config(**one, precision=precision))
     bound = 0.5 * min(free.recorded.gradient_norm)
     assert math.isfinite(bound)
@@ -297,11 +297,11 @@ def test_a_norm_is_the_gradients() -> None:
     """The first norm, from scratch: the length that one step of plain gradient descent goes, over the rate."""
     short = config(
         image_task(train_images=16, validation_images=100, batch_size=16, width=4, epochs=1, pad=0),
-        schedule=Constant(), momentum=0.0, weight_decay=0.0, precision="fp32", record_steps=True, learning_rate=0.01,
+        schedule=Constant(), momentum=0.0, wd=0.0, precision="fp32", record_steps=True, lr=0.01,
     )  # fmt: skip
     moved, still = (
         train(short, keep_model=True),
-        train(dataclasses.replace(short, learning_rate=1e-30), keep_model=True),
+        train(dataclasses.replace(short, lr=1e-30), keep_model=True),
     )
     assert moved.model is not None
     assert still.model is not None
@@ -333,7 +333,7 @@ def test_by_steps_a_schedule_that_restarts_returns_its_phase() -> None:
 
 
 def test_by_steps_divergence_is_judged_over_an_epoch() -> None:
-    wild = {"learning_rate": 30.0, "momentum": 0.9, "weight_decay": 0.0, "schedule": Constant()}
+    wild = {"lr": 30.0, "momentum": 0.9, "wd": 0.0, "schedule": Constant()}
     whole, often = train(config(**wild)), train(config(**wild, evaluate_every=1))
     assert whole.diverged
     assert often.diverged

@@ -30,7 +30,7 @@ SMALL = ("task.epochs=2", "task.width=4", "precision=fp32", "live=false")
 def tuned(schedule: Tuner, **changes: Any) -> Any:
     """A small run whose rate is found."""
     sigma = {"sigma": 0.5} if schedule.strength_name else {}
-    return config(**{"schedule": schedule, "learning_rate": None, "precision": "fp32", **sigma, **changes})
+    return config(**{"schedule": schedule, "lr": None, "precision": "fp32", **sigma, **changes})
 
 
 @pytest.mark.slow
@@ -41,10 +41,10 @@ def tuned(schedule: Tuner, **changes: Any) -> Any:
 def test_every_tuner_trains_every_base_and_a_seed_gives_the_same_bits(schedule: Tuner, optimizer: Any) -> None:
     own = {"momentum": None, "beta1": 0.9} if isinstance(optimizer, AdamW) else {"momentum": 0.5}
     runs = [train(tuned(schedule, optimizer=optimizer, **own)) for _ in range(2)]
-    first, again = ([(e.train_loss, e.loss, e.accuracy, e.learning_rate) for e in run.epochs] for run in runs)
+    first, again = ([(e.train_loss, e.loss, e.accuracy, e.lr) for e in run.epochs] for run in runs)
     assert first == again
     assert not runs[0].diverged
-    rates = [epoch.learning_rate for epoch in runs[0].epochs]
+    rates = [epoch.lr for epoch in runs[0].epochs]
     assert all(0 <= rate <= (schedule.max_learning_rate or math.inf) + 1e-6 for rate in rates)
     assert max(rates) > 0
     assert runs[0].steps == 12
@@ -63,14 +63,14 @@ def test_what_a_schedule_builds() -> None:
     import torch
 
     def built(schedule: Tuner, sigma: float | None = None, full: bool = False) -> Any:
-        groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "weight_decay": 0.1}]
+        groups = [{"params": [torch.nn.Parameter(torch.ones(1))], "wd": 0.1}]
         return schedule.build(groups, "nesterov", {"momentum": 0.7}, sigma, full)
 
     optimizer = built(Cdat(max_learning_rate=None, every=2), 0.25)
     assert isinstance(optimizer, CDAT)
     assert (optimizer.sigma, optimizer.ema, optimizer.every) == (0.25, MINI_BATCH_EMA, 2)
     assert optimizer.max_learning_rate is None
-    assert (optimizer.param_groups[0]["momentum"], optimizer.param_groups[0]["weight_decay"]) == (0.7, 0.1)
+    assert (optimizer.param_groups[0]["momentum"], optimizer.param_groups[0]["wd"]) == (0.7, 0.1)
     assert built(Cdat(), 0.25, full=True).ema == 0.0
     assert built(Cdat(ema=0.3), 0.25, full=True).ema == 0.3
     assert built(Greedy()).sigma == 1.0
@@ -86,15 +86,15 @@ def test_the_time_of_a_run_can_be_told_and_its_relaxation_cannot() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schedule": Cdat(), "learning_rate": None}, "schedule=cdat needs sigma"),
-        ({"schedule": Cdat(), "sigma": 1.0}, "schedule=cdat has no learning_rate"),
-        ({"schedule": Greedy(), "learning_rate": None, "sigma": 1.0}, "schedule=greedy has no sigma"),
-        ({"schedule": Triangle(), "learning_rate": None}, "schedule=triangle needs learning_rate"),
+        ({"schedule": Cdat(), "lr": None}, "schedule=cdat needs sigma"),
+        ({"schedule": Cdat(), "sigma": 1.0}, "schedule=cdat has no lr"),
+        ({"schedule": Greedy(), "lr": None, "sigma": 1.0}, "schedule=greedy has no sigma"),
+        ({"schedule": Triangle(), "lr": None}, "schedule=triangle needs lr"),
         ({"schedule": Triangle(), "sigma": 1.0}, "schedule=triangle has no sigma"),
-        ({"schedule": Cdat(), "learning_rate": None, "sigma": math.nan}, "sigma=nan must be finite and above 0"),
-        ({"schedule": Greedy(), "learning_rate": None, "compile": True}, "set compile=false"),
-        ({"schedule": LineSearch(), "learning_rate": None, "precision": "fp16"}, "precision=fp16"),
-        ({"schedule": Greedy(), "learning_rate": None, "optimizer": Sgd(rate_per_images=32)}, "rate_per_images=null"),
+        ({"schedule": Cdat(), "lr": None, "sigma": math.nan}, "sigma=nan must be finite and above 0"),
+        ({"schedule": Greedy(), "lr": None, "compile": True}, "set compile=false"),
+        ({"schedule": LineSearch(), "lr": None, "precision": "fp16"}, "precision=fp16"),
+        ({"schedule": Greedy(), "lr": None, "optimizer": Sgd(rate_per_images=32)}, "rate_per_images=null"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -133,11 +133,11 @@ def test_train_prints_the_rate_that_was_found(words: list[str], workplace: Path,
 @pytest.mark.parametrize(
     ("words", "begin"),
     [
-        (["schedule=cdat"], {"sigma": 0.25, "momentum": 0.9, "weight_decay": 5e-4}),
-        (["schedule=greedy", "chart=greedy"], {"momentum": 0.9, "weight_decay": 5e-4}),
+        (["schedule=cdat"], {"sigma": 0.25, "momentum": 0.9, "wd": 5e-4}),
+        (["schedule=greedy", "chart=greedy"], {"momentum": 0.9, "wd": 5e-4}),
         (
             ["schedule=cdat", "optimizer=adamw"],
-            {"sigma": 0.25, "weight_decay": 0.01, "beta1": 0.9},
+            {"sigma": 0.25, "wd": 0.01, "beta1": 0.9},
         ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -152,7 +152,7 @@ def test_tune_begins_without_probing_and_its_winner_trains(
     assert "probes of" not in ended.out
     best = yaml.safe_load((workplace / "studies/tuned/best.yaml").read_text(encoding="utf-8"))
     assert set(begin) <= set(best)
-    assert "learning_rate" not in best
+    assert "lr" not in best
     found = re.search(r"best: run \d of 3, ([\d.]+)%", ended.out)
     again = command("train", "--config-file", "studies/tuned/best.yaml")
     assert found
@@ -164,7 +164,7 @@ REFUSED = {
     "a chart without the schedule": (["chart=cdat"], "schedule"),
     "another tuner's chart": (["schedule=greedy", "chart=cdat"], "sigma"),
     "another optimizer's chart": (["schedule=cdat", "chart=cdat", "optimizer=adamw"], "chart"),
-    "a probe for nothing": (["schedule=cdat", "chart=cdat", "start=step_sampling"], "start.learning_rate"),
+    "a probe for nothing": (["schedule=cdat", "chart=cdat", "start=step_sampling"], "start.lr"),
     "compile": (["schedule=cdat", "chart=cdat", "compile=true"], "compile"),
     "float16": (["schedule=cdat", "chart=cdat", "precision=fp16"], "precision"),
     "ema 1": (["schedule=cdat", "chart=cdat", "schedule.ema=1"], "schedule.ema"),

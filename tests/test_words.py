@@ -27,27 +27,27 @@ Command = Callable[..., Ended]
 NOISY = """
 import math, random
 
-def noise(learning_rate, seed):
-    return random.Random(f"{learning_rate!r} {seed}").gauss(0, 1)
+def noise(lr, seed):
+    return random.Random(f"{lr!r} {seed}").gauss(0, 1)
 
-def train(learning_rate, momentum, weight_decay, seed):
-    return OFFSET - math.log2(learning_rate * weight_decay / (1 - momentum) / 0.002) ** 2 + noise(learning_rate, seed)
+def train(lr, momentum, wd, seed):
+    return OFFSET - math.log2(lr * wd / (1 - momentum) / 0.002) ** 2 + noise(lr, seed)
 
-def rate(learning_rate, seed):
-    return -math.log2(learning_rate / 0.01) ** 2 + 0.3 * noise(learning_rate, seed)
+def rate(lr, seed):
+    return -math.log2(lr / 0.01) ** 2 + 0.3 * noise(lr, seed)
 
-def loss(learning_rate, momentum, weight_decay, seed):
-    return -train(learning_rate, momentum, weight_decay, seed)
+def loss(lr, momentum, wd, seed):
+    return -train(lr, momentum, wd, seed)
 
-def nan(learning_rate, momentum, weight_decay):
+def nan(lr, momentum, wd):
     return math.nan
 
-def broken(learning_rate, momentum, weight_decay):
+def broken(lr, momentum, wd):
     raise KeyError("labels")
 
-def overfit(learning_rate, momentum, weight_decay, seed):
+def overfit(lr, momentum, wd, seed):
     # good beyond the start for the seeds of the search; for fresh ones the start is best
-    off = math.log2(learning_rate / 0.1)
+    off = math.log2(lr / 0.1)
     return 90 - off ** 2 if seed >= 1000 else 90 + off
 """
 
@@ -110,7 +110,7 @@ def test_a_search_that_minimises_says_the_same_the_other_way_round(workplace: Pa
 
 
 def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Command) -> None:
-    out = tuned(workplace, command, "rate", "budget=10", "fixed=[momentum,weight_decay]")
+    out = tuned(workplace, command, "rate", "budget=10", "fixed=[momentum,wd]")
     best = winner(opened(workplace))
     assert best is not None
     assert best.runs > 1
@@ -118,8 +118,8 @@ def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Co
     assert f"{best.mean:.6g} in the mean of {best.runs} runs" in out
     head = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert f"in the mean of {best.runs} runs" in head
-    assert "λα" not in out, "momentum and decay play no part"
-    assert "λ ×4" in out
+    assert "lr·wd" not in out, "momentum and decay play no part"
+    assert "lr ×4" in out
 
 
 def test_no_row_contradicts_itself(workplace: Path, command: Command) -> None:
@@ -191,17 +191,17 @@ def test_the_values_seen_decide_on_the_digits(values: list[float | None], digits
 def test_runs_that_all_fail_name_the_rates_and_the_function(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "nan", "budget=6")
     line = next(line for line in out.splitlines() if line.startswith("all 6 runs failed"))
-    assert re.search(r"at λ from \S+e-\d+ to 0\.1: \S+:nan itself may be at fault", line)
+    assert re.search(r"at lr from \S+e-\d+ to 0\.1: \S+:nan itself may be at fault", line)
     assert "smaller" not in line
     out = tuned(workplace, command, "nan", "budget=2", "study=two")
-    assert "try a smaller start.learning_rate" in out
+    assert "try a smaller start.lr" in out
     out = tuned(workplace, command, "nan", "budget=1", "study=three", "search=random")
-    assert "try a smaller box.learning_rate" in out
+    assert "try a smaller box.lr" in out
 
 
 def test_an_exception_that_was_caught_is_quoted(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "broken", "budget=5", "task.catch=true")
-    assert re.search(r"all 5 runs failed, at λ .*: \S+:broken itself may be at fault.* KeyError: 'labels'", out)
+    assert re.search(r"all 5 runs failed, at lr .*: \S+:broken itself may be at fault.* KeyError: 'labels'", out)
     assert "KeyError: 'labels'" in command("status", "study=words").out
 
 
@@ -209,17 +209,17 @@ def test_a_winner_that_fresh_seeds_refute_gives_way_to_the_start(workplace: Path
     out = tuned(workplace, command, "overfit", "budget=6", "confirm=2")
     lines = out.splitlines()
     refuted = next(n for n, line in enumerate(lines) if line.startswith("with fresh seeds the start is better"))
-    assert lines[refuted + 1] == "train with the start: learning_rate=0.1 momentum=0.9 weight_decay=0.0005"
+    assert lines[refuted + 1] == "train with the start: lr=0.1 momentum=0.9 wd=0.0005"
     assert lines[refuted + 2].startswith("start from the search's winner: ")
     text = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8")
     assert "# with fresh seeds the start is better than the winner" in text
-    assert yaml.safe_load(text)["learning_rate"] > 0.1, "best.yaml is the search's own best"
+    assert yaml.safe_load(text)["lr"] > 0.1, "best.yaml is the search's own best"
 
 
 def test_one_fresh_seed_refutes_nobody_but_the_start_is_named(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "overfit", "budget=6", "confirm=1")
     assert "the winner is no better than the start" in out
-    assert "or train with the start, which is as good so far: learning_rate=0.1 " in out
+    assert "or train with the start, which is as good so far: lr=0.1 " in out
     assert out.index("start from it: ") < out.index("or train with the start")
 
 
@@ -260,8 +260,8 @@ def test_the_start_of_cdat_says_the_sigma_that_is_used() -> None:
     assert f"σ={SIGMA:g}," in (conf_folder() / "start/cdat.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("axis", ["λα/(1−ρ)", "λ/(1−ρ)"])
+@pytest.mark.parametrize("axis", ["lr·wd/(1−momentum)", "lr/(1−momentum)"])
 def test_a_short_run_names_two_coordinates(axis: str) -> None:
     flat = Flatness(axis, 4.0, -1.0, -2.0, 0.5, 0.3)
     line = finding_lines(Findings((flat,), 0.9, axis), "%", 1)[-1]
-    assert line.startswith("λ/(1−ρ) counts here, λα/(1−ρ) hardly (probability 0.90)")
+    assert line.startswith("lr/(1−momentum) counts here, lr·wd/(1−momentum) hardly (probability 0.90)")

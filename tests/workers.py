@@ -42,9 +42,9 @@ def open_shared(folder: Path, kind: str = "journal", search: str = "myrtle") -> 
 def suggest(trial: optuna.Trial) -> dict[str, float]:
     """What an objective that knows nothing of flatdirs asks for."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-9, 1e3, log=True),
+        "lr": trial.suggest_float("lr", 1e-9, 1e3, log=True),
         "momentum": trial.suggest_float("momentum", 0.0, 0.9999),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-9, 1.0, log=True),
+        "wd": trial.suggest_float("wd", 1e-9, 1.0, log=True),
     }
 
 

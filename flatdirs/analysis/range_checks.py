@@ -1,6 +1,6 @@
 """What the ranges of a sweep were, looked at afterwards: uniform ones that should be logarithmic, and bests at an edge.
 
-What counts as one is said in ranges.py. Momentum and β₁ are looked at as one minus themselves, whichever of the two
+What counts as one is said in ranges.py. Momentum and beta1 are looked at as one minus themselves, whichever of the two
 a study suggests.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flatdirs.analysis.ranges import on_edge, uniform_over_decades, walls_of, wider
-from flatdirs.analysis.records import ONE_MINUS, Range, Sweep, canonical, is_one_minus
+from flatdirs.analysis.records import Range, Sweep
+from flatdirs.space.names import ONE_MINUS, enters_as_one_minus, hyperparameter
 
 Walls = Callable[[str], tuple[float, float]]  # a parameter as the study calls it → the lowest and highest it can be
 
@@ -42,14 +43,16 @@ def edges_among(ranges: Iterable[Range], best: Mapping[str, float], walls: Walls
     """The ends of these ranges that the best's hyperparameters (momentum as momentum) lie at."""
     found = []
     for searched in ranges:
-        name = canonical(searched.name)
+        name = hyperparameter(searched.name)
         if name not in best:
             continue
-        if searched.name == name and is_one_minus(name):  # momentum as momentum: its logarithm is that of one minus
+        if searched.name == name and enters_as_one_minus(
+            name
+        ):  # momentum as momentum: its logarithm is that of one minus
             turned = Range(ONE_MINUS + name, 1.0 - searched.high, 1.0 - searched.low, True)
             edge = _edge(turned, 1.0 - best[name], walls)
             found.append(None if edge is None else _turned_back(edge, searched))
-        elif searched.name.startswith(ONE_MINUS) and is_one_minus(name):
+        elif searched.name.startswith(ONE_MINUS) and enters_as_one_minus(name):
             found.append(_edge(searched, 1.0 - best[name], walls))
         else:
             found.append(_edge(searched, best[name], walls))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-RATES = ("learning_rate", "lr", "eta", "weight_decay", "wd")
+RATES = ("lr", "lr", "eta", "wd", "wd")
 EDGE = 0.05  # of a range's logarithm: so near to its end counts as on its edge
 WIDER = 10.0  # factor by which a range is continued
 WIDEST = 1e20  # a range that spans more is as good as none, and has no edge

@@ -1,7 +1,7 @@
 """Optuna study → `Sweep`: ours, with all that our objectives keep, or anybody's that follows the usual names.
 
 Ours: `setting` has the hyperparameters, `outcome` state, value and loss, `curve` the evaluations, `steps` the arrays of
-every step. Others': parameters learning_rate (lr), momentum, weight_decay (wd), beta1, batch_size, or one_minus_ before
+every step. Others': parameters lr (lr), momentum, wd (wd), beta1, batch_size, or one_minus_ before
 a name; intermediate values and the value are losses where the study minimises, and turned round where it maximises.
 A failed trial of theirs counts as diverged, as does a pruned one whose last value is not finite.
 """
@@ -21,18 +21,19 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from flatdirs.analysis.records import ONE_MINUS, Points, Range, Run, State, Sweep, canonical
+from flatdirs.analysis.records import Points, Range, Run, State, Sweep
 from flatdirs.backend.outcomes import SETTING, outcome_of, swallowed
 from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, PROVENANCE
 from flatdirs.config.values import read_named
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
-from flatdirs.space.coordinates import Axis, Chart, symbol
+from flatdirs.space.coordinates import Axis, Chart
 from flatdirs.space.library import named_chart, read_chart
+from flatdirs.space.names import ONE_MINUS, hyperparameter, label
 from flatdirs.training.schedule import SCHEDULES
 from flatdirs.training.tuners import TUNERS
 
-STEPS = "steps"  # a trial's arrays of every step: {"learning_rate": […], "gradient_norm": […]}
+STEPS = "steps"  # a trial's arrays of every step: {"lr": […], "gradient_norm": […]}
 COUNTED = ("evaluation", "number", "step")  # what an entry of a curve may call its place
 PLAIN_LOSS = ("loss", "accuracy", "value", "none", None)  # what a study's `metric` is called where it is none
 
@@ -132,8 +133,8 @@ def _mean_curve(curve: Sequence[Mapping[str, Any]], key: str) -> Points:
 def _steps(trial: FrozenTrial) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Learning rate and gradient norm of every step, as long as both were kept."""
     for kept in (trial.user_attrs.get(STEPS), (trial.user_attrs.get(PROVENANCE) or {}).get(STEPS)):
-        if isinstance(kept, Mapping) and kept.get("learning_rate") and kept.get("gradient_norm"):
-            pairs = list(zip(kept["learning_rate"], kept["gradient_norm"], strict=False))
+        if isinstance(kept, Mapping) and kept.get("lr") and kept.get("gradient_norm"):
+            pairs = list(zip(kept["lr"], kept["gradient_norm"], strict=False))
             plain = [(math.nan if r is None else float(r), math.nan if n is None else float(n)) for r, n in pairs]
             return tuple(rate for rate, _ in plain), tuple(norm for _, norm in plain)
     return (), ()
@@ -155,7 +156,7 @@ def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:
     found = {}
     for name, value in trial.params.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[canonical(name)] = 1.0 - value if name.startswith(ONE_MINUS) else float(value)
+            found[hyperparameter(name)] = 1.0 - value if name.startswith(ONE_MINUS) else float(value)
     return found
 
 
@@ -189,10 +190,10 @@ def fitting_chart(names: Iterable[str]) -> Chart | None:
     """
     known = set(names)
     wanted = "adamw" if not {"momentum", "batch_size"} & known else "sgd_batch" if "batch_size" in known else "sgd"
-    wanted = "sgd_plain" if wanted == "sgd" and "weight_decay" not in known else wanted
+    wanted = "sgd_plain" if wanted == "sgd" and "wd" not in known else wanted
     chart = named_chart(wanted)
     absent = [name for name in chart.hyperparameters if name not in known]
-    if "learning_rate" not in known or len(absent) > len(chart.hyperparameters) - 2:
+    if "lr" not in known or len(absent) > len(chart.hyperparameters) - 2:
         return None
     if not absent:
         return chart
@@ -210,10 +211,10 @@ def fitting_chart(names: Iterable[str]) -> Chart | None:
 def _axis_name(exponents: Mapping[str, int], one_minus: frozenset[str]) -> str:
     """A product of powers of ±1 as people write it."""
     above = [name for name, power in exponents.items() if power > 0]
-    below = [symbol(name, name in one_minus) for name, power in exponents.items() if power < 0]
+    below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
     below = [f"({part})" if "−" in part else part for part in below]
-    top = "".join(symbol(name, name in one_minus) for name in above)
-    return f"{top}/({''.join(below)})" if len(below) > 1 else f"{top}/{below[0]}" if below else top
+    top = "·".join(label(name, name in one_minus) for name in above)
+    return f"{top}/({'·'.join(below)})" if len(below) > 1 else f"{top}/{below[0]}" if below else top
 
 
 def _warmup(identity: Mapping[str, Any], runs: Sequence[Run]) -> float | None:

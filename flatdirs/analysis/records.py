@@ -18,14 +18,13 @@ from typing import Any, Literal
 import numpy as np
 
 from flatdirs.curvature.record import CurvatureRecord
-from flatdirs.space.coordinates import Chart, symbol
+from flatdirs.space.coordinates import Chart
+from flatdirs.space.names import enters_as_one_minus, label
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Points = tuple[tuple[int, float], ...]  # (step as the study counts it, value), in the order of steps
 State = Literal["finished", "pruned", "diverged"]
-ALIASES = {"lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "beta_1": "beta1"}
-ONE_MINUS = "one_minus_"
 VARIES = 1e-9  # a coordinate that spans less than this (in octaves) is held, not searched
 
 
@@ -125,7 +124,7 @@ class Coordinates:
 
 
 def raw_coordinates(runs: Sequence[Run]) -> Coordinates:
-    """Each hyperparameter that was varied, momentum and β₁ as one minus, log2: (runs, hyperparameters).
+    """Each hyperparameter that was varied, momentum and beta1 as one minus, log2: (runs, hyperparameters).
 
     What some run lacks, or has at zero, has no place in logarithms and is left out by name.
     """
@@ -137,7 +136,7 @@ def raw_coordinates(runs: Sequence[Run]) -> Coordinates:
             left_out.append(name)
         elif np.ptp(logs := np.log2(values)) > VARIES:
             columns.append(logs)
-            kept.append(symbol(name, is_one_minus(name)))
+            kept.append(label(name, enters_as_one_minus(name)))
     return Coordinates(tuple(kept), _columns(columns, len(runs)), tuple(left_out))
 
 
@@ -159,20 +158,9 @@ def _columns(columns: Sequence[Numbers], runs: int) -> Numbers:
     return np.stack(columns, axis=1) if columns else np.zeros((runs, 0))
 
 
-def canonical(name: str) -> str:
-    """A study's parameter as flatdirs calls it, without one_minus_."""
-    plain = name.removeprefix(ONE_MINUS)
-    return ALIASES.get(plain, plain)
-
-
-def is_one_minus(name: str) -> bool:
-    """Whether a hyperparameter enters products as one minus its value."""
-    return name in ("momentum", "beta1")
-
-
 def inner(name: str, value: float) -> float:
     """A hyperparameter as it enters the products."""
-    return 1.0 - value if is_one_minus(name) else float(value)
+    return 1.0 - value if enters_as_one_minus(name) else float(value)
 
 
 def value_at(points: Points, step: int) -> float | None:
@@ -190,5 +178,5 @@ def geometric_centre(runs: Iterable[Run]) -> dict[str, float]:
         values = [inner(name, run.hyperparameters.get(name, math.nan)) for run in runs]
         if all(value > 0 and math.isfinite(value) for value in values):
             mean = math.exp(float(np.mean(np.log(values))))
-            centre[name] = 1.0 - mean if is_one_minus(name) else mean
+            centre[name] = 1.0 - mean if enters_as_one_minus(name) else mean
     return centre

@@ -32,8 +32,8 @@ from flatdirs.training.tuners import USUAL_SIGMA
 if TYPE_CHECKING:
     from optuna.study import Study
 
-TYPICAL_SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 128, "sigma": USUAL_SIGMA}
-TYPICAL_ADAMW = {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2, "batch_size": 128, "sigma": USUAL_SIGMA}
+TYPICAL_SGD = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 128, "sigma": USUAL_SIGMA}
+TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma": USUAL_SIGMA}
 
 
 class FlatDirectionsSampler(BaseSampler):
@@ -41,7 +41,7 @@ class FlatDirectionsSampler(BaseSampler):
 
     `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts begin
     with), clipped into the ranges the objective asks for. `search`: "flatdirs", "myrtle" or "raw". `names`: the study's
-    parameter for each of the chart's, where they differ, such as {"learning_rate": "lr"}; a parameter called
+    parameter for each of the chart's, where they differ, such as {"lr": "lr"}; a parameter called
     one_minus_<name> is understood. `fixed`: hyperparameters held at the start. `rules`: what counts as better. `seed`:
     for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on several
     objectives.

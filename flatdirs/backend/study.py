@@ -206,10 +206,10 @@ def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict
         return kept if kept is not None and kept.get("mark") == mark else None
     if kept is None:
         raise StudyError(
-            f"study {name} was made with start.learning_rate={start.get('learning_rate')}, not {word}; continue "
+            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue "
             f"it with the old value, or change study to another name"
         )
-    began = {"start": start["learning_rate"], "weight_decay": start["weight_decay"]}
+    began = {"start": start["lr"], "wd": start["wd"]}
     return {**kept, **{key: value for key, value in began.items() if key in kept}}
 
 

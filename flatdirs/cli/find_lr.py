@@ -33,10 +33,10 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def train_command(learning_rate: float) -> str:
+def train_command(lr: float) -> str:
     """The line that trains at this constant rate, with all that this command's own line says of a training run."""
     own = [word for word in sys.argv[1:] if word.partition("=")[0].split(".")[0] not in FINDER_KEYS]
-    words = [*own, "schedule=constant", f"learning_rate={learning_rate:.3g}"]
+    words = [*own, "schedule=constant", f"lr={lr:.3g}"]
     return " ".join(["python -m flatdirs.train", *map(shlex.quote, words)])
 
 

@@ -38,7 +38,7 @@ def main(name: str, entry: Callable[[Settings], int | None], arguments: list[str
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # λ must not end a search where the terminal has no λ
+            stream.reconfigure(errors="replace")  # lr must not end a search where the terminal has no lr
     if {"--help", "-h"} & set(arguments):
         sys.stdout.write(help_text(name, arguments))
         sys.exit(0)

@@ -65,7 +65,7 @@ def _tell_curvature(result: TrainResult, files: Mapping[str, Path]) -> None:
 
 def _print_epoch(epoch: Epoch) -> None:
     print(
-        f"{epoch.number:>5}  {epoch.learning_rate:<13.4g}  {epoch.train_loss:<10.4f}  {epoch.loss:<6.4f}  "
+        f"{epoch.number:>5}  {epoch.lr:<13.4g}  {epoch.train_loss:<10.4f}  {epoch.loss:<6.4f}  "
         f"{epoch.accuracy:>7.2f}%  {epoch.seconds:.1f}",
         flush=True,
     )

@@ -71,7 +71,7 @@ def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | Call
 def _read_box(settings: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float]], frozenset[str]]:
     """The ranges, and which of them are uniform."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"box={settings} must hold ranges such as box.learning_rate=[0.001,1]; change box")
+        raise ConfigError(f"box={settings} must hold ranges such as box.lr=[0.001,1]; change box")
     box, uniform = {}, set()
     for name, given in settings.items():
         pair = given

@@ -36,8 +36,8 @@ from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
 
-USUAL_MOMENTUM = 0.9  # of `train`, ρ or β₁
-USUAL_STRENGTH = {"learning_rate": 0.4, "sigma": USUAL_SIGMA}  # of `train`
+USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
+USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
 
 
@@ -143,9 +143,9 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     optimizer = read_optimizer(settings["optimizer"])
     schedule = read_schedule(settings["schedule"])
     hints: dict[str, Any] = {
-        "learning_rate": float | None,
+        "lr": float | None,
         "sigma": float | None,
-        "weight_decay": float,
+        "wd": float,
         "seed": int,
         "batch_size": int | None,
     }
@@ -162,7 +162,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
 
 def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     """A whole `find_lr` configuration. Raises ConfigError naming the key."""
-    unused = {"learning_rate": 1.0, "sigma": None, "schedule": {"name": "constant"}, "compile": False}
+    unused = {"lr": 1.0, "sigma": None, "schedule": {"name": "constant"}, "compile": False}
     probing = {field.name: settings[field.name] for field in fields(ProbeConfig)}
     figure = read_value(str | None, settings["figure"], "figure")
     path = None if figure is None else Path(figure)
@@ -261,7 +261,7 @@ def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> N
     if isinstance(objective, CallableObjective):
         return objective.check(chart.hyperparameters, chart.free)
     objective.check(chart.hyperparameters)
-    tied = any({"learning_rate", "batch_size"} <= set(axis.exponents) for axis in chart.axes)
+    tied = any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes)
     if tied and objective.optimizer.rate_per_images is not None:
         raise ConfigError(
             f"optimizer.rate_per_images={objective.optimizer.rate_per_images} scales the rate with the batch, which "

@@ -17,7 +17,7 @@ DIGITS = 6  # significant ones in a file or a study
 class CurvatureRecord:
     """Step number `step`, counted from 1, and the curvature where it led to.
 
-    `learning_rate` and `gradient_norm` are those of the step (the gradient's Euclidean length as it lies in `.grad`,
+    `lr` and `gradient_norm` are those of the step (the gradient's Euclidean length as it lies in `.grad`,
     without weight decay). `loss` and `sharpness` are the probe's, after the step; the sharpness has the optimizer's
     preconditioner and coupled weight decay in it. `threshold` is the optimizer's edge of stability at this rate,
     `ratio` the sharpness over it: 1 is on the edge. `alignment` is the cosine between the step, decoupled decay
@@ -26,7 +26,7 @@ class CurvatureRecord:
     """
 
     step: int
-    learning_rate: float
+    lr: float
     loss: float
     gradient_norm: float
     sharpness: float
@@ -67,7 +67,7 @@ def shown(records: Sequence[CurvatureRecord]) -> list[str]:
     """A few records as lines for people, under a line of titles; at most SHOWN and the last."""
     lines = ["step    rate      probe loss  gradient  sharpness  edge      ratio  |alignment|"]
     lines += [
-        f"{one.step:<6}  {one.learning_rate:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  "
+        f"{one.step:<6}  {one.lr:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  "
         f"{one.sharpness:<9.4g}  {one.threshold:<8.4g}  {one.ratio:<5.2f}  {abs(one.alignment):.2f}"
         for one in _thinned(records, SHOWN)
     ]

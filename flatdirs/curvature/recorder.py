@@ -132,7 +132,7 @@ class CurvatureLog:
         value = math.nan if found is None else found.value
         return CurvatureRecord(
             step=self._step,
-            learning_rate=float(optimizer.param_groups[0]["lr"]),
+            lr=float(optimizer.param_groups[0]["lr"]),
             loss=math.nan if found is None else found.loss,
             gradient_norm=gradient_norm,
             sharpness=value,

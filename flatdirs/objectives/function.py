@@ -1,4 +1,4 @@
-"""A user's own function as the objective: `train(learning_rate, momentum, weight_decay, seed, report) → number`.
+"""A user's own function as the objective: `train(lr, momentum, wd, seed, report) → number`.
 
 NaN and infinity count as diverged. An exception is a bug and goes through, unless `task.catch` says that it counts as
 diverged too. Where the study's pruner gives a run up, `report` raises Stopped through the function. The function is
@@ -33,7 +33,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class CallableTask:
-    """A user's function as the task: `train(learning_rate, momentum, weight_decay, seed, report) → number`."""
+    """A user's function as the task: `train(lr, momentum, wd, seed, report) → number`."""
 
     name: str
     function: str

@@ -39,7 +39,7 @@ class Measurement:
 
     A pruned run has no value; `partial` is what it reported last. `accuracy` (percent) is there whatever the metric.
     `steps`: the first seed's learning rate and gradient norm at every step, or every so many (`every`).
-    `relaxation`: T·λα/(1−ρ), how often the weights forget where they were; None where nobody knows. `curvature`: one
+    `relaxation`: T·lr·wd/(1−momentum), how often the weights forget where they were; None where nobody knows. `curvature`: one
     mapping a seed, a list for each field of CurvatureRecord; empty where nobody asked.
     """
 
@@ -121,11 +121,11 @@ class ImageObjective:
         return TrainConfig(
             task=self.task,
             data=data,
-            learning_rate=hyperparameters.get("learning_rate"),
+            lr=hyperparameters.get("lr"),
             sigma=hyperparameters.get("sigma"),
             momentum=hyperparameters.get("momentum"),
             beta1=hyperparameters.get("beta1"),
-            weight_decay=hyperparameters["weight_decay"],
+            wd=hyperparameters["wd"],
             batch_size=None if batch_size is None else int(batch_size),
             seed=seed,
             device=self.device,
@@ -144,7 +144,7 @@ class ImageObjective:
     def hyperparameters(self) -> tuple[str, ...]:
         """What a run must be given besides its batch size."""
         strength = self.schedule.strength_name
-        return (*([strength] if strength else []), self.optimizer.momentum_name, "weight_decay")
+        return (*([strength] if strength else []), self.optimizer.momentum_name, "wd")
 
     def recipe(self) -> dict[str, Any]:
         """Schedule and optimizer as plain mappings, for a study's identity and for best.yaml."""
@@ -157,7 +157,7 @@ class ImageObjective:
             if not names:
                 continue
             told = ", ".join(sorted(names))
-            if names & {"learning_rate", "sigma"}:
+            if names & {"lr", "sigma"}:
                 raise ConfigError(
                     f"schedule={self.schedule.name} {problem} {told}; change chart or schedule to fit (chart=cdat and "
                     f"cdat_adamw go with schedule=cdat; greedy and greedy_adamw with greedy and linesearch; all others "
@@ -217,7 +217,7 @@ def follow(metric: Metric) -> Callable[[Epoch], float]:
         running = Running(metric)
 
         def edge(epoch: Epoch) -> float:
-            value = running.add(epoch.loss, epoch.learning_rate)
+            value = running.add(epoch.loss, epoch.lr)
             return math.nan if value is None else value
 
         return edge
@@ -258,7 +258,7 @@ def _curve(
     results: Sequence[TrainResult], seeds: Sequence[int], metrics: Sequence[Sequence[float]] = ()
 ) -> tuple[Mapping[str, float | None], ...]:
     """One entry an evaluation, numbered from 1 for each seed; `metrics`: a curve a seed, where these are no losses."""
-    keys = ("number", "train_loss", "loss", "accuracy", "seconds", "learning_rate", "steps")
+    keys = ("number", "train_loss", "loss", "accuracy", "seconds", "lr", "steps")
     entries = []
     for index, (result, seed) in enumerate(zip(results, seeds, strict=False)):
         own = [{"metric": _plain(value)} for value in metrics[index]] if metrics else [{}] * len(result.epochs)
@@ -270,7 +270,7 @@ def _curve(
 def _steps(result: TrainResult, seed: int) -> dict[str, Any]:
     """A run's steps to four digits, thinned evenly where there are very many."""
     recorded, every = result.recorded, 1 + (result.steps - 1) // MOST_STEPS
-    columns = {"learning_rate": recorded.learning_rate, "gradient_norm": recorded.gradient_norm}
+    columns = {"lr": recorded.lr, "gradient_norm": recorded.gradient_norm}
     if recorded.clipped_norm != recorded.gradient_norm:
         columns["clipped_norm"] = recorded.clipped_norm
     return {

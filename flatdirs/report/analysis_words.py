@@ -10,7 +10,6 @@ from flatdirs.analysis.correlation import Correlation
 from flatdirs.analysis.records import Missing
 from flatdirs.report.sections import Section
 from flatdirs.report.tables import number
-from flatdirs.space.coordinates import symbol
 
 
 def missing(name: str, title: str, found: Missing) -> Section:
@@ -32,7 +31,7 @@ def runs_text(count: int) -> str:
 
 def settings_text(hyperparameters: Mapping[str, float]) -> str:
     """Hyperparameters by their symbols."""
-    return ", ".join(f"{symbol(name)}={number(value)}" for name, value in hyperparameters.items())
+    return ", ".join(f"{name}={number(value)}" for name, value in hyperparameters.items())
 
 
 def span_text(span: Any) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from flatdirs.backend.outcomes import SETTING
 from flatdirs.backend.trials import IDENTITY, PROVENANCE
-from flatdirs.space.coordinates import symbol
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
@@ -21,10 +20,10 @@ def failure_line(study: Study) -> str:
     if not runs:
         return "no run has finished yet"
     pruned = sum(outcome.state == "pruned" for _, outcome in runs)
-    name = next((name for name in ("sigma", "learning_rate") if name in study.plan.lattice.chart.hyperparameters), None)
+    name = next((name for name in ("sigma", "lr") if name in study.plan.lattice.chart.hyperparameters), None)
     places = [trial.user_attrs[SETTING]["hyperparameters"] for trial, _ in runs]
     low, high = (end((place[name] for place in places), default=0.0) if name else 0.0 for end in (min, max))
-    at = f", at {symbol(name)} from {low:.3g} to {high:.3g}" if name and len(runs) > 1 else ""
+    at = f", at {name} from {low:.3g} to {high:.3g}" if name and len(runs) > 1 else ""
     if pruned:
         return f"none of {len(runs)} runs has finished{at}: {len(runs) - pruned} failed, the pruner stopped {pruned}"
     whole = f"all {len(runs)} runs failed{at}" if len(runs) > 1 else "the only run failed"

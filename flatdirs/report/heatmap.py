@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 FIELDS = ("x_step", "y_step", "x", "y", "seed", "value", "diverged", "seconds")
 LABELS = {
-    "learning_rate": "learning rate λ",
-    "weight_decay": "weight decay α",
+    "lr": "learning rate lr",
+    "wd": "weight decay wd",
     "batch_size": "batch size N",
-    "one_minus_momentum": "1 − momentum ρ",
+    "one_minus_momentum": "1 − momentum momentum",
 }
 
 

@@ -19,7 +19,6 @@ from flatdirs.report.closing import best_line, place, print_result, print_summar
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import duration, number, print_runs, reasoned_line, runs_table, value_text
-from flatdirs.space.coordinates import symbol
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
@@ -47,7 +46,7 @@ class Report:
 
     def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
         """Say what runs, where it is kept, and what one run should cost."""
-        start = ", ".join(f"{symbol(name)}={number(value)}" for name, value in config.plan.lattice.start.items())
+        start = ", ".join(f"{name}={number(value)}" for name, value in config.plan.lattice.start.items())
         done = len(study.runs())
         self._say(f"study {study.name} in {place(config)}: search {config.plan.name} from {start}")
         if done:

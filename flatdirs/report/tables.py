@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flatdirs.backend.rows import DIGITS, EXPECTED, AxisLine, Row, significant
-from flatdirs.space.coordinates import Chart, symbol
+from flatdirs.space.coordinates import Chart
 
 DROPPED = ("sec.", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason
@@ -67,7 +67,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
     """`room`: the characters that each reason is shortened to; 0 leaves them out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
-    letters = [symbol(name) for name in chart.hyperparameters]
+    letters = list(chart.hyperparameters)
     for name in ("run", "axis, move", *letters, *_first(chart), _value_name(unit), "change", "sec.", "verdict"):
         table.add_column(name, justify="left" if name in ("axis, move", "verdict") else "right", no_wrap=True)
     if room:
@@ -84,7 +84,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     """The source's table: a line for each finished axis."""
     table = _table("where each axis ended")
-    letters = [symbol(name) for name in chart.hyperparameters]
+    letters = list(chart.hyperparameters)
     for name in ("train runs", "axis", *letters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     digits = _digits([line.row for line in lines], unit)
@@ -100,7 +100,7 @@ def reason_text(row: Row) -> str:
 
 def plain_line(chart: Chart, row: Row, unit: str, digits: int = DIGITS) -> str:
     """One run in one line, for logs."""
-    settings = " ".join(f"{symbol(name)}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
+    settings = " ".join(f"{name}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
     first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
     change = f" ({_change(row)})" if _change(row) else ""
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
@@ -140,7 +140,7 @@ def overrides(hyperparameters: Mapping[str, float]) -> str:
 
 
 def moved(chart: Chart, row: Row) -> str:
-    """The axis and what was done to it, such as 1−ρ ÷2."""
+    """The axis and what was done to it, such as 1−momentum ÷2."""
     if row.axis in ("", row.move):
         return row.move
     return f"{row.axis} {'×' if row.move == 'double' else '÷'}{chart.step:.3g}"

@@ -6,7 +6,7 @@
    along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
    has something to learn. An axis whose two doublings change no more than another seed does is left alone.
 
-Needs no box and nothing but a score; the loss beside it and T·λα/(1−ρ) are used where an outcome has them. A generator
+Needs no box and nothing but a score; the loss beside it and T·lr·wd/(1−momentum) are used where an outcome has them. A generator
 like the source's search (descent.py), so it resumes, replays and explains itself alike; and as the model is one of all
 runs, whoever asked for them, it takes those that others made, too. Ours.
 """
@@ -114,7 +114,7 @@ def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
         if (found := next_on_line(geometry.lattice, rules, line)) is not None:
             return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
         if (point := _usual_decay(geometry, best)) is not None and all(one.question.point != point for one in told):
-            relaxes = "T·λα" if "beta1" in geometry.lattice.start else "T·λα/(1−ρ)"
+            relaxes = "T·lr·wd" if "beta1" in geometry.lattice.start else "T·lr·wd/(1−momentum)"
             found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
             reason = f"{found_there}: the usual weight decay, at the same speed"
             return Proposal(point, 0, reason, best.question.point)
@@ -125,13 +125,13 @@ def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
 def _moves_rate(lattice: Lattice) -> bool:
     """Whether the first axis is what the line supposes: the learning rate alone, where there is one to move."""
     chart = lattice.chart
-    return "learning_rate" not in chart.hyperparameters or "learning_rate" in chart.free
+    return "lr" not in chart.hyperparameters or "lr" in chart.free
 
 
 def _usual_decay(geometry: Geometry, best: Told) -> Point | None:
     """The line's best with a weight decay under which the weights relax as often as usual, where theirs is far from it.
 
-    At the same λ/(1−ρ), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
+    At the same lr/(1−momentum), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
     """
     relaxation, point = best.outcome.relaxation, best.question.point
     if geometry.decay is None or not relaxation or best.score == -math.inf:
@@ -201,7 +201,7 @@ def _centres(model: Model) -> list[Point]:
 
 
 def _kinds(geometry: Geometry) -> list[str]:
-    """What sort of axis each is: the steep first one, an average over steps (1−ρ, 1−β₁), or another."""
+    """What sort of axis each is: the steep first one, an average over steps (1−momentum, 1−beta1), or another."""
     chart = geometry.lattice.chart
     kinds = ["averaging" if set(axis.exponents) <= chart.one_minus else "other" for axis in chart.axes]
     return ["first", *kinds[1:]]

@@ -1,8 +1,8 @@
 """The line at the beginning of flatdirs' own search: strides along the steep axis, until its best run is bracketed.
 
 The less has been learnt, the wider the stride: while nothing beats guessing, while losses or scores do not move.
-The first stride is set by what is usual: runs whose weights relax about once or twice (T·λα/(1−ρ), where an outcome
-says so) and a speed λ/(1−ρ) about 1 (AdamW: λ about 0.001); where both are far off to the same side, it goes as far as
+The first stride is set by what is usual: runs whose weights relax about once or twice (T·lr·wd/(1−momentum), where an outcome
+says so) and a speed lr/(1−momentum) about 1 (AdamW: lr about 0.001); where both are far off to the same side, it goes as far as
 the nearer of them. Moving the first axis of a chart moves the learning rate alone. Ours.
 """
 
@@ -21,7 +21,7 @@ STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
 FAR = 3 * MOVE  # steps off what is usual, from which on that decides the first stride
 HIGHEST = 20 * MOVE  # steps above the start at which the line turns round, if nothing has begun to change
 UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
-USUAL_SPEED, USUAL_RATE = 1.0, 1e-3  # λ/(1−ρ) of SGD, λ of AdamW
+USUAL_SPEED, USUAL_RATE = 1.0, 1e-3  # lr/(1−momentum) of SGD, lr of AdamW
 
 
 def next_on_line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
@@ -54,12 +54,12 @@ def _off(lattice: Lattice, outcome: Outcome) -> int:
     offs = []
     if outcome.relaxation is not None and 0 < outcome.relaxation < math.inf:
         offs.append(math.log2(RELAXED / outcome.relaxation))
-    if "learning_rate" not in start:
+    if "lr" not in start:
         return 0
     if "momentum" in start:
-        offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["learning_rate"]))
+        offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["lr"]))
     elif "beta1" in start:
-        offs.append(math.log2(USUAL_RATE / start["learning_rate"]))
+        offs.append(math.log2(USUAL_RATE / start["lr"]))
     if not offs or min(offs) < 0 < max(offs):
         return 0
     return round(min(offs, key=abs) / math.log2(chart.step))

@@ -105,7 +105,7 @@ def _plateau(lattice: Lattice, rules: Rules, state: _State, axis: int, direction
     if state.best.guess is not None:
         return False
     if rules.score(state.best) == -math.inf:
-        return SIGN[direction] * lattice.chart.response(axis).get(lattice.chart.follows or "learning_rate", 0) < 0
+        return SIGN[direction] * lattice.chart.response(axis).get(lattice.chart.follows or "lr", 0) < 0
     return guessing(state.best, rules) or (state.best.at_chance is None and state.gains == 0)
 
 

@@ -3,7 +3,7 @@
 A result falls off a cliff from one doubling to the next, and no smooth process of scores can follow: one that takes a
 diverged run for a very bad score thinks less of the best run beside it, and never looks at what lies between the two.
 So scores are learnt from runs that have one, and this says how likely a run is to have one: a Gaussian process on +1
-(it ended, or was pruned) and −1 (it diverged), whose steep coordinate is λ/(1−ρ), as divergence has little to do with
+(it ended, or was pruned) and −1 (it diverged), whose steep coordinate is lr/(1−momentum), as divergence has little to do with
 the decay. Ours.
 """
 
@@ -18,7 +18,7 @@ from flatdirs.search.kernel import factor, matern, solve, unexplained
 from flatdirs.space.coordinates import Point
 from flatdirs.space.log_grid import Array, Geometry
 
-STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along λ/(1−ρ) and along the others
+STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along lr/(1−momentum) and along the others
 JITTER = 0.1  # standard deviation of a label
 SOFT = 0.3  # of a label: the width of the edge where everything is known
 MOST_RUNS = 80  # that it looks at: the latest

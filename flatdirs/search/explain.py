@@ -15,7 +15,7 @@ RISK = 0.25  # probability of diverging from which on it is said
 
 
 def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
-    """What leads from one point to another, such as λα/(1−ρ) ×4, α ÷1.41."""
+    """What leads from one point to another, such as lr·wd/(1−momentum) ×4, wd ÷1.41."""
     chart, words = lattice.chart, []
     for axis, (old, new) in zip(chart.axes, zip(start, end, strict=True), strict=True):
         if new != old:
@@ -59,13 +59,13 @@ def _gain(model: Model, shift: float) -> float:
 def _supposed(model: Model, point: Point) -> str:
     """Under which steep coordinate the point is expected to be better after all, where there is such a one."""
     geometry, best = model.geometry, model.best
-    if geometry.decay is None or "λ" not in (name := geometry.lattice.chart.axes[0].name):
+    if geometry.decay is None or "lr" not in (name := geometry.lattice.chart.axes[0].name):
         return ""
     means = model.means(np.array([best, point], dtype=float))
-    for decay, word in ((1.0, "λα"), (0.5, "λ√α"), (0.0, "λ")):
+    for decay, word in ((1.0, "lr·wd"), (0.5, "lr·√wd"), (0.0, "lr")):
         weights = np.array([one.shape == Shape(decay) for one in model.hypotheses]) * model.weights
         if (likely := float(weights.sum())) and (gain := float(weights @ (means[:, 1] - means[:, 0])) / likely) > 0:
-            steep = name.replace("α", "").replace("λ", word)
+            steep = name.replace("wd", "").replace("lr", word)
             return f", {_side(_gain(model, gain))} if {steep} is what counts (probability {likely:.2g})"
     return ""
 

@@ -69,7 +69,7 @@ def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
     if all(math.isclose(one.score, told[0].score, rel_tol=ROUNDING) for one in told) and math.isfinite(told[0].score):
         return Findings((), None, even=True)
     steep = lattice.chart.axes[0].name
-    short = None if geometry.decay is None or "λ" not in steep else model.short
+    short = None if geometry.decay is None or "lr" not in steep else model.short
     return Findings(tuple(_flatness(geometry, model)), short, steep)
 
 

@@ -7,12 +7,12 @@ the runs decide how much each counts (their marginal likelihoods, the scale inte
 - or the steep coordinate does not have the weight decay in it, because the run is as short as the weights' relaxation
   time; or it has half of it; or the decay's own axis is nearly as steep as the first, so that no product is flat;
 - all lengths twice as long; noise from a trifle to as much as the process itself, which runs tell, repeats above all;
-  and, where the runs say how often the weights relax (T·λα/(1−ρ)), that about once or twice is likely to be right.
+  and, where the runs say how often the weights relax (T·lr·wd/(1−momentum)), that about once or twice is likely to be right.
 
 Scores enter warped (warp.py); where runs diverge is learnt apart (cliff.py). Ours throughout. Tried and dropped: a
 sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes; the loss at
 the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved); a prior that
-keeps λ/(1−ρ) near that of the best run.
+keeps lr/(1−momentum) near that of the best run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first 
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
 STRETCH = (1.0, 2.0)
 RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
-USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − ρ or 1 − β₁ that is likely right; cost of a squared octave off
+USUAL_AVERAGING, AVERAGING_COST = (
+    0.125,
+    0.03,
+)  # 1 − momentum or 1 − beta1 that is likely right; cost of a squared octave off
 IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that the model looks at: the best half and the latest half
@@ -60,7 +63,7 @@ SHAPES = (Shape(1.0), Shape(0.5), Shape(0.0), Shape(0.5, LONG / 2))
 
 @dataclass(frozen=True)
 class Run:
-    """One run: `score` is −inf where it diverged or was pruned; `relaxation` is T·λα/(1−ρ), None where not known."""
+    """One run: `score` is −inf where it diverged or was pruned; `relaxation` is T·lr·wd/(1−momentum), None where not known."""
 
     point: Point
     score: float
@@ -158,7 +161,7 @@ class Model:
         return mean
 
     def idle(self, points: Array, best: Point) -> NDArray[np.bool_]:
-        """Which points (n, axes) have less weight decay than the best where it does nothing already: T·λα/(1−ρ) ≪ 1."""
+        """Which points (n, axes) have less weight decay than the best where it does nothing already: T·lr·wd/(1−momentum) ≪ 1."""
         if self._relaxation is None or self.geometry.decay is None:
             return np.zeros(len(points), dtype=bool)
         axis, _ = self.geometry.decay

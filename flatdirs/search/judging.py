@@ -23,7 +23,7 @@ class Outcome:
     """One run's result: `score` (higher is better; −inf for none), `loss` on held-out data, and `at_chance`.
 
     `at_chance` is True where the accuracy lies within three binomial standard deviations of guessing, None where
-    nobody knows what guessing would give. `relaxation`: T·λα/(1−ρ), how often the weights forget where they were in a
+    nobody knows what guessing would give. `relaxation`: T·lr·wd/(1−momentum), how often the weights forget where they were in a
     run of T steps; None where nobody knows. `guess` marks an answer that was assumed, not measured (replay.py).
     """
 

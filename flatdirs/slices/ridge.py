@@ -30,7 +30,7 @@ from flatdirs.slices.cells import Grid, Run, by_cell
 WINDOW = 2  # cells to each side of a row's best that its parabola is laid through
 LEVEL = 95  # percent of the bootstrap interval
 ROUNDING = 1e-6
-EFFECTIVE_STEP = {"learning_rate": 1, "weight_decay": 1, "one_minus_momentum": -1, "batch_size": -1}  # λα/((1−ρ)N)
+EFFECTIVE_STEP = {"lr": 1, "wd": 1, "one_minus_momentum": -1, "batch_size": -1}  # lr·wd/((1−momentum)·batch_size)
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -119,7 +119,7 @@ def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int
 
 
 def claimed_exponent(grid: Grid) -> float | None:
-    """The exponent that keeps λα/((1−ρ)N) fixed along the ridge (reference/004); None for other hyperparameters."""
+    """The exponent that keeps lr·wd/((1−momentum)·batch_size) fixed along the ridge (reference/004); None for other hyperparameters."""
     if not {grid.x.name, grid.y.name} <= set(EFFECTIVE_STEP):
         return None
     return -EFFECTIVE_STEP[grid.y.name] / EFFECTIVE_STEP[grid.x.name]

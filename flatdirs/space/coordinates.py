@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flatdirs.errors import ChartError
+from flatdirs.space.names import label
 
 Point = tuple[int, ...]
 Hyperparameters = dict[str, float]
@@ -52,7 +53,7 @@ class Chart:
     axes: tuple[Axis, ...]
     one_minus: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
-    follows: str | None = "learning_rate"
+    follows: str | None = "lr"
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     step: float = 2.0
     parts: int = 1
@@ -69,7 +70,7 @@ class Chart:
                 raise ChartError(
                     f"axis {axis.name} uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list"
                 )
-        follows = set() if self.follows in (None, "learning_rate") else {str(self.follows)}
+        follows = set() if self.follows in (None, "lr") else {str(self.follows)}
         named = {"one_minus": self.one_minus, "whole": self.whole, "bounds": set(self.bounds), "follows": follows}
         for key, names in {**named, "fixed": self.fixed}.items():
             if unknown := set(names) - known:
@@ -103,7 +104,7 @@ class Chart:
         return np.rint(np.linalg.inv(self.matrix)).astype(np.int64)
 
     def response(self, axis: int) -> dict[str, int]:
-        """By how many steps each hyperparameter (momentum as 1 − ρ) moves when `axis` is moved up by one."""
+        """By how many steps each hyperparameter (momentum as 1 − momentum) moves when `axis` is moved up by one."""
         return {name: int(n) for name, n in zip(self.free, self.inverse[:, axis], strict=True) if n}
 
     def coordinates(self, hyperparameters: Mapping[str, float]) -> dict[str, float]:
@@ -129,15 +130,15 @@ class Chart:
         halving = {axis.name: axis.first for axis in self.axes}
         axes = tuple(
             Axis(label, {name: 1}, halving.get(label, "double"))
-            for name, label in ((name, symbol(name, name in self.one_minus)) for name in self.free)
+            for name, label in ((name, label(name, name in self.one_minus)) for name in self.free)
         )
         return replace(self, name=f"{self.name}-raw", axes=axes)
 
     def fix(self, names: Iterable[str]) -> Chart:
         """The chart with some hyperparameters held at the start.
 
-        Keeps the first axes that still determine the free hyperparameters, so λα/(1−ρ) comes before 1−ρ and α. One that
-        moves a single hyperparameter, as λα/(1−ρ) does where ρ and α are fixed, becomes that one's own axis, λ.
+        Keeps the first axes that still determine the free hyperparameters, so lr·wd/(1−momentum) comes before 1−momentum and wd. One that
+        moves a single hyperparameter, as lr·wd/(1−momentum) does where momentum and wd are fixed, becomes that one's own axis, lr.
         Raises ChartError for an unknown name, or where nothing is left to search.
         """
         names = frozenset(names)
@@ -160,7 +161,7 @@ class Chart:
         if len(moved) > 1 or set(moved.values()) != {1}:
             return axis
         name = next(iter(moved))
-        return replace(axis, name=symbol(name, name in self.one_minus), exponents=moved)
+        return replace(axis, name=label(name, name in self.one_minus), exponents=moved)
 
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
         """The chart with these walls as well; the narrower one counts on each side."""
@@ -171,22 +172,6 @@ class Chart:
             highs = [x for x in (high, old_high) if x is not None]
             merged[name] = (max(lows, default=None), min(highs, default=None))
         return replace(self, bounds=merged)
-
-
-SYMBOLS = {
-    "learning_rate": "λ",
-    "sigma": "σ",
-    "momentum": "ρ",
-    "weight_decay": "α",
-    "batch_size": "N",
-    "beta1": "β₁",
-}
-
-
-def symbol(name: str, one_minus: bool = False) -> str:
-    """The letter used for a hyperparameter in tables and axis names, such as λ, or 1−ρ with `one_minus`."""
-    letter = SYMBOLS.get(name, name)
-    return f"1−{letter}" if one_minus else letter
 
 
 def _unimodular(matrix: np.ndarray[Any, Any]) -> bool:

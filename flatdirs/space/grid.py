@@ -2,7 +2,7 @@
 
 Points are tuples of integers, counted in steps from the start, so that equality is exact and no drift can creep in.
 
-Source: reference/004; the rounding rule is derived. Tried and dropped: keeping λ exact and letting λα/(1−ρ) take the
+Source: reference/004; the rounding rule is derived. Tried and dropped: keeping lr exact and letting lr·wd/(1−momentum) take the
 rounding of a batch size, which breaks what the axis promises.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import SIGN, Chart, Direction, Hyperparameters, Point
 
-ULPS = 1e-12  # 1 − ρ within this of one is one: ρ is zero, not the last bit below it
+ULPS = 1e-12  # 1 − momentum within this of one is one: momentum is zero, not the last bit below it
 SNAP = 5e-3  # how near, in twelfths of an octave, a step must be to a root of two to be taken for it
 
 
@@ -50,7 +50,7 @@ class Lattice:
     def hyperparameters(self, point: Sequence[float]) -> Hyperparameters:
         """Hyperparameters at a point (whole steps, or any real numbers between them).
 
-        A step of two is exact in floats. What rounding leaves (1 − ρ stored as ρ, whole batch sizes) is taken up by
+        A step of two is exact in floats. What rounding leaves (1 − momentum stored as momentum, whole batch sizes) is taken up by
         the learning rate, once, from the unrounded value: moving there and back is the identity.
         """
         chart = self.chart

@@ -27,7 +27,7 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
         one_minus, whole = frozenset(settings.get("one_minus") or ()), frozenset(settings.get("whole") or ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChartError(f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml") from error
-    follows, fixed = settings.get("follows", "learning_rate"), frozenset(settings.get("fixed") or ())
+    follows, fixed = settings.get("follows", "lr"), frozenset(settings.get("fixed") or ())
     parts = int(settings.get("parts", 1))
     return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
 

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Geometry:
-    """A lattice in octaves: log₂ of each free hyperparameter (1 − ρ for momentum) is `base` + `rows` · steps.
+    """A lattice in octaves: log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
 
     Arrays: `base`, `low`, `high` (free,), `rows` (free, axes).
     """
@@ -55,7 +55,7 @@ class Geometry:
 
     @cached_property
     def averaging(self) -> list[int]:
-        """The places of momentum and β₁ among the free hyperparameters."""
+        """The places of momentum and beta1 among the free hyperparameters."""
         chart = self.lattice.chart
         return [place for place, name in enumerate(chart.free) if name in chart.one_minus]
 
@@ -63,13 +63,13 @@ class Geometry:
     def decay(self) -> tuple[int, int] | None:
         """The axis that is the weight decay alone, and its power in the first axis; None without such an axis."""
         axes = self.lattice.chart.axes
-        alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"weight_decay": 1}]
-        return (alone[0], axes[0].exponents.get("weight_decay", 0)) if alone else None
+        alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"wd": 1}]
+        return (alone[0], axes[0].exponents.get("wd", 0)) if alone else None
 
     @cached_property
     def relaxing(self) -> Array:
-        """By how many octaves T·λα/(1−ρ) moves with a step along each axis (T falls as the batch grows)."""
-        powers = {"learning_rate": 1, "weight_decay": 1, "momentum": -1, "batch_size": -1}
+        """By how many octaves T·lr·wd/(1−momentum) moves with a step along each axis (T falls as the batch grows)."""
+        powers = {"lr": 1, "wd": 1, "momentum": -1, "batch_size": -1}
         return np.array([powers.get(name, 0) for name in self.lattice.chart.free]) @ self.rows
 
     def sheared(self, points: Array, power: float) -> Array:

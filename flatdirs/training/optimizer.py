@@ -1,9 +1,9 @@
 """The update rule of a run: SGD with momentum, or AdamW; each a small class, one file of conf/optimizer/.
 
-    sgd     g = ∇(mean loss over the batch) + α·w      v = ρ·v + g      w −= λ·(g + ρ·v)      (λ·v without nesterov)
-    adamw   m = β₁·m + (1−β₁)·g      s = β₂·s + (1−β₂)·g²      w −= λ·(m̂/(√ŝ + ε) + α·w)
+    sgd     g = ∇(mean loss over the batch) + wd·w      v = momentum·v + g      w −= lr·(g + momentum·v)      (lr·v without nesterov)
+    adamw   m = beta1·m + (1−beta1)·g      s = β₂·s + (1−β₂)·g²      w −= lr·(m̂/(√ŝ + ε) + wd·w)
 
-SGD is the source's (reference/004), λ and α as it quotes them and PyTorch has them: the decay is part of the gradient.
+SGD is the source's (reference/004), lr and wd as it quotes them and PyTorch has them: the decay is part of the gradient.
 AdamW's is decoupled from it (Loshchilov and Hutter, arXiv 1711.05101). All parameters decay, batch norm's included,
 unless `no_decay` spares biases and norms.
 
@@ -51,13 +51,13 @@ class Optimizer(ABC):
         if self.rate_per_images is not None:
             require_integer("optimizer.rate_per_images", self.rate_per_images, 1)
 
-    def peak_rate(self, learning_rate: float, images_per_step: int) -> float:
-        """The highest rate of a run with batches of N = `images_per_step`: λ, or λ·N/rate_per_images."""
-        return learning_rate if self.rate_per_images is None else learning_rate * images_per_step / self.rate_per_images
+    def peak_rate(self, lr: float, images_per_step: int) -> float:
+        """The highest rate of a run with batches of N = `images_per_step`: lr, or lr·N/rate_per_images."""
+        return lr if self.rate_per_images is None else lr * images_per_step / self.rate_per_images
 
     @abstractmethod
     def build(
-        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
         """Torch's optimizer for `groups`, which bring their own weight decay."""
 
@@ -80,7 +80,7 @@ class Sgd(Optimizer):
         require_boolean("optimizer.nesterov", self.nesterov)
 
     def build(
-        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
         """Nesterov only where there is momentum, as torch demands.
 
@@ -90,7 +90,7 @@ class Sgd(Optimizer):
         import torch
 
         optimizer = torch.optim.SGD(
-            groups, lr=learning_rate, momentum=momentum, nesterov=self.nesterov and momentum > 0, fused=_fused(device)
+            groups, lr=lr, momentum=momentum, nesterov=self.nesterov and momentum > 0, fused=_fused(device)
         )
         if momentum > 0:
             for parameter in (parameter for group in groups for parameter in group["params"]):
@@ -104,7 +104,7 @@ class Sgd(Optimizer):
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):
-    """Adam with decoupled decay: each step takes the part λα off a weight, whatever its gradient."""
+    """Adam with decoupled decay: each step takes the part lr·wd off a weight, whatever its gradient."""
 
     name: ClassVar[str] = "adamw"
     momentum_name: ClassVar[str] = "beta1"
@@ -120,17 +120,15 @@ class AdamW(Optimizer):
         require_number("optimizer.epsilon", self.epsilon, 0)
 
     def build(
-        self, groups: list[ParameterGroup], learning_rate: float, momentum: float, device: torch.device
+        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
-        """`momentum` is β₁."""
+        """`momentum` is beta1."""
         import torch
 
-        return torch.optim.AdamW(
-            groups, lr=learning_rate, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device)
-        )
+        return torch.optim.AdamW(groups, lr=lr, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device))
 
     def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
-        """`momentum` is β₁."""
+        """`momentum` is beta1."""
         return "adamw", {"betas": (momentum, self.beta2), "eps": self.epsilon}
 
 
@@ -139,36 +137,34 @@ OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.name: kind for kind in (Sgd, A
 
 def build_optimizer(
     parameters: Iterable[torch.nn.Parameter],
-    learning_rate: float,
+    lr: float,
     momentum: float,
-    weight_decay: float,
+    wd: float,
     device: torch.device,
     optimizer: Optimizer | None = None,
 ) -> torch.optim.Optimizer:
     """The update rule `optimizer` (None: SGD with Nesterov momentum) for `parameters` living on `device`.
 
-    `momentum` is ρ, or β₁ where the rule calls it so.
+    `momentum` is momentum, or beta1 where the rule calls it so.
     """
     optimizer = Sgd() if optimizer is None else optimizer
-    return optimizer.build(parameter_groups(parameters, weight_decay, optimizer), learning_rate, momentum, device)
+    return optimizer.build(parameter_groups(parameters, wd, optimizer), lr, momentum, device)
 
 
-def parameter_groups(
-    parameters: Iterable[torch.nn.Parameter], weight_decay: float, optimizer: Optimizer
-) -> list[ParameterGroup]:
+def parameter_groups(parameters: Iterable[torch.nn.Parameter], wd: float, optimizer: Optimizer) -> list[ParameterGroup]:
     """Torch's groups: those that decay, and those that `optimizer.no_decay` spares; none that is empty."""
     decaying: list[torch.nn.Parameter] = []
     spared: list[torch.nn.Parameter] = []
     for parameter in parameters:
         (spared if optimizer.no_decay and parameter.ndim <= 1 else decaying).append(parameter)
-    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [{"params": decaying, "weight_decay": wd}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every parameter group the rate for the next step."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = lr
 
 
 def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class TrainConfig:
     """All that a run depends on.
 
     Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
-    not have stays None; so do `learning_rate` and `sigma` where the schedule finds the rate without them (tuners.py).
+    not have stays None; so do `lr` and `sigma` where the schedule finds the rate without them (tuners.py).
     `batch_size` None takes the task's, `threads` None the task's, and where that has none either, torch's own choice.
     `compile` lets torch.compile have the network (compiled.py). `evaluate_every`: steps between evaluations, None for
     an epoch. `clip_gradient`: the largest norm of a step's gradient, None for any. `record_steps`: keep every step's
@@ -55,9 +55,9 @@ class TrainConfig:
 
     task: ImageTask
     data: DataConfig
-    learning_rate: float | None
+    lr: float | None
     momentum: float | None
-    weight_decay: float
+    wd: float
     seed: int = 0
     batch_size: int | None = None
     device: str = "auto"
@@ -77,8 +77,8 @@ class TrainConfig:
         """Refuse what no run could use; whether the device exists is asked when the run starts."""
         self._check_strength()
         self._check_momentum()
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise ConfigError(f"weight_decay={self.weight_decay} must be finite and at least 0; change weight_decay")
+        if not (math.isfinite(self.wd) and self.wd >= 0):
+            raise ConfigError(f"wd={self.wd} must be finite and at least 0; change wd")
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
             require_integer("threads", self.threads, 1, 1024)
@@ -113,7 +113,7 @@ class TrainConfig:
     def _check_strength(self) -> None:
         """What sets the size of the steps must be there and in range, and nothing else; some things need a plan."""
         own = self.schedule.strength_name
-        for name in ("learning_rate", "sigma"):
+        for name in ("lr", "sigma"):
             value = getattr(self, name)
             if name != own and value is not None:
                 raise ConfigError(f"schedule={self.schedule.name} has no {name}; leave {name} out or change schedule")
@@ -156,16 +156,16 @@ class TrainConfig:
 
     @property
     def momentum_in_force(self) -> float:
-        """The optimizer's own momentum, ρ or β₁."""
+        """The optimizer's own momentum, momentum or beta1."""
         value: float = getattr(self, self.optimizer.momentum_name)
         return value
 
     @property
     def peak_rate(self) -> float:
         """The learning rate where the schedule's multiplier is 1; nan where the rate is found step by step."""
-        if self.learning_rate is None:
+        if self.lr is None:
             return math.nan
-        return self.optimizer.peak_rate(self.learning_rate, self.images_per_step)
+        return self.optimizer.peak_rate(self.lr, self.images_per_step)
 
     @property
     def images_per_step(self) -> int:
@@ -213,14 +213,14 @@ class TrainConfig:
 
     @property
     def relaxation(self) -> float | None:
-        """T·λα/(1−ρ) (AdamW: T·λα) at the schedule's highest rate: how often the weights forget where they were.
+        """T·lr·wd/(1−momentum) (AdamW: T·lr·wd) at the schedule's highest rate: how often the weights forget where they were.
 
         None where the rate is found step by step.
         """
-        if self.learning_rate is None:
+        if self.lr is None:
             return None
         averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
-        return self.total_steps * self.peak_rate * self.weight_decay / averaging
+        return self.total_steps * self.peak_rate * self.wd / averaging
 
 
 def check_precision(precision: str, schedule: Schedule) -> None:
@@ -248,7 +248,7 @@ class ProbeConfig:
 class Epoch:
     """One epoch, or the steps from one evaluation to the next where they are counted in steps.
 
-    Losses are means per image, `accuracy` is percent of the held-out images. `learning_rate` is the rate of the last
+    Losses are means per image, `accuracy` is percent of the held-out images. `lr` is the rate of the last
     step, `seconds` the wall time, evaluation included, `steps` how many there were. Losses of a diverged epoch may be
     nan or infinite.
     """
@@ -257,7 +257,7 @@ class Epoch:
     train_loss: float
     loss: float
     accuracy: float
-    learning_rate: float
+    lr: float
     seconds: float
     steps: int
 
@@ -266,7 +266,7 @@ class Epoch:
 class Steps:
     """Every step's learning rate, and its gradient's norm before and after clipping; empty where not recorded."""
 
-    learning_rate: tuple[float, ...] = ()
+    lr: tuple[float, ...] = ()
     gradient_norm: tuple[float, ...] = ()
     clipped_norm: tuple[float, ...] = ()
 

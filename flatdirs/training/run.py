@@ -142,7 +142,7 @@ class Run:
             train_loss=sums[0] / count,
             loss=sums[1] / judged,
             accuracy=100.0 * sums[2] / judged,
-            learning_rate=self.last_rate(),
+            lr=self.last_rate(),
             seconds=time.perf_counter() - begin,
             steps=count,
         )
@@ -158,8 +158,8 @@ class Run:
 def _optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     """The update rule at a planned rate, or as the base of an optimizer that finds it."""
     if not isinstance(config.schedule, Tuner):
-        momentum, decay = config.momentum_in_force, config.weight_decay
+        momentum, decay = config.momentum_in_force, config.wd
         return build_optimizer(model.parameters(), config.peak_rate, momentum, decay, device, config.optimizer)
-    groups = parameter_groups(model.parameters(), config.weight_decay, config.optimizer)
+    groups = parameter_groups(model.parameters(), config.wd, config.optimizer)
     base, settings = config.optimizer.base(config.momentum_in_force)
     return config.schedule.build(groups, base, settings, config.sigma, full=config.steps_per_epoch == 1)

@@ -34,7 +34,7 @@ class Schedule(ABC):
     """
 
     name: ClassVar[str]
-    strength_name: ClassVar[str | None] = "learning_rate"
+    strength_name: ClassVar[str | None] = "lr"
 
     def warmup(self, epochs: int) -> float:
         """The length of the warm-up in a run of `epochs`, in epochs: none."""

@@ -1,11 +1,11 @@
 """Schedules that are none: the learning rate is found at every step, by the curvature or by trying.
 
-    cdat        η = σ·n/d (curvature/cdat.py); σ, the hyperparameter `sigma`, takes the place of λ
+    cdat        η = σ·n/d (curvature/cdat.py); σ, the hyperparameter `sigma`, takes the place of lr
     greedy      the same with σ = 1
     linesearch  backtracking after Armijo (curvature/line_search.py)
 
 Each is a file of conf/schedule/ and builds the optimizer that goes with it, on the base that optimizer= names: SGD's
-heavy ball or Nesterov, or AdamW. With greedy and linesearch nothing is left in λ's place. Source: reference/003.
+heavy ball or Nesterov, or AdamW. With greedy and linesearch nothing is left in lr's place. Source: reference/003.
 
 Torch is imported where an optimizer is built, so that a configuration can be read without it.
 """

@@ -28,7 +28,7 @@ STEP_PRICE = 3.25  # plain steps for one of CDAT's: digits in `python -m benchma
 
 @dataclass(frozen=True)
 class EdgeStart:
-    """What the rates of such a run give: `learning_rate`, the peak of a schedule; `warmup_steps`."""
+    """What the rates of such a run give: `lr`, the peak of a schedule; `warmup_steps`."""
 
     learning_rate: float
     warmup_steps: int
@@ -73,7 +73,7 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
             sigma=sigma,
             ema=EMA,
             max_learning_rate=CAP,
-            weight_decay=config.weight_decay,
+            weight_decay=config.wd,
             **settings,
         )
         rates, losses = list[torch.Tensor](), list[torch.Tensor]()

@@ -73,7 +73,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
             keep_freed_memory()
         model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device)
         optimizer = build_optimizer(
-            model.parameters(), 1.0, config.momentum_in_force, config.weight_decay, device, config.optimizer
+            model.parameters(), 1.0, config.momentum_in_force, config.wd, device, config.optimizer
         )
         batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
         return find_learning_rate(

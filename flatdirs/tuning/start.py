@@ -1,6 +1,6 @@
 """The start's learning rate and weight decay where the settings hold words: they become numbers before the search.
 
-    learning_rate: step_sampling, auto → probes → the rate; weight_decay: auto → the timescale rule → the decay
+    lr: step_sampling, auto → probes → the rate; wd: auto → the timescale rule → the decay
 
 The finder answers with a constant rate, while a search tunes the highest rate of a schedule; between the two lies
 PEAK_RATIO, measured on our own network under the triangle and used for every schedule that is not constant. What the
@@ -37,8 +37,8 @@ STEP_SAMPLING, AUTO, EDGE = "step_sampling", "auto", "cdat"
 TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat"}
 PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
 
-AUTO_MOMENTUM = 0.9  # ρ or β₁ of an automatic start
-TIMESCALE = 1.0  # T·λα/(1−ρ) of an automatic start (AdamW: T·λα); benchmarks/runs_to_target says how much it matters
+AUTO_MOMENTUM = 0.9  # momentum or beta1 of an automatic start
+TIMESCALE = 1.0  # T·lr·wd/(1−momentum) of an automatic start (AdamW: T·lr·wd); benchmarks/runs_to_target says how much it matters
 PROBED_DECAY = 5e-4  # weight decay of the probes, where none is given
 MOST_DECAY = {"momentum": 0.02, "beta1": 1.0}  # the timescale rule asks for more in runs of a few steps
 TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer's momentum
@@ -52,19 +52,19 @@ def automatic_start(
     """Hyperparameters that a search may begin at when nobody has said anything.
 
     `pick`: what step sampling found, a constant rate at momentum 0.9; `total_steps`: T, the steps of a complete run;
-    `momentum_name`: momentum (SGD) or beta1 (AdamW, whose invariant is λα); `constant`: the schedule is, so that the
-    rate is the pick itself; `timescale`: T·λα/(1−ρ), None for TIMESCALE. Two digits each. Ours; the timescale rule is
+    `momentum_name`: momentum (SGD) or beta1 (AdamW, whose invariant is lr·wd); `constant`: the schedule is, so that the
+    rate is the pick itself; `timescale`: T·lr·wd/(1−momentum), None for TIMESCALE. Two digits each. Ours; the timescale rule is
     derived: runs in which the weights relax once to ten times.
     """
     rate = _two_digits((1.0 if constant else PEAK_RATIO) * pick)
     decay = _timescale_decay(rate, AUTO_MOMENTUM, total_steps, momentum_name, timescale)
-    return {"learning_rate": rate, momentum_name: AUTO_MOMENTUM, "weight_decay": decay}
+    return {"lr": rate, momentum_name: AUTO_MOMENTUM, "wd": decay}
 
 
 def _timescale_decay(
     rate: float, momentum: float, total_steps: int, momentum_name: str, timescale: float | None = None
 ) -> float:
-    """α with T·λα/(1−ρ) = TIMESCALE, at most MOST_DECAY; for AdamW T·λα."""
+    """wd with T·lr·wd/(1−momentum) = TIMESCALE, at most MOST_DECAY; for AdamW T·lr·wd."""
     averaging = 1.0 - momentum if momentum_name == "momentum" else 1.0
     return _two_digits(min(MOST_DECAY[momentum_name], (timescale or TIMESCALE) * averaging / (rate * total_steps)))
 
@@ -87,11 +87,11 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
     config = read_tune(_with_numbers(settings, TYPICAL["momentum"]))
     name = "beta1" if "beta1" in config.plan.lattice.chart.hyperparameters else "momentum"
     typical = _with_numbers(settings, TYPICAL[name])
-    if words.get("learning_rate") in (STEP_SAMPLING, EDGE):
-        _refuse_probing_for_nothing(config, words["learning_rate"])
+    if words.get("lr") in (STEP_SAMPLING, EDGE):
+        _refuse_probing_for_nothing(config, words["lr"])
     if not config.plan.descends:  # such a search begins nowhere
         return typical
-    if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
+    if "lr" not in config.plan.lattice.chart.hyperparameters:
         start = read_tune(typical).plan.lattice.start
         say(f"start=auto: no learning rate is searched, so nothing is probed; the search begins at {overrides(start)}")
         return typical
@@ -99,16 +99,16 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
         start = read_tune(typical).plan.lattice.start
         say(f"start=auto: task={config.task.name} has no model to probe; {_beginning(start)}")
         return typical
-    config = read_tune(_with_numbers(settings, {**TYPICAL[name], "weight_decay": PROBED_DECAY}))
-    if "learning_rate" in words:
+    config = read_tune(_with_numbers(settings, {**TYPICAL[name], "wd": PROBED_DECAY}))
+    if "lr" in words:
         numbers = _probed_start(config, words, say)
         return _with_numbers(_with_warmup(settings, numbers.pop("warmup_epochs", None)), numbers)
-    return _with_numbers(settings, {"weight_decay": _decay_for(config, config.plan.lattice.start["learning_rate"])})
+    return _with_numbers(settings, {"wd": _decay_for(config, config.plan.lattice.start["lr"])})
 
 
 def _words(start: Mapping[str, Any]) -> dict[str, str]:
     """Those of a start's values that are no numbers yet."""
-    known = {"learning_rate": (STEP_SAMPLING, AUTO, EDGE), "weight_decay": (AUTO,)}
+    known = {"lr": (STEP_SAMPLING, AUTO, EDGE), "wd": (AUTO,)}
     return {key: start[key] for key, words in known.items() if start.get(key) in words}
 
 
@@ -134,17 +134,17 @@ def _beginning(start: Mapping[str, float]) -> str:
 def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
     if not config.plan.descends:
         raise ConfigError(
-            f"start.learning_rate={word} would probe for nothing, as search={config.plan.name} begins "
-            f"nowhere; set start.learning_rate to a number"
+            f"start.lr={word} would probe for nothing, as search={config.plan.name} begins "
+            f"nowhere; set start.lr to a number"
         )
-    if "learning_rate" not in config.plan.lattice.chart.hyperparameters:
+    if "lr" not in config.plan.lattice.chart.hyperparameters:
         raise ConfigError(
-            f"start.learning_rate={word} would probe for nothing, as chart {config.plan.lattice.chart.name} "
+            f"start.lr={word} would probe for nothing, as chart {config.plan.lattice.chart.name} "
             f"has no learning rate; set start=auto"
         )
     if not isinstance(config.objective, ImageObjective):
         raise ConfigError(
-            f"start.learning_rate={word} needs a model, and task={config.task.name} has only a function; set "
+            f"start.lr={word} needs a model, and task={config.task.name} has only a function; set "
             f"it to a number (in your script, flatdirs.find_learning_rate finds one)"
         )
 
@@ -155,17 +155,17 @@ def _training(config: TuneConfig) -> TrainConfig:
     return config.objective.config(config.plan.lattice.start, config.plan.seed)
 
 
-def _decay_for(config: TuneConfig, learning_rate: float) -> float:
+def _decay_for(config: TuneConfig, lr: float) -> float:
     """The weight decay that goes with a learning rate, at the start's momentum."""
     training = _training(config)
-    rate = training.optimizer.peak_rate(learning_rate, training.images_per_step)
+    rate = training.optimizer.peak_rate(lr, training.images_per_step)
     name = training.optimizer.momentum_name
     return _timescale_decay(rate, training.momentum_in_force, training.total_steps, name)
 
 
 def _probed_start(config: TuneConfig, words: Mapping[str, str], say: Say) -> dict[str, float]:
     """Numbers for the words, from an earlier command's probes or from new ones, which are kept with the study."""
-    word = words["learning_rate"]
+    word = words["lr"]
     title = TITLES[word]
     mark = sha256(json.dumps(config.identity, default=str, sort_keys=True).encode()).hexdigest()[:16]
     record = _stored(config, word, mark)
@@ -175,9 +175,9 @@ def _probed_start(config: TuneConfig, words: Mapping[str, str], say: Say) -> dic
         say(f"{title}: {what} before the first run")
         found = _edge(config, words) if word == EDGE else _probe(config, words)
         record = _kept(config, word, {"mark": mark, **found})
-    numbers = {"learning_rate": float(record["start"])}
-    if "weight_decay" in words:
-        numbers["weight_decay"] = record.get("weight_decay") or _decay_for(config, numbers["learning_rate"])
+    numbers = {"lr": float(record["start"])}
+    if "wd" in words:
+        numbers["wd"] = record.get("wd") or _decay_for(config, numbers["lr"])
     if "warmup_epochs" in record:
         numbers["warmup_epochs"] = float(record["warmup_epochs"])
     say(f"{title}: {_early_story(numbers, word) if early else _story(config, record, numbers, word)}")
@@ -186,7 +186,7 @@ def _probed_start(config: TuneConfig, words: Mapping[str, str], say: Say) -> dic
 
 def _early_story(numbers: Mapping[str, float], word: str) -> str:
     numbers = {key: value for key, value in numbers.items() if key != "warmup_epochs"}
-    what = overrides(numbers) if word == AUTO else f"the start's learning rate is {numbers['learning_rate']:g}"
+    what = overrides(numbers) if word == AUTO else f"the start's learning rate is {numbers['lr']:g}"
     return f"{what}, found when the study began"
 
 
@@ -202,7 +202,7 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
     rate = f"a constant rate of {record['pick']:.3g} × {record['ratio']:g} (to the schedule's peak)"
     if word != AUTO:
         return f"{rate} makes the start's learning rate {record['start']:g}; {cost}"
-    ruled = f", and a timescale of {TIMESCALE:g} for weight decay," if "weight_decay" in numbers else ""
+    ruled = f", and a timescale of {TIMESCALE:g} for weight decay," if "wd" in numbers else ""
     return f"{rate}{ruled} make{'' if ruled else 's'} the start {overrides(start)}; {cost}"
 
 
@@ -241,12 +241,12 @@ def _probe(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
     try:
         record = _record(config, probe_task(_training(config), ProbeConfig(), progress=config.live is not False))
     except FinderError as error:
-        if words["learning_rate"] != AUTO:
+        if words["lr"] != AUTO:
             raise
         typical = TYPICAL[_training(config).optimizer.momentum_name]
-        record = {"start": typical["learning_rate"], "problem": str(error).partition(";")[0]}
-        return {**record, **{key: typical[key] for key in words if key == "weight_decay"}}
-    return {**record, **{key: _decay_for(config, record["start"]) for key in words if key == "weight_decay"}}
+        record = {"start": typical["lr"], "problem": str(error).partition(";")[0]}
+        return {**record, **{key: typical[key] for key in words if key == "wd"}}
+    return {**record, **{key: _decay_for(config, record["start"]) for key in words if key == "wd"}}
 
 
 def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
     rates, losses = edge_run(training)
     found = from_rates(rates)
     if found is None:
-        raise FinderError("a short run of CDAT found no rate; set start.learning_rate to a number")
+        raise FinderError("a short run of CDAT found no rate; set start.lr to a number")
     rate = _two_digits(found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step))
     return {
         "start": rate,
@@ -263,7 +263,7 @@ def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
         "cost_steps": STEP_PRICE * len(rates),
         "rates": [float(f"{one:.4g}") for one in rates],
         "losses": [float(f"{one:.4g}") for one in losses],
-        **{key: _decay_for(config, rate) for key in words if key == "weight_decay"},
+        **{key: _decay_for(config, rate) for key in words if key == "wd"},
     }
 
 
@@ -271,7 +271,7 @@ def _record(config: TuneConfig, found: LearningRates) -> dict[str, Any]:
     """What is kept of a curve. Raises FinderError where it has no answer."""
     if found.problem is not None:
         raise FinderError(
-            f"step sampling found no rate to start from: {found.problem.partition(';')[0]}; set start.learning_rate to "
+            f"step sampling found no rate to start from: {found.problem.partition(';')[0]}; set start.lr to "
             f"a number, or look closer with python -m flatdirs.find_lr"
         )
     assert isinstance(config.objective, ImageObjective)
