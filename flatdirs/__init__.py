@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flatdirs.lr_finder.result import LearningRates
     from flatdirs.search import Outcome, Rules
     from flatdirs.space.coordinates import Axis, Chart
-    from flatdirs.space.grid import Lattice
+    from flatdirs.space.grid import Grid
     from flatdirs.space.library import named_chart
     from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
 
@@ -50,7 +50,7 @@ _HOMES = {
     "FlatDirectionsSampler": "backend.sampler",
     "FlatdirsError": "errors",
     "IncumbentPruner": "backend.pruners",
-    "Lattice": "space.grid",
+    "Grid": "space.grid",
     "LearningRates": "lr_finder.result",
     "ObjectiveError": "errors",
     "Outcome": "search",
@@ -81,8 +81,8 @@ __all__ = [
     "FinderError",
     "FlatDirectionsSampler",
     "FlatdirsError",
+    "Grid",
     "IncumbentPruner",
-    "Lattice",
     "LearningRates",
     "ObjectiveError",
     "Outcome",

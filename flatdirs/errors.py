@@ -1,7 +1,4 @@
-"""What flatdirs raises when somebody else has to act.
-
-Every message is one sentence that says what is wrong, where, and which key to change; the entry points print it
-and exit with code 2. A run that diverges is an outcome, not an error, and a bug stays an ordinary exception.
+"""The errors that a user can correct: one sentence each, and the key that it is about.
 
     FlatdirsError
     ├── ConfigError    a key or a value of the command line or of a YAML file
@@ -9,13 +6,30 @@ and exit with code 2. A run that diverges is an outcome, not an error, and a bug
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that is not the one asked for
     ├── ObjectiveError a user's function that cannot be found or returned no number
-    ├── FinderError    what the learning-rate finder cannot work with, or a curve without an answer
-    └── CurvatureError what the optimizers and instruments of curvature cannot work with
+    ├── FinderError    a model or curve that the learning-rate finder cannot work with
+    ├── CurvatureError a model or setting that CDAT or the curvature tools cannot work with
+    └── MissingExtra   a package that is not installed; the key is the extra that brings it
+
+The commands print the sentence and exit with code 2. A run that diverges is a result, not an error; a bug stays an
+ordinary exception.
 """
+
+from __future__ import annotations
 
 
 class FlatdirsError(Exception):
-    """The root: catch this to catch everything a user can mend."""
+    """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum."""
+
+    def __init__(self, sentence: str = "", *, key: str = "") -> None:
+        super().__init__(sentence)
+        self.key = key
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), str(self), self.key)
+
+
+def _rebuild(kind: type[FlatdirsError], sentence: str, key: str) -> FlatdirsError:
+    return kind(sentence, key=key)
 
 
 class ConfigError(FlatdirsError):
@@ -39,8 +53,12 @@ class ObjectiveError(FlatdirsError):
 
 
 class FinderError(FlatdirsError):
-    """What the learning-rate finder cannot work with, or a curve without an answer."""
+    """A model or curve that the learning-rate finder cannot work with."""
 
 
 class CurvatureError(FlatdirsError):
-    """What the optimizers and instruments of curvature cannot work with."""
+    """A model or setting that CDAT or the curvature tools cannot work with."""
+
+
+class MissingExtra(FlatdirsError):
+    """A package that is not installed. `key`: the extra that brings it, such as flatdirs[torch]."""

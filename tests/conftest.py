@@ -99,7 +99,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            command_line.main(name, import_module(f"flatdirs.{name}").run, list(arguments))
+            command_line.main(name, import_module(f"flatdirs.cli.{name}").run, list(arguments))
         code = end.value.code
         assert isinstance(code, int)
         return Ended(code, *capsys.readouterr())

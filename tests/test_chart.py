@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.errors import ChartError
-from flatdirs.space.coordinates import Axis, Chart, symbol
-from flatdirs.space.grid import Lattice
+from flatdirs.space.coordinates import Axis, Chart
+from flatdirs.space.names import label
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import describe_chart, named_chart, read_chart
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
@@ -25,9 +26,9 @@ START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01, "batch_size": 512, "beta1": 0
 CLOSE = 1e-11
 
 
-def lattice_of(chart: Chart, **changes: float) -> Lattice:
+def grid_of(chart: Chart, **changes: float) -> Grid:
     values = {**START, **changes}
-    return Lattice(chart, {name: values[name] for name in chart.hyperparameters})
+    return Grid(chart, {name: values[name] for name in chart.hyperparameters})
 
 
 @st.composite
@@ -51,64 +52,64 @@ def unimodular_charts(draw: st.DrawFn) -> Chart:
     return Chart("drawn", names, axes, one_minus=one_minus, follows="h0", step=step)
 
 
-def drawn_lattice(draw: st.DrawFn) -> Lattice:
+def drawn_grid(draw: st.DrawFn) -> Grid:
     chart = draw(unimodular_charts())
     ordinary, fractions = st.floats(1e-4, 1e4), st.floats(0.0, 0.99)
     start = {name: draw(fractions if name in chart.one_minus else ordinary) for name in chart.hyperparameters}
-    return Lattice(chart, start)
+    return Grid(chart, start)
 
 
 @st.composite
-def drawn_points(draw: st.DrawFn, reach: int = 3) -> tuple[Lattice, tuple[int, ...]]:
-    lattice = drawn_lattice(draw)
-    point = tuple(draw(st.integers(-reach, reach)) for _ in lattice.chart.axes)
-    return lattice, point
+def drawn_points(draw: st.DrawFn, reach: int = 3) -> tuple[Grid, tuple[int, ...]]:
+    grid = drawn_grid(draw)
+    point = tuple(draw(st.integers(-reach, reach)) for _ in grid.chart.axes)
+    return grid, point
 
 
 @st.composite
-def shipped_points(draw: st.DrawFn) -> tuple[Lattice, tuple[int, ...]]:
+def shipped_points(draw: st.DrawFn) -> tuple[Grid, tuple[int, ...]]:
     chart = named_chart(draw(st.sampled_from(SHIPPED)))
     momentum = draw(st.sampled_from([0.0, 0.5, 0.75, 0.9, 0.95]))
-    lattice = lattice_of(chart, momentum=momentum, batch_size=draw(st.sampled_from([32, 100, 512])))
+    grid = grid_of(chart, momentum=momentum, batch_size=draw(st.sampled_from([32, 100, 512])))
     point = tuple(draw(st.integers(-4, 4)) for _ in chart.axes)
-    return lattice, point
+    return grid, point
 
 
-def representable(lattice: Lattice, point: tuple[int, ...]) -> bool:
+def representable(grid: Grid, point: tuple[int, ...]) -> bool:
     """Whether floats hold the point well: 1 − momentum neither above 1 nor so small that momentum rounds to 1."""
-    values = lattice.hyperparameters(point)
-    inner = [lattice.chart.inner(name, values[name]) for name in lattice.chart.one_minus]
-    moved = any(values[name] != lattice.start[name] for name in lattice.chart.one_minus)
+    values = grid.hyperparameters(point)
+    inner = [grid.chart.inner(name, values[name]) for name in grid.chart.one_minus]
+    moved = any(values[name] != grid.start[name] for name in grid.chart.one_minus)
     return all(1e-3 < x <= 1 for x in inner) or not moved
 
 
 @settings(max_examples=150)
 @given(st.one_of(drawn_points(), shipped_points()), st.data())
-def test_a_move_and_its_reverse_are_the_identity(where: tuple[Lattice, tuple[int, ...]], data: st.DataObject) -> None:
-    lattice, point = where
+def test_a_move_and_its_reverse_are_the_identity(where: tuple[Grid, tuple[int, ...]], data: st.DataObject) -> None:
+    grid, point = where
     axis = data.draw(st.integers(0, len(point) - 1))
     for there, back in (("double", "halve"), ("halve", "double")):
-        returned = lattice.move(lattice.move(point, axis, there), axis, back)  # type: ignore[arg-type]
+        returned = grid.move(grid.move(point, axis, there), axis, back)  # type: ignore[arg-type]
         assert returned == point
-        assert lattice.hyperparameters(returned) == lattice.hyperparameters(point)
+        assert grid.hyperparameters(returned) == grid.hyperparameters(point)
 
 
 @settings(max_examples=150)
 @given(st.one_of(drawn_points(reach=2), shipped_points()), st.data())
 def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
-    where: tuple[Lattice, tuple[int, ...]], data: st.DataObject
+    where: tuple[Grid, tuple[int, ...]], data: st.DataObject
 ) -> None:
-    lattice, point = where
+    grid, point = where
     axis = data.draw(st.integers(0, len(point) - 1))
-    moved = lattice.move(point, axis, "double")
-    if not (representable(lattice, point) and representable(lattice, moved)):
+    moved = grid.move(point, axis, "double")
+    if not (representable(grid, point) and representable(grid, moved)):
         return
-    rounded = any(lattice.hyperparameters(p)[n] < 64 for p in (point, moved) for n in lattice.chart.whole)
+    rounded = any(grid.hyperparameters(p)[n] < 64 for p in (point, moved) for n in grid.chart.whole)
     if rounded:
         return  # batch sizes have their own test
-    before, after = lattice.coordinates(point), lattice.coordinates(moved)
-    factor = round(12 * math.log2(lattice.chart.step)) / 12 if lattice.chart.step == 1.4142 else None
-    step = 2**factor if factor else lattice.chart.step
+    before, after = grid.coordinates(point), grid.coordinates(moved)
+    factor = round(12 * math.log2(grid.chart.step)) / 12 if grid.chart.step == 1.4142 else None
+    step = 2**factor if factor else grid.chart.step
     for number, name in enumerate(before):
         expected = before[name] * (step if number == axis else 1.0)
         assert after[name] == pytest.approx(expected, rel=CLOSE)
@@ -116,11 +117,11 @@ def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
 
 @settings(max_examples=100)
 @given(drawn_points())
-def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None:
+def test_powers_of_two_are_exact(where: tuple[Grid, tuple[int, ...]]) -> None:
     """Nothing is rounded at all: every hyperparameter is its start times a power of two, bit for bit."""
-    lattice, point = where
-    chart = Chart("exact", lattice.chart.hyperparameters, lattice.chart.axes, follows=None, step=2.0)
-    exact = Lattice(chart, dict.fromkeys(chart.hyperparameters, 0.7))
+    grid, point = where
+    chart = Chart("exact", grid.chart.hyperparameters, grid.chart.axes, follows=None, step=2.0)
+    exact = Grid(chart, dict.fromkeys(chart.hyperparameters, 0.7))
     for value in exact.hyperparameters(point).values():
         mantissa, _ = math.frexp(value)
         assert mantissa == 0.7
@@ -130,9 +131,9 @@ def test_powers_of_two_are_exact(where: tuple[Lattice, tuple[int, ...]]) -> None
 
 def test_the_source_move_is_exact_to_the_last_bit() -> None:
     """From the source's start lr·wd/(1−momentum) and wd keep every bit while 1 − momentum is halved five times."""
-    lattice = lattice_of(named_chart("sgd"))
-    before = lattice.coordinates((3, 0, -2))
-    after = lattice.coordinates((3, -5, -2))
+    grid = grid_of(named_chart("sgd"))
+    before = grid.coordinates((3, 0, -2))
+    after = grid.coordinates((3, -5, -2))
     assert after["lr·wd/(1−momentum)"] == before["lr·wd/(1−momentum)"]
     assert after["wd"] == before["wd"]
     assert after["1−momentum"] == before["1−momentum"] / 32
@@ -140,10 +141,10 @@ def test_the_source_move_is_exact_to_the_last_bit() -> None:
 
 @settings(max_examples=200)
 @given(st.one_of(drawn_points(), shipped_points()))
-def test_the_map_inverts(where: tuple[Lattice, tuple[int, ...]]) -> None:
-    lattice, point = where
-    if representable(lattice, point) and lattice.wall(point) is None:
-        assert lattice.locate(lattice.hyperparameters(point)) == point
+def test_the_map_inverts(where: tuple[Grid, tuple[int, ...]]) -> None:
+    grid, point = where
+    if representable(grid, point) and grid.wall(point) is None:
+        assert grid.locate(grid.hyperparameters(point)) == point
 
 
 @settings(max_examples=100)
@@ -168,15 +169,15 @@ def test_a_chart_may_be_refined_once_and_an_unrefined_one_is_described_as_ever()
     assert "parts" not in describe_chart(chart)
     assert read_chart(describe_chart(chart)).parts == 1
     start = {"lr": 0.1, "momentum": 0.5, "wd": 1e-3}
-    assert Lattice(fine, start).hyperparameters((4, -2, 6)) == Lattice(chart, start).hyperparameters((2, -1, 3))
+    assert Grid(fine, start).hyperparameters((4, -2, 6)) == Grid(chart, start).hyperparameters((2, -1, 3))
 
 
 def test_off_the_lattice_is_no_point() -> None:
-    lattice = lattice_of(named_chart("sgd"))
-    assert lattice.locate({"lr": 0.003, "momentum": 0.5, "wd": 0.01}) is None
-    assert lattice.locate({"lr": 0.0, "momentum": 0.5, "wd": 0.01}) is None
-    assert lattice.locate({"lr": 0.001, "momentum": 1.0, "wd": 0.01}) is None
-    assert lattice.locate({"lr": 1e308, "momentum": 0.5, "wd": 1e-308}) is None
+    grid = grid_of(named_chart("sgd"))
+    assert grid.locate({"lr": 0.003, "momentum": 0.5, "wd": 0.01}) is None
+    assert grid.locate({"lr": 0.0, "momentum": 0.5, "wd": 0.01}) is None
+    assert grid.locate({"lr": 0.001, "momentum": 1.0, "wd": 0.01}) is None
+    assert grid.locate({"lr": 1e308, "momentum": 0.5, "wd": 1e-308}) is None
 
 
 @pytest.mark.parametrize(
@@ -189,16 +190,14 @@ def test_off_the_lattice_is_no_point() -> None:
     ],
 )
 def test_moves_of_the_source(axis: int, direction: Any, expected: dict[str, float]) -> None:
-    lattice = lattice_of(named_chart("sgd"))
-    assert lattice.hyperparameters(lattice.move(lattice.origin, axis, direction)) == expected
+    grid = grid_of(named_chart("sgd"))
+    assert grid.hyperparameters(grid.move(grid.origin, axis, direction)) == expected
 
 
 @pytest.mark.parametrize("step", [math.sqrt(2), 1.4142])
 def test_two_steps_of_root_two_are_one_doubling_bit_for_bit(step: float) -> None:
-    fine = Lattice(
-        read_chart({**describe_chart(named_chart("sgd")), "step": step}), lattice_of(named_chart("sgd")).start
-    )
-    coarse = lattice_of(named_chart("sgd"))
+    fine = Grid(read_chart({**describe_chart(named_chart("sgd")), "step": step}), grid_of(named_chart("sgd")).start)
+    coarse = grid_of(named_chart("sgd"))
     for count in range(-6, 7):
         assert fine.hyperparameters((2 * count, -4, -2)) == coarse.hyperparameters((count, -2, -1))
     assert fine.hyperparameters((1, 0, 0))["lr"] == pytest.approx(0.001 * math.sqrt(2), rel=CLOSE)
@@ -207,64 +206,64 @@ def test_two_steps_of_root_two_are_one_doubling_bit_for_bit(step: float) -> None
 @pytest.mark.parametrize("twelfths", range(1, 13))
 def test_twelve_steps_of_a_twelfth_of_an_octave_are_whole_octaves(twelfths: int) -> None:
     chart = Chart("one", ("x",), (Axis("x", {"x": 1}),), follows="x", step=2 ** (twelfths / 12))
-    assert Lattice(chart, {"x": 0.3}).hyperparameters((12,)) == {"x": math.ldexp(0.3, twelfths)}
-    assert Lattice(chart, {"x": 0.3}).hyperparameters((-12,)) == {"x": math.ldexp(0.3, -twelfths)}
+    assert Grid(chart, {"x": 0.3}).hyperparameters((12,)) == {"x": math.ldexp(0.3, twelfths)}
+    assert Grid(chart, {"x": 0.3}).hyperparameters((-12,)) == {"x": math.ldexp(0.3, -twelfths)}
 
 
 class TestBatchSize:
-    def lattice(self, start: int = 100, step: float = 2.0) -> Lattice:
+    def grid(self, start: int = 100, step: float = 2.0) -> Grid:
         chart = read_chart({**describe_chart(named_chart("sgd_batch")), "step": step})
-        return lattice_of(chart, batch_size=start)
+        return grid_of(chart, batch_size=start)
 
     def test_is_rounded_once_and_the_learning_rate_follows_it(self) -> None:
-        lattice = self.lattice()
-        values = lattice.hyperparameters((0, 0, 0, -3))  # 100 / 8 = 12.5
+        grid = self.grid()
+        values = grid.hyperparameters((0, 0, 0, -3))  # 100 / 8 = 12.5
         assert values["batch_size"] == 13
         assert isinstance(values["batch_size"], int)
         assert values["lr"] == pytest.approx(0.001 * 13 / 100, rel=CLOSE)
 
     @pytest.mark.parametrize("step", [2.0, math.sqrt(2)])
     def test_rounding_never_reaches_the_first_coordinate(self, step: float) -> None:
-        lattice = self.lattice(step=step)
-        wanted = lattice.coordinates(lattice.origin)["lr·wd/((1−momentum)·batch_size)"]
+        grid = self.grid(step=step)
+        wanted = grid.coordinates(grid.origin)["lr·wd/((1−momentum)·batch_size)"]
         for count in range(-6, 9):
-            assert lattice.coordinates((0, 0, 0, count))["lr·wd/((1−momentum)·batch_size)"] == pytest.approx(
+            assert grid.coordinates((0, 0, 0, count))["lr·wd/((1−momentum)·batch_size)"] == pytest.approx(
                 wanted, rel=CLOSE
             )
 
     def test_there_and_back_does_not_accumulate_rounding(self) -> None:
-        lattice = self.lattice(start=75)
-        point = lattice.origin
+        grid = self.grid(start=75)
+        point = grid.origin
         for direction in ("halve",) * 5 + ("double",) * 5:
-            point = lattice.move(point, 3, direction)  # type: ignore[arg-type]
-        assert lattice.hyperparameters(point) == lattice.hyperparameters(lattice.origin)
+            point = grid.move(point, 3, direction)  # type: ignore[arg-type]
+        assert grid.hyperparameters(point) == grid.hyperparameters(grid.origin)
 
     def test_one_is_a_wall_even_without_a_bound(self) -> None:
         """No point is run twice under two names: below 1 every batch size would be rounded to the same 1."""
         settings_of = describe_chart(named_chart("sgd_batch"))
         settings_of["bounds"] = {}
-        lattice = lattice_of(read_chart(settings_of), batch_size=4)
-        assert lattice.wall((0, 0, 0, -2)) is None
-        assert "batch_size" in str(lattice.wall((0, 0, 0, -3)))
+        grid = grid_of(read_chart(settings_of), batch_size=4)
+        assert grid.wall((0, 0, 0, -2)) is None
+        assert "batch_size" in str(grid.wall((0, 0, 0, -3)))
 
 
 class TestWalls:
     def test_momentum_stops_at_zero(self) -> None:
-        lattice = lattice_of(named_chart("sgd"))
-        assert lattice.wall((0, 1, 0)) is None  # momentum = 0 itself
-        assert "momentum" in str(lattice.wall((0, 2, 0)))
+        grid = grid_of(named_chart("sgd"))
+        assert grid.wall((0, 1, 0)) is None  # momentum = 0 itself
+        assert "momentum" in str(grid.wall((0, 2, 0)))
 
     def test_a_user_wall_is_named_and_its_own_value_is_inside(self) -> None:
         chart = named_chart("sgd").within({"lr": (0.0005, 0.004)})
-        lattice = lattice_of(chart)
-        assert lattice.wall((2, 0, 0)) is None
-        assert "lr would rise above 0.004" in str(lattice.wall((3, 0, 0)))
-        assert lattice.wall((-1, 0, 0)) is None
-        assert "lr would fall below 0.0005" in str(lattice.wall((-2, 0, 0)))
+        grid = grid_of(chart)
+        assert grid.wall((2, 0, 0)) is None
+        assert "lr would rise above 0.004" in str(grid.wall((3, 0, 0)))
+        assert grid.wall((-1, 0, 0)) is None
+        assert "lr would fall below 0.0005" in str(grid.wall((-2, 0, 0)))
 
     def test_a_bound_met_up_to_the_last_bit_is_inside(self) -> None:
         chart = named_chart("sgd").within({"lr": (None, 0.3)})
-        assert lattice_of(chart, lr=0.1 * 3 / 8).wall((3, 0, 0)) is None
+        assert grid_of(chart, lr=0.1 * 3 / 8).wall((3, 0, 0)) is None
 
     def test_the_narrower_wall_counts(self) -> None:
         chart = named_chart("sgd").within({"lr": (1e-4, 1.0)}).within({"lr": (1e-5, 0.1)})
@@ -272,7 +271,7 @@ class TestWalls:
 
     @pytest.mark.parametrize("point", [(5000, 0, 0), (-5000, 0, 0), (0, -5000, 0), (0, 0, 5000)])
     def test_the_end_of_the_floats_is_a_wall(self, point: tuple[int, ...]) -> None:
-        assert "floats" in str(lattice_of(named_chart("sgd")).wall(point))
+        assert "floats" in str(grid_of(named_chart("sgd")).wall(point))
 
 
 class TestOtherCharts:
@@ -280,10 +279,10 @@ class TestOtherCharts:
     def test_raw_moves_one_hyperparameter_an_axis(self, name: str) -> None:
         chart = named_chart(name).raw()
         assert [chart.response(axis) for axis in range(len(chart.axes))] == [{n: 1} for n in chart.hyperparameters]
-        lattice = lattice_of(chart)
+        grid = grid_of(chart)
         for axis, moved in enumerate(chart.hyperparameters):
-            values = lattice.hyperparameters(lattice.move(lattice.origin, axis, "halve"))
-            assert [n for n in values if values[n] != lattice.start[n]] == [moved]
+            values = grid.hyperparameters(grid.move(grid.origin, axis, "halve"))
+            assert [n for n in values if values[n] != grid.start[n]] == [moved]
 
     def test_raw_keeps_the_first_directions(self) -> None:
         assert {a.name: a.first for a in named_chart("sgd").raw().axes} == {
@@ -305,9 +304,9 @@ class TestOtherCharts:
     def test_fixing_keeps_the_axes_that_come_first(self, fixed: list[str], axes: list[str]) -> None:
         chart = named_chart("sgd").fix(fixed)
         assert [axis.name for axis in chart.axes] == axes
-        lattice = lattice_of(chart)
+        grid = grid_of(chart)
         for axis in range(len(axes)):
-            values = lattice.hyperparameters(lattice.move(lattice.origin, axis, "halve"))
+            values = grid.hyperparameters(grid.move(grid.origin, axis, "halve"))
             assert all(values[name] == START[name] for name in fixed)
 
     def test_an_axis_of_one_hyperparameter_has_its_name_and_its_value(self) -> None:
@@ -318,15 +317,15 @@ class TestOtherCharts:
 
     def test_a_fixed_hyperparameter_may_be_zero(self) -> None:
         chart = named_chart("sgd").fix(["wd"])
-        lattice = lattice_of(chart, wd=0.0)
-        assert lattice.hyperparameters((1, 0))["wd"] == 0.0
+        grid = grid_of(chart, wd=0.0)
+        assert grid.hyperparameters((1, 0))["wd"] == 0.0
 
     @pytest.mark.parametrize("name", SHIPPED)
     def test_shipped_charts_move_the_learning_rate_with_the_first_axis_alone(self, name: str) -> None:
         assert named_chart(name).response(0) == {"lr": 1}
 
-    def test_symbols(self) -> None:
-        assert (symbol("lr"), symbol("momentum", one_minus=True), symbol("own")) == ("lr", "1−momentum", "own")
+    def test_labels(self) -> None:
+        assert (label("lr"), label("momentum", one_minus=True), label("own")) == ("lr", "1−momentum", "own")
 
 
 SGD = describe_chart(named_chart("sgd"))
@@ -383,15 +382,15 @@ def test_a_chart_that_cannot_be_read_names_the_key(settings_of: dict[str, Any], 
 )
 def test_a_start_that_cannot_stand_on_the_chart_names_the_key(start: dict[str, Any], key: str) -> None:
     with pytest.raises(ChartError) as refusal:
-        lattice_of(named_chart("sgd_batch"), **start)
+        grid_of(named_chart("sgd_batch"), **start)
     assert key in str(refusal.value)
 
 
 def test_other_refusals_name_the_key() -> None:
     with pytest.raises(ChartError, match=r"add start\.momentum"):
-        Lattice(named_chart("sgd"), {"lr": 0.1, "wd": 0.1})
+        Grid(named_chart("sgd"), {"lr": 0.1, "wd": 0.1})
     with pytest.raises(ChartError, match=r"chart\.bounds\.lr"):
-        lattice_of(named_chart("sgd").within({"lr": (0.1, 1.0)}))
+        grid_of(named_chart("sgd").within({"lr": (0.1, 1.0)}))
     with pytest.raises(ChartError, match=r"chart=sdg is unknown; choose one of adamw, cdat, .*, sgd"):
         named_chart("sdg")
     with pytest.raises(ChartError, match="change fixed to some of lr, momentum, wd"):

@@ -16,7 +16,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.search import Outcome, Rules, chart_of, make
 from flatdirs.search.replay import Trace, trace
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 
 START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01}
@@ -45,33 +45,33 @@ class Run:
     gains: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # (runs so far, the new best)
     axis_ends: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # (runs so far, the best)
     end: Trace | None = None
-    lattice: Lattice | None = None
+    grid: Grid | None = None
 
     @property
     def winner(self) -> dict[str, float]:
         assert self.end is not None
-        assert self.lattice is not None
+        assert self.grid is not None
         assert self.end.incumbent is not None
-        return self.lattice.hyperparameters(self.end.incumbent)
+        return self.grid.hyperparameters(self.end.incumbent)
 
     @property
     def rates(self) -> list[float]:
         """The learning rates that were run, in order."""
-        assert self.lattice is not None
-        return [self.lattice.hyperparameters(point)["lr"] for point in self.asked]
+        assert self.grid is not None
+        return [self.grid.hyperparameters(point)["lr"] for point in self.asked]
 
 
 def search_on(
     surface: Surface,
     search: str = "myrtle",
     rules: Rules | None = None,
-    lattice: Lattice | None = None,
+    grid: Grid | None = None,
     limit: int = 200,
 ) -> Run:
-    given = lattice or Lattice(named_chart("sgd"), START)
-    walked = Lattice(chart_of(search, given.chart), given.start)
+    given = grid or Grid(named_chart("sgd"), START)
+    walked = Grid(chart_of(search, given.chart), given.start)
     descent = make(search, walked, rules or Rules())
-    run, answers, visit, best = Run(lattice=walked), dict[Point, Outcome](), 1, None
+    run, answers, visit, best = Run(grid=walked), dict[Point, Outcome](), 1, None
     while len(answers) < limit:
         now = trace(descent, answers)
         pending = now.pending
@@ -127,9 +127,9 @@ class TestKnownAnswer:
 
     def test_the_first_axis_ends_within_a_factor_of_two_of_the_end(self) -> None:
         run = search_on(bowl)
-        lattice = Lattice(named_chart("sgd"), START)
+        grid = Grid(named_chart("sgd"), START)
         after_first, at_the_end = (
-            lattice.chart.coordinates(v)["lr·wd/(1−momentum)"] for v in (run.axis_ends[0][1], run.winner)
+            grid.chart.coordinates(v)["lr·wd/(1−momentum)"] for v in (run.axis_ends[0][1], run.winner)
         )
         assert after_first / at_the_end == pytest.approx(2)
 
@@ -142,8 +142,8 @@ class TestKnownAnswer:
         assert reached < next(runs for runs, values in raw.gains if values == raw.winner)
 
     def test_a_start_at_the_optimum_takes_seven_runs(self) -> None:
-        lattice = Lattice(named_chart("sgd"), SOURCE[-1][1])
-        assert len(search_on(bowl, lattice=lattice).asked) == 7
+        grid = Grid(named_chart("sgd"), SOURCE[-1][1])
+        assert len(search_on(bowl, grid=grid).asked) == 7
 
     @pytest.mark.parametrize("search", ["myrtle", "raw"])
     def test_no_point_is_asked_twice(self, search: str) -> None:
@@ -199,8 +199,8 @@ class TestFailures:
         def surface(values: dict[str, float]) -> Outcome:
             return bowl(values) if values["lr"] < 0.5 else Outcome("diverged")
 
-        lattice = Lattice(named_chart("sgd"), {**START, "lr": 64.0})
-        run = search_on(surface, lattice=lattice)
+        grid = Grid(named_chart("sgd"), {**START, "lr": 64.0})
+        run = search_on(surface, grid=grid)
         assert run.rates[:10] == [64, 128, 32, 16, 8, 4, 2, 1, 0.5, 0.25]
         assert bowl(run.winner).score > 93
 
@@ -223,20 +223,20 @@ class TestChance:
         return Outcome(score=10 + (noise if loss else 0), loss=2.3 - first / 1000 if loss else None, at_chance=chance)
 
     def test_a_start_at_a_millionth_climbs_by_its_loss(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "lr": 1e-6})
-        run = search_on(self.digits, lattice=lattice)
+        grid = Grid(named_chart("sgd"), {**START, "lr": 1e-6})
+        run = search_on(self.digits, grid=grid)
         assert run.rates[:19] == [1e-6 * 2**n for n in range(19)]  # up to .262 and one too far
         assert bowl(run.winner).score > 93.5
 
     def test_without_the_loss_a_plateau_is_walked_until_its_limit(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "lr": 1e-6})
-        flat = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
+        grid = Grid(named_chart("sgd"), {**START, "lr": 1e-6})
+        flat = search_on(lambda values: self.digits(values, loss=False, chance=None), grid=grid)
         assert flat.rates[:13] == [1e-6 * 2**n for n in range(13)]
         assert flat.rates[13:25] == [1e-6 / 2**n for n in range(1, 13)]  # then the other way
 
     def test_a_plateau_that_ends_within_the_limit_is_left_upwards(self) -> None:
-        lattice = Lattice(named_chart("sgd"), {**START, "lr": 0.001 * 2**-4})
-        run = search_on(lambda values: self.digits(values, loss=False, chance=None), lattice=lattice)
+        grid = Grid(named_chart("sgd"), {**START, "lr": 0.001 * 2**-4})
+        run = search_on(lambda values: self.digits(values, loss=False, chance=None), grid=grid)
         assert bowl(run.winner).score > 93.5
 
     @pytest.mark.parametrize("limit", [1, 5])
@@ -273,13 +273,13 @@ class TestChance:
 class TestWalls:
     def test_a_wall_is_not_run_and_the_walk_ends_before_it(self) -> None:
         chart = named_chart("sgd").within({"lr": (None, 0.01)})
-        run = search_on(bowl, lattice=Lattice(chart, START))
+        run = search_on(bowl, grid=Grid(chart, START))
         assert max(run.rates) <= 0.01
         assert run.rates[:4] == [0.001, 0.002, 0.004, 0.008]
 
     def test_between_walls_on_every_side_only_the_start_is_run(self) -> None:
         tight = {"lr": (0.0009, 0.0011), "momentum": (0.4, 0.6), "wd": (0.009, 0.011)}
-        run = search_on(bowl, lattice=Lattice(named_chart("sgd").within(tight), START))
+        run = search_on(bowl, grid=Grid(named_chart("sgd").within(tight), START))
         assert run.asked == [(0, 0, 0)]
 
 

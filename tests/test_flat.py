@@ -23,9 +23,9 @@ from flatdirs.search.question import Told
 from flatdirs.search.replay import Trace, proposals, trace
 from flatdirs.search.score_warping import warp
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
-from flatdirs.space.log_grid import Geometry
+from flatdirs.space.log_grid import LogGrid
 
 HEIGHT = 94.0
 GOOD = 0.99 * HEIGHT
@@ -37,26 +37,26 @@ HARDEST = ("sgd_batch", (), (8, -4, 6, -4))
 HOLDING = [(chart, ()) for chart in CHARTS] + [(chart, ("momentum",)) for chart in CHARTS[:3]]
 
 
-def lattice_of(chart: str = "sgd", fixed: tuple[str, ...] = (), bounds: object = None, **start: float) -> Lattice:
-    """The lattice that the search walks on, from the typical start unless told otherwise."""
+def grid_of(chart: str = "sgd", fixed: tuple[str, ...] = (), bounds: object = None, **start: float) -> Grid:
+    """The grid that the search walks on, from the typical start unless told otherwise."""
     given_chart = named_chart(chart)
     held = given_chart.fix(fixed) if fixed else given_chart
     walled = held.within(bounds) if isinstance(bounds, dict) else held
-    return Lattice(chart_of("flatdirs", walled), {**typical_start(given_chart), **start})
+    return Grid(chart_of("flatdirs", walled), {**typical_start(given_chart), **start})
 
 
 @dataclass(frozen=True)
 class Bowl:
     """Quadratic in octaves: a doubling along the first axis costs `steep`, along any other `gentle`, from the top."""
 
-    lattice: Lattice
+    grid: Grid
     top: Values
     steep: float = 1.0
     gentle: float = 0.15
 
     def off(self, values: Values) -> list[float]:
         """Octaves off the top, along each axis."""
-        chart = self.lattice.chart
+        chart = self.grid.chart
         here, there = chart.coordinates(values), chart.coordinates(self.top)
         return [math.log2(here[axis.name] / there[axis.name]) for axis in chart.axes]
 
@@ -65,39 +65,39 @@ class Bowl:
         return HEIGHT - self.steep * first**2 - self.gentle * sum(n * n for n in others)
 
 
-def bowl_at(lattice: Lattice, *steps: int) -> Bowl:
-    """A bowl whose top lies so many half moves from the typical start of the lattice's chart."""
-    typical = Lattice(lattice.chart, {**lattice.start, **typical_start(lattice.chart)})
-    return Bowl(lattice, typical.hyperparameters(steps[: len(lattice.chart.axes)]))
+def bowl_at(grid: Grid, *steps: int) -> Bowl:
+    """A bowl whose top lies so many half moves from the typical start of the grid's chart."""
+    typical = Grid(grid.chart, {**grid.start, **typical_start(grid.chart)})
+    return Bowl(grid, typical.hyperparameters(steps[: len(grid.chart.axes)]))
 
 
 @dataclass
 class Search:
     """So many runs of the search on a surface."""
 
-    lattice: Lattice
+    grid: Grid
     questions: list[Question]
     answers: dict[Key, Outcome]
     rules: Rules
 
     @property
     def trace(self) -> Trace:
-        return trace(make("flatdirs", self.lattice, self.rules), self.answers)
+        return trace(make("flatdirs", self.grid, self.rules), self.answers)
 
     @property
     def values(self) -> list[dict[str, float]]:
         """What was run, in order."""
-        return [self.lattice.hyperparameters(question.point) for question in self.questions]
+        return [self.grid.hyperparameters(question.point) for question in self.questions]
 
     @property
     def winner(self) -> dict[str, float]:
         incumbent = self.trace.incumbent
         assert incumbent is not None
-        return self.lattice.hyperparameters(incumbent)
+        return self.grid.hyperparameters(incumbent)
 
     @property
     def findings(self) -> Findings | None:
-        return find(self.lattice, [Told(s.question, s.outcome, s.outcome.score) for s in self.trace.steps])
+        return find(self.grid, [Told(s.question, s.outcome, s.outcome.score) for s in self.trace.steps])
 
     def first(self, surface: Callable[[Values], float], bar: float = GOOD) -> float:
         """The number of the first run that is good enough, infinite if none was."""
@@ -106,17 +106,17 @@ class Search:
 
 
 def search_on(
-    lattice: Lattice, surface: Callable[[dict[str, float]], Outcome], runs: int, rules: Rules | None = None
+    grid: Grid, surface: Callable[[dict[str, float]], Outcome], runs: int, rules: Rules | None = None
 ) -> Search:
     """Ask and answer; every question is new, inside the walls, and has a sentence to it."""
-    done = Search(lattice, [], {}, rules or Rules())
+    done = Search(grid, [], {}, rules or Rules())
     for _ in range(runs):
         question = done.trace.pending
         assert question is not None, "it never ends by itself"
         assert question.key not in done.answers
-        assert lattice.wall(question.point) is None
+        assert grid.wall(question.point) is None
         done.questions.append(question)
-        done.answers[question.key] = surface(lattice.hyperparameters(question.point))
+        done.answers[question.key] = surface(grid.hyperparameters(question.point))
     return done
 
 
@@ -137,13 +137,13 @@ class TestBowls:
     ) -> None:
         if (chart, fixed, top) == HARDEST:
             request.applymarker(pytest.mark.xfail(reason="14 runs on four axes", strict=True))
-        lattice = lattice_of(chart, fixed)
-        bowl = bowl_at(lattice, *top)
-        search = search_on(lattice, bare(bowl), 20)
+        grid = grid_of(chart, fixed)
+        bowl = bowl_at(grid, *top)
+        search = search_on(grid, bare(bowl), 20)
         assert search.first(bowl) <= 12
         assert bowl(search.winner) >= GOOD
         for name in fixed:
-            assert {values[name] for values in search.values} == {lattice.start[name]}
+            assert {values[name] for values in search.values} == {grid.start[name]}
 
     @pytest.mark.slow
     @pytest.mark.parametrize("octaves", [10, -10])
@@ -152,9 +152,9 @@ class TestBowls:
     def test_ten_octaves_off_it_is_near_within_twenty(
         self, chart: str, fixed: tuple[str, ...], kind: str, octaves: int
     ) -> None:
-        typical = lattice_of(chart, fixed)
-        lattice = lattice_of(chart, fixed, lr=typical.start["lr"] * 2.0**octaves)
-        bowl = bowl_at(lattice, 3, 2, -3, 2)
+        typical = grid_of(chart, fixed)
+        grid = grid_of(chart, fixed, lr=typical.start["lr"] * 2.0**octaves)
+        bowl = bowl_at(grid, 3, 2, -3, 2)
 
         def surface(values: dict[str, float]) -> Outcome:
             score = bowl(values)
@@ -167,7 +167,7 @@ class TestBowls:
                 return Outcome(score=score, loss=2.3 - score / 100, at_chance=score < 12)
             return Outcome(score=score)
 
-        search = search_on(lattice, surface, 20)
+        search = search_on(grid, surface, 20)
         assert search.first(bowl) <= 20
         assert bowl(search.winner) >= GOOD
 
@@ -175,14 +175,14 @@ class TestBowls:
     @pytest.mark.parametrize("deviation", [0.3, 0.6])
     @pytest.mark.parametrize("chart", CHARTS)
     def test_with_noise_it_is_near_from_most_seeds(self, chart: str, deviation: float) -> None:
-        lattice = lattice_of(chart)
-        bowl = bowl_at(lattice, 5, 2, -3, 1)
-        ends = [bowl(search_on(lattice, noisy(bowl, seed, deviation), 15).winner) for seed in range(20)]
+        grid = grid_of(chart)
+        bowl = bowl_at(grid, 5, 2, -3, 1)
+        ends = [bowl(search_on(grid, noisy(bowl, seed, deviation), 15).winner) for seed in range(20)]
         assert sum(end >= GOOD for end in ends) >= 16
 
     def test_a_far_better_run_elsewhere_is_found_along_several_axes_at_once(self) -> None:
-        lattice = lattice_of()
-        search = search_on(lattice, bare(bowl_at(lattice, 4, 6, -6)), 12)
+        grid = grid_of()
+        search = search_on(grid, bare(bowl_at(grid, 4, 6, -6)), 12)
         moved = [sum(n != m for n, m in zip(q.point, q.incumbent or q.point, strict=True)) for q in search.questions]
         assert max(moved) > 1
         assert all(question.axis is None for question in search.questions)
@@ -196,25 +196,25 @@ class TestWalls:
     def test_nothing_outside_is_asked_whatever_lies_there(
         self, bounds: dict[str, tuple[float, float]], top: tuple[int, ...]
     ) -> None:
-        lattice = lattice_of(bounds=bounds)
-        search = search_on(lattice, bare(bowl_at(lattice, *top)), 25)
+        grid = grid_of(bounds=bounds)
+        search = search_on(grid, bare(bowl_at(grid, *top)), 25)
         for values in search.values:
             assert all(low * 0.999 <= values[name] <= high * 1.001 for name, (low, high) in bounds.items())
 
     def test_between_walls_on_every_side_only_the_start_is_run_again_and_again(self) -> None:
         tight = {"lr": (0.09, 0.11), "momentum": (0.89, 0.91), "wd": (4.5e-4, 5.5e-4)}
-        search = search_on(lattice_of(bounds=tight), bare(lambda values: 1.0), 5)
+        search = search_on(grid_of(bounds=tight), bare(lambda values: 1.0), 5)
         assert [question.key for question in search.questions] == [(0, 0, 0), *((0, 0, 0, n) for n in range(1, 5))]
 
     @pytest.mark.parametrize("size", [2, 100])
     def test_a_batch_size_stays_a_whole_number_of_at_least_one(self, size: int) -> None:
-        lattice = lattice_of("sgd_batch", batch_size=size)
-        bowl = Bowl(lattice, lattice.hyperparameters((2, 0, 0, -2)), gentle=0.5)
+        grid = grid_of("sgd_batch", batch_size=size)
+        bowl = Bowl(grid, grid.hyperparameters((2, 0, 0, -2)), gentle=0.5)
 
         def surface(values: dict[str, float]) -> Outcome:
             return Outcome(score=bowl({**values, "batch_size": 1}) - 3 * math.log2(values["batch_size"]))
 
-        search = search_on(lattice, surface, 25)
+        search = search_on(grid, surface, 25)
         assert all(isinstance(values["batch_size"], int) and values["batch_size"] >= 1 for values in search.values)
         assert len({values["batch_size"] for values in search.values}) > 1
         assert search.winner["batch_size"] < size
@@ -222,19 +222,19 @@ class TestWalls:
     def test_a_batch_size_that_was_rounded_leads_through_no_wall(self) -> None:
         """lr takes up what the rounding of the batch leaves; the point that is asked for lies inside with it."""
         bounds = {"lr": (0.01, 0.2)}
-        lattice = lattice_of("sgd_batch", bounds=bounds, batch_size=100, lr=0.1)
-        search = search_on(lattice, bare(bowl_at(lattice, 4, 2, -3, 2)), 25)
-        assert all(lattice.wall(question.point) is None for question in search.questions)
+        grid = grid_of("sgd_batch", bounds=bounds, batch_size=100, lr=0.1)
+        search = search_on(grid, bare(bowl_at(grid, 4, 2, -3, 2)), 25)
+        assert all(grid.wall(question.point) is None for question in search.questions)
         assert max(values["lr"] for values in search.values) <= 0.2 * (1 + 1e-9)
 
     def test_what_counts_alone_is_found_behind_a_line_on_which_nothing_changes(self) -> None:
-        search = search_on(lattice_of("sgd_batch"), bare(lambda values: -values["batch_size"]), 25)
+        search = search_on(grid_of("sgd_batch"), bare(lambda values: -values["batch_size"]), 25)
         assert len({values["batch_size"] for values in search.values}) > 1
 
 
 class TestFailures:
     def test_while_every_run_diverges_the_learning_rate_falls(self) -> None:
-        search = search_on(lattice_of(lr=64.0), lambda values: Outcome("diverged"), 20)
+        search = search_on(grid_of(lr=64.0), lambda values: Outcome("diverged"), 20)
         rates = [values["lr"] for values in search.values]
         assert rates[:12] == sorted(rates[:12], reverse=True)
         assert len(set(rates[:12])) == 12
@@ -243,9 +243,9 @@ class TestFailures:
     @staticmethod
     def beside_a_cliff(top: tuple[int, ...], most: float) -> tuple[Search, float, float]:
         """20 runs from lr=64, all above lr=`most` diverge: the search, its best run, and what its winner gives."""
-        lattice = lattice_of(lr=64.0)
-        bowl = bowl_at(lattice, *top)
-        search = search_on(lattice, lambda v: Outcome(score=bowl(v)) if v["lr"] < most else Outcome("diverged"), 20)
+        grid = grid_of(lr=64.0)
+        bowl = bowl_at(grid, *top)
+        search = search_on(grid, lambda v: Outcome(score=bowl(v)) if v["lr"] < most else Outcome("diverged"), 20)
         return search, max(outcome.score for outcome in search.answers.values()), bowl(search.winner)
 
     CLIFFS = (((2, 0, 0), 0.5), ((0, 0, 0), 0.5), ((4, 2, -3), 4.0))
@@ -270,35 +270,35 @@ class TestFailures:
                 return Outcome("diverged", relaxation=relaxation)
             return Outcome(score=96.4 + slope * octaves - curved * octaves**2, relaxation=relaxation)
 
-        search = search_on(lattice_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
+        search = search_on(grid_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
         assert all(question.reason for question in search.questions)
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0, 8.0])
     @pytest.mark.parametrize("seed", [0, 1])
     def test_a_bare_number_with_a_plateau_below_and_a_cliff_above(self, rate: float, seed: int) -> None:
         """Diverges from lr/(1−momentum) = 2 on, below the top's own speed; the way down leads past it to a plateau."""
-        lattice = lattice_of(lr=rate)
-        bowl, random = bowl_at(lattice, 2, 0, 0), np.random.default_rng(seed)
+        grid = grid_of(lr=rate)
+        bowl, random = bowl_at(grid, 2, 0, 0), np.random.default_rng(seed)
 
         def surface(values: dict[str, float]) -> Outcome:
             if values["lr"] / (1 - values["momentum"]) > 2:
                 return Outcome("diverged")
             return Outcome(score=max(10.0, bowl(values)) + seed * 0.3 * random.standard_normal())
 
-        search = search_on(lattice, surface, 15)
+        search = search_on(grid, surface, 15)
         assert max(bowl(values) for values in search.values) >= GOOD
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 10.0])
     def test_a_top_right_below_a_cliff_is_found(self, rate: float) -> None:
         """The top lies at lr/(1−momentum) = 4, and from 4.5 on every run diverges, the start's own among them."""
-        lattice = lattice_of(lr=rate)
-        bowl = Bowl(lattice, {"lr": 0.4, "momentum": 0.9, "wd": 5e-4})
+        grid = grid_of(lr=rate)
+        bowl = Bowl(grid, {"lr": 0.4, "momentum": 0.9, "wd": 5e-4})
 
         def surface(values: dict[str, float]) -> Outcome:
             over = values["lr"] / (1 - values["momentum"]) > 4.5
             return Outcome("diverged") if over else Outcome(score=bowl(values))
 
-        search = search_on(lattice, surface, 15)
+        search = search_on(grid, surface, 15)
         assert max(bowl(values) for values in search.values) >= GOOD
 
     def test_beside_a_cliff_the_winner_is_the_best_run(self) -> None:
@@ -307,44 +307,44 @@ class TestFailures:
 
     @pytest.mark.parametrize("state", ["diverged", "pruned"])
     def test_a_run_that_did_not_finish_is_worse_whatever_it_left(self, state: str) -> None:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 4, 2, -3)
+        grid = grid_of()
+        bowl = bowl_at(grid, 4, 2, -3)
 
         def surface(values: dict[str, float], left: float) -> Outcome:
             ended = bowl.off(values)[0] < 1.1
             return Outcome(score=bowl(values)) if ended else Outcome(state, score=left)  # type: ignore[arg-type]
 
-        searches = [search_on(lattice, lambda v, left=left: surface(v, left), 15) for left in (99.0, -99.0, math.nan)]  # type: ignore[misc]
+        searches = [search_on(grid, lambda v, left=left: surface(v, left), 15) for left in (99.0, -99.0, math.nan)]  # type: ignore[misc]
         assert searches[0].questions == searches[1].questions == searches[2].questions
         asked_again = {question.incumbent for question in searches[0].questions[1:]}
         assert all(searches[0].answers[point].state == "finished" for point in asked_again if point is not None)
-        valued = search_on(lattice, lambda v: surface(v, 99.0), 15, Rules(diverged="value"))
+        valued = search_on(grid, lambda v: surface(v, 99.0), 15, Rules(diverged="value"))
         assert (bowl.off(valued.winner)[0] >= 1.1) == (state == "diverged")
 
     def test_a_fixed_learning_rate_is_not_walked_along_by_the_weight_decay(self) -> None:
         """Where lr is fixed the first axis moves something else, so there is no line, and a diverging start is left."""
-        lattice = lattice_of(fixed=("lr",))
-        search = search_on(lattice, bare(bowl_at(lattice, 0, 2, -2)), 12)
+        grid = grid_of(fixed=("lr",))
+        search = search_on(grid, bare(bowl_at(grid, 0, 2, -2)), 12)
         decays = [values["wd"] for values in search.values]
         assert all(1e-8 < decay < 1 for decay in decays)
         assert not any(question.reason.startswith("along") for question in search.questions)
 
     def test_runs_that_have_learnt_are_judged_by_their_scores_though_losses_hardly_differ(self) -> None:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 0, 0, 0)
+        grid = grid_of()
+        bowl = bowl_at(grid, 0, 0, 0)
         search = search_on(
-            lattice, lambda v: Outcome(score=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6
+            grid, lambda v: Outcome(score=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6
         )
         assert not any("nothing has begun" in question.reason for question in search.questions)
 
     def test_what_is_expected_is_told_beside_the_best_whatever_the_scores_stand_for(self) -> None:
         """A search that minimises sees negative scores; its words are the same as those of one that maximises."""
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 0, 0, 0)
+        grid = grid_of()
+        bowl = bowl_at(grid, 0, 0, 0)
         reasons = [
             [
                 question.reason
-                for question in search_on(lattice, bare(lambda v, shift=shift: bowl(v) - shift), 10).questions
+                for question in search_on(grid, bare(lambda v, shift=shift: bowl(v) - shift), 10).questions
             ]
             for shift in (0.0, HEIGHT)
         ]
@@ -365,14 +365,14 @@ class TestFailures:
             likely = re.search(r"(\d+) % likely to be better", reason)
             assert (likely is not None and 1 <= int(likely[1]) <= 50) if middle < 0 else likely is None
         assert any("worth a look" in reason for reason in told)
-        hopeless = search_on(lattice_of(fixed=("lr",)), lambda v: Outcome("diverged"), 4)
+        hopeless = search_on(grid_of(fixed=("lr",)), lambda v: Outcome("diverged"), 4)
         assert all("no run has finished yet" in question.reason for question in hopeless.questions[1:])
 
     @pytest.mark.parametrize("losses", [(1.0, math.nan), (math.nan, 1.0)])
     def test_a_loss_that_is_no_number_says_nothing(self, losses: tuple[float, float]) -> None:
-        lattice = lattice_of()
+        grid = grid_of()
         given = iter(losses)
-        search = search_on(lattice, lambda v: Outcome(score=-v["lr"], loss=next(given, 3.0)), 3)
+        search = search_on(grid, lambda v: Outcome(score=-v["lr"], loss=next(given, 3.0)), 3)
         assert "nothing has begun" not in search.questions[2].reason
 
     def test_one_repeat_that_happens_to_agree_does_not_end_repeats(self) -> None:
@@ -389,7 +389,7 @@ class TestFailures:
         assert not repeats_agree(told(2, [-math.inf, -math.inf]))
 
     def test_an_accuracy_that_stands_still_is_walked_up_twenty_doublings_then_down(self) -> None:
-        search = search_on(lattice_of(lr=1e-6), bare(lambda values: 10.0), 12)
+        search = search_on(grid_of(lr=1e-6), bare(lambda values: 10.0), 12)
         steps = [question.point[0] for question in search.questions]
         turn = steps.index(max(steps))
         assert steps[: turn + 1] == sorted(steps[: turn + 1])
@@ -413,12 +413,12 @@ def random_surface(seed: int) -> Callable[[Point, int], Outcome]:
 
 
 def random_search(seed: int, runs: int = 14) -> Search:
-    surface, lattice = random_surface(seed), lattice_of(bounds={"wd": (1e-5, 1e-2)})
-    done = Search(lattice, [], {}, Rules())
+    surface, grid = random_surface(seed), grid_of(bounds={"wd": (1e-5, 1e-2)})
+    done = Search(grid, [], {}, Rules())
     for _ in range(runs):
         question = done.trace.pending
         assert question is not None
-        assert lattice.wall(question.point) is None
+        assert grid.wall(question.point) is None
         done.questions.append(question)
         done.answers[question.key] = surface(question.point, question.repeat)
     return done
@@ -430,7 +430,7 @@ class TestReplay:
     def test_the_same_answers_give_the_same_questions_from_every_prefix(self, seed: int) -> None:
         search = random_search(seed)
         keys = list(search.answers)
-        descent = make("flatdirs", search.lattice, Rules())
+        descent = make("flatdirs", search.grid, Rules())
         flat._remembered.clear()
         for length, question in enumerate(search.questions):
             known = {key: search.answers[key] for key in reversed(keys[:length])}
@@ -442,14 +442,14 @@ class TestReplay:
         search = random_search(seed)
         flat._remembered.clear()
         known = {question.key: search.answers[question.key] for question in search.questions[:length]}
-        assert trace(make("flatdirs", search.lattice, Rules()), known).pending == search.questions[length]
+        assert trace(make("flatdirs", search.grid, Rules()), known).pending == search.questions[length]
 
     @settings(max_examples=5)
     @given(st.integers(0, 10_000))
     def test_runs_that_it_did_not_ask_for_are_taken_in_where_its_own_path_ends(self, seed: int) -> None:
         search = random_search(seed)
         more = {**search.answers, (50, 0, 0): Outcome(score=1e9), (0, 0, 0, 7): Outcome(score=1e8)}
-        run = trace(make("flatdirs", search.lattice, Rules()), more)
+        run = trace(make("flatdirs", search.grid, Rules()), more)
         own = len(search.trace.steps)
         assert run.steps[:own] == search.trace.steps
         assert [(step.question.key, step.outcome.score, step.question.asked) for step in run.steps[own:]] == [
@@ -463,7 +463,7 @@ class TestReplay:
     def test_the_next_question_is_the_same_whoever_asked_for_the_runs(self) -> None:
         """Once the path has left the line, a proposal is a function of the set of runs."""
         search = random_search(1, 12)
-        descent, (first, *rest) = make("flatdirs", search.lattice, Rules()), search.answers.items()
+        descent, (first, *rest) = make("flatdirs", search.grid, Rules()), search.answers.items()
         alone = trace(descent, dict([first, *rest])).pending
         elsewhere = {**dict(rest[4:]), **dict([first, *rest[:4]])}
         assert trace(descent, elsewhere).pending == alone
@@ -471,7 +471,7 @@ class TestReplay:
     def test_runs_in_progress_are_known_to_what_is_asked_next(self) -> None:
         """Not the same as when nobody runs anything, nor as when those runs are over and were good."""
         search = random_search(1, 12)
-        descent = make("flatdirs", search.lattice, Rules())
+        descent = make("flatdirs", search.grid, Rules())
         first = next(proposals(descent, search.answers))
         elsewhere = (-12, 3, -5)
         beside = next(proposals(descent, search.answers, [first.key, elsewhere]))
@@ -485,27 +485,27 @@ class TestReplay:
     ) -> None:
         search = random_search(seed, 10)
         known = dict(list(search.answers.items())[: data.draw(st.integers(0, 9))])
-        descent = make("flatdirs", search.lattice, Rules())
+        descent = make("flatdirs", search.grid, Rules())
         offered = list(itertools.islice(proposals(descent, known), 6))
         keys = [question.key for question in offered]
         assert offered[0] == trace(descent, known).pending
         assert len(set(keys)) == len(keys) == 6
         assert not set(keys) & set(known)
-        assert all(search.lattice.wall(question.point) is None for question in offered)
+        assert all(search.grid.wall(question.point) is None for question in offered)
         busy = set(keys[: data.draw(st.integers(1, 6))])
         instead = [question.key for question in itertools.islice(proposals(descent, known, busy), 3)]
         assert len(set(instead)) == 3
         assert not set(instead) & (busy | set(known))
 
     def test_before_anything_is_known_there_is_something_to_run_ahead(self) -> None:
-        descent = make("flatdirs", lattice_of(), Rules())
+        descent = make("flatdirs", grid_of(), Rules())
         offered = [question.point for question in itertools.islice(proposals(descent, {}, {(0, 0, 0)}), 3)]
         assert len(set(offered)) == 3
         assert all(point[1:] == (0, 0) for point in offered[:1])
 
     def test_every_answer_on_the_line_was_foreseen(self) -> None:
         """With both follow-ups run ahead, whatever the pending run gives, the next question is answered already."""
-        descent = make("flatdirs", lattice_of(), Rules())
+        descent = make("flatdirs", grid_of(), Rules())
         for length in (1, 2, 3):
             climbing = dict[Key, Outcome]()
             for number in range(length):
@@ -520,25 +520,25 @@ class TestReplay:
                     assert following.point in [question.point for question in ahead]
 
     def test_while_every_run_diverges_there_is_enough_to_run_ahead(self) -> None:
-        descent = make("flatdirs", lattice_of(), Rules())
+        descent = make("flatdirs", grid_of(), Rules())
         offered = list(itertools.islice(proposals(descent, {(0, 0, 0): Outcome("diverged")}), 16))
         assert len({question.key for question in offered}) == 16
 
     @pytest.mark.parametrize("power", [-60, -9, 3, 20])
     @pytest.mark.parametrize("deviation", [0.0, 0.5])
     def test_the_unit_of_a_bare_objective_is_no_matter(self, power: int, deviation: float) -> None:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 5, 2, -3)
+        grid = grid_of()
+        bowl = bowl_at(grid, 5, 2, -3)
 
         def scaled(factor: float) -> list[Key]:
             surface = noisy(bowl, 3, deviation)
-            scored = search_on(lattice, lambda values: Outcome(score=factor * surface(values).score), 18)
+            scored = search_on(grid, lambda values: Outcome(score=factor * surface(values).score), 18)
             return [question.key for question in scored.questions]
 
         assert scaled(2.0**power) == scaled(1.0)
 
     def test_nor_to_what_is_guessed_of_runs_in_progress(self) -> None:
-        descent = make("flatdirs", lattice_of(), Rules())
+        descent = make("flatdirs", grid_of(), Rules())
 
         def offered(factor: float) -> list[Key]:
             known = {(0, 0, 0): Outcome(score=factor), (4, 0, 0): Outcome(score=2 * factor)}
@@ -555,12 +555,12 @@ def _signed(words: str) -> float:
 
 class TestRepeats:
     def test_a_repeat_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 5, 2, -3)
+        grid = grid_of()
+        bowl = bowl_at(grid, 5, 2, -3)
         repeats = 0
         for seed in range(8):
             runs = dict[Point, int]()
-            for question in search_on(lattice, noisy(bowl, seed, 0.5), 20).questions:
+            for question in search_on(grid, noisy(bowl, seed, 0.5), 20).questions:
                 assert question.repeat == runs.get(question.point, 0)
                 runs[question.point] = question.repeat + 1
                 repeats += question.repeat > 0
@@ -574,25 +574,25 @@ class TestRepeats:
 
     def test_a_lucky_run_is_asked_again_before_it_is_believed_for_long(self) -> None:
         """One point gave 3 points too much the first time only: in the end it is not the winner."""
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 4, 2, -3)
-        lucky, met = lattice.hyperparameters((8, 0, 0)), list[dict[str, float]]()
+        grid = grid_of()
+        bowl = bowl_at(grid, 4, 2, -3)
+        lucky, met = grid.hyperparameters((8, 0, 0)), list[dict[str, float]]()
 
         def surface(values: dict[str, float]) -> Outcome:
             luck = 3.0 if values == lucky and values not in met else 0.0
             met.append(values)
             return Outcome(score=bowl(values) + luck)
 
-        search = search_on(lattice, surface, 25)
+        search = search_on(grid, surface, 25)
         assert met.count(lucky) >= 1
         assert bowl(search.winner) >= GOOD
 
 
 class TestWords:
     def test_every_reason_is_a_sentence_about_axes(self) -> None:
-        lattice = lattice_of()
-        search = search_on(lattice, noisy(bowl_at(lattice, 5, 2, -3), 1, 0.5), 20)
-        names = [axis.name for axis in lattice.chart.axes]
+        grid = grid_of()
+        search = search_on(grid, noisy(bowl_at(grid, 5, 2, -3), 1, 0.5), 20)
+        names = [axis.name for axis in grid.chart.axes]
         assert search.questions[0].reason == "the start"
         for question in search.questions[1:]:
             assert len(question.reason.split()) > 3
@@ -601,9 +601,9 @@ class TestWords:
 
     @pytest.mark.parametrize("chart", ["sgd", "sgd_plain"])
     def test_a_run_for_the_sake_of_one_hypothesis_names_it(self, chart: str) -> None:
-        lattice = lattice_of(chart)
-        bowl = bowl_at(lattice, 5, 2, -3)
-        told = [q.reason for seed in range(3) for q in search_on(lattice, noisy(bowl, seed, 0.5), 16).questions]
+        grid = grid_of(chart)
+        bowl = bowl_at(grid, 5, 2, -3)
+        told = [q.reason for seed in range(3) for q in search_on(grid, noisy(bowl, seed, 0.5), 16).questions]
         named = [
             found
             for reason in told
@@ -614,14 +614,14 @@ class TestWords:
         assert all(float(found[1]) > 0 and 0 < float(found[3].removeprefix("probability ")) < 1 for found in named)
 
     def test_the_move_leads_from_the_best_to_the_point(self) -> None:
-        lattice = lattice_of()
-        words = flat.describe_move(lattice, (0, 0, 0), (4, 0, -1))
+        grid = grid_of()
+        words = flat.describe_move(grid, (0, 0, 0), (4, 0, -1))
         assert words == "lr·wd/(1−momentum) ×4, wd ÷1.41"
 
     def test_the_verdicts_name_the_best_so_far(self) -> None:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 4, 2, -3)
-        search = search_on(lattice, bare(bowl), 15)
+        grid = grid_of()
+        bowl = bowl_at(grid, 4, 2, -3)
+        search = search_on(grid, bare(bowl), 15)
         for number, step in enumerate(search.trace.steps):
             best = max(search.questions[: number + 1], key=lambda question: search.answers[question.key].score)
             assert search.answers[step.verdict.incumbent].score >= search.answers[best.key].score - 0.3
@@ -632,17 +632,17 @@ class TestWords:
 class TestFindings:
     @staticmethod
     def found(cost: Callable[[list[float]], float], runs: int = 20) -> Findings:
-        lattice = lattice_of()
-        bowl = bowl_at(lattice, 3, 2, -3)
-        findings = search_on(lattice, bare(lambda values: HEIGHT - cost(bowl.off(values))), runs).findings
+        grid = grid_of()
+        bowl = bowl_at(grid, 3, 2, -3)
+        findings = search_on(grid, bare(lambda values: HEIGHT - cost(bowl.off(values))), runs).findings
         assert findings is not None
         return findings
 
     def test_too_few_runs_say_nothing(self) -> None:
-        lattice = lattice_of()
-        surface = bare(bowl_at(lattice, 3, 2, -3))
-        assert search_on(lattice, surface, FEWEST - 1).findings is None
-        assert search_on(lattice, surface, FEWEST).findings is not None
+        grid = grid_of()
+        surface = bare(bowl_at(grid, 3, 2, -3))
+        assert search_on(grid, surface, FEWEST - 1).findings is None
+        assert search_on(grid, surface, FEWEST).findings is not None
 
     def test_what_matters_is_not_flat(self) -> None:
         found = self.found(lambda off: off[0] ** 2 + 0.3 * off[1] ** 2 + 0.3 * off[2] ** 2)
@@ -682,16 +682,16 @@ class TestFindings:
 
     @pytest.mark.parametrize("deviation", [0.3, 1.0, 3.0])
     def test_the_noise_is_measured(self, deviation: float) -> None:
-        lattice = lattice_of()
+        grid = grid_of()
         told = []
         for seed in range(3):
-            findings = search_on(lattice, noisy(bowl_at(lattice, 1, 0, 0), seed, deviation), 25).findings
+            findings = search_on(grid, noisy(bowl_at(grid, 1, 0, 0), seed, deviation), 25).findings
             assert findings is not None
             told.append(findings.flatness[0].noise)
         assert 0.5 < sorted(told)[1] / deviation < 2
 
     def test_where_nothing_makes_a_difference_the_start_is_as_good_as_anything(self) -> None:
-        search = search_on(lattice_of(), bare(lambda values: 0.7 + 1e-15 * math.log(values["lr"])), 12)
+        search = search_on(grid_of(), bare(lambda values: 0.7 + 1e-15 * math.log(values["lr"])), 12)
         assert search.findings == Findings((), None, even=True)
         assert search.trace.incumbent == (0, 0, 0)
 
@@ -700,7 +700,7 @@ class TestFindings:
         def surface(values: dict[str, float]) -> Outcome:
             return Outcome(score=90.0) if values["lr"] <= 0.1 else Outcome(state)  # type: ignore[arg-type]
 
-        search = search_on(lattice_of(), surface, 9)
+        search = search_on(grid_of(), surface, 9)
         assert search.findings is not None
         assert not search.findings.even
         if state == "pruned":
@@ -715,8 +715,8 @@ class TestFindings:
         assert (one.flat, one.unseen) == (flat, unseen)
 
     def test_without_a_weight_decay_to_search_there_is_nothing_to_say_of_it(self) -> None:
-        lattice = lattice_of(fixed=("wd",))
-        findings = search_on(lattice, bare(bowl_at(lattice, 3, 2)), 8).findings
+        grid = grid_of(fixed=("wd",))
+        findings = search_on(grid, bare(bowl_at(grid, 3, 2)), 8).findings
         assert findings is not None
         assert findings.short is None
 
@@ -771,7 +771,7 @@ class TestModel:
 
     def model(self) -> Model:
         runs = [ModelRun(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
-        return Model(Geometry(lattice_of()), runs)
+        return Model(LogGrid(grid_of()), runs)
 
     def test_the_posterior_is_the_textbooks(self) -> None:
         """Against K⁻¹ and the determinant themselves, for every hypothesis that is left standing."""
@@ -840,6 +840,6 @@ class TestModel:
     def test_many_runs_leave_it_quick_and_whole(self) -> None:
         random = np.random.default_rng(0)
         runs = [ModelRun(tuple(map(int, p)), -float((p**2).sum())) for p in random.integers(-9, 9, (200, 3))]
-        model = Model(Geometry(lattice_of()), runs)
+        model = Model(LogGrid(grid_of()), runs)
         assert len(model.runs) == 80
         assert min(sum(n * n for n in run.point) for run in runs) == sum(n * n for n in model.best)

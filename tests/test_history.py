@@ -75,8 +75,8 @@ def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answer
     workers.run(tmp_path, trials=1)
     trials = workers.open_shared(tmp_path).trials
     path = search_on(bowl)
-    assert path.lattice is not None
-    assert [trial.params for trial in trials[:3]] == [path.lattice.hyperparameters(point) for point in path.asked[:3]]
+    assert path.grid is not None
+    assert [trial.params for trial in trials[:3]] == [path.grid.hyperparameters(point) for point in path.asked[:3]]
     assert (trials[3].params != trials[2].params) is answered
     assert (trials[3].user_attrs["axis"] == "1−momentum") is answered
 

@@ -54,9 +54,9 @@ def test_heavy_libraries_stay_where_they_belong(library: str) -> None:
     assert users <= MAY_IMPORT[library]
 
 
-@pytest.mark.parametrize("pure", ["chart", "charts", "lattice", "search", "replay"])
+@pytest.mark.parametrize("pure", ["chart", "charts", "grid", "search", "replay"])
 def test_the_core_is_pure(pure: str) -> None:
-    allowed = {"chart", "charts", "lattice", "search", "errors", "paths"}
+    allowed = {"chart", "charts", "grid", "search", "errors", "paths"}
     for path in PACKAGE.rglob("*.py"):
         if part(path) == pure:
             own = {name.split(".")[1] for name in imported(path) if name.startswith("flatdirs.")}

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from flatdirs.search import Descent, Outcome, Rules, make
 from flatdirs.search.replay import EFFORT, proposals, trace
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 
-LATTICE = Lattice(named_chart("sgd"), {"lr": 0.001, "momentum": 0.5, "wd": 0.01})
+LATTICE = Grid(named_chart("sgd"), {"lr": 0.001, "momentum": 0.5, "wd": 0.01})
 START: Point = (0, 0, 0)
 
 

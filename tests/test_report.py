@@ -93,7 +93,7 @@ def test_rows_of_a_search_by_model_say_what_moved_and_repeats_are_rows_of_their_
     assert axis_lines(study) == [], "it does not go axis by axis"
     assert result.winner is not None
     assert result.winner.value == max(row.value for row in table if row.value is not None)
-    assert study.plan.lattice.chart.parts == 2
+    assert study.plan.grid.chart.parts == 2
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(1.234, "1.2 s"), (45, "45 s"), (600, "10 min"), (7200, "2.0 h")])

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs import ChartError, FlatDirectionsSampler, Lattice, Outcome, Rules, claims, named_chart
+from flatdirs import ChartError, FlatDirectionsSampler, Grid, Outcome, Rules, claims, named_chart
 from flatdirs.search import Key, chart_of, make
 from flatdirs.search.replay import trace
 from tests.test_descent import SOURCE, START, bowl, search_on
@@ -77,7 +77,7 @@ def run_of(trial: FrozenTrial) -> tuple[float, ...]:
 
 
 def expected(run: Any = PATH) -> list[dict[str, float]]:
-    return [run.lattice.hyperparameters(point) for point in run.asked]
+    return [run.grid.hyperparameters(point) for point in run.asked]
 
 
 def close(one: dict[str, float], other: dict[str, float]) -> bool:
@@ -601,12 +601,12 @@ class TestFlatdirs:
 
     def test_replay_asks_for_the_same(self, path: list[dict[str, float]]) -> None:
         walls = {"lr": (1e-9, 1e3), "momentum": (0.0, 0.9999), "wd": (1e-9, 1.0)}
-        lattice = Lattice(chart_of("flatdirs", named_chart("sgd").within(walls)), path[0])
-        descent, answers = make("flatdirs", lattice, Rules()), dict[Key, Outcome]()
+        grid = Grid(chart_of("flatdirs", named_chart("sgd").within(walls)), path[0])
+        descent, answers = make("flatdirs", grid, Rules()), dict[Key, Outcome]()
         for values in path:
             question = trace(descent, answers).pending
             assert question is not None
-            assert lattice.hyperparameters(question.point) == values
+            assert grid.hyperparameters(question.point) == values
             answers[question.key] = bowl(values)
 
     def test_an_objective_sees_which_repeat_it_is(self) -> None:

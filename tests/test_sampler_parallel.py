@@ -27,8 +27,8 @@ def _quiet() -> Iterator[None]:
 
 
 def expected() -> list[dict[str, float]]:
-    assert PATH.lattice is not None
-    return [PATH.lattice.hyperparameters(point) for point in PATH.asked]
+    assert PATH.grid is not None
+    return [PATH.grid.hyperparameters(point) for point in PATH.asked]
 
 
 def walked(study: optuna.Study) -> list[tuple[float, ...]]:

@@ -452,7 +452,7 @@ def test_a_log_sees_the_step_that_was_taken() -> None:
     for record in log.records:
         before, after = path[record.step - 1], path[record.step]
         update = after - before
-        assert record.learning_rate == 0.1
+        assert record.lr == 0.1
         assert record.loss == pytest.approx(loss(after, NOTHING[1]).item())
         assert record.gradient_norm == pytest.approx((curvatures * before).norm().item())
         assert record.sharpness == pytest.approx(4)

@@ -22,9 +22,9 @@ from flatdirs.search import bayes as flat
 from flatdirs.search import chart_of
 from flatdirs.search.gp import Hypothesis, Model
 from flatdirs.search.score_warping import BELOW, warp
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid as Lattice
 from flatdirs.space.library import named_chart
-from flatdirs.space.log_grid import Array, Geometry
+from flatdirs.space.log_grid import Array, LogGrid as Geometry
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.report.heatmap import describe, read_cells, write_cells, write_slice
-from flatdirs.slices.cells import Axis, Grid, Key, Run, by_cell, mean_score, runs_left, wanted
+from flatdirs.slices.cells import SliceAxis, SliceGrid, Key, Run, by_cell, mean_score, runs_left, wanted
 from flatdirs.slices.ridge import Interval, fit_ridge, pooled_spread
 from tests.conftest import Ended, calls, module_of, own_function, spawn
 
@@ -23,19 +23,19 @@ Command = Callable[..., Ended]
 Surface = Callable[[float, float], float]  # of log2 x and log2 y
 
 
-def grid(x: tuple[int, int] = (-5, 4), y: tuple[int, int] = (-3, 3), seeds: int = 3, near: int = 1) -> Grid:
+def grid(x: tuple[int, int] = (-5, 4), y: tuple[int, int] = (-3, 3), seeds: int = 3, near: int = 1) -> SliceGrid:
     """The slice of learning rate and weight decay."""
-    return Grid(Axis("lr", 0.2, 2.0, *x), Axis("wd", 5e-4, 2.0, *y), seeds, near)
+    return SliceGrid(SliceAxis("lr", 0.2, 2.0, *x), SliceAxis("wd", 5e-4, 2.0, *y), seeds, near)
 
 
-def run_of(slice_: Grid, key: Key, surface: Surface, noise: float = 0.0) -> Run:
+def run_of(slice_: SliceGrid, key: Key, surface: Surface, noise: float = 0.0) -> Run:
     """A run whose value lies on a surface, plus noise that is a function of cell and seed."""
     (x, y), seed = key
     value = surface(math.log2(slice_.x.value(x)), math.log2(slice_.y.value(y)))
     return Run((x, y), seed, value + noise * random.Random(f"{x} {y} {seed}").gauss(0, 1))
 
 
-def finished(slice_: Grid, surface: Surface, noise: float = 0.0, workers: int = 1, order: int = 0) -> list[Run]:
+def finished(slice_: SliceGrid, surface: Surface, noise: float = 0.0, workers: int = 1, order: int = 0) -> list[Run]:
     """All runs of a slice, made by so many workers whose runs end in a random order."""
     runs: list[Run] = []
     busy: list[Key] = []

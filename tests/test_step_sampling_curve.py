@@ -104,7 +104,7 @@ def unmoved() -> dict[str, float]:
 @given(shift=st.integers(-8, 8))
 @settings(max_examples=5)
 def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
-    """Up to the lattice on which the fitted curve is read."""
+    """Up to the grid on which the fitted curve is read."""
     moved = Curve(INITIAL, {float(x) + shift / 2: logistic(float(x)) for x in GRID})
     for name, place in unmoved().items():
         assert getattr(moved.landmarks, name) == pytest.approx(place + shift / 2, abs=0.011)

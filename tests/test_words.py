@@ -68,7 +68,7 @@ def opened(folder: Path) -> Study:
 
 def shown(study: Study, width: int, terminal: bool = True) -> str:
     console = Console(file=StringIO(), width=width, force_terminal=terminal, no_color=True, highlight=False)
-    print_runs(console, study.plan.lattice.chart, rows(study), "")
+    print_runs(console, study.plan.grid.chart, rows(study), "")
     assert isinstance(console.file, StringIO)
     return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
 
@@ -148,7 +148,7 @@ def test_without_a_terminal_every_run_says_why(workplace: Path, command: Command
 def test_a_terminal_shows_as_much_of_the_reasons_as_it_has_room_for(workplace: Path, command: Command) -> None:
     tuned(workplace, command, "train", "budget=6")
     study = opened(workplace)
-    chart, table = study.plan.lattice.chart, rows(study)
+    chart, table = study.plan.grid.chart, rows(study)
     wide, middle, narrow = (shown(study, width) for width in (400, 150, 80))
     assert all(row.reason.removeprefix(f"{row.move}: ") in wide for row in table)
     assert "…" in middle

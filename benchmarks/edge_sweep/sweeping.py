@@ -24,7 +24,7 @@ from flatdirs.backend.pruning import Rungs
 from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.errors import StudyError
 from flatdirs.search import Rules
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid as Lattice
 from flatdirs.space.library import named_chart
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from benchmarks import pages
 from benchmarks.flat_directions.page import HERE, SLICES
 from flatdirs.report.heatmap import write_cells
-from flatdirs.slices.cells import Axis, Grid
+from flatdirs.slices.cells import SliceAxis, SliceGrid
 
 WHERE = {"weight_decay": ((-5, 4), (-3, 3)), "one_minus_momentum": ((-5, 4), (-3, 3)), "batch_size": ((-4, 5), (-2, 4))}
 NOT_TOLD = ("accuracies", "seeds", "seconds", "steps", "host")  # of one run only
@@ -32,8 +32,9 @@ def export(name: str) -> None:
     stored, center = Trials(study, True, 60.0).trials(), study.user_attrs[IDENTITY]["start"]
     x, y = WHERE[name]
     middle = 1 - center["momentum"] if name == "one_minus_momentum" else center[name]
-    grid = Grid(
-        Axis("learning_rate", center["learning_rate"], 2.0, *x), Axis(name, middle, 2.0, *y, name == "batch_size")
+    grid = SliceGrid(
+        SliceAxis("learning_rate", center["learning_rate"], 2.0, *x),
+        SliceAxis(name, middle, 2.0, *y, name == "batch_size"),
     )
     write_cells(HERE / f"{name}.csv", grid, read_runs(stored))
     provenance = next(trial.user_attrs[PROVENANCE] for trial in reversed(stored) if PROVENANCE in trial.user_attrs)

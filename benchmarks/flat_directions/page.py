@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import pages
 from flatdirs.report.heatmap import LABELS, flatness_sentence, read_cells, slice_figure, slope_sentence
-from flatdirs.slices.cells import Axis, Grid, Run, by_cell
+from flatdirs.slices.cells import SliceAxis, SliceGrid, Run, by_cell
 from flatdirs.slices.ridge import Ridge, claimed_exponent, fit_ridge
 
 HERE = Path(__file__).resolve().parent
@@ -35,10 +35,10 @@ def readme_blocks() -> dict[str, str]:
     return {"slices": "\n".join([*table(), "", *shown])}
 
 
-def read(name: str) -> tuple[Grid, list[Run], dict[str, Any]]:
+def read(name: str) -> tuple[SliceGrid, list[Run], dict[str, Any]]:
     """A slice's grid, runs and facts."""
     facts = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
-    grid = Grid(Axis(**facts["x"]), Axis(**facts["y"]), facts["seeds"], facts["near"])
+    grid = SliceGrid(SliceAxis(**facts["x"]), SliceAxis(**facts["y"]), facts["seeds"], facts["near"])
     return grid, read_cells(HERE / f"{name}.csv"), facts
 
 
@@ -58,7 +58,7 @@ def table() -> list[str]:
     return lines
 
 
-def cells(grid: Grid, ridge: Ridge) -> str:
+def cells(grid: SliceGrid, ridge: Ridge) -> str:
     """A table line's numbers."""
     both = [f"{cost.value:.2f} [{cost.low:.2f}, {cost.high:.2f}]" for cost in (ridge.along, ridge.across)]
     exponent, angle = ridge.exponent, ridge.angle
@@ -68,7 +68,7 @@ def cells(grid: Grid, ridge: Ridge) -> str:
     )
 
 
-def verdict(name: str, grid: Grid, ridge: Ridge | None) -> str:
+def verdict(name: str, grid: SliceGrid, ridge: Ridge | None) -> str:
     """One plain sentence on the source's claim. What counts as holding was fixed before the runs: 45° in the interval."""
     if ridge is None:
         return "*A ridge at 45°*: no ridge was found here."
@@ -126,7 +126,7 @@ def page() -> str:
     return "\n".join(lines)
 
 
-def made_with(grid: Grid, runs: list[Run], facts: dict[str, Any]) -> str:
+def made_with(grid: SliceGrid, runs: list[Run], facts: dict[str, Any]) -> str:
     """Size, centre, versions, time."""
     seconds = [run.seconds for run in runs if run.seconds]
     counts = [len(made) for made in by_cell(runs).values()]

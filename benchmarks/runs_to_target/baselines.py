@@ -29,7 +29,7 @@ from benchmarks.runs_to_target.surface import Sample, Surface
 from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.search import Rules
 from flatdirs.space.coordinates import Chart
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid as Lattice
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 INDEPENDENT = ("random", "qmc")

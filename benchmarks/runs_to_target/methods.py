@@ -19,7 +19,7 @@ from flatdirs.resources import conf_folder
 from flatdirs.search import SEARCHES, Outcome, Question, Rules, Verdict, chart_of
 from flatdirs.search import make as make_search
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid as Lattice
 
 Hyperparameters = Mapping[str, float]
 

@@ -47,7 +47,7 @@ def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) 
 
 
 def key_of(trial: FrozenTrial) -> Key | None:
-    """The run that one of our own trials claimed: a lattice point, and which repeat of it."""
+    """The run that one of our own trials claimed: a grid point, and which repeat of it."""
     claim = claims.read(trial) or {}
     point, repeat = claim.get("point"), claim.get("repeat", 0)
     return None if point is None else (*point, repeat) if repeat else tuple(point)

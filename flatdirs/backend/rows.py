@@ -106,7 +106,7 @@ def axis_lines(study: Study) -> list[AxisLine]:
         ended = following is None or following.question.visit != step.question.visit
         stands = step.verdict.incumbent
         if ended and stands in by_point and (not lines or by_point[stands].run != lines[-1].row.run):
-            axis = "start" if step.question.axis is None else study.plan.lattice.chart.axes[step.question.axis].name
+            axis = "start" if step.question.axis is None else study.plan.grid.chart.axes[step.question.axis].name
             going_on = trace.pending is not None and trace.pending.visit == step.question.visit
             lines.append(AxisLine(len(asked), f"{axis} …" if going_on else axis, by_point[stands]))
     return lines
@@ -205,7 +205,7 @@ def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iter
     for run, trial, _ in numbered:
         by_key.setdefault(key_of(trial), (run, trial))
     outcomes = {step.question.key: step.outcome for step in trace.steps}
-    axes, seen = study.plan.lattice.chart.axes, set[int]()
+    axes, seen = study.plan.grid.chart.axes, set[int]()
     values: dict[Point, list[float]] = {}
     for step in trace.steps:
         question = step.question

@@ -25,7 +25,7 @@ from flatdirs.backend.view import NUMERIC, Reader, View, fit
 from flatdirs.errors import ChartError
 from flatdirs.search import Question, Rules, replay
 from flatdirs.space.coordinates import Chart, Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 from flatdirs.training.tuners import USUAL_SIGMA
 
@@ -73,7 +73,7 @@ class FlatDirectionsSampler(BaseSampler):
         self._names = _study_names(given, names or {})
         self._groups = [_parameters_of(name, self._names) for name in self._chart.free]
         self._stale_seconds = stale_seconds
-        Lattice(self._chart, self._start)  # a start that does not fit is refused now
+        Grid(self._chart, self._start)  # a start that does not fit is refused now
         self._reader: Reader | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -101,18 +101,18 @@ class FlatDirectionsSampler(BaseSampler):
             self._groups,
         )
         view = self._view(study, trials, trial.number)
-        if view.lattice is None:
+        if view.grid is None:
             claims.write(study, trial, {})
             return
-        descent = search.make(self._search, view.lattice, self._rules)
+        descent = search.make(self._search, view.grid, self._rules)
         if set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
             best = replay.trace(descent, view.answers).incumbent
-            self._claim_rest(study, trial, view.lattice, best or view.lattice.origin)
+            self._claim_rest(study, trial, view.grid, best or view.grid.origin)
         elif (question := next(replay.proposals(descent, view.answers, view.busy), None)) is not None:
             self._claim(study, trial, view, question)
         else:
             best = replay.trace(descent, view.answers).incumbent
-            self._claim_nearby(study, trial, view.lattice, best or view.lattice.origin)
+            self._claim_nearby(study, trial, view.grid, best or view.grid.origin)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Keep what a failure means: an answer, or an interruption after which the point is run again."""
@@ -134,7 +134,7 @@ class FlatDirectionsSampler(BaseSampler):
         wanted = 1.0 - wanted if one_minus else wanted
         clipped = min(max(wanted, param_distribution.low), param_distribution.high)
         if not math.isclose(clipped, wanted, rel_tol=1e-9, abs_tol=1e-12) and any(claim["point"] or ()):
-            claims.write(study, trial, {**claim, "lattice": "", "point": None})  # not the point it was meant to be
+            claims.write(study, trial, {**claim, "grid": "", "point": None})  # not the point it was meant to be
         return fit(wanted, param_distribution)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,42 +147,42 @@ class FlatDirectionsSampler(BaseSampler):
         return reader.view(trials, number, self._stale_seconds)
 
     def _claim(self, study: Study, trial: FrozenTrial, view: View, question: Question) -> None:
-        lattice = view.lattice
-        assert lattice is not None
-        axis = None if question.axis is None else lattice.chart.axes[question.axis].name
-        incumbent = None if question.incumbent is None else lattice.hyperparameters(question.incumbent)
+        grid = view.grid
+        assert grid is not None
+        axis = None if question.axis is None else grid.chart.axes[question.axis].name
+        incumbent = None if question.incumbent is None else grid.hyperparameters(question.incumbent)
         why: dict[str, Any] = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
         if question.repeat:  # for objectives that seed themselves
             why["repeat"] = question.repeat
-        claim = {"lattice": view.mark, "point": list(question.point), "repeat": question.repeat}
-        self._write(study, trial, claim, lattice.hyperparameters(question.point), why)
+        claim = {"grid": view.mark, "point": list(question.point), "repeat": question.repeat}
+        self._write(study, trial, claim, grid.hyperparameters(question.point), why)
 
-    def _claim_nearby(self, study: Study, trial: FrozenTrial, lattice: Lattice, winner: Point) -> None:
+    def _claim_nearby(self, study: Study, trial: FrozenTrial, grid: Grid, winner: Point) -> None:
         random = np.random.default_rng([self._seed, trial.number])
         place: tuple[float, ...] = winner
         for _ in range(20):
             drawn = tuple((np.array(winner) + random.uniform(-1, 1, len(winner))).tolist())
-            if lattice.wall(drawn) is None:
+            if grid.wall(drawn) is None:
                 place = drawn
                 break
         why = {
             "axis": None,
             "move": "random",
-            "incumbent": lattice.hyperparameters(winner),
+            "incumbent": grid.hyperparameters(winner),
             "reason": "the search is over, or waits for runs in progress: at random within one step of the best",
         }
-        self._write(study, trial, {"lattice": "", "point": None}, lattice.hyperparameters(place), why)
+        self._write(study, trial, {"grid": "", "point": None}, grid.hyperparameters(place), why)
 
-    def _claim_rest(self, study: Study, trial: FrozenTrial, lattice: Lattice, best: Point) -> None:
+    def _claim_rest(self, study: Study, trial: FrozenTrial, grid: Grid, best: Point) -> None:
         """For an enqueued trial: what it leaves open comes from the best point so far."""
-        incumbent = lattice.hyperparameters(best)
+        incumbent = grid.hyperparameters(best)
         why = {
             "axis": None,
             "move": "enqueued",
             "incumbent": incumbent,
             "reason": "enqueued; what it leaves open is taken from the best so far",
         }
-        self._write(study, trial, {"lattice": "", "point": None}, incumbent, why)
+        self._write(study, trial, {"grid": "", "point": None}, incumbent, why)
 
     def _write(
         self,

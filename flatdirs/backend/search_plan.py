@@ -1,4 +1,4 @@
-"""Which search a study runs: our own over the lattice, or one of Optuna's in a box, with the arguments written out.
+"""Which search a study runs: our own over the grid, or one of Optuna's in a box, with the arguments written out.
 
 A `SearchPlan` is all that decides which points are asked for. `make_sampler` turns it into an Optuna sampler,
 `plan_identity` into the part of a study's identity that must not change while it goes on.
@@ -21,7 +21,7 @@ from flatdirs.backend.sequences import SequenceSampler
 from flatdirs.errors import StudyError
 from flatdirs.search import SEARCHES, Rules
 from flatdirs.space.coordinates import Chart
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import describe_chart
 
 Space = FloatDistribution | IntDistribution
@@ -36,7 +36,7 @@ class SearchPlan:
     """Which search runs, where it starts, and what it may move."""
 
     name: str
-    lattice: Lattice
+    grid: Grid
     rules: Rules
     seed: int
     box: Mapping[str, tuple[float, float]]  # of one_minus_… where the chart says so; baselines only
@@ -44,12 +44,12 @@ class SearchPlan:
 
     @property
     def descends(self) -> bool:
-        """Whether this is one of flatdirs' own searches over the lattice."""
+        """Whether this is one of flatdirs' own searches over the grid."""
         return self.name in SEARCHES
 
     def spaces(self) -> dict[str, Space]:
         """What a trial is asked for: the box for Optuna's searches, as good as no range at all for our own."""
-        chart = self.lattice.chart
+        chart = self.grid.chart
         return unbounded(chart) if self.descends else box_spaces(chart, self.box, self.uniform)
 
 
@@ -58,8 +58,8 @@ def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSam
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
     if plan.descends:
         return FlatDirectionsSampler(
-            chart=plan.lattice.chart,
-            start=dict(plan.lattice.start),
+            chart=plan.grid.chart,
+            start=dict(plan.grid.start),
             search=plan.name,
             seed=plan.seed,
             rules=plan.rules,
@@ -113,12 +113,12 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Co
 
 def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
-    chart = plan.lattice.chart
+    chart = plan.grid.chart
     settings = {"name": plan.name, **asdict(plan.rules), **FORMER} if plan.descends else {"name": plan.name}
     identity = {
         "search": settings,
         "chart": describe_chart(chart),
-        "start": dict(plan.lattice.start),
+        "start": dict(plan.grid.start),
         "seed": plan.seed,
     }
     if not plan.descends:

@@ -28,9 +28,9 @@ from flatdirs.search.bayes import model_of, scored
 from flatdirs.search.flatness import FEWEST, Findings, find
 from flatdirs.search.question import Told
 from flatdirs.search.replay import Trace, trace
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
-from flatdirs.space.log_grid import Geometry
+from flatdirs.space.log_grid import LogGrid
 
 CONFIRMATION = "flatdirs:confirmation:"
 PROBES = "flatdirs:step_sampling"
@@ -54,17 +54,17 @@ class Study(Trials):
             key = key_of(trial)
             if key is not None:
                 answers.setdefault(key, outcome)
-        return trace(make(self.plan.name, self.plan.lattice, self.plan.rules), answers)
+        return trace(make(self.plan.name, self.plan.grid, self.plan.rules), answers)
 
     def findings(self) -> Findings | None:
         """What the search by model has learnt so far; None for other searches and before it has a few runs."""
-        return None if self.plan.name != "flatdirs" else find(self.plan.lattice, self._told())
+        return None if self.plan.name != "flatdirs" else find(self.plan.grid, self._told())
 
     def expected(self) -> tuple[Key, float] | None:
         """The best point by the model of all runs, and the value expected of it; None as for `findings`."""
         if self.plan.name != "flatdirs" or len(told := self._told()) < FEWEST:
             return None
-        model = model_of(Geometry(self.plan.lattice), told)
+        model = model_of(LogGrid(self.plan.grid), told)
         if not math.isfinite(max(one.score for one in told)):
             return None
         return model.best, model.score(model.peak) * (1 if self.maximize else -1)
@@ -120,7 +120,7 @@ class Study(Trials):
         if claims.latest(self.optuna_study, trial) is None:
             claims.write(self.optuna_study, trial, {})
         spaces = plan.spaces()
-        hyperparameters = dict(plan.lattice.start)
+        hyperparameters = dict(plan.grid.start)
         for name, space in spaces.items():
             if isinstance(space, IntDistribution):
                 value: float = trial.suggest_int(name, space.low, space.high, log=space.log)
@@ -137,7 +137,7 @@ class Study(Trials):
 
     def begin(self, trial: optuna.Trial, hyperparameters: Mapping[str, float], seeds: Sequence[int]) -> None:
         """Write what this run is about to try."""
-        coordinates = self.plan.lattice.chart.coordinates(hyperparameters)
+        coordinates = self.plan.grid.chart.coordinates(hyperparameters)
         setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
         trial.set_user_attr(SETTING, setting)
 
@@ -228,10 +228,10 @@ def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.ST
     study, identity = read_study(storage, name)
     settings = {key: value for key, value in identity["search"].items() if key not in FORMER}
     search = settings.pop("name")
-    lattice = Lattice(read_chart(identity["chart"]), identity["start"])
+    grid = Grid(read_chart(identity["chart"]), identity["start"])
     box = {key: (pair[0], pair[1]) for key, pair in identity.get("box", {}).items()}
     uniform = frozenset(key for key, pair in identity.get("box", {}).items() if len(pair) > 2)
-    plan = SearchPlan(search, lattice, Rules(**settings), identity["seed"], box, uniform)
+    plan = SearchPlan(search, grid, Rules(**settings), identity["seed"], box, uniform)
     return Study(study, plan, identity["direction"] == "maximize", stale_seconds)
 
 

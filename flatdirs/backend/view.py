@@ -1,4 +1,4 @@
-"""What a study's trials have said so far, read once each: the ranges asked for, the lattice they make, the answers.
+"""What a study's trials have said so far, read once each: the ranges asked for, the grid they make, the answers.
 
 Between the stored trials and the pure replay. A `Reader` belongs to one sampler and one study; it holds nothing that
 the storage does not hold, so it may be thrown away at any moment and only saves reading finished trials again.
@@ -25,7 +25,7 @@ from flatdirs.backend.outcomes import key_of, outcome_of, swallowed
 from flatdirs.errors import ChartError
 from flatdirs.search import Key, Outcome
 from flatdirs.space.coordinates import Chart
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -37,9 +37,9 @@ NUMERIC = (FloatDistribution, IntDistribution)
 
 @dataclass(frozen=True)
 class View:
-    """A study as one trial finds it. `lattice` is None where nothing of the chart is asked for."""
+    """A study as one trial finds it. `grid` is None where nothing of the chart is asked for."""
 
-    lattice: Lattice | None
+    grid: Grid | None
     mark: str
     answers: Mapping[Key, Outcome]
     busy: frozenset[Key]
@@ -59,7 +59,7 @@ class Reader:
         self._first: dict[str, tuple[int, Space]] = {}
         self._last: dict[str, tuple[int, Space]] = {}
         self._tried = False  # whether any trial that could have suggested something of the chart has ended
-        self._lattice: tuple[Any, Lattice | None] = ((), None)
+        self._grid: tuple[Any, Grid | None] = ((), None)
         self._mark = ""
         self._answers: dict[Key, tuple[int, Outcome]] = {}
 
@@ -80,15 +80,15 @@ class Reader:
     def _view(self, trials: Sequence[FrozenTrial], number: int, stale_seconds: float) -> View:
         for trial in self._ranges.news(trials):
             self._read_ranges(trial)
-        lattice = self._current_lattice()
-        if lattice is None:
+        grid = self._current_grid()
+        if grid is None:
             return View(None, "", {}, frozenset())
-        mark = fingerprint(lattice)
+        mark = fingerprint(grid)
         if mark != self._mark:
             self._mark, self._points, self._answers = mark, _Progress(), {}
         busy = set()
         for trial in self._points.news(trials):
-            key = self._key_of(trial, lattice)
+            key = self._key_of(trial, grid)
             if key is None or trial.number == number:
                 continue
             outcome = outcome_of(trial, self._maximize, swallowed(trial, trials))
@@ -100,7 +100,7 @@ class Reader:
         if self._anchor is None and (ended := next((t for t in trials if t.state.is_finished()), None)) is not None:
             self._anchor = (ended.number, ended._trial_id, ended.datetime_complete)
         answers = {key: outcome for key, (_, outcome) in sorted(self._answers.items(), key=lambda one: one[1][0])}
-        return View(lattice, mark, answers, frozenset(busy))
+        return View(grid, mark, answers, frozenset(busy))
 
     def _read_ranges(self, trial: FrozenTrial) -> None:
         for parameter, space in trial.distributions.items():
@@ -115,16 +115,16 @@ class Reader:
         if trial.state.is_finished() and trial.state != TrialState.FAIL and claims.read(trial) is not None:
             self._tried = True
 
-    def _current_lattice(self) -> Lattice | None:
-        """The lattice as the study's own parameters bound it; None where it has none of the chart's."""
+    def _current_grid(self) -> Grid | None:
+        """The grid as the study's own parameters bound it; None where it has none of the chart's."""
         first = {name: space for name, (_, space) in self._first.items()}
         last = {name: space for name, (_, space) in self._last.items()}
         key = (first, last, self._tried)
-        if key != self._lattice[0]:
-            self._lattice = (key, self._new_lattice(first, last))
-        return self._lattice[1]
+        if key != self._grid[0]:
+            self._grid = (key, self._new_grid(first, last))
+        return self._grid[1]
 
-    def _new_lattice(self, first: Mapping[str, Space], last: Mapping[str, Space]) -> Lattice | None:
+    def _new_grid(self, first: Mapping[str, Space], last: Mapping[str, Space]) -> Grid | None:
         missing = set(self._chart.free) - set(last) if self._tried else set()
         if missing == set(self._chart.free):
             return None
@@ -132,23 +132,23 @@ class Reader:
         start = {name: _inside(_inside(value, first.get(name)), last.get(name)) for name, value in self._start.items()}
         try:
             chart = self._chart.fix(missing) if missing else self._chart
-            return Lattice(chart.within(walls), start)
+            return Grid(chart.within(walls), start)
         except ChartError:  # ranges that the chart cannot walk in, such as a momentum of 1 or a learning rate of 0
             return None
 
-    def _key_of(self, trial: FrozenTrial, lattice: Lattice) -> Key | None:
-        """Where a trial stands on the lattice: as claimed on this very lattice, else by its parameters."""
+    def _key_of(self, trial: FrozenTrial, grid: Grid) -> Key | None:
+        """Where a trial stands on the grid: as claimed on this very grid, else by its parameters."""
         claim = claims.read(trial) or {}
-        if claim.get("lattice") == self._mark:
+        if claim.get("grid") == self._mark:
             return None if self._asked_nothing(trial) else key_of(trial)
         found = self._parameters(trial)
         if not trial.state.is_finished() and "hyperparameters" in claim:
             last = {name: space for name, (_, space) in self._last.items()}
             claimed = {name: _inside(value, last.get(name)) for name, value in claim["hyperparameters"].items()}
             found = {**claimed, **found}
-        if not set(lattice.chart.free) <= set(found):
+        if not set(grid.chart.free) <= set(found):
             return None
-        return lattice.locate({**lattice.start, **found})
+        return grid.locate({**grid.start, **found})
 
     def _asked_nothing(self, trial: FrozenTrial) -> bool:
         return trial.state.is_finished() and not any(parameter in self._names for parameter in trial.params)
@@ -189,11 +189,11 @@ def fit(value: float, space: FloatDistribution | IntDistribution) -> float | int
     return round(value) if isinstance(space, IntDistribution) else value
 
 
-def fingerprint(lattice: Lattice) -> str:
+def fingerprint(grid: Grid) -> str:
     """Short enough to store with every trial: axes, step and start, without the walls, which may move."""
-    chart = lattice.chart
+    chart = grid.chart
     axes = "|".join(f"{axis.name}{[axis.exponents.get(name, 0) for name in chart.free]}" for axis in chart.axes)
-    start = ",".join(f"{name}={value!r}" for name, value in sorted(lattice.start.items()))
+    start = ",".join(f"{name}={value!r}" for name, value in sorted(grid.start.items()))
     return f"{axes};{chart.step!r};{start}"
 
 

@@ -37,7 +37,7 @@ def run(settings: dict[str, Any]) -> int:
         unit = METRICS[identity["metric"]["name"]].unit if "metric" in identity else task.get("unit", "%")
         console = Output()
         console.print(f"study {study.name}: search {study.plan.name}, task {task['name']}")
-        print_runs(console, study.plan.lattice.chart, rows(study), unit)
+        print_runs(console, study.plan.grid.chart, rows(study), unit)
         print_summary(console, study, unit)
         _print_workers(console, study)
     finally:

@@ -14,7 +14,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
 from flatdirs.search import SEARCHES, Rules, chart_of
 from flatdirs.space.coordinates import Chart
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
 from flatdirs.training.task import ImageTask
 
@@ -32,12 +32,12 @@ def read_plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed:
     chart = chart.fix(fixed) if fixed else chart
     walked = chart_of(name, chart) if name in SEARCHES else chart
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
-    lattice = Lattice(walked, read_start(settings["start"], chart, task))
+    grid = Grid(walked, read_start(settings["start"], chart, task))
     rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
     box, uniform = _read_box(settings["box"])
     if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchPlan(name, lattice, rules, seed, box, uniform)
+    return SearchPlan(name, grid, rules, seed, box, uniform)
 
 
 def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from flatdirs.config.values import read_choice, read_dataclass, read_integer, re
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective, Objective
-from flatdirs.slices.cells import Axis, Grid
+from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
@@ -34,7 +34,7 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     if x.removeprefix(AT_MOST_ONE) == y.removeprefix(AT_MOST_ONE):
         raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y")
     center = _center(settings["start"], objective, (x, y))
-    grid = Grid(
+    grid = SliceGrid(
         _axis("x", settings, center),
         _axis("y", settings, center),
         read_integer(settings, "seeds", 1),
@@ -99,7 +99,7 @@ def _center(start: Mapping[str, Any], objective: Objective, axes: tuple[str, str
     return center
 
 
-def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) -> Axis:
+def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) -> SliceAxis:
     """One axis of the grid around the centre."""
     name = str(settings[key])
     hyperparameter = name.removeprefix(AT_MOST_ONE)
@@ -115,7 +115,7 @@ def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) ->
     first, last = (read_value(int, step, f"{key}_steps") for step in steps)
     if first > 0 or last < 0 or first == last:
         raise ConfigError(f"{key}_steps={steps} must run from at most 0 to at least 0; change {key}_steps")
-    axis = Axis(name, value, factor, first, last, hyperparameter in WHOLE)
+    axis = SliceAxis(name, value, factor, first, last, hyperparameter in WHOLE)
     try:
         values = axis.values()
     except OverflowError as error:
@@ -131,7 +131,7 @@ def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) ->
     return axis
 
 
-def _try_corners(grid: Grid, center: Mapping[str, float], objective: Objective) -> None:
+def _try_corners(grid: SliceGrid, center: Mapping[str, float], objective: Objective) -> None:
     """Refuse a grid whose corners no run could use."""
     corners = [(x, y) for x in (grid.x.first, grid.x.last) for y in (grid.y.first, grid.y.last)]
     settings = [{**center, **grid.hyperparameters(corner)} for corner in corners]

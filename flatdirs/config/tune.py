@@ -109,12 +109,12 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     if seed >= 2**31:
         raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
     plan = read_plan(settings, task, seed)
-    _check_fit(objective, plan.lattice.chart)
+    _check_fit(objective, plan.grid.chart)
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
     pruning = read_named(PRUNERS, "pruner", settings["pruner"])
-    objective = judged_often(objective, plan.lattice.start)
-    evaluations = evaluations_of(objective, plan.lattice.start)
+    objective = judged_often(objective, plan.grid.start)
+    evaluations = evaluations_of(objective, plan.grid.start)
     pruning.check(evaluations, silent(objective))
     return TuneConfig(
         study=read_study_name(name),

@@ -30,7 +30,7 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     """The source's table, the best run, and what the search has learnt."""
     lines = axis_lines(study)
     if lines:
-        console.print(axes_table(study.plan.lattice.chart, lines, unit))
+        console.print(axes_table(study.plan.grid.chart, lines, unit))
     best = winner(study)
     found = best_line(study, unit)
     if best is None or found is None:
@@ -85,8 +85,8 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
     assert result.winner is not None
     assert result.best_file is not None
     ours, doubt, lines = not hasattr(config.task, "function"), doubt_of(config, result), list[str]()
-    start = _train_line(config, config.plan.lattice.start) if ours else None
-    start = overrides(config.plan.lattice.start) if start is None else start
+    start = _train_line(config, config.plan.grid.start) if ours else None
+    start = overrides(config.plan.grid.start) if start is None else start
     if doubt is not None and doubt[1]:
         lines.append(f"train with the start: {start}")
     train = "or with the search's winner" if lines else "train with it"

@@ -37,7 +37,7 @@ def unused_lines(config: TuneConfig) -> list[str]:
     ]
     if not given:
         return []
-    bounds = " ".join(f"chart.bounds.{one}" for one in given if one.split("=")[0] in plan.lattice.chart.free)
+    bounds = " ".join(f"chart.bounds.{one}" for one in given if one.split("=")[0] in plan.grid.chart.free)
     instead = f"; set {bounds} to keep it inside" if bounds else ""
     return [f"search={plan.name} has no use for box.{' box.'.join(given)}, as it walks from the start{instead}"]
 
@@ -64,7 +64,7 @@ def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple
     if plan.descends:
         return ()
     ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
-    bounds, images = plan.lattice.chart.bounds, getattr(config.task, "train_images", math.inf)
+    bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)
     return edges_among(ranges, hyperparameters, lambda name: walls_of(name, bounds, images))
 
 

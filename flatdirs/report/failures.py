@@ -20,7 +20,7 @@ def failure_line(study: Study) -> str:
     if not runs:
         return "no run has finished yet"
     pruned = sum(outcome.state == "pruned" for _, outcome in runs)
-    name = next((name for name in ("sigma", "lr") if name in study.plan.lattice.chart.hyperparameters), None)
+    name = next((name for name in ("sigma", "lr") if name in study.plan.grid.chart.hyperparameters), None)
     places = [trial.user_attrs[SETTING]["hyperparameters"] for trial, _ in runs]
     low, high = (end((place[name] for place in places), default=0.0) if name else 0.0 for end in (min, max))
     at = f", at {name} from {low:.3g} to {high:.3g}" if name and len(runs) > 1 else ""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.slices.cells import Axis, Cell, Grid, Run, by_cell
+from flatdirs.slices.cells import Cell, Run, SliceAxis, SliceGrid, by_cell
 from flatdirs.slices.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit_ridge
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ LABELS = {
 
 
 def write_slice(
-    folder: Path, grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
+    folder: Path, grid: SliceGrid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
 ) -> list[Path]:
     """Write cells.csv and slice.png into a folder; their paths."""
     files = [folder / "cells.csv", folder / "slice.png"]
@@ -42,7 +42,7 @@ def write_slice(
     return files
 
 
-def write_cells(path: Path, grid: Grid, runs: Sequence[Run]) -> None:
+def write_cells(path: Path, grid: SliceGrid, runs: Sequence[Run]) -> None:
     """One line a run, in the order of the grid."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -68,7 +68,7 @@ def read_cells(path: Path) -> list[Run]:
         ]
 
 
-def describe(grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True) -> str:
+def describe(grid: SliceGrid, runs: Sequence[Run], unit: str, maximize: bool = True) -> str:
     """The slice in sentences: size, ridge, flatness."""
     cells = by_cell(runs)
     counts = [len(cell) for cell in cells.values()]
@@ -81,7 +81,7 @@ def describe(grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True) 
     return "\n".join([*lines, slope_sentence(grid, ridge), flatness_sentence(ridge, unit)])
 
 
-def slope_sentence(grid: Grid, ridge: Ridge) -> str:
+def slope_sentence(grid: SliceGrid, ridge: Ridge) -> str:
     """Where the ridge runs, and whether the source's 45° lies in the interval."""
     left_out = f"; {ridge.edge_rows} rows have their best cell at the edge and are left out" if ridge.edge_rows else ""
     found = (
@@ -117,7 +117,7 @@ def _shown(interval: Interval, digits: int = 2) -> str:
 
 
 def slice_figure(
-    grid: Grid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
+    grid: SliceGrid, runs: Sequence[Run], unit: str, maximize: bool = True, floor: float | None = None
 ) -> Figure:
     """The heat map as a matplotlib figure, for a file or a notebook."""
     from matplotlib.figure import Figure
@@ -179,11 +179,11 @@ def _limits(means: dict[Cell, float], ridge: Ridge | None, maximize: bool, floor
     return (end, best) if maximize else (best, end)
 
 
-def _table(grid: Grid, means: dict[Cell, float]) -> list[list[float]]:
+def _table(grid: SliceGrid, means: dict[Cell, float]) -> list[list[float]]:
     return [[means.get((x, y), math.nan) for x in grid.x.steps] for y in grid.y.steps]
 
 
-def _edges(axis: Axis) -> list[float]:
+def _edges(axis: SliceAxis) -> list[float]:
     """Borders half a step to each side."""
     half = math.sqrt(axis.factor)
     values = axis.values()
@@ -191,7 +191,7 @@ def _edges(axis: Axis) -> list[float]:
     return [values[0] / half, *inner, values[-1] * half]
 
 
-def _mark_cells(axes: Axes, grid: Grid, runs: Sequence[Run]) -> None:
+def _mark_cells(axes: Axes, grid: SliceGrid, runs: Sequence[Run]) -> None:
     for cell, made in by_cell(runs).items():
         place: Any = (grid.x.value(cell[0]), grid.y.value(cell[1]))
         if any(run.diverged or run.value is None for run in made):
@@ -200,7 +200,7 @@ def _mark_cells(axes: Axes, grid: Grid, runs: Sequence[Run]) -> None:
             axes.plot(*place, ".", color="black", markersize=2)
 
 
-def _draw_ridge(axes: Axes, grid: Grid, ridge: Ridge) -> None:
+def _draw_ridge(axes: Axes, grid: SliceGrid, ridge: Ridge) -> None:
     """Tops of the rows, the fitted line, and 45° through the middle of the tops."""
     logs = [point.log2_y for point in ridge.points]
     middle = statistics.fmean(logs), statistics.fmean(point.log2_x for point in ridge.points)

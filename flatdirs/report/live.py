@@ -46,7 +46,7 @@ class Report:
 
     def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
         """Say what runs, where it is kept, and what one run should cost."""
-        start = ", ".join(f"{name}={number(value)}" for name, value in config.plan.lattice.start.items())
+        start = ", ".join(f"{name}={number(value)}" for name, value in config.plan.grid.start.items())
         done = len(study.runs())
         self._say(f"study {study.name} in {place(config)}: search {config.plan.name} from {start}")
         if done:
@@ -58,9 +58,9 @@ class Report:
             else "takes a time unknown until the first has ended"
         )
         self._say(f"one training run {cost}; at most {config.limits.budget} runs")
-        if (often := judging_line(config.objective, config.plan.lattice.start)) is not None:
+        if (often := judging_line(config.objective, config.plan.grid.start)) is not None:
             self._say(often)
-        unrewarded = unrewarded_line(config.objective, config.plan.lattice.start)
+        unrewarded = unrewarded_line(config.objective, config.plan.grid.start)
         for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config), *unused_lines(config)]:
             self._say(f"warning: {sentence}")
         self.config, self.study = config, study
@@ -99,7 +99,7 @@ class Report:
         was_live = self._display is not None
         self.close()
         if was_live:
-            print_runs(self.console, config.plan.lattice.chart, rows(study), config.objective.unit)
+            print_runs(self.console, config.plan.grid.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
         if others := len(study.live()):
@@ -124,7 +124,7 @@ class Report:
 
     def _picture(self) -> RenderableType:
         most = max(3, self.console.size.height - CHROME)
-        chart, unit = self.config.plan.lattice.chart, self.config.objective.unit
+        chart, unit = self.config.plan.grid.chart, self.config.objective.unit
         table = runs_table(chart, rows(self.study), unit, most, self.console.width)
         best = best_line(self.study, unit)
         return Group(self._progress, self._left, table, *([] if best is None else [Text(best)]))
@@ -135,7 +135,7 @@ class Report:
         for row in found:
             if (mark := _mark(row)) not in self._printed:  # other workers' runs may come in between
                 self._printed.add(mark)
-                self._say(reasoned_line(self.config.plan.lattice.chart, row, self.config.objective.unit, digits))
+                self._say(reasoned_line(self.config.plan.grid.chart, row, self.config.objective.unit, digits))
 
     def _say(self, text: str) -> None:
         self.console.print(escape(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The searches that are flatdirs' own: generators of questions over a lattice. Pure: no storage, no training.
+"""The searches that are flatdirs' own: generators of questions over a grid. Pure: no storage, no training.
 
 `make` turns a name into a search to replay. Searches by samplers (random, tpe …) are in study.py and sequence.py.
 """
@@ -14,7 +14,7 @@ from flatdirs.search.coordinate_descent import descend
 from flatdirs.search.judging import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Key, Others, Question, Verdict, Verdicts
 from flatdirs.space.coordinates import Chart
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
 __all__ = [
     "SEARCHES",
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 VERSIONS = {"flatdirs": 4, "myrtle": 1, "raw": 1}  # of the sequence of questions; a study of another one is refused
-SEARCHES: dict[str, Callable[[Lattice, Rules], Descent]] = {"flatdirs": search_flat, "myrtle": descend, "raw": descend}
+SEARCHES: dict[str, Callable[[Grid, Rules], Descent]] = {"flatdirs": search_flat, "myrtle": descend, "raw": descend}
 
 
 def chart_of(search: str, chart: Chart) -> Chart:
@@ -46,7 +46,7 @@ def chart_of(search: str, chart: Chart) -> Chart:
     return chart.raw() if search == "raw" else chart
 
 
-def make(search: str, lattice: Lattice, rules: Rules) -> Callable[[], Descent]:
+def make(search: str, grid: Grid, rules: Rules) -> Callable[[], Descent]:
     """A search, ready to be started as often as replay needs."""
     descent = SEARCHES[search]
-    return lambda: descent(lattice, rules)
+    return lambda: descent(grid, rules)

@@ -32,9 +32,9 @@ from flatdirs.search.kernel import one_thread
 from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
 from flatdirs.search.score_warping import ROUNDING, TINY
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import describe_chart
-from flatdirs.space.log_grid import Array, Geometry
+from flatdirs.space.log_grid import Array, LogGrid
 
 REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
 GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
@@ -66,102 +66,102 @@ class Turn:
     question: Question
 
 
-def search_flat(lattice: Lattice, rules: Rules) -> Descent:
+def search_flat(grid: Grid, rules: Rules) -> Descent:
     """Yield the Question to answer next, be sent its Outcome or Others; goes on for as long as it is asked."""
-    geometry, told = Geometry(lattice), list[Told]()
-    question = Question(lattice.origin, None, "start", None, 0, "the start")
-    history = blake2b(repr((describe_chart(lattice.chart), lattice.start, rules)).encode())
+    log_grid, told = LogGrid(grid), list[Told]()
+    question = Question(grid.origin, None, "start", None, 0, "the start")
+    history = blake2b(repr((describe_chart(grid.chart), grid.start, rules)).encode())
     while True:
         reply = yield question
         assert reply is not None
-        news = _news(lattice, question, reply)
+        news = _news(grid, question, reply)
         history.update(repr([(asked.key, asked.asked, outcome) for asked, outcome in news]).encode())
-        turn = _recall(history.digest(), partial(_turn, geometry, rules, told, news))
+        turn = _recall(history.digest(), partial(_turn, log_grid, rules, told, news))
         told += turn.told
         yield Verdicts(turn.found) if isinstance(reply, Others) else turn.found[0][1]
         question = turn.question
 
 
-def _turn(geometry: Geometry, rules: Rules, before: Sequence[Told], news: Sequence[tuple[Question, Outcome]]) -> Turn:
+def _turn(log_grid: LogGrid, rules: Rules, before: Sequence[Told], news: Sequence[tuple[Question, Outcome]]) -> Turn:
     """What comes of these answers after those before."""
     told = scored(news, rules, before)
-    latest, proposal = told[len(before) :], propose(geometry, rules, told)
+    latest, proposal = told[len(before) :], propose(log_grid, rules, told)
     found = [(one.question, Verdict(_judgement(told, one, proposal), proposal.best)) for one in latest]
     best, point, repeat = proposal.best, proposal.point, proposal.repeat
-    move = "repeat" if repeat else describe_move(geometry.lattice, best, point)
+    move = "repeat" if repeat else describe_move(log_grid.grid, best, point)
     question = Question(point, None, move, best, len(told), proposal.reason, repeat, takes_others=True)
     return Turn(tuple(latest), tuple(found), question)
 
 
-def _news(lattice: Lattice, question: Question, reply: Outcome | Others) -> list[tuple[Question, Outcome]]:
+def _news(grid: Grid, question: Question, reply: Outcome | Others) -> list[tuple[Question, Outcome]]:
     """What was answered: the question, or runs that it did not ask for, each with a question that stands for it."""
     if isinstance(reply, Outcome):
         return [(question, reply)]
     found, best = [], question.incumbent
     for key, outcome in reply.answers:
-        point, repeat = key[: len(lattice.origin)], sum(key[len(lattice.origin) :])
-        move = "repeat" if repeat or best is None else describe_move(lattice, best, point)
+        point, repeat = key[: len(grid.origin)], sum(key[len(grid.origin) :])
+        move = "repeat" if repeat or best is None else describe_move(grid, best, point)
         reason = "made beside the search, which takes it in"
         found.append((Question(point, None, move, best, question.visit, reason, repeat, asked=False), outcome))
     return found
 
 
-def propose(geometry: Geometry, rules: Rules, told: Sequence[Told]) -> Proposal:
+def propose(log_grid: LogGrid, rules: Rules, told: Sequence[Told]) -> Proposal:
     """The next run: along the line until its best is bracketed, then by the model."""
-    if _moves_rate(geometry.lattice) and not any(any(one.question.point[1:]) for one in told if one.question.asked):
+    if _moves_rate(log_grid.grid) and not any(any(one.question.point[1:]) for one in told if one.question.asked):
         line = [one for one in told if not any(one.question.point[1:]) and not one.question.repeat]
         best = max(line, key=lambda one: one.score)
-        if (found := next_on_line(geometry.lattice, rules, line)) is not None:
-            return Proposal((found[0], *geometry.lattice.origin[1:]), 0, found[1], best.question.point)
-        if (point := _usual_decay(geometry, best)) is not None and all(one.question.point != point for one in told):
-            relaxes = "T·lr·wd" if "beta1" in geometry.lattice.start else "T·lr·wd/(1−momentum)"
+        if (found := next_on_line(log_grid.grid, rules, line)) is not None:
+            return Proposal((found[0], *log_grid.grid.origin[1:]), 0, found[1], best.question.point)
+        if (point := _usual_decay(log_grid, best)) is not None and all(one.question.point != point for one in told):
+            relaxes = "T·lr·wd" if "beta1" in log_grid.grid.start else "T·lr·wd/(1−momentum)"
             found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
             reason = f"{found_there}: the usual weight decay, at the same speed"
             return Proposal(point, 0, reason, best.question.point)
     with one_thread():
-        return _by_model(geometry, told)
+        return _by_model(log_grid, told)
 
 
-def _moves_rate(lattice: Lattice) -> bool:
+def _moves_rate(grid: Grid) -> bool:
     """Whether the first axis is what the line supposes: the learning rate alone, where there is one to move."""
-    chart = lattice.chart
+    chart = grid.chart
     return "lr" not in chart.hyperparameters or "lr" in chart.free
 
 
-def _usual_decay(geometry: Geometry, best: Told) -> Point | None:
+def _usual_decay(log_grid: LogGrid, best: Told) -> Point | None:
     """The line's best with a weight decay under which the weights relax as often as usual, where theirs is far from it.
 
     At the same lr/(1−momentum), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
     """
     relaxation, point = best.outcome.relaxation, best.question.point
-    if geometry.decay is None or not relaxation or best.score == -math.inf:
+    if log_grid.decay is None or not relaxation or best.score == -math.inf:
         return None
-    axis, power = geometry.decay
-    off = round(math.log2(RELAXED / relaxation) / geometry.octaves)
+    axis, power = log_grid.decay
+    off = round(math.log2(RELAXED / relaxation) / log_grid.octaves)
     moved = (point[0] + power * off, *point[1:axis], point[axis] + off, *point[axis + 1 :])
-    return moved if abs(off) >= FAR and geometry.lattice.wall(moved) is None else None
+    return moved if abs(off) >= FAR and log_grid.grid.wall(moved) is None else None
 
 
-def _by_model(geometry: Geometry, told: Sequence[Told]) -> Proposal:
+def _by_model(log_grid: LogGrid, told: Sequence[Told]) -> Proposal:
     """The point that is worth most, by everything so far."""
-    model = model_of(geometry, told)
+    model = model_of(log_grid, told)
     best = model.best
     tried = np.array(sorted({one.question.point for one in told}), dtype=float)
-    held = flat_axes(model, geometry, best)
-    coarse = _allowed(model, _around(geometry, _centres(model), held), tried, best)
+    held = flat_axes(model, log_grid, best)
+    coarse = _allowed(model, _around(log_grid, _centres(model), held), tried, best)
     promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
-    fine = _allowed(model, _refined(geometry, promising, held), tried, best)
+    fine = _allowed(model, _refined(log_grid, promising, held), tried, best)
     if repeats_agree(told) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
         fine = fine[new]
-    point = _first_inside(geometry.lattice, fine[_ranked(model.worth(fine))], best)
+    point = _first_inside(log_grid.grid, fine[_ranked(model.worth(fine))], best)
     repeat = sum(one.question.point == point for one in told)
     return Proposal(point, repeat, reason(model, held, point, repeat), best, model.spread)
 
 
-def _first_inside(lattice: Lattice, ranked: Array, best: Point) -> Point:
+def _first_inside(grid: Grid, ranked: Array, best: Point) -> Point:
     """The first of these points (n, axes) that no wall keeps out, rounding of whole hyperparameters included."""
     points = (tuple(int(step) for step in row) for row in ranked)
-    return next((point for point in points if lattice.wall(point) is None), best)
+    return next((point for point in points if grid.wall(point) is None), best)
 
 
 def repeats_agree(told: Sequence[Told]) -> bool:
@@ -176,9 +176,9 @@ def _ranked(worth: Array) -> NDArray[np.intp]:
     return np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")
 
 
-def model_of(geometry: Geometry, told: Sequence[Told]) -> Model:
+def model_of(log_grid: LogGrid, told: Sequence[Told]) -> Model:
     """The model of these runs."""
-    return Model(geometry, runs_of(told))
+    return Model(log_grid, runs_of(told))
 
 
 def runs_of(told: Sequence[Told]) -> list[Run]:
@@ -200,20 +200,20 @@ def _centres(model: Model) -> list[Point]:
     return list(ranked)[:CENTRES]
 
 
-def _kinds(geometry: Geometry) -> list[str]:
+def _kinds(log_grid: LogGrid) -> list[str]:
     """What sort of axis each is: the steep first one, an average over steps (1−momentum, 1−beta1), or another."""
-    chart = geometry.lattice.chart
+    chart = log_grid.grid.chart
     kinds = ["averaging" if set(axis.exponents) <= chart.one_minus else "other" for axis in chart.axes]
     return ["first", *kinds[1:]]
 
 
-def _around(geometry: Geometry, centres: Sequence[Point], held: Sequence[int]) -> Array:
-    sides = [range(-REACH[kind], REACH[kind] + 1, GRID[kind]) for kind in _kinds(geometry)]
+def _around(log_grid: LogGrid, centres: Sequence[Point], held: Sequence[int]) -> Array:
+    sides = [range(-REACH[kind], REACH[kind] + 1, GRID[kind]) for kind in _kinds(log_grid)]
     return _shifted(np.array(centres, dtype=float), sides, held)
 
 
-def _refined(geometry: Geometry, points: Array, held: Sequence[int]) -> Array:
-    sides = [range(-(GRID[kind] // 2), GRID[kind] // 2 + 1) for kind in _kinds(geometry)]
+def _refined(log_grid: LogGrid, points: Array, held: Sequence[int]) -> Array:
+    sides = [range(-(GRID[kind] // 2), GRID[kind] // 2 + 1) for kind in _kinds(log_grid)]
     return _shifted(points, sides, held)
 
 
@@ -227,7 +227,7 @@ def _shifted(points: Array, sides: Sequence[range], held: Sequence[int]) -> Arra
 
 def _allowed(model: Model, points: Array, tried: Array, best: Point) -> Array:
     """Those inside the walls that do not idle, and the tried ones, each once, in order."""
-    usable = model.geometry.inside(points) & ~model.idle(points, best)
+    usable = model.log_grid.inside(points) & ~model.idle(points, best)
     return _each_once(np.concatenate([points[usable], tried]))
 
 
@@ -240,14 +240,14 @@ def _each_once(points: Array) -> Array:
     return found
 
 
-def flat_axes(model: Model, geometry: Geometry, point: Point) -> list[int]:
+def flat_axes(model: Model, log_grid: LogGrid, point: Point) -> list[int]:
     """Axes, but not the first, along which two doublings either way change no more than another seed, as runs show."""
     axes = [axis for axis in range(1, len(point)) if np.ptp(model.points[:, axis]) >= 2 * MOVE]
     steps = [(axis, side) for axis in axes for side in (-2 * MOVE, 2 * MOVE)]
     others = np.tile(np.array(point, dtype=float), (len(steps), 1))
     for row, (axis, side) in enumerate(steps):
         others[row, axis] += side
-    inside = geometry.inside(others)
+    inside = log_grid.inside(others)
     if not inside.any():
         return axes
     means, deviations = model.changes(point, others[inside])

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from flatdirs.search.gp import RELAXED
 from flatdirs.search.judging import Outcome, Rules, guessing
 from flatdirs.search.question import Told
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
-MOVE = 2  # steps of the walked lattice in one move of the chart: it is refined to the square root
+MOVE = 2  # steps of the walked grid in one move of the chart: it is refined to the square root
 STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
 FAR = 3 * MOVE  # steps off what is usual, from which on that decides the first stride
 HIGHEST = 20 * MOVE  # steps above the start at which the line turns round, if nothing has begun to change
@@ -24,33 +24,33 @@ UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to 
 USUAL_SPEED, USUAL_RATE = 1.0, 1e-3  # lr/(1−momentum) of SGD, lr of AdamW
 
 
-def next_on_line(lattice: Lattice, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
+def next_on_line(grid: Grid, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
     """The next step along the first axis, and why; None once the best is bracketed, or a wall is in the way.
 
     `told`: runs on the line alone, the start first.
     """
     if len(told) > rules.plateau_limit:
         return None
-    step, why = _first(lattice, told[0], rules) if len(told) == 1 else _further(rules, told)
-    if why is None or lattice.wall((step, *lattice.origin[1:])) is not None:
+    step, why = _first(grid, told[0], rules) if len(told) == 1 else _further(rules, told)
+    if why is None or grid.wall((step, *grid.origin[1:])) is not None:
         return None
-    return step, f"along {lattice.chart.axes[0].name}: {why}"
+    return step, f"along {grid.chart.axes[0].name}: {why}"
 
 
-def _first(lattice: Lattice, start: Told, rules: Rules) -> tuple[int, str]:
+def _first(grid: Grid, start: Told, rules: Rules) -> tuple[int, str]:
     """Away from the start."""
     if start.score == -math.inf:
         return -LONG_STRIDE, "the start diverged"
-    off = _off(lattice, start.outcome)
+    off = _off(grid, start.outcome)
     if abs(off) >= FAR:
         low = "less" if off > 0 else "more"
         return int(math.copysign(_stride(STRIDE, abs(off)), off)), f"the start has far {low} of it than is usual"
     return (LONG_STRIDE if guessing(start.outcome, rules) else STRIDE), "which way is better?"
 
 
-def _off(lattice: Lattice, outcome: Outcome) -> int:
+def _off(grid: Grid, outcome: Outcome) -> int:
     """Steps from the start to what is usual, by the nearer of relaxation and speed; 0 where they disagree."""
-    chart, start = lattice.chart, lattice.start
+    chart, start = grid.chart, grid.start
     offs = []
     if outcome.relaxation is not None and 0 < outcome.relaxation < math.inf:
         offs.append(math.log2(RELAXED / outcome.relaxation))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from flatdirs.search.judging import Outcome, Rules, guessing, judge
 from flatdirs.search.question import Descent, Question, Verdict
 from flatdirs.space.coordinates import SIGN, Direction, Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
 OTHER: dict[Direction, Direction] = {"double": "halve", "halve": "double"}
 
@@ -33,34 +33,34 @@ class _State:
     gains: int = field(default=0)
 
 
-def descend(lattice: Lattice, rules: Rules) -> Descent:
+def descend(grid: Grid, rules: Rules) -> Descent:
     """Yield the Question to answer next, be sent its Outcome; return the winner's point.
 
     Axes are taken in the chart's order. On each, the direction that last succeeded there comes first and the other
     only if that one fails at once; a full cycle of axes without a gain ends the search.
     """
-    start = lattice.origin
+    start = grid.origin
     outcome = yield Question(start, None, "start", None, 0, "the start")
     assert isinstance(outcome, Outcome)  # it never says that it takes others
     yield Verdict("better", start)
-    axes = lattice.chart.axes
+    axes = grid.chart.axes
     state = _State(start, outcome, [axis.first for axis in axes])
     idle = 0
     while idle < len(axes):
         axis = state.visit % len(axes)
         state.visit += 1
-        gained = yield from _search_axis(lattice, rules, state, axis)
+        gained = yield from _search_axis(grid, rules, state, axis)
         idle = 0 if gained else idle + 1
     return state.incumbent
 
 
 def _search_axis(
-    lattice: Lattice, rules: Rules, state: _State, axis: int
+    grid: Grid, rules: Rules, state: _State, axis: int
 ) -> Generator[Question | Verdict, Outcome | None, bool]:
     """One line search: the direction that last succeeded first, the other only if it fails. True after a gain."""
     first = state.toward[axis]
     for direction in (first, OTHER[first]):
-        gained = yield from _walk(lattice, rules, state, axis, direction)
+        gained = yield from _walk(grid, rules, state, axis, direction)
         if gained:
             state.toward[axis] = direction
             return True
@@ -68,16 +68,16 @@ def _search_axis(
 
 
 def _walk(
-    lattice: Lattice, rules: Rules, state: _State, axis: int, direction: Direction
+    grid: Grid, rules: Rules, state: _State, axis: int, direction: Direction
 ) -> Generator[Question | Verdict, Outcome | None, bool]:
     """Step in one direction until things get worse; True if the incumbent moved."""
     here, gained, level = state.incumbent, False, 0
     while True:
-        here = lattice.move(here, axis, direction)
-        if lattice.wall(here):
+        here = grid.move(here, axis, direction)
+        if grid.wall(here):
             return gained
         outcome = yield Question(
-            here, axis, direction, state.incumbent, state.visit, _reason(lattice, axis, direction, gained, level)
+            here, axis, direction, state.incumbent, state.visit, _reason(grid, axis, direction, gained, level)
         )
         assert outcome is not None
         judgement = judge(outcome, state.best, rules)
@@ -85,9 +85,7 @@ def _walk(
             state.incumbent, state.best = here, outcome
             state.gains += 1
             gained, level = True, 0
-        elif (
-            judgement == "tie" and level + 1 < rules.plateau_limit and _plateau(lattice, rules, state, axis, direction)
-        ):
+        elif judgement == "tie" and level + 1 < rules.plateau_limit and _plateau(grid, rules, state, axis, direction):
             level += 1
         else:
             level = -1
@@ -96,7 +94,7 @@ def _walk(
             return gained
 
 
-def _plateau(lattice: Lattice, rules: Rules, state: _State, axis: int, direction: Direction) -> bool:
+def _plateau(grid: Grid, rules: Rules, state: _State, axis: int, direction: Direction) -> bool:
     """Whether a tie says only that nothing has begun to change, so that the next step is worth asking for.
 
     So while both runs guess and carry no loss; while nobody knows what guessing gives and no run has yet been better
@@ -105,12 +103,12 @@ def _plateau(lattice: Lattice, rules: Rules, state: _State, axis: int, direction
     if state.best.guess is not None:
         return False
     if rules.score(state.best) == -math.inf:
-        return SIGN[direction] * lattice.chart.response(axis).get(lattice.chart.follows or "lr", 0) < 0
+        return SIGN[direction] * grid.chart.response(axis).get(grid.chart.follows or "lr", 0) < 0
     return guessing(state.best, rules) or (state.best.at_chance is None and state.gains == 0)
 
 
-def _reason(lattice: Lattice, axis: int, direction: Direction, gained: bool, level: int) -> str:
-    name = lattice.chart.axes[axis].name
+def _reason(grid: Grid, axis: int, direction: Direction, gained: bool, level: int) -> str:
+    name = grid.chart.axes[axis].name
     if gained:
         return f"{direction} {name} again: the last step was better"
     if level:

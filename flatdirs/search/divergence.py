@@ -16,7 +16,7 @@ from scipy.special import ndtr
 
 from flatdirs.search.kernel import factor, matern, solve, unexplained
 from flatdirs.space.coordinates import Point
-from flatdirs.space.log_grid import Array, Geometry
+from flatdirs.space.log_grid import Array, LogGrid
 
 STEEP, LONG = 3.0, 8.0  # octaves over which a label changes, along lr/(1−momentum) and along the others
 JITTER = 0.1  # standard deviation of a label
@@ -27,8 +27,8 @@ MOST_RUNS = 80  # that it looks at: the latest
 class Cliff:
     """Learnt from `points` that were run, and whether each `ended`. Before any run, all are supposed to end."""
 
-    def __init__(self, geometry: Geometry, points: Sequence[Point], ended: Sequence[bool]) -> None:
-        self._geometry = geometry
+    def __init__(self, log_grid: LogGrid, points: Sequence[Point], ended: Sequence[bool]) -> None:
+        self._geometry = log_grid
         self._clear = all(ended)
         if self._clear:
             return

@@ -9,14 +9,14 @@ import numpy as np
 
 from flatdirs.search.gp import SURE, Model, Shape
 from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
 RISK = 0.25  # probability of diverging from which on it is said
 
 
-def describe_move(lattice: Lattice, start: Point, end: Point) -> str:
+def describe_move(grid: Grid, start: Point, end: Point) -> str:
     """What leads from one point to another, such as lr·wd/(1−momentum) ×4, wd ÷1.41."""
-    chart, words = lattice.chart, []
+    chart, words = grid.chart, []
     for axis, (old, new) in zip(chart.axes, zip(start, end, strict=True), strict=True):
         if new != old:
             words.append(f"{axis.name} {'×' if new > old else '÷'}{chart.step ** abs(new - old):.3g}")
@@ -28,13 +28,13 @@ def reason(model: Model, held: Sequence[int], point: Point, repeat: int) -> str:
 
     `held`: axes that are left alone; `repeat`: how often the point was run before.
     """
-    geometry, best = model.geometry, model.best
-    move = describe_move(geometry.lattice, best, point)
+    log_grid, best = model.log_grid, model.best
+    move = describe_move(log_grid.grid, best, point)
     if repeat and point == best:
         runs = f"{repeat} runs say" if repeat > 1 else "one run says"
         return f"repeat with another seed: what comes next hangs on whether the best point is as good as its {runs}"
     where = f"repeat with another seed, {move} from the best" if repeat else move
-    names = [geometry.lattice.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
+    names = [log_grid.grid.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
     flat = f"; {' and '.join(names)} held, flat so far" if names else ""
     falls = 1.0 - float(model.cliff.ends(np.array([point], dtype=float))[0])
     flat = f", {100 * falls:.0f} % likely to diverge{flat}" if falls >= RISK else flat
@@ -58,8 +58,8 @@ def _gain(model: Model, shift: float) -> float:
 
 def _supposed(model: Model, point: Point) -> str:
     """Under which steep coordinate the point is expected to be better after all, where there is such a one."""
-    geometry, best = model.geometry, model.best
-    if geometry.decay is None or "lr" not in (name := geometry.lattice.chart.axes[0].name):
+    log_grid, best = model.log_grid, model.best
+    if log_grid.decay is None or "lr" not in (name := log_grid.grid.chart.axes[0].name):
         return ""
     means = model.means(np.array([best, point], dtype=float))
     for decay, word in ((1.0, "lr·wd"), (0.5, "lr·√wd"), (0.0, "lr")):

@@ -13,8 +13,8 @@ from flatdirs.search.bracketing import MOVE
 from flatdirs.search.gp import SURE, Model
 from flatdirs.search.question import Told
 from flatdirs.search.score_warping import ROUNDING
-from flatdirs.space.grid import Lattice
-from flatdirs.space.log_grid import Geometry
+from flatdirs.space.grid import Grid
+from flatdirs.space.log_grid import LogGrid
 
 FEWEST = 6  # runs before anything is said
 SHORT = 0.5  # probability from which on weight decay is said to have no part in the steep coordinate
@@ -60,29 +60,29 @@ class Findings:
     even: bool = False
 
 
-def find(lattice: Lattice, told: Sequence[Told]) -> Findings | None:
+def find(grid: Grid, told: Sequence[Told]) -> Findings | None:
     """What the runs so far say; None where they are too few."""
     if len(told) < FEWEST:
         return None
-    geometry = Geometry(lattice)
-    model = model_of(geometry, told)
+    log_grid = LogGrid(grid)
+    model = model_of(log_grid, told)
     if all(math.isclose(one.score, told[0].score, rel_tol=ROUNDING) for one in told) and math.isfinite(told[0].score):
         return Findings((), None, even=True)
-    steep = lattice.chart.axes[0].name
-    short = None if geometry.decay is None or "lr" not in steep else model.short
-    return Findings(tuple(_flatness(geometry, model)), short, steep)
+    steep = grid.chart.axes[0].name
+    short = None if log_grid.decay is None or "lr" not in steep else model.short
+    return Findings(tuple(_flatness(log_grid, model)), short, steep)
 
 
-def _flatness(geometry: Geometry, model: Model) -> list[Flatness]:
+def _flatness(log_grid: LogGrid, model: Model) -> list[Flatness]:
     best, found = model.best, []
-    for axis, about in enumerate(geometry.lattice.chart.axes):
+    for axis, about in enumerate(log_grid.grid.chart.axes):
         for side in (2 * MOVE, -2 * MOVE):
             other = (*best[:axis], best[axis] + side, *best[axis + 1 :])
-            if not geometry.inside(np.array([other], dtype=float))[0]:
+            if not log_grid.inside(np.array([other], dtype=float))[0]:
                 continue
             mean, deviation = model.change(best, other)
             shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
             middle, low, high = (model.score(model.peak + shift) - model.score(model.peak) for shift in shifts)
-            factor = geometry.lattice.chart.step**side
+            factor = log_grid.grid.chart.step**side
             found.append(Flatness(about.name, factor, middle, low, high, model.spread))
     return found

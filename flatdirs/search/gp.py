@@ -32,7 +32,7 @@ from flatdirs.search.divergence import Cliff
 from flatdirs.search.kernel import factor, matern, solve, unexplained
 from flatdirs.search.score_warping import BELOW, ROUNDING, unwarp, warp
 from flatdirs.space.coordinates import Point
-from flatdirs.space.log_grid import Array, Geometry
+from flatdirs.space.log_grid import Array, LogGrid
 
 STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
@@ -97,9 +97,9 @@ class Belief:
 class Model:
     """The hypotheses that the runs leave standing, each with its weight. Made anew for every proposal: milliseconds."""
 
-    def __init__(self, geometry: Geometry, runs: Sequence[Run]) -> None:
-        self.geometry = geometry
-        self.cliff = Cliff(geometry, [run.point for run in runs], [not run.diverged for run in runs])
+    def __init__(self, log_grid: LogGrid, runs: Sequence[Run]) -> None:
+        self.log_grid = log_grid
+        self.cliff = Cliff(log_grid, [run.point for run in runs], [not run.diverged for run in runs])
         runs = [run for run in runs if not run.diverged] or runs
         self.top, self.unit, warped = warp(np.array([run.score for run in runs]))
         kept = _most_telling(warped)
@@ -108,7 +108,7 @@ class Model:
         self.points = np.array([run.point for run in self.runs], dtype=float)
         self.level = float(self.values.max()) - BELOW
         known = [
-            math.log2(run.relaxation / RELAXED) - float(geometry.relaxing @ np.array(run.point, dtype=float))
+            math.log2(run.relaxation / RELAXED) - float(log_grid.relaxing @ np.array(run.point, dtype=float))
             for run in self.runs
             if run.relaxation is not None and 0 < run.relaxation < math.inf
         ]
@@ -123,7 +123,7 @@ class Model:
         self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
 
     def _hypotheses(self) -> Iterator[Hypothesis]:
-        shapes = SHAPES if self.geometry.decay is not None else SHAPES[:1]
+        shapes = SHAPES if self.log_grid.decay is not None else SHAPES[:1]
         count = len(self.points)
         relaxing = (False, True) if self._relaxation is not None else (False,)
         offs = np.stack([self.values - self._prior(self.points, relaxes) for relaxes in relaxing], axis=1)
@@ -145,28 +145,28 @@ class Model:
         """Points (n, axes) in units of a hypothesis' lengths."""
         lengths = np.full(points.shape[1], LONG)
         lengths[0] = STEEP
-        if self.geometry.decay is not None:
-            lengths[self.geometry.decay[0]] = shape.length
-        return self.geometry.sheared(points, shape.decay) / (lengths * stretch)
+        if self.log_grid.decay is not None:
+            lengths[self.log_grid.decay[0]] = shape.length
+        return self.log_grid.sheared(points, shape.decay) / (lengths * stretch)
 
     def _prior(self, points: Array, relaxes: bool) -> Array:
         """The mean before any run (n,): low, and lower far from usual averaging and (`relaxes`) usual relaxation."""
         mean = np.full(len(points), self.level)
-        logs = self.geometry.base + points @ self.geometry.rows.T
-        for place in self.geometry.averaging:
+        logs = self.log_grid.base + points @ self.log_grid.rows.T
+        for place in self.log_grid.averaging:
             mean -= AVERAGING_COST * (logs[:, place] - math.log2(USUAL_AVERAGING)) ** 2
         if relaxes and self._relaxation is not None:
-            off = self._relaxation + points @ self.geometry.relaxing
+            off = self._relaxation + points @ self.log_grid.relaxing
             mean -= np.where(off < 0, TOO_LITTLE, TOO_MUCH) * off**2
         return mean
 
     def idle(self, points: Array, best: Point) -> NDArray[np.bool_]:
         """Which points (n, axes) have less weight decay than the best where it does nothing already: T·lr·wd/(1−momentum) ≪ 1."""
-        if self._relaxation is None or self.geometry.decay is None:
+        if self._relaxation is None or self.log_grid.decay is None:
             return np.zeros(len(points), dtype=bool)
-        axis, _ = self.geometry.decay
+        axis, _ = self.log_grid.decay
         found: NDArray[np.bool_] = (points[:, axis] < best[axis]) & (
-            self._relaxation + points @ self.geometry.relaxing < IDLE
+            self._relaxation + points @ self.log_grid.relaxing < IDLE
         )
         return found
 

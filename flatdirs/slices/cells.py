@@ -21,7 +21,7 @@ Key = tuple[Cell, int]  # a cell and the number of a seed, from 0
 
 
 @dataclass(frozen=True)
-class Axis:
+class SliceAxis:
     """One axis: a hyperparameter, its value in the centre, a factor per step, and the first and last step.
 
     `name` may be one_minus_… of a hyperparameter. `whole`: values are rounded to whole numbers.
@@ -59,11 +59,11 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SliceGrid:
     """Two axes and how often cells are trained: `seeds` times around the top of a row (`near` cells to each side)."""
 
-    x: Axis
-    y: Axis
+    x: SliceAxis
+    y: SliceAxis
     seeds: int = 3
     near: int = 1
 
@@ -104,7 +104,7 @@ def mean_score(runs: Sequence[Run], maximize: bool = True) -> float:
     return statistics.fmean(values) * (1 if maximize else -1)
 
 
-def wanted(grid: Grid, runs: Sequence[Run], busy: Collection[Key] = (), maximize: bool = True) -> Iterator[Key]:
+def wanted(grid: SliceGrid, runs: Sequence[Run], busy: Collection[Key] = (), maximize: bool = True) -> Iterator[Key]:
     """The runs to make next, those that are running left out; nothing where all is done or waits for a running one."""
     done = {(run.cell, run.seed) for run in runs}
     yield from ((cell, 0) for cell in grid.cells() if (cell, 0) not in done and (cell, 0) not in busy)
@@ -116,7 +116,7 @@ def wanted(grid: Grid, runs: Sequence[Run], busy: Collection[Key] = (), maximize
             yield from ((cell, seed) for seed in range(1, grid.seeds) if (cell, seed) not in done)
 
 
-def _around_top(grid: Grid, y: int, cells: Mapping[Cell, Sequence[Run]], maximize: bool) -> list[Cell]:
+def _around_top(grid: SliceGrid, y: int, cells: Mapping[Cell, Sequence[Run]], maximize: bool) -> list[Cell]:
     """The best cell of a row and its neighbours, none where every run of the row diverged."""
     scores = {x: mean_score(cells[x, y], maximize) for x in grid.x.steps}
     top = max(scores, key=lambda x: scores[x])
@@ -125,7 +125,7 @@ def _around_top(grid: Grid, y: int, cells: Mapping[Cell, Sequence[Run]], maximiz
     return [(x, y) for x in grid.x.steps if abs(x - top) <= grid.near]
 
 
-def runs_left(grid: Grid, runs: Sequence[Run], maximize: bool = True) -> int:
+def runs_left(grid: SliceGrid, runs: Sequence[Run], maximize: bool = True) -> int:
     """About how many runs are to come: in the first pass an estimate, later what the rows' present tops want."""
     done = {(run.cell, run.seed) for run in runs}
     if once := sum((cell, 0) not in done for cell in grid.cells()):

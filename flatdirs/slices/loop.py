@@ -21,8 +21,8 @@ from flatdirs.backend.storages import close_storage, make_folder, open_storage, 
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
 from flatdirs.config.tune import StorageConfig
 from flatdirs.objectives.image import Objective
-from flatdirs.slices.cells import Grid, Run, runs_left
-from flatdirs.slices.sampler import GridSampler, key_of, range_of, read_runs
+from flatdirs.slices.cells import Run, SliceGrid, runs_left
+from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
 
 WAIT_SECONDS = 0.5  # between looks at what the other workers have finished
 Say = Callable[[str], None]
@@ -35,7 +35,7 @@ class SliceConfig:
     study: str
     output: Path
     storage: StorageConfig
-    grid: Grid
+    grid: SliceGrid
     center: Mapping[str, float]
     objective: Objective
     seed: int
@@ -58,7 +58,7 @@ def run_slice(config: SliceConfig, say: Say, wait_for_helpers: Callable[[], None
         with storage_errors():
             stale = 60 * config.storage.stale_minutes
             study = open_optuna_study(storage, config.study, identity, config.maximize)
-            study.sampler = sampler = GridSampler(config.grid, config.maximize, stale)
+            study.sampler = sampler = SliceSampler(config.grid, config.maximize, stale)
             trials = Trials(study, config.maximize, stale)
             trials.tidy()
             _work(config, trials, sampler, say)
@@ -69,12 +69,12 @@ def run_slice(config: SliceConfig, say: Say, wait_for_helpers: Callable[[], None
         close_storage(storage)
 
 
-def _inside(grid: Grid, run: Run) -> bool:
+def _inside(grid: SliceGrid, run: Run) -> bool:
     """Whether a stored run belongs to the grid as it is now; an earlier one may have been larger."""
     return run.cell[0] in grid.x.steps and run.cell[1] in grid.y.steps
 
 
-def _work(config: SliceConfig, trials: Trials, sampler: GridSampler, say: Say) -> None:
+def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) -> None:
     """One run after the other until nothing is left, or nothing that does not wait for another worker's run."""
     made = 0
     while config.budget is None or made < config.budget:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from flatdirs.slices.cells import Grid, Run, by_cell
+from flatdirs.slices.cells import Run, SliceGrid, by_cell
 
 WINDOW = 2  # cells to each side of a row's best that its parabola is laid through
 LEVEL = 95  # percent of the bootstrap interval
@@ -88,7 +88,9 @@ class _Row:
     counts: Numbers
 
 
-def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int = 2000, seed: int = 0) -> Ridge | None:
+def fit_ridge(
+    grid: SliceGrid, runs: Sequence[Run], maximize: bool = True, draws: int = 2000, seed: int = 0
+) -> Ridge | None:
     """The ridge of a slice, None where fewer than three rows have their top inside the grid."""
     rows, spread = _rows(grid, runs, 1.0 if maximize else -1.0), pooled_spread(runs)
     tops = [(row, _tops(row, row.means[None])[0]) for row in rows]
@@ -118,7 +120,7 @@ def fit_ridge(grid: Grid, runs: Sequence[Run], maximize: bool = True, draws: int
     )
 
 
-def claimed_exponent(grid: Grid) -> float | None:
+def claimed_exponent(grid: SliceGrid) -> float | None:
     """The exponent that keeps lr·wd/((1−momentum)·batch_size) fixed along the ridge (reference/004); None for other hyperparameters."""
     if not {grid.x.name, grid.y.name} <= set(EFFECTIVE_STEP):
         return None
@@ -136,7 +138,7 @@ def pooled_spread(runs: Sequence[Run]) -> float | None:
     return math.sqrt(squares / freedom) if freedom else None
 
 
-def _rows(grid: Grid, runs: Sequence[Run], sign: float) -> list[_Row]:
+def _rows(grid: SliceGrid, runs: Sequence[Run], sign: float) -> list[_Row]:
     """The rows of a grid that have at least one finished cell; values turned so that higher is better."""
     cells = by_cell(runs)
     rows = []

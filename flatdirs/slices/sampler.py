@@ -15,16 +15,16 @@ from optuna.trial import FrozenTrial
 from flatdirs.backend import claims
 from flatdirs.backend.outcomes import OUTCOME, outcome_of
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.slices.cells import Axis, Grid, Key, Run, wanted
+from flatdirs.slices.cells import Key, Run, SliceAxis, SliceGrid, wanted
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 
-class GridSampler(BaseSampler):
+class SliceSampler(BaseSampler):
     """Proposes the cells of a slice; the seed of a trial is in its claim."""
 
-    def __init__(self, grid: Grid, maximize: bool, stale_seconds: float = claims.STALE_SECONDS) -> None:
+    def __init__(self, grid: SliceGrid, maximize: bool, stale_seconds: float = claims.STALE_SECONDS) -> None:
         self._grid = grid
         self._maximize = maximize
         self._stale_seconds = stale_seconds
@@ -65,7 +65,7 @@ class GridSampler(BaseSampler):
         return unfinished and not claims.abandoned(trial, self._stale_seconds)
 
 
-def range_of(axis: Axis) -> FloatDistribution:
+def range_of(axis: SliceAxis) -> FloatDistribution:
     """An axis as Optuna sees it."""
     values = axis.values()
     return FloatDistribution(values[0], values[-1], log=True)

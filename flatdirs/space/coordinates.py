@@ -3,7 +3,7 @@
 A chart is data: a square matrix of integer exponents with determinant ±1, read from conf/chart/*.yaml. Its axes are
 products of powers of the hyperparameters, so moving one axis by one step multiplies that coordinate by the step
 factor and leaves the others where they are; learning rate, momentum and weight decay follow by the inverse matrix.
-Charts are read in charts.py, and lattice.py anchors one at a start.
+Charts are read in charts.py, and grid.py anchors one at a start.
 
 Source: reference/004 for the coordinates (found); the inverse is derived.
 """
@@ -44,7 +44,7 @@ class Chart:
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
     (batch size). What rounding does to either is taken up by `follows` (the learning rate), so that the first
     coordinate it enters keeps its value. `bounds` are walls per hyperparameter, None where there is none; `fixed`
-    ones stay at the start. `step` is the factor of one step of the lattice, of which `parts` make one move.
+    ones stay at the start. `step` is the factor of one step of the grid, of which `parts` make one move.
     Raises ChartError where the axes do not determine the hyperparameters.
     """
 

@@ -1,4 +1,4 @@
-"""A lattice: a chart anchored at a start; integer points on one side, hyperparameters on the other.
+"""A grid: a chart anchored at a start; integer points on one side, hyperparameters on the other.
 
 Points are tuples of integers, counted in steps from the start, so that equality is exact and no drift can creep in.
 
@@ -23,7 +23,7 @@ SNAP = 5e-3  # how near, in twelfths of an octave, a step must be to a root of t
 
 
 @dataclass(frozen=True)
-class Lattice:
+class Grid:
     """A chart anchored at a start: integer points ↔ hyperparameters.
 
     Raises ChartError where the start is missing a hyperparameter, is not finite, or lies outside the walls.
@@ -108,7 +108,7 @@ class Lattice:
         return None
 
     def locate(self, hyperparameters: Mapping[str, float]) -> Point | None:
-        """The point with these hyperparameters, to a relative 1e-9, or None off the lattice."""
+        """The point with these hyperparameters, to a relative 1e-9, or None off the grid."""
         chart = self.chart
         logs = []
         for name in chart.free:

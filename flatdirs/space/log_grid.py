@@ -1,4 +1,4 @@
-"""A lattice in octaves: what numpy needs of it, many points at a time. Between the exact chart and the model."""
+"""A grid in octaves: what numpy needs of it, many points at a time. Between the exact chart and the model."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flatdirs.space.grid import Lattice
+from flatdirs.space.grid import Grid
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """A lattice in octaves: log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
+class LogGrid:
+    """A grid in octaves: log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
 
     Arrays: `base`, `low`, `high` (free,), `rows` (free, axes).
     """
 
-    lattice: Lattice
+    grid: Grid
 
     @cached_property
     def octaves(self) -> float:
         """Of one step."""
-        return math.log2(self.lattice.chart.step)
+        return math.log2(self.grid.chart.step)
 
     @cached_property
     def rows(self) -> Array:
         """By how many octaves each free hyperparameter moves with a step along each axis."""
-        rows: Array = np.asarray(self.lattice.chart.inverse * self.octaves, dtype=np.float64)
+        rows: Array = np.asarray(self.grid.chart.inverse * self.octaves, dtype=np.float64)
         return rows
 
     @cached_property
     def base(self) -> Array:
         """The start."""
-        chart = self.lattice.chart
-        return np.array([math.log2(chart.inner(name, self.lattice.start[name])) for name in chart.free])
+        chart = self.grid.chart
+        return np.array([math.log2(chart.inner(name, self.grid.start[name])) for name in chart.free])
 
     @cached_property
     def walls(self) -> tuple[Array, Array]:
         """The lowest and highest log₂ of each free hyperparameter, infinite where there is no wall."""
-        chart = self.lattice.chart
+        chart = self.grid.chart
         lows, highs = [], []
         for name in chart.free:
             pair = chart.bounds.get(name, (None, None))
@@ -56,13 +56,13 @@ class Geometry:
     @cached_property
     def averaging(self) -> list[int]:
         """The places of momentum and beta1 among the free hyperparameters."""
-        chart = self.lattice.chart
+        chart = self.grid.chart
         return [place for place, name in enumerate(chart.free) if name in chart.one_minus]
 
     @cached_property
     def decay(self) -> tuple[int, int] | None:
         """The axis that is the weight decay alone, and its power in the first axis; None without such an axis."""
-        axes = self.lattice.chart.axes
+        axes = self.grid.chart.axes
         alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"wd": 1}]
         return (alone[0], axes[0].exponents.get("wd", 0)) if alone else None
 
@@ -70,7 +70,7 @@ class Geometry:
     def relaxing(self) -> Array:
         """By how many octaves T·lr·wd/(1−momentum) moves with a step along each axis (T falls as the batch grows)."""
         powers = {"lr": 1, "wd": 1, "momentum": -1, "batch_size": -1}
-        return np.array([powers.get(name, 0) for name in self.lattice.chart.free]) @ self.rows
+        return np.array([powers.get(name, 0) for name in self.grid.chart.free]) @ self.rows
 
     def sheared(self, points: Array, power: float) -> Array:
         """Points (n, axes) in octaves, with the weight decay in the first coordinate to this power."""

@@ -109,7 +109,7 @@ def _sweep_words(config: TuneConfig) -> list[str]:
 
 def _chart_words(config: TuneConfig) -> list[str]:
     """The chart by its name, where it is one of conf/chart and not the usual one."""
-    name = config.plan.lattice.chart.name.removesuffix("-raw")
+    name = config.plan.grid.chart.name.removesuffix("-raw")
     return [f"chart={name}"] if f"chart={name}" != USUAL["chart"] and is_option("chart", name) else []
 
 

@@ -105,7 +105,7 @@ def _search(
     wait_for_helpers: Callable[[], None] | None,
 ) -> Result:
     """Runs until something says stop, then the confirmation."""
-    expected = config.objective.expected_seconds(config.plan.lattice.start)
+    expected = config.objective.expected_seconds(config.plan.grid.start)
     expected = None if expected is None else expected * config.repeats
     _refuse_too_short(config, study, expected)
     listener.begin(config, study, expected)
@@ -231,8 +231,8 @@ def _confirm(
     if best is None or not config.limits.confirm or study.live():
         return {}
     wanted = {"winner": best.hyperparameters}
-    if dict(best.hyperparameters) != dict(config.plan.lattice.start):
-        wanted["start"] = config.plan.lattice.start
+    if dict(best.hyperparameters) != dict(config.plan.grid.start):
+        wanted["start"] = config.plan.grid.start
     confirmed: dict[str, list[float | None]] = {}
     minutes, seconds = config.limits.minutes, (_seconds_per_run(study, None) or 0.0) / config.repeats
     for what, hyperparameters in wanted.items():

@@ -85,25 +85,25 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
     if not words:
         return dict(settings)
     config = read_tune(_with_numbers(settings, TYPICAL["momentum"]))
-    name = "beta1" if "beta1" in config.plan.lattice.chart.hyperparameters else "momentum"
+    name = "beta1" if "beta1" in config.plan.grid.chart.hyperparameters else "momentum"
     typical = _with_numbers(settings, TYPICAL[name])
     if words.get("lr") in (STEP_SAMPLING, EDGE):
         _refuse_probing_for_nothing(config, words["lr"])
     if not config.plan.descends:  # such a search begins nowhere
         return typical
-    if "lr" not in config.plan.lattice.chart.hyperparameters:
-        start = read_tune(typical).plan.lattice.start
+    if "lr" not in config.plan.grid.chart.hyperparameters:
+        start = read_tune(typical).plan.grid.start
         say(f"start=auto: no learning rate is searched, so nothing is probed; the search begins at {overrides(start)}")
         return typical
     if not isinstance(config.objective, ImageObjective):
-        start = read_tune(typical).plan.lattice.start
+        start = read_tune(typical).plan.grid.start
         say(f"start=auto: task={config.task.name} has no model to probe; {_beginning(start)}")
         return typical
     config = read_tune(_with_numbers(settings, {**TYPICAL[name], "wd": PROBED_DECAY}))
     if "lr" in words:
         numbers = _probed_start(config, words, say)
         return _with_numbers(_with_warmup(settings, numbers.pop("warmup_epochs", None)), numbers)
-    return _with_numbers(settings, {"wd": _decay_for(config, config.plan.lattice.start["lr"])})
+    return _with_numbers(settings, {"wd": _decay_for(config, config.plan.grid.start["lr"])})
 
 
 def _words(start: Mapping[str, Any]) -> dict[str, str]:
@@ -137,9 +137,9 @@ def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
             f"start.lr={word} would probe for nothing, as search={config.plan.name} begins "
             f"nowhere; set start.lr to a number"
         )
-    if "lr" not in config.plan.lattice.chart.hyperparameters:
+    if "lr" not in config.plan.grid.chart.hyperparameters:
         raise ConfigError(
-            f"start.lr={word} would probe for nothing, as chart {config.plan.lattice.chart.name} "
+            f"start.lr={word} would probe for nothing, as chart {config.plan.grid.chart.name} "
             f"has no learning rate; set start=auto"
         )
     if not isinstance(config.objective, ImageObjective):
@@ -152,7 +152,7 @@ def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
 def _training(config: TuneConfig) -> TrainConfig:
     """A run at the start, on our own trainer."""
     assert isinstance(config.objective, ImageObjective)
-    return config.objective.config(config.plan.lattice.start, config.plan.seed)
+    return config.objective.config(config.plan.grid.start, config.plan.seed)
 
 
 def _decay_for(config: TuneConfig, lr: float) -> float:
@@ -192,7 +192,7 @@ def _early_story(numbers: Mapping[str, float], word: str) -> str:
 
 def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, float], word: str) -> str:
     """What the probes gave, what that makes the start, and what it cost."""
-    start = {**config.plan.lattice.start, **numbers}
+    start = {**config.plan.grid.start, **numbers}
     if "problem" in record:
         return f"{record['problem']}; {_beginning(start)}"
     cost = f"it cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
