@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SETTING = "setting"  # written by our objective when a run begins
 OUTCOME = "outcome"  # written by our objective when a run has ended
+INCUMBENT = "flatdirs:incumbent"  # written by the sampler: the hyperparameters it compares with, None for its start
 
 
 def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) -> Outcome | None:

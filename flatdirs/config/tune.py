@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flatdirs.backend.pruning import METRICS, PRUNERS, Accuracy, Metric, NoPruning, Pruning, describe
+from flatdirs.backend.pruner_settings import PRUNERS, NoPruning, Pruning
+from flatdirs.backend.pruning import METRICS, Accuracy, Metric, describe
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.config.curvature import read_curvature
 from flatdirs.config.search import read_plan
@@ -304,7 +305,7 @@ def _identity(
         **plan_identity(plan),
         "direction": "maximize" if maximize else "minimize",
         "repeats": repeats,
-        **({} if pruning == NoPruning() else {"pruner": describe(pruning)}),
+        **({} if pruning == NoPruning() else {"pruner": pruning.described()}),
         **_sweep_identity(objective),
     }
 
