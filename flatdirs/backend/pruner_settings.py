@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from flatdirs.errors import ConfigError
 
@@ -44,10 +44,6 @@ class Pruning:
                 f"evaluations{without}; lower {key}, or evaluate more often with evaluate_every",
                 key=key,
             )
-
-    def described(self) -> dict[str, Any]:
-        """The plain mapping that the file of conf/pruner/ holds, for a study to keep."""
-        return {"name": self.name, **asdict(self)}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from flatdirs.backend.pruner_settings import Pruning
 from flatdirs.training.edge_metric import EdgeOfStability
 
 
@@ -37,6 +38,6 @@ Metric = Accuracy | Loss | Edge
 METRICS: Mapping[str, type[Metric]] = {kind.name: kind for kind in (Accuracy, Loss, Edge)}
 
 
-def describe(settings: Metric) -> dict[str, Any]:
-    """The plain mapping that a file of conf/metric/ holds, for a study to keep."""
+def describe(settings: Metric | Pruning) -> dict[str, Any]:
+    """The plain mapping that a file of conf/metric/ or conf/pruner/ holds, for a study to keep."""
     return {"name": settings.name, **asdict(settings)}

@@ -305,7 +305,7 @@ def _identity(
         **plan_identity(plan),
         "direction": "maximize" if maximize else "minimize",
         "repeats": repeats,
-        **({} if pruning == NoPruning() else {"pruner": pruning.described()}),
+        **({} if pruning == NoPruning() else {"pruner": describe(pruning)}),
         **_sweep_identity(objective),
     }
 

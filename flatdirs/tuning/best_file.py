@@ -99,7 +99,7 @@ def _sweep_words(config: TuneConfig) -> list[str]:
     """Metric, pruner and what they count by, where they are not the usual ones."""
     objective, words = config.objective, list[str]()
     if isinstance(objective, ImageObjective):
-        for group, settings in (("metric", describe(objective.metric)), ("pruner", config.pruning.described())):
+        for group, settings in (("metric", describe(objective.metric)), ("pruner", describe(config.pruning))):
             found = group_words(group, settings)
             words += found if found != [USUAL[group]] else []
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
