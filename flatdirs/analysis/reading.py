@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
-from flatdirs.backend.outcomes import SETTING, outcome_of, swallowed
+from flatdirs.backend.outcomes import SETTING, counts_as_result, run_of
 from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, PROVENANCE
 from flatdirs.config.values import read_named
 from flatdirs.curvature.record import records
@@ -80,7 +80,7 @@ def _metric(identity: Mapping[str, Any], study: optuna.Study) -> str | None:
 
 def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metric: str | None) -> Run | None:
     """One trial as a record, None where it says nothing (waiting, running, interrupted)."""
-    outcome = outcome_of(trial, maximize, swallowed(trial, trials))
+    outcome = run_of(trial, maximize, counts_as_result(trial, trials))
     if outcome is None:
         return None
     reported = tuple(sorted((step, float(value)) for step, value in trial.intermediate_values.items()))
@@ -94,7 +94,7 @@ def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metr
     elif not losses:
         losses = _finite((step, -value if maximize else value) for step, value in reported)
     rates, norms = _steps(trial)
-    value = (outcome.score if maximize else -outcome.score) if state == "finished" else None
+    value = (outcome.value if maximize else -outcome.value) if state == "finished" else None
     loss = outcome.loss if state == "finished" else None
     if state == "finished" and loss is None and metric is not None and losses:
         loss = losses[-1][1]  # the value may be the metric

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
 from flatdirs.backend.bands import bands_of
-from flatdirs.backend.outcomes import OUTCOME, SETTING, outcome_of
+from flatdirs.backend.outcomes import OUTCOME, SETTING, run_of
 from flatdirs.backend.pruning import FIRST_COMPARED, SEEDS_PER_JITTER
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class IncumbentPruner(BasePruner):
 
 
 def _finished(trial: FrozenTrial, maximize: bool) -> bool:
-    outcome = outcome_of(trial, maximize, failure_counts=False)
+    outcome = run_of(trial, maximize, failure_counts=False)
     return outcome is not None and outcome.state == "finished" and bool(trial.intermediate_values)
 
 
