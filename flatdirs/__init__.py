@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
-    from flatdirs.search import Outcome, Rules
     from flatdirs.space.coordinates import Axis, Chart
     from flatdirs.space.grid import Grid
     from flatdirs.space.library import named_chart
@@ -53,9 +52,7 @@ _HOMES = {
     "Grid": "space.grid",
     "LearningRates": "lr_finder.result",
     "ObjectiveError": "errors",
-    "Outcome": "search",
     "QuadraticallyGreedy": "curvature.cdat",
-    "Rules": "search",
     "RungsPruner": "backend.pruners",
     "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
@@ -85,9 +82,7 @@ __all__ = [
     "IncumbentPruner",
     "LearningRates",
     "ObjectiveError",
-    "Outcome",
     "QuadraticallyGreedy",
-    "Rules",
     "RungsPruner",
     "Sharpness",
     "StudyError",

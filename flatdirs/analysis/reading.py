@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
-from flatdirs.backend.outcomes import SETTING, outcome_of, swallowed
+from flatdirs.backend.outcomes import SETTING, counts_as_result, run_of
 from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, STEPS
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
@@ -69,7 +69,7 @@ def sweep_of(study: optuna.Study) -> Sweep:
 
 def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metric: str | None) -> Run | None:
     """One trial as a record; None while it waits or runs, or after it was interrupted."""
-    outcome = outcome_of(trial, maximize, swallowed(trial, trials))
+    outcome = run_of(trial, maximize, counts_as_result(trial, trials))
     if outcome is None:
         return None
     reported = tuple(sorted((step, float(value)) for step, value in trial.intermediate_values.items()))
@@ -89,7 +89,7 @@ def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metr
         number=trial.number,
         state=state,
         hyperparameters=_hyperparameters(trial),
-        value=(outcome.score if maximize else -outcome.score) if finished else None,
+        value=(outcome.value if maximize else -outcome.value) if finished else None,
         loss=outcome.loss if finished else None,
         losses=losses,
         metrics=metrics,

@@ -1,11 +1,11 @@
-"""Who works on which trial: claims in the study's own storage, so that nothing is held in memory.
+"""Who runs which trial: claims in the study's own storage, so that no state is held in memory.
 
-A sampler claims what it proposes the moment a trial is created, in the trial's system attributes, together with the
-process that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for,
-briefly), so that two workers asking at once never get the same point. A claim whose process is gone holds nothing.
+A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the process
+that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for, briefly), so
+that two workers that ask at once never get the same point. The claim of a process that is gone holds nothing.
 
-Processes on this machine are looked up; those elsewhere are believed alive until they have been silent for a while.
-Tried and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
+Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried and
+dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from __future__ import annotations
 import datetime
 import os
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from flatdirs.backend import adapter
 
 if TYPE_CHECKING:
     import optuna
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 CLAIM = "flatdirs:claim"
 ALIVE = "flatdirs:alive"
 FAILURE = "flatdirs:failure"
-ANSWER, INTERRUPTION = "answer", "interruption"
+RESULT, INTERRUPTION = "result", "interruption"
 PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it is passed over
-STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent before it counts as gone
+STALE_SECONDS = 1800.0  # silence after which a worker on another machine counts as gone
 
 
 _met: dict[tuple[int, datetime.datetime | None], float] = {}
@@ -65,7 +65,7 @@ def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = 
 def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
     """Claim `what` for a trial, in this process's name."""
     claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
-    study._storage.set_trial_system_attr(trial._trial_id, CLAIM, claim)
+    adapter.set_system_attribute(study, trial, CLAIM, claim)
 
 
 def read(trial: FrozenTrial) -> dict[str, Any] | None:
@@ -75,12 +75,12 @@ def read(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def latest(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> dict[str, Any] | None:
     """A trial's claim as stored now, for trials that were read before it was made."""
-    return study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM)
+    return adapter.system_attributes(study, trial).get(CLAIM)
 
 
 def beat(study: optuna.Study, trial: optuna.Trial) -> None:
     """Say that the worker of this trial still lives."""
-    study._storage.set_trial_system_attr(trial._trial_id, ALIVE, time.time())
+    adapter.set_system_attribute(study, trial, ALIVE, time.time())
 
 
 def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
@@ -92,17 +92,12 @@ def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
 
 
 def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Write, before a trial is closed as failed, whether that answers its question or only interrupted it.
+    """Write, before a trial is closed as failed, whether that is its result or only interrupted it.
 
-    A stored trial cannot tell an exception that `catch` swallowed from one that ended `study.optimize`, Ctrl-C among
-    them; Optuna's own frame can. A failure told by hand is an answer.
+    An exception that ends `study.optimize`, Ctrl-C among them, is an interruption; a failure told by hand is a result.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "_run_trial":
-        frame = frame.f_back
-    seen = {} if frame is None else frame.f_locals
-    raised = seen.get("func_err") is not None and not isinstance(seen["func_err"], seen.get("catch", ()))
-    study._storage.set_trial_system_attr(trial._trial_id, FAILURE, INTERRUPTION if raised else ANSWER)
+    ended = adapter.an_exception_ends_the_study()
+    adapter.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)
 
 
 def describe_worker(claim: Mapping[str, Any]) -> str:
@@ -115,8 +110,8 @@ def describe_worker(claim: Mapping[str, Any]) -> str:
 
 
 def wait_for_earlier(
+    study: optuna.Study,
     trial: FrozenTrial,
-    read_trials: Callable[[], list[FrozenTrial]],
     parameters: Collection[frozenset[str]] = (),
 ) -> list[FrozenTrial]:
     """All trials, read once every running trial with a lower number has claimed something (or had its time).
@@ -126,7 +121,7 @@ def wait_for_earlier(
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        trials = read_trials()
+        trials = adapter.all_trials(study)
         if time.monotonic() > deadline:
             return trials
         blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
@@ -142,7 +137,7 @@ def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool
         return False
     claim = read(other)
     if claim is None:
-        if other.params or other.system_attrs.get("fixed_params"):
+        if other.params or adapter.fixed_parameters(other):
             return False
     elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
         return False  # what this very thread has asked for cannot go on while it waits
@@ -153,7 +148,7 @@ def _first_seen(trial: FrozenTrial) -> float:
     """When this process first met a trial, by its own clock: those of other machines may say anything."""
     if len(_met) > 10_000:
         _met.clear()
-    return _met.setdefault((trial._trial_id, trial.datetime_start), time.monotonic())
+    return _met.setdefault((adapter.trial_id(trial), trial.datetime_start), time.monotonic())
 
 
 def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:

@@ -1,9 +1,9 @@
-"""Reading runs back from a study: which trials count, and what each says.
+"""Where a trial becomes a run: which trials count, and what each says.
 
-What our own objective wrote (`outcome`, objective.py) is the truth, whatever state the trial was left in; one of ours
-without it was interrupted and says nothing. Other people's objectives write nothing, so their trial states speak:
-a finished value, a pruned run, and a failure that was swallowed (NaN, or an exception that `catch` let pass), which
-counts as worst. A failure that ended `optimize` was an interruption. No optuna import here: trials are read, not made.
+What our own objectives wrote (under `flatdirs:`) counts, whatever state the trial was left in; a trial of ours without an
+outcome was interrupted and says nothing. Other objectives write nothing of ours, so the trial's state speaks: a finished
+value, a pruned run, or a failure that did not end the study (NaN, or an exception that `catch` let pass), which counts as
+diverged. A failure that ended `optimize` was an interruption.
 """
 
 from __future__ import annotations
@@ -13,57 +13,61 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flatdirs.backend import claims
-from flatdirs.search import Key, Outcome
+from flatdirs.search.types import Run, RunId
+from flatdirs.space.coordinates import Point
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-SETTING = "setting"  # written by our objective when a run begins
-OUTCOME = "outcome"  # written by our objective when a run has ended
-INCUMBENT = "flatdirs:incumbent"  # written by the sampler: the hyperparameters it compares with, None for its start
+SETTING = "flatdirs:setting"  # hyperparameters, coordinates and seeds; written by our objectives when a run begins
+OUTCOME = "flatdirs:outcome"  # state, value, loss …; written by our objectives when a run has ended
+REASON, MOVE, AXIS = "flatdirs:reason", "flatdirs:move", "flatdirs:axis"  # written when a trial is suggested
+INCUMBENT = "flatdirs:incumbent"  # the hyperparameters of the incumbent at that time
+REPLICATE = "flatdirs:replicate"  # the number of the replicate, where it is not the first run of its point
 
 
-def outcome_of(trial: FrozenTrial, maximize: bool, failure_counts: bool = True) -> Outcome | None:
-    """What a trial tells a search, or None while it runs, waits, or after it was interrupted.
+def run_of(
+    trial: FrozenTrial, maximize: bool, failure_counts: bool = True, point: Point = (), replicate: int = 0
+) -> Run | None:
+    """The run that a trial was, or None while it runs or waits, or after it was interrupted.
 
-    Scores are higher-is-better whichever way the study optimises. `failure_counts`: see `swallowed`.
+    Values are higher-is-better whichever way the study optimises. `failure_counts`: see `counts_as_result`.
     """
     written = trial.user_attrs.get(OUTCOME)
+    sign = 1.0 if maximize else -1.0
     if written is not None:
         value = written.get("partial" if written["state"] == "pruned" else "value")
-        score = -math.inf if value is None else (value if maximize else -value)
-        known = (written.get(key) for key in ("loss", "at_chance", "relaxation"))
-        return Outcome(written["state"], score, *known)
+        known = (written.get(key) for key in ("loss", "at_chance", "timescales"))
+        return Run(point, -math.inf if value is None else sign * value, written["state"], replicate, *known)
     if SETTING in trial.user_attrs:
         return None
     state = trial.state.name
     if state == "COMPLETE" and trial.value is not None and math.isfinite(trial.value):
-        return Outcome("finished", trial.value if maximize else -trial.value)
+        return Run(point, sign * trial.value, "finished", replicate)
     if state == "PRUNED":
-        value = trial.value if trial.value is not None else math.nan
-        return Outcome("pruned", value if maximize else -value)
+        return Run(point, math.nan if trial.value is None else sign * trial.value, "pruned", replicate)
     if state == "COMPLETE" or (state == "FAIL" and failure_counts):
-        return Outcome("diverged")
+        return Run(point, state="diverged", replicate=replicate)
     return None
 
 
-def key_of(trial: FrozenTrial) -> Key | None:
-    """The run that one of our own trials claimed: a grid point, and which repeat of it."""
+def claimed_id(trial: FrozenTrial) -> RunId | None:
+    """The point and replicate that one of our own trials claimed."""
     claim = claims.read(trial) or {}
-    point, repeat = claim.get("point"), claim.get("repeat", 0)
-    return None if point is None else (*point, repeat) if repeat else tuple(point)
+    point = claim.get("point")
+    return None if point is None else (tuple(point), int(claim.get("replicate", 0)))
 
 
-def swallowed(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a failed trial is an answer (NaN, an exception that `catch` let pass), not an interruption.
+def counts_as_result(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a failed trial is a result (NaN, an exception that `catch` let pass), not an interruption.
 
-    The sampler that claimed the trial has written which (claims.note_failure). Where another sampler was told of the
-    failure (or a heartbeat ran out), it is an answer if the process that ran the trial lives here or went on after it.
+    The sampler that claimed the trial has written which (claims.note_failure). Where another sampler closed it, or a
+    heartbeat ran out, it is a result if the process that ran it is alive on this machine or went on after it.
     """
     if trial.state.name != "FAIL":
         return True
     if (noted := trial.system_attrs.get(claims.FAILURE)) is not None:
-        return bool(noted == claims.ANSWER)
+        return bool(noted == claims.RESULT)
     claim = claims.read(trial)
     if claim is None or "worker" not in claim:
         return True

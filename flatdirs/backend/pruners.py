@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import INCUMBENT, OUTCOME, SETTING, outcome_of
+from flatdirs.backend.outcomes import INCUMBENT, OUTCOME, SETTING, run_of
 from flatdirs.backend.pruner_settings import Hyperband, Incumbent, Pruning, Rungs, Wandb
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class IncumbentPruner(BasePruner):
 
 
 def _is_finished(trial: FrozenTrial, maximize: bool) -> bool:
-    outcome = outcome_of(trial, maximize, failure_counts=False)
+    outcome = run_of(trial, maximize, failure_counts=False)
     return outcome is not None and outcome.state == "finished" and bool(trial.intermediate_values)
 
 

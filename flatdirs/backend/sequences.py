@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import outcome_of, swallowed
+from flatdirs.backend.outcomes import counts_as_result, run_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -45,14 +45,14 @@ class SequenceSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Claim the first index that is free."""
-        trials = claims.wait_for_earlier(trial, lambda: study._storage.get_all_trials(study._study_id, deepcopy=False))
+        trials = claims.wait_for_earlier(study, trial)
         held = set()
         for other in trials:
             claim = claims.read(other)
             if other.number == trial.number or claim is None or "index" not in claim:
                 continue
             running = not other.state.is_finished() and not claims.abandoned(other, self._stale_seconds)
-            if running or outcome_of(other, True, swallowed(other, trials)) is not None:
+            if running or run_of(other, True, counts_as_result(other, trials)) is not None:
                 held.add(claim["index"])
         claims.write(study, trial, {"index": next(n for n in range(len(held) + 1) if n not in held)})
 

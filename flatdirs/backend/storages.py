@@ -21,6 +21,7 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from flatdirs.backend import adapter
 from flatdirs.errors import StudyError
 
 FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
@@ -64,16 +65,17 @@ class JournalLock(JournalFileSymlinkLock):
 
     def _take_lock_file(self) -> None:
         seen, since = None, time.monotonic()
+        lock_file, target = adapter.lock_files(self)
         while True:
             try:
-                Path(self._lock_file).symlink_to(self._lock_target_file)
+                Path(lock_file).symlink_to(target)
                 return
             except FileExistsError:
-                mark = _identity(self._lock_file)
+                mark = _identity(lock_file)
                 if mark != seen:
                     seen, since = mark, time.monotonic()
                 elif time.monotonic() - since > FOREIGN_LOCK_SECONDS:
-                    Path(self._lock_file).unlink(missing_ok=True)
+                    Path(lock_file).unlink(missing_ok=True)
                 time.sleep(0.005)
 
 

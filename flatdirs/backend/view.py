@@ -1,11 +1,9 @@
-"""What a study's trials have said so far, read once each: the ranges asked for, the grid they make, the answers.
+"""A study as the sampler sees it: the ranges that its trials suggested, the grid these make, runs and pending points.
 
-Between the stored trials and the pure replay. A `Reader` belongs to one sampler and one study; it holds nothing that
-the storage does not hold, so it may be thrown away at any moment and only saves reading finished trials again.
-
-Walls: the ranges asked for last. Start: clipped and rounded into the ranges asked for first (and into the last ones,
-where these have left it out), so that the first run stands exactly on it. A hyperparameter that no trial suggests is
-held at the start. Tried and dropped: reading everything at each ask, 7 ms with 1,000 trials.
+A `Reader` belongs to one sampler and one study. It reads each finished trial once and holds nothing that the storage does
+not hold, so it may be thrown away at any moment. Bounds are the ranges suggested last. The start is clipped and rounded
+into the ranges suggested first (and into the last, where these leave it out), so that the first run is exactly on it. A
+hyperparameter that no trial suggests is held at the start.
 """
 
 from __future__ import annotations
@@ -20,10 +18,10 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend import claims
-from flatdirs.backend.outcomes import key_of, outcome_of, swallowed
+from flatdirs.backend import adapter, claims
+from flatdirs.backend.outcomes import claimed_id, counts_as_result, run_of
 from flatdirs.errors import ChartError
-from flatdirs.search import Key, Outcome
+from flatdirs.search.types import Run, RunId
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
 
@@ -37,21 +35,21 @@ NUMERIC = (FloatDistribution, IntDistribution)
 
 @dataclass(frozen=True)
 class View:
-    """A study as one trial finds it. `grid` is None where nothing of the chart is asked for."""
+    """What one trial has to know. `grid` is None where the study suggests nothing of the chart; `mark` names the grid."""
 
     grid: Grid | None
     mark: str
-    answers: Mapping[Key, Outcome]
-    busy: frozenset[Key]
+    runs: tuple[Run, ...]
+    pending: tuple[RunId, ...]
 
 
 class Reader:
-    """Reads one study for one sampler, each finished trial once."""
+    """Reads one study for one sampler."""
 
     def __init__(self, study: Study, chart: Chart, start: Mapping[str, float], names: Names) -> None:
         self._lock = threading.Lock()
-        self._storage = weakref.ref(study._storage)
-        self._study_id = study._study_id
+        self._storage = weakref.ref(adapter.storage_of(study))
+        self._study_id = adapter.study_id(study)
         self._maximize = study.direction == StudyDirection.MAXIMIZE
         self._chart, self._start, self._names = chart, start, names
         self._anchor: tuple[int, int, Any] | None = None  # a finished trial that this study must still have
@@ -61,16 +59,18 @@ class Reader:
         self._tried = False  # whether any trial that could have suggested something of the chart has ended
         self._grid: tuple[Any, Grid | None] = ((), None)
         self._mark = ""
-        self._answers: dict[Key, tuple[int, Outcome]] = {}
+        self._runs: dict[int, Run] = {}
 
     def reads(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
         """Whether this reader has read this very study (a deleted study's id and memory may be used again)."""
-        if self._storage() is not study._storage or self._study_id != study._study_id:
+        if self._storage() is not adapter.storage_of(study) or self._study_id != adapter.study_id(study):
             return False
         if self._anchor is None:
             return True
-        index, trial_id, ended = self._anchor
-        return index < len(trials) and (trials[index]._trial_id, trials[index].datetime_complete) == (trial_id, ended)
+        number, trial_id, ended = self._anchor
+        if number >= len(trials):
+            return False
+        return (adapter.trial_id(trials[number]), trials[number].datetime_complete) == (trial_id, ended)
 
     def view(self, trials: Sequence[FrozenTrial], number: int, stale_seconds: float) -> View:
         """What trial `number` has to know. `trials`: all of the study's, oldest first."""
@@ -82,25 +82,23 @@ class Reader:
             self._read_ranges(trial)
         grid = self._current_grid()
         if grid is None:
-            return View(None, "", {}, frozenset())
+            return View(None, "", (), ())
         mark = fingerprint(grid)
         if mark != self._mark:
-            self._mark, self._points, self._answers = mark, _Progress(), {}
-        busy = set()
+            self._mark, self._points, self._runs = mark, _Progress(), {}
+        pending = []
         for trial in self._points.news(trials):
-            key = self._key_of(trial, grid)
-            if key is None or trial.number == number:
+            found = self._id_of(trial, grid)
+            if found is None or trial.number == number:
                 continue
-            outcome = outcome_of(trial, self._maximize, swallowed(trial, trials))
-            if outcome is None:
-                if not trial.state.is_finished() and not claims.abandoned(trial, stale_seconds):
-                    busy.add(key)
-            elif key not in self._answers or trial.number < self._answers[key][0]:
-                self._answers[key] = (trial.number, outcome)
+            run = run_of(trial, self._maximize, counts_as_result(trial, trials), *found)
+            if run is not None:
+                self._runs[trial.number] = run
+            elif not trial.state.is_finished() and not claims.abandoned(trial, stale_seconds):
+                pending.append(found)
         if self._anchor is None and (ended := next((t for t in trials if t.state.is_finished()), None)) is not None:
-            self._anchor = (ended.number, ended._trial_id, ended.datetime_complete)
-        answers = {key: outcome for key, (_, outcome) in sorted(self._answers.items(), key=lambda one: one[1][0])}
-        return View(grid, mark, answers, frozenset(busy))
+            self._anchor = (ended.number, adapter.trial_id(ended), ended.datetime_complete)
+        return View(grid, mark, tuple(self._runs[n] for n in sorted(self._runs)), tuple(pending))
 
     def _read_ranges(self, trial: FrozenTrial) -> None:
         for parameter, space in trial.distributions.items():
@@ -128,19 +126,19 @@ class Reader:
         missing = set(self._chart.free) - set(last) if self._tried else set()
         if missing == set(self._chart.free):
             return None
-        walls = {name: _bounds(space) for name, space in last.items()}
+        bounds = {name: _bounds(space) for name, space in last.items()}
         start = {name: _inside(_inside(value, first.get(name)), last.get(name)) for name, value in self._start.items()}
         try:
             chart = self._chart.fix(missing) if missing else self._chart
-            return Grid(chart.within(walls), start)
-        except ChartError:  # ranges that the chart cannot walk in, such as a momentum of 1 or a learning rate of 0
+            return Grid(chart.within(bounds), start)
+        except ChartError:  # ranges that the chart cannot work in, such as a momentum of 1 or a learning rate of 0
             return None
 
-    def _key_of(self, trial: FrozenTrial, grid: Grid) -> Key | None:
-        """Where a trial stands on the grid: as claimed on this very grid, else by its parameters."""
+    def _id_of(self, trial: FrozenTrial, grid: Grid) -> RunId | None:
+        """Where a trial is on the grid: as claimed on this very grid, else by its parameters."""
         claim = claims.read(trial) or {}
         if claim.get("grid") == self._mark:
-            return None if self._asked_nothing(trial) else key_of(trial)
+            return None if self._suggested_nothing(trial) else claimed_id(trial)
         found = self._parameters(trial)
         if not trial.state.is_finished() and "hyperparameters" in claim:
             last = {name: space for name, (_, space) in self._last.items()}
@@ -148,15 +146,16 @@ class Reader:
             found = {**claimed, **found}
         if not set(grid.chart.free) <= set(found):
             return None
-        return grid.locate({**grid.start, **found})
+        point = grid.locate({**grid.start, **found})
+        return None if point is None else (point, 0)
 
-    def _asked_nothing(self, trial: FrozenTrial) -> bool:
+    def _suggested_nothing(self, trial: FrozenTrial) -> bool:
         return trial.state.is_finished() and not any(parameter in self._names for parameter in trial.params)
 
     def _parameters(self, trial: FrozenTrial) -> dict[str, float]:
         """The chart's hyperparameters as a trial has them, or will have them once it runs."""
         found = {}
-        for parameter, value in {**trial.system_attrs.get("fixed_params", {}), **trial.params}.items():
+        for parameter, value in {**adapter.fixed_parameters(trial), **trial.params}.items():
             name, one_minus = self._names.get(parameter, (None, False))
             if name is not None and isinstance(value, (int, float)):
                 found[name] = 1.0 - value if one_minus else value
@@ -190,7 +189,7 @@ def fit(value: float, space: FloatDistribution | IntDistribution) -> float | int
 
 
 def fingerprint(grid: Grid) -> str:
-    """Short enough to store with every trial: axes, step and start, without the walls, which may move."""
+    """Axes, step and start of a grid, without its bounds, which may change; short enough to store with every trial."""
     chart = grid.chart
     axes = "|".join(f"{axis.name}{[axis.exponents.get(name, 0) for name in chart.free]}" for axis in chart.axes)
     start = ",".join(f"{name}={value!r}" for name, value in sorted(grid.start.items()))
@@ -202,9 +201,9 @@ def _inside(value: float, space: Space | None) -> float:
     if space is None:
         return value
     distribution, one_minus = space
-    asked = 1.0 - value if one_minus else value
-    held = fit(asked, distribution)
-    return value if held == asked else (1.0 - held if one_minus else held)
+    wanted = 1.0 - value if one_minus else value
+    held = fit(wanted, distribution)
+    return value if held == wanted else (1.0 - held if one_minus else held)
 
 
 def _bounds(space: Space) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
-from flatdirs.search import SEARCHES, Rules, chart_of
+from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
@@ -30,14 +30,14 @@ def read_plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed:
     if not (isinstance(fixed, list) and all(isinstance(name, str) for name in fixed)):
         raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed")
     chart = chart.fix(fixed) if fixed else chart
-    walked = chart_of(name, chart) if name in SEARCHES else chart
+    walked = grid_chart(name, chart) if name in SEARCHES else chart
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
     grid = Grid(walked, read_start(settings["start"], chart, task))
-    rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
+    own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
     box, uniform = _read_box(settings["box"])
     if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchPlan(name, grid, rules, seed, box, uniform)
+    return SearchPlan(name, grid, own, seed, box, uniform)
 
 
 def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from flatdirs.backend.pruning import Accuracy, Edge, Metric
 from flatdirs.curvature.record import columns
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.provenance import provenance
-from flatdirs.search.judging import State
+from flatdirs.search.types import State
 from flatdirs.training.edge_metric import Running
 from flatdirs.training.optimizer import Optimizer, Sgd, describe_optimizer
 from flatdirs.training.records import CurvatureConfig
@@ -39,7 +39,7 @@ class Measurement:
 
     A pruned run has no value; `partial` is what it reported last. `accuracy` (percent) is there whatever the metric.
     `steps`: the first seed's learning rate and gradient norm at every step, or every so many (`every`).
-    `relaxation`: T·lr·wd/(1−momentum), how often the weights forget where they were; None where nobody knows. `curvature`: one
+    `timescales`: T·lr·wd/(1−momentum), how often the weights forget where they were; None where nobody knows. `curvature`: one
     mapping a seed, a list for each field of CurvatureRecord; empty where nobody asked.
     """
 
@@ -50,7 +50,7 @@ class Measurement:
     seconds: float = 0.0
     curve: tuple[Mapping[str, float | None], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    relaxation: float | None = None
+    timescales: float | None = None
     accuracy: float | None = None
     partial: float | None = None
     steps: Mapping[str, Any] = field(default_factory=dict)
@@ -194,8 +194,8 @@ class ImageObjective:
             curves.append(curve)
             if results[-1].stopped:
                 break
-        relaxation = self.config(hyperparameters, seeds[0]).relaxation
-        return replace(_combine(results, seeds, curves, self.metric), relaxation=relaxation)
+        timescales = self.config(hyperparameters, seeds[0]).timescales
+        return replace(_combine(results, seeds, curves, self.metric), timescales=timescales)
 
     def fingerprint(self) -> str:
         """A checksum of the images and labels."""

@@ -48,9 +48,10 @@ def best_line(study: Study, unit: str) -> str | None:
     if best is None:
         return None
     notes = []
-    expected = study.expected()
-    if expected is not None and expected[0] == best.key:
-        notes.append(f"expected {value_text(expected[1], unit, best.digits)}, all runs together")
+    findings = study.findings()
+    if findings is not None and findings.expected is not None and findings.best == best.point:
+        expected = findings.expected * (1 if study.maximize else -1)
+        notes.append(f"expected {value_text(expected, unit, best.digits)}, by the model of all runs")
     if best.seen is not None:
         most = "highest" if study.maximize else "lowest"
         notes.append(f"the {most} seen was {value_text(best.seen[1], unit, best.digits)} in run {best.seen[0]}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def uniform_lines(config: TuneConfig) -> list[str]:
     """A sentence for each rate that is drawn uniformly over more than a decade."""
     plan = config.plan
-    spaces = {} if plan.descends else plan.spaces()
+    spaces = {} if plan.on_grid else plan.spaces()
     told = [uniform_over_decades(f"box.{name}", *plan.box[name]) for name in spaces if name in plan.uniform]
     return [sentence for sentence in told if sentence is not None]
 
@@ -28,7 +28,7 @@ def uniform_lines(config: TuneConfig) -> list[str]:
 def unused_lines(config: TuneConfig) -> list[str]:
     """A sentence where ranges were given to a search that has no use for them."""
     plan = config.plan
-    usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"] if plan.descends else {}
+    usual = yaml.safe_load((conf_folder() / "tune.yaml").read_text(encoding="utf-8"))["box"] if plan.on_grid else {}
     given = [
         f"{name}=[{low:g},{high:g}]"
         for name, (low, high) in plan.box.items()
@@ -60,7 +60,7 @@ def edge_lines(config: TuneConfig, hyperparameters: Mapping[str, float], argumen
 def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple[Edge, ...]:
     """The ends of the box that these hyperparameters lie at; none for a search without a box."""
     plan = config.plan
-    if plan.descends:
+    if plan.on_grid:
         return ()
     ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
     bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)

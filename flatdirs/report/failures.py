@@ -33,7 +33,7 @@ def failure_line(study: Study) -> str:
     if error := next((error for error in reversed(errors) if error), None):
         return f"{whole}: {fault} may be at fault; it last raised {error}"
     advice = f"try a smaller start.{name}" if name else "try another start"
-    if not study.plan.descends:
+    if not study.plan.on_grid:
         advice = f"try a smaller box.{name}" if name else "try another box"
     if low > 0 and math.isfinite(high) and high / low > APART:
         return f"{whole}: {fault} may be at fault, as no rate helps"

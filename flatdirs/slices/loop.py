@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 
+from flatdirs.backend import adapter
 from flatdirs.backend.outcomes import SETTING
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
@@ -84,7 +85,7 @@ def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) 
             time.sleep(WAIT_SECONDS)
             continue
         trial = trials.optuna_study.ask({axis.name: range_of(axis) for axis in (config.grid.x, config.grid.y)})
-        key = key_of(trials.optuna_study._storage.get_trial(trial._trial_id))
+        key = key_of(adapter.stored_trial(trials.optuna_study, adapter.trial_id(trial)))
         if key is None:  # another worker was faster
             trials.interrupt(trial)
             continue

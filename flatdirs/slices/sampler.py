@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import OUTCOME, outcome_of
+from flatdirs.backend.outcomes import OUTCOME, run_of
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.slices.cells import Key, Run, SliceAxis, SliceGrid, wanted
 
@@ -35,7 +35,7 @@ class SliceSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Claim the next run; an empty claim where there is none to make now."""
-        trials = claims.wait_for_earlier(trial, lambda: study._storage.get_all_trials(study._study_id, deepcopy=False))
+        trials = claims.wait_for_earlier(study, trial)
         key = self.next_key([other for other in trials if other.number != trial.number])
         claims.write(study, trial, {} if key is None else {"cell": list(key[0]), "seed": key[1]})
 
@@ -81,7 +81,7 @@ def read_runs(trials: list[FrozenTrial]) -> list[Run]:
     """The finished runs of a slice, each once; diverged ones too."""
     runs: dict[Key, Run] = {}
     for trial in trials:
-        outcome, key = outcome_of(trial, True, failure_counts=False), key_of(trial)
+        outcome, key = run_of(trial, True, failure_counts=False), key_of(trial)
         if outcome is not None and key is not None and OUTCOME in trial.user_attrs:
             value = trial.user_attrs[OUTCOME]["value"]
             seconds = trial.user_attrs.get(PROVENANCE, {}).get("seconds")

@@ -31,7 +31,7 @@ def canonical_keys(values: Mapping[str, T]) -> dict[str, T]:
     return {canonical(name): value for name, value in values.items()}
 
 
-def long_names(name: str) -> list[str]:
+def all_names(name: str) -> list[str]:
     """All names of a hyperparameter, the short one first."""
     return [name, *(alias for alias, short in ALIASES.items() if short == name)]
 

@@ -212,7 +212,7 @@ class TrainConfig:
         return returned * self.steps_per_epoch // self.steps_per_evaluation
 
     @property
-    def relaxation(self) -> float | None:
+    def timescales(self) -> float | None:
         """T·lr·wd/(1−momentum) (AdamW: T·lr·wd) at the schedule's highest rate: how often the weights forget where they were.
 
         None where the rate is found step by step.

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from flatdirs.backend.outcomes import REASON
 from flatdirs.backend.pruners import build_pruner
 from flatdirs.backend.rows import Winner, winner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
@@ -133,10 +134,10 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
     """One point from question to stored outcome."""
     trial, hyperparameters = study.ask()
     number = study.run_number(trial)
-    first = config.plan.seed + config.repeats * study.repeat_of(trial)
+    first = config.plan.seed + config.repeats * study.replicate_of(trial)
     seeds = [first + n for n in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
-    why = str(trial.user_attrs.get("reason", config.plan.name))
+    why = str(trial.user_attrs.get(REASON, config.plan.name))
     listener.run_started(number, why, hyperparameters, _left(config, study, expected))
 
     shown = 0
@@ -169,7 +170,7 @@ def _stop_reason(config: TuneConfig, study: Study, began: float, expected: float
     limits, runs = config.limits, study.runs()
     if limits.target is not None:
         sign = 1 if config.maximize else -1
-        if any(outcome.state == "finished" and outcome.score >= sign * limits.target for _, outcome in runs):
+        if any(outcome.state == "finished" and outcome.value >= sign * limits.target for _, outcome in runs):
             return f"the target of {limits.target:.12g}{config.objective.unit} is reached"
     trace = study.trace()
     if trace is not None and trace.over:

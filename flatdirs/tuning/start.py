@@ -89,7 +89,7 @@ def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
     typical = _with_numbers(settings, TYPICAL[name])
     if words.get("lr") in (STEP_SAMPLING, EDGE):
         _refuse_probing_for_nothing(config, words["lr"])
-    if not config.plan.descends:  # such a search begins nowhere
+    if not config.plan.on_grid:  # such a search begins nowhere
         return typical
     if "lr" not in config.plan.grid.chart.hyperparameters:
         start = read_tune(typical).plan.grid.start
@@ -132,7 +132,7 @@ def _beginning(start: Mapping[str, float]) -> str:
 
 
 def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
-    if not config.plan.descends:
+    if not config.plan.on_grid:
         raise ConfigError(
             f"start.lr={word} would probe for nothing, as search={config.plan.name} begins "
             f"nowhere; set start.lr to a number"

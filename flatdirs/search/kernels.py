@@ -1,4 +1,4 @@
-"""The one kernel of all processes here, and the algebra with its Cholesky factors. Ours in nothing but the spelling."""
+"""The Matérn kernel of all Gaussian processes here, and the linear algebra with its Cholesky factors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from threadpoolctl import ThreadpoolController
 
 from flatdirs.space.log_grid import Array
 
-ROWS = 128  # of a quarter of a million distances, taken at a time: these stay in the cache
+ROWS = 128  # rows of distances that are computed together: they stay in the cache
 
 
 def matern(places: Array, others: Array) -> Array:
-    """Matérn 5/2 between points (n, axes) and (m, axes) in units of their lengths: (n, m), 1 for a point and itself."""
+    """Matérn 5/2 between points (n, axes) and (m, axes) in units of the length scales: (n, m), 1 on the diagonal."""
     left = [places * -10.0, 5.0 * (places**2).sum(axis=1)[:, None], np.full((len(places), 1), 5.0)]
     right = [others, np.ones((len(others), 1)), (others**2).sum(axis=1)[:, None]]
     found: Array = np.concatenate(left, axis=1) @ np.concatenate(right, axis=1).T  # 5 · distance², in one product
@@ -34,13 +34,13 @@ def matern(places: Array, others: Array) -> Array:
     return found
 
 
-def factor(alike: Array, noise: float) -> Array:
-    """The lower Cholesky factor (n, n) of the covariance of n runs; `alike` by the kernel, `noise` of one run."""
-    covariance = alike.T.copy(order="F")
-    covariance.flat[:: len(alike) + 1] += noise**2
-    upper, wrong = dpotrf(covariance, lower=0, clean=1, overwrite_a=1)
+def factor(covariance: Array, noise: float) -> Array:
+    """The lower Cholesky factor (n, n) of a kernel matrix (n, n) plus noise² on its diagonal."""
+    filled = covariance.T.copy(order="F")
+    filled.flat[:: len(covariance) + 1] += noise**2
+    upper, wrong = dpotrf(filled, lower=0, clean=1, overwrite_a=1)
     if wrong:
-        raise np.linalg.LinAlgError(f"the covariance of {len(alike)} runs has no Cholesky factor")
+        raise np.linalg.LinAlgError(f"the covariance of {len(covariance)} runs has no Cholesky factor")
     lower: Array = upper.T
     return lower
 
@@ -48,18 +48,15 @@ def factor(alike: Array, noise: float) -> Array:
 def solve(lower: Array, right: Array, transposed: bool = False) -> Array:
     """lower⁻¹ · right, or with the factor (n, n) `transposed`; `right` (n,) or (n, m).
 
-    LAPACK itself: a search asks this a hundred times a proposal, and scipy's checks take longer than the answer.
+    Calls LAPACK directly: there are a hundred small solves in a suggestion, and SciPy's checks take longer than these.
     """
     found: Array = dtrtrs(lower.T, right, lower=0, trans=0 if transposed else 1)[0]
     return found
 
 
-def unexplained(lower: Array, alike: Array) -> Array:
-    """The part (n,) of each of n points' variance that m runs leave open; `lower` (m, m), `alike` (n, m) by the kernel.
-
-    By the factor's inverse: for many points a product of matrices takes half the time of solving for each.
-    """
-    solved = alike @ solve(lower, np.eye(len(lower))).T
+def posterior_variance(lower: Array, covariance: Array) -> Array:
+    """The variance (n,) that m runs leave at n points; `lower` (m, m), `covariance` (n, m) by the kernel."""
+    solved = covariance @ solve(lower, np.eye(len(lower))).T
     found: Array = 1.0 - np.einsum("ij,ij->i", solved, solved)
     return found
 
@@ -70,6 +67,6 @@ def _pools() -> ThreadpoolController:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Linear algebra on one thread within: on cores that train, waiting for a second costs ten times the work."""
+    """Limit linear algebra to one thread: on cores that train, waiting for a second one costs more than the work."""
     found: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
     return found
