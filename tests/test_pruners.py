@@ -224,11 +224,6 @@ class TestWandb:
         assert bands[: len(expected)] == expected
         assert expected or not bands
 
-    @pytest.mark.parametrize(("count", "eta", "stay"), [(1, 2, 1), (4, 2, 3), (5, 2, 3), (9, 3, 4), (6, 4, 2)])
-    def test_one_more_than_the_share_stays(self, count: int, eta: int, stay: int) -> None:
-        trials = self.running(WandbPruner(min_iter=1, eta=eta), [[float(value)] for value in range(count)])
-        assert [trial.should_prune() for trial in trials] == [False] * stay + [True] * (count - stay)
-
     def test_it_is_asked_again_as_others_arrive(self) -> None:
         study = made(WandbPruner(min_iter=1))
         first = study.ask(BOX)
