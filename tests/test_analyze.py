@@ -451,7 +451,8 @@ def test_whatever_is_missing_every_section_has_a_sentence(seed: int) -> None:
         state = draw.choice(("finished", "finished", "pruned", "diverged"))
         value = draw.choice((0.0, 1.0, 2.5)) if state == "finished" else None
         others = {name: draw.choice(values) for name, values in choices.items() if draw.random() < seed / 9}
-        return Run(0, state, {"lr": draw.choice((1e-3, 0.1, 1.0)), **others}, value, value, points(), points())
+        more = {"curvature": watched(0.5, 1.5), "rates": (0.1, 0.2), "gradient_norms": (1.0, 2.0)} if seed % 3 else {}
+        return Run(0, state, {"lr": draw.choice((1e-3, 0.1, 1.0)), **others}, value, value, points(), points(), **more)
 
     runs = [drawn() for _ in range(2 * seed)]
     names = set.intersection(*(set(one.hyperparameters) for one in runs)) if runs else set()

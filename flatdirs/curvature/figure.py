@@ -32,7 +32,7 @@ def curvature_figure(
         steps, values = np.array(losses, dtype=float).T
         loss.plot(steps, np.where(np.isfinite(values), values, np.nan), "o", color="0.6", markersize=3, label=name)
     loss.legend(fontsize=8, frameon=False)
-    _line(rate, records, "learning_rate", "C0")
+    _line(rate, records, "lr", "C0")
     _line(gradient, records, "gradient_norm", "C0")
     _line(sharpness, records, "sharpness", "C3", "sharpness")
     _line(sharpness, records, "threshold", "0.4", "edge of stability", ":")

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIELDS = ("x_step", "y_step", "x", "y", "seed", "value", "diverged", "seconds")
-LABELS = {
-    "lr": "learning rate",
-    "wd": "weight decay",
-    "batch_size": "batch size",
-    "one_minus_momentum": "1 − momentum",
-}
 
 
 def write_slice(
@@ -145,7 +139,7 @@ def slice_figure(
         (grid.y, axes.set_yticks, axes.set_ylabel),
     ):
         set_ticks(axis.values(), [f"{value:.3g}" for value in axis.values()], fontsize=7, minor=False)
-        set_label(LABELS.get(axis.name, axis.name))
+        set_label(axis.name)
     axes.tick_params(axis="x", rotation=45)
     axes.minorticks_off()
     axes.set_aspect("equal")  # so that 45° looks like it
