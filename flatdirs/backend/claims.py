@@ -1,11 +1,12 @@
 """Who runs which trial: claims in the study's own storage, so that no state is held in memory.
 
-A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the process
-that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for, briefly), so
-that two workers that ask at once never get the same point. The claim of a process that is gone holds nothing.
+A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the
+process that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for,
+briefly), so that two workers that ask at once never get the same point. The claim of a process that is gone holds
+nothing.
 
-Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried and
-dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
+Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried
+and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
 """
 
 from __future__ import annotations

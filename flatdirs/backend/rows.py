@@ -1,8 +1,8 @@
 """A study as rows: what was tried, why, and what came of it. `status`, the live table and the closing table show them.
 
-Rows read what is stored and compute no suggestion again. Those of Myrtle's search follow its trace, so a point it came back
-to appears again as "recalled", and runs that another worker made ahead of it are last. All others are in the order of
-their numbers, each compared with the incumbent that was stored when it was suggested.
+Rows read what is stored and compute no suggestion again. Those of Myrtle's search follow its trace, so a point it came
+back to appears again as "recalled", and runs that another worker made ahead of it are last. All others are in the order
+of their numbers, each compared with the incumbent that was stored when it was suggested.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Which search a study runs: one of flatdirs' own on a grid, or one of Optuna's in a box, with its arguments written out.
+"""Which search a study runs: one of flatdirs' own on a grid, or one of Optuna's in a box, with its arguments written
+out.
 
 A `SearchPlan` is all that decides which points are suggested. `make_sampler` turns it into an Optuna sampler,
 `plan_identity` into the part of a study's identity that must not change while it goes on.

@@ -1,8 +1,8 @@
 """Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
 
-Optuna stores; this module opens, and mends what a killed process can leave in a journal. `JournalLock` holds the
-kernel's lock on the journal itself while it holds Optuna's lock file, so a process that owns neither can tell that
-a lock file it finds was left by a dead one. Whoever gets the lock first cuts a last line that nobody finished.
+Optuna stores; this module opens, and repairs what a killed process can leave in a journal. `JournalLock` holds the
+kernel's lock on the journal while it holds Optuna's lock file, so a process that holds neither can tell that a lock
+file it finds was left by a dead one. The first to get the lock cuts a last line that was never finished.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JOURNAL_START = b'{"op_code":'
 
 
 class JournalLock(JournalFileSymlinkLock):
-    """Optuna's lock file, which dies with its owner.
+    """Optuna's lock file, released when its owner dies.
 
     Shares the lock file with Optuna's own processes (a dashboard, say). A left-over lock file is cleared as soon as
     no flatdirs process holds the kernel's lock and it has stayed for FOREIGN_LOCK_SECONDS.
@@ -127,12 +127,14 @@ def _refuse_other_storage(kind: str, folder: Path) -> None:
     """Raise StudyError where the folder keeps its study in another kind of file, which would be left behind."""
     for other, name in FILES.items():
         if other != kind and (folder / name).exists() and not (folder / FILES.get(kind, "")).is_file():
-            raise StudyError(f"the study in {folder} is kept in {name}; use storage={other}, or change study")
+            raise StudyError(
+                f"the study in {folder} is kept in {name}; use storage={other}, or change study", key="storage"
+            )
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn a database's complaint while a study is in use into a sentence."""
+    """Turn a database error while a study is in use into a StudyError."""
     import sqlalchemy.exc
 
     try:
@@ -142,7 +144,8 @@ def storage_errors() -> Iterator[None]:
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
         raise StudyError(
             f"cannot write to the study's database ({reason}); free space or mend it, then give the same command "
-            f"again: everything up to the last finished run is kept"
+            f"again: everything up to the last finished run is kept",
+            key="storage",
         ) from error
 
 
@@ -161,7 +164,7 @@ def make_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output") from error
+        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output", key="output") from error
 
 
 def open_journal(path: Path) -> BaseStorage:
@@ -173,9 +176,11 @@ def open_journal(path: Path) -> BaseStorage:
         lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
-        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage") from error
+        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage", key="output") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise StudyError(f"{path} is not a journal of a study ({error}); move it away or change study") from error
+        raise StudyError(
+            f"{path} is not a journal of a study ({error}); move it away or change study", key="study"
+        ) from error
 
 
 def _refuse_other_files(path: Path) -> None:
@@ -200,14 +205,17 @@ def _refuse_other_tables(path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
-        raise StudyError(f"{path} is not a study ({error}); move it away or change study") from error
+        raise StudyError(f"{path} is not a study ({error}); move it away or change study", key="study") from error
     if names and "studies" not in names:
-        raise StudyError(f"{path} holds tables of another program; move it away or change study")
+        raise StudyError(f"{path} holds tables of another program; move it away or change study", key="study")
 
 
 def _open_url(url: str | None) -> BaseStorage:
     if not url:
-        raise StudyError("storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name")
+        raise StudyError(
+            "storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name",
+            key="storage.url",
+        )
     return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
 
 
@@ -234,6 +242,7 @@ def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         if connect_args and isinstance(error, sqlalchemy.exc.OperationalError):  # our own SQLite file
             raise StudyError(
-                f"cannot open {url.partition('///')[2]} ({reason}); free space or change output"
+                f"cannot open {url.partition('///')[2]} ({reason}); free space or change output",
+                key="output",
             ) from error
-        raise StudyError(f"{claim} ({reason}); {remedy}") from error
+        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.rpartition(" ")[2]) from error

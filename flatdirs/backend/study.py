@@ -1,7 +1,7 @@
 """Studies with a search: open one, check that it is the one asked for, ask it for trials and report their results.
 
-`Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored with
-it.
+`Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored
+with it.
 """
 
 from __future__ import annotations
@@ -196,8 +196,8 @@ def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict
         return kept if kept is not None and kept.get("mark") == mark else None
     if kept is None:
         raise StudyError(
-            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue it with the old value, or change "
-            f"study to another name",
+            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue it with the old "
+            f"value, or change study to another name",
             key="start.lr",
         )
     began = {"start": start["lr"], "wd": start["wd"]}

@@ -1,8 +1,8 @@
 """A chart: a change of coordinates between hyperparameters and products of their powers.
 
-A chart is data: a square matrix of integer exponents with determinant ±1, read from conf/chart/*.yaml. Its axes are products
-of powers of the hyperparameters, such as lr·wd/(1−momentum). Moving along one axis multiplies that product and leaves the
-other axes as they are; learning rate, momentum and weight decay follow by the inverse matrix.
+A chart is data: a square matrix of integer exponents with determinant ±1, read from conf/chart/*.yaml. Its axes are
+products of powers of the hyperparameters, such as lr·wd/(1−momentum). Moving along one axis multiplies that product and
+leaves the other axes as they are; learning rate, momentum and weight decay follow by the inverse matrix.
 
 library.py reads charts, grid.py anchors one at a start. Source of the coordinates (found; the inverse is derived):
 https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/
@@ -42,10 +42,10 @@ class Chart:
     """An invertible map between hyperparameters and coordinates, linear and unimodular in logarithms.
 
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
-    (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters keeps
-    its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is the factor
-    of one step of the grid, of which `parts` make one move. Raises ChartError where the axes do not determine the
-    hyperparameters.
+    (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters
+    keeps its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is
+    the factor of one step of the grid, of which `parts` make one move. Raises ChartError where the axes do not
+    determine the hyperparameters.
     """
 
     name: str
@@ -145,9 +145,9 @@ class Chart:
     def fix(self, names: Iterable[str]) -> Chart:
         """The chart with some hyperparameters held at the start.
 
-        Keeps the first axes that still determine the free hyperparameters. An axis with one free hyperparameter left, as
-        lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown name, or where
-        nothing is left to search.
+        Keeps the first axes that still determine the free hyperparameters. An axis with one free hyperparameter left,
+        as lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown
+        name, or where nothing is left to search.
         """
         names = frozenset(names)
         if unknown := names - set(self.hyperparameters):

@@ -149,7 +149,7 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
         if repeat:  # evaluation n of all points is compared in their first runs, which have the same seed
             return False
         study.report(trial, done, value)
-        return study.given_up(trial, done, total, value)
+        return study.should_stop(trial, done, total, value)
 
     try:
         with study.alive(trial):
