@@ -18,9 +18,9 @@ from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
 from flatdirs.backend.bands import bands_from, bands_up_to
-from flatdirs.backend.outcomes import OUTCOME, SETTING
 from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
 from flatdirs.backend.pruning import Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
+from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.errors import ConfigError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 from flatdirs.backend import adapter
-from flatdirs.backend.outcomes import INCUMBENT, MOVE, REASON
-from flatdirs.backend.rows import rows, winner
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.study import Study, open_study
+from flatdirs.backend.table_rows import rows, winner
+from flatdirs.backend.trial_runs import INCUMBENT, MOVE, REASON
 from flatdirs.errors import FlatdirsError
 from flatdirs.objectives.image import Measurement
 from flatdirs.search import SEARCHES, grid_chart

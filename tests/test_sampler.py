@@ -19,7 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import ChartError, FlatDirectionsSampler, Grid, named_chart
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
+from flatdirs.backend.liveness import this_worker
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
 from flatdirs.search import grid_chart
 from flatdirs.search.bayes import suggest as next_point
 from flatdirs.search.coordinate_descent import DescentSettings
@@ -489,7 +490,7 @@ class TestForeignTrials:
         trial = study.ask()
         values = suggest(trial)
         storage, number = study._storage, trial._trial_id
-        gone = {**claims.this_worker(), "pid": 2**22 + 1}
+        gone = {**this_worker(), "pid": 2**22 + 1}
         storage.set_trial_system_attr(
             number, claims.CLAIM, {**storage.get_trial_system_attrs(number)[claims.CLAIM], "worker": gone}
         )

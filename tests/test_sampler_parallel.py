@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
-from flatdirs.backend.outcomes import MOVE
+from flatdirs.backend.trial_runs import MOVE
 from tests import workers
 from tests.test_descent import SOURCE, bowl, search_on
 

@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
-from flatdirs.backend.outcomes import SETTING, counts_as_result, run_of
+from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
 from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, PROVENANCE
 from flatdirs.config.values import read_named
 from flatdirs.curvature.record import records

@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
 from flatdirs.backend.bands import bands_of
-from flatdirs.backend.outcomes import OUTCOME, SETTING, run_of
 from flatdirs.backend.pruning import FIRST_COMPARED, SEEDS_PER_JITTER
+from flatdirs.backend.trial_runs import OUTCOME, SETTING, run_of
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import search as searches
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
-from flatdirs.backend.view import NUMERIC, Reader, View, fit
+from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError
 from flatdirs.search import bayes, coordinate_descent
 from flatdirs.search.bayes import BayesSettings
@@ -60,7 +61,7 @@ class FlatDirectionsSampler(BaseSampler):
         names: Mapping[str, str] | None = None,
         fixed: Iterable[str] = (),
         settings: searches.Settings | None = None,
-        stale_seconds: float = claims.STALE_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
     ) -> None:
         given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
         self._chart = searches.grid_chart(search, given.fix(held) if held else given)

@@ -17,8 +17,8 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
+from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
-from flatdirs.backend.sequences import SequenceSampler
 from flatdirs.errors import MissingExtra, StudyError
 from flatdirs.search import SEARCHES, Settings
 from flatdirs.space.coordinates import Chart

@@ -1,13 +1,7 @@
-"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
-
-Optuna stores; this module opens, and repairs what a killed process can leave in a journal. `JournalLock` holds the
-kernel's lock on the journal while it holds Optuna's lock file, so a process that holds neither can tell that a lock
-file it finds was left by a dead one. The first to get the lock cuts a last line that was never finished.
-"""
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this opens."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -19,92 +13,14 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 
-from flatdirs.backend import adapter
+from flatdirs.backend.journal_repair import JournalLock
 from flatdirs.errors import StudyError
 
-FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
-
-
-class JournalLock(JournalFileSymlinkLock):
-    """Optuna's lock file, released when its owner dies.
-
-    Shares the lock file with Optuna's own processes (a dashboard, say). A left-over lock file is cleared as soon as
-    no flatdirs process holds the kernel's lock and it has stayed for FOREIGN_LOCK_SECONDS.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path = path
-        self._held: dict[int, int] = {}  # thread → descriptor
-
-    def acquire(self) -> bool:
-        """Take both locks, then cut an unfinished last line. Blocks; raises OSError where the file is out of reach."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._take_lock_file()
-            _cut_unfinished_line(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._held[_thread()] = descriptor
-        return True
-
-    def release(self) -> None:
-        """Give both locks back."""
-        descriptor = self._held.pop(_thread())
-        try:
-            super().release()
-        finally:
-            os.close(descriptor)
-
-    def _take_lock_file(self) -> None:
-        seen, since = None, time.monotonic()
-        lock_file, target = adapter.lock_files(self)
-        while True:
-            try:
-                Path(lock_file).symlink_to(target)
-                return
-            except FileExistsError:
-                mark = _identity(lock_file)
-                if mark != seen:
-                    seen, since = mark, time.monotonic()
-                elif time.monotonic() - since > FOREIGN_LOCK_SECONDS:
-                    Path(lock_file).unlink(missing_ok=True)
-                time.sleep(0.005)
-
-
-def _thread() -> int:
-    import threading
-
-    return threading.get_ident()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _cut_unfinished_line(descriptor: int) -> None:
-    """Truncate a journal to its last newline. Safe under the lock: whoever wrote the rest is gone."""
-    size = end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - 65536)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
 
 
 def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage:

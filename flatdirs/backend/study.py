@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import OUTCOME, SETTING, claimed_id, run_of
+from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
+from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.image import Measurement
@@ -152,7 +153,7 @@ def open_study(
     plan: SearchPlan,
     identity: Mapping[str, Any],
     maximize: bool = True,
-    stale_seconds: float = claims.STALE_SECONDS,
+    stale_seconds: float = STALE_SECONDS,
 ) -> Study:
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
     study = open_optuna_study(storage, name, identity, maximize)
@@ -214,7 +215,7 @@ def keep_probes(storage: BaseStorage, name: str, word: str, record: dict[str, An
     return record if kept is None else kept
 
 
-def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:
+def view_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SECONDS) -> Study:
     """A stored study with the plan it was made with, for reading. Raises StudyError as `read_study` does."""
     study, identity = read_study(storage, name)
     return Study(study, plan_of(identity), identity["direction"] == "maximize", stale_seconds)

@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import OUTCOME, run_of
+from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
 from flatdirs.objectives.image import Measurement
 from flatdirs.search.types import Run

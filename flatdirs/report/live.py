@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flatdirs.backend.rows import Row, rows, significant
+from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import judging_line, unrewarded_line
 from flatdirs.report.closing import best_line, place, print_result, print_summary

@@ -17,8 +17,8 @@ from typing import Any
 import optuna
 
 from flatdirs.backend import adapter
-from flatdirs.backend.outcomes import SETTING
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
+from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
 from flatdirs.config.tune import StorageConfig
 from flatdirs.objectives.image import Objective

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from flatdirs.backend.outcomes import REASON
-from flatdirs.backend.rows import Winner, winner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.study import Study, open_study
+from flatdirs.backend.table_rows import Winner, winner
+from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import study_folder
 from flatdirs.config.tune import TuneConfig
 from flatdirs.errors import ConfigError

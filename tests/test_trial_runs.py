@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend.outcomes import AXIS, OUTCOME, SETTING, counts_as_result, run_of
+from flatdirs.backend.trial_runs import AXIS, OUTCOME, SETTING, counts_as_result, run_of
 from tests import workers
 from tests.runs import result
 from tests.test_descent import bowl, search_on

@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import claimed_id, counts_as_result, run_of
+from flatdirs.backend.trial_runs import claimed_id, counts_as_result, run_of
 from flatdirs.errors import ChartError
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.coordinates import Chart

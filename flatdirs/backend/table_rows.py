@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.backend.outcomes import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.search import bayes
 from flatdirs.search.bayes import BayesSettings

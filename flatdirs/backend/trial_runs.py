@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flatdirs.backend import claims
+from flatdirs.backend.liveness import is_gone
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.coordinates import Point
 
@@ -71,7 +72,7 @@ def counts_as_result(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     claim = claims.read(trial)
     if claim is None or "worker" not in claim:
         return True
-    if not claims.is_gone(claim["worker"], claim["time"], stale_seconds=0.0):
+    if not is_gone(claim["worker"], claim["time"], stale_seconds=0.0):
         return True
     end = math.inf if trial.datetime_complete is None else trial.datetime_complete.timestamp()
     later = ((claims.read(other) or {}) for other in trials[trial.number + 1 :])
