@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
     from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
-    from flatdirs.curvature.edge import edge_of_stability, preconditioner
     from flatdirs.curvature.line_search import ArmijoLineSearch
-    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.log import CurvatureLog
     from flatdirs.curvature.sharpness import Sharpness, sharpness
+    from flatdirs.curvature.stability import edge_of_stability, preconditioner
     from flatdirs.errors import (
         ChartError,
         ConfigError,
@@ -43,7 +43,7 @@ _HOMES = {
     "ChartError": "errors",
     "ConfigError": "errors",
     "CurvatureError": "errors",
-    "CurvatureLog": "curvature.recorder",
+    "CurvatureLog": "curvature.log",
     "DataError": "errors",
     "EdgeOfStability": "training.edge_metric",
     "FinderError": "errors",
@@ -61,10 +61,10 @@ _HOMES = {
     "StudyError": "errors",
     "WandbPruner": "backend.pruners",
     "edge_metric": "training.edge_metric",
-    "edge_of_stability": "curvature.edge",
+    "edge_of_stability": "curvature.stability",
     "find_learning_rate": "lr_finder.finder",
     "named_chart": "space.library",
-    "preconditioner": "curvature.edge",
+    "preconditioner": "curvature.stability",
     "sharpness": "curvature.sharpness",
 }
 __all__ = [

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import Axis, Chart
-from flatdirs.space.names import label
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import describe_chart, named_chart, read_chart
+from flatdirs.space.names import label
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
 START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01, "batch_size": 512, "beta1": 0.9}

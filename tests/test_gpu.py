@@ -75,7 +75,7 @@ def test_curvature_is_measured_on_the_card() -> None:
     import torch
     from torch import nn
 
-    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.log import CurvatureLog
     from flatdirs.curvature.sharpness import sharpness
 
     torch.manual_seed(1)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.report.heatmap import describe, read_cells, write_cells, write_slice
-from flatdirs.slices.cells import SliceAxis, SliceGrid, Key, Run, by_cell, mean_score, runs_left, wanted
+from flatdirs.slices.cells import Key, Run, SliceAxis, SliceGrid, by_cell, mean_score, runs_left, wanted
 from flatdirs.slices.ridge import Interval, fit_ridge, pooled_spread
 from tests.conftest import Ended, calls, module_of, own_function, spawn
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flatdirs import FinderError
 from flatdirs.lr_finder.curve import Curve, Landmarks
-from flatdirs.lr_finder.placement import Placement
+from flatdirs.lr_finder.range_search import Placement
 
 Loss = Callable[[float], float]
 NAMES = ("knee", "minimum", "half", "steepest")

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import rows
 from flatdirs.lr_finder.curve import Curve
-from flatdirs.lr_finder.placement import Placement
+from flatdirs.lr_finder.range_search import Placement
 
 NOISES = (0.0, 0.02, 0.05, 0.1)
 SEEDS = range(1000, 1200)

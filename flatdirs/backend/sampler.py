@@ -27,7 +27,7 @@ from flatdirs.search import Question, Rules, replay
 from flatdirs.space.coordinates import Chart, Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
-from flatdirs.training.tuners import USUAL_SIGMA
+from flatdirs.training.lr_tuners import USUAL_SIGMA
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -30,11 +30,11 @@ from flatdirs.objectives.evaluation import evaluations_of, judged_often, silent
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective, Objective
 from flatdirs.space.coordinates import Chart
+from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
 USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`

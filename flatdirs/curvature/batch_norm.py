@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flatdirs.curvature.form import Cell, Gradients
+from flatdirs.curvature.quadratic_form import Cell, Gradients
 
 
 def swapped(

@@ -32,9 +32,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from flatdirs.curvature.form import QuadraticForm
-from flatdirs.curvature.products import refuse_dead_ends, twice_differentiable
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
+from flatdirs.curvature.hessian_products import refuse_dead_ends, twice_differentiable
+from flatdirs.curvature.lr_tuner import Closure, Part, Record, TunedOptimizer, is_number
+from flatdirs.curvature.quadratic_form import QuadraticForm
 from flatdirs.errors import CurvatureError
 
 RELATIVE_FLOOR = 1e-6  # of |u|², added to |uᵀHu|

@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.bases import flat
-from flatdirs.curvature.replaying import Replay
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
+from flatdirs.curvature.base_optimizers import flat
+from flatdirs.curvature.closure_replay import Replay
+from flatdirs.curvature.lr_tuner import Closure, Part, Record, TunedOptimizer, is_number
 from flatdirs.errors import CurvatureError
 
 

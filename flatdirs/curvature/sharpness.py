@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flatdirs.curvature.products import Closure, Diagonal, HessianProducts, flat, hessian_products
+from flatdirs.curvature.hessian_products import Closure, Diagonal, HessianProducts, flat, hessian_products
 from flatdirs.errors import CurvatureError
 
 TOLERANCE = {torch.float64: 1e-8}  # float32 and below: 1e-3

@@ -18,9 +18,9 @@ from torch.nn.parameter import UninitializedParameter
 
 from flatdirs.errors import FinderError
 from flatdirs.lr_finder.batches import Closure, closure_of, draw, draw_validation
-from flatdirs.lr_finder.placement import Placement
 from flatdirs.lr_finder.probe import Prober
 from flatdirs.lr_finder.progress import progress_bar
+from flatdirs.lr_finder.range_search import Placement
 from flatdirs.lr_finder.result import LearningRates, Point, curve_of, read_curve
 from flatdirs.lr_finder.snapshot import STATEFUL, Snapshot, put_back
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flatdirs.errors import FinderError
 from flatdirs.lr_finder.curve import Curve
-from flatdirs.lr_finder.placement import Placement, neighbours
+from flatdirs.lr_finder.range_search import Placement, neighbours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

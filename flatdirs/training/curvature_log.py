@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from flatdirs.curvature.recorder import CurvatureLog
+from flatdirs.curvature.log import CurvatureLog
 from flatdirs.training.data import Dataset
 from flatdirs.training.records import CurvatureConfig
 

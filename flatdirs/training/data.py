@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatdirs.training.sources import Images, Labels, Raw, data_path, fixed_order, read
+from flatdirs.training.data_files import Images, Labels, Raw, data_path, fixed_order, read
 from flatdirs.training.task import DataConfig, ImageTask
 
 KEPT = 2  # data sets that stay loaded: a tuning run needs one, a final evaluation another

@@ -18,12 +18,12 @@ from torch.nn.functional import cross_entropy
 from flatdirs.training import augment, compiled
 from flatdirs.training.data import Dataset, Split
 from flatdirs.training.device import DTYPES
-from flatdirs.training.instruments import GradientLog
+from flatdirs.training.gradient_log import GradientLog
+from flatdirs.training.lr_tuners import Tuner
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_learning_rate
 from flatdirs.training.records import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
-from flatdirs.training.tuners import Tuner
 
 PIECE_VALUES = 1 << 24  # numbers per augmented piece: 64 MB of float32
 EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: what fits a CPU's caches; a GPU takes more

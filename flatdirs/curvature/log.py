@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from flatdirs.curvature.edge import coupled_decay, edge_of_stability, preconditioner
-from flatdirs.curvature.products import Closure
+from flatdirs.curvature.hessian_products import Closure
 from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.curvature.sharpness import NotFoundError, Sharpness, alignment, sharpness
+from flatdirs.curvature.stability import coupled_decay, edge_of_stability, preconditioner
 from flatdirs.errors import CurvatureError
 
 if TYPE_CHECKING:

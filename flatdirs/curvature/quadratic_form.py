@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from flatdirs.curvature.bases import flat, scalar_dtype
+from flatdirs.curvature.base_optimizers import flat, scalar_dtype
 from flatdirs.errors import CurvatureError
 
 Gradients = tuple[Tensor | None, ...]

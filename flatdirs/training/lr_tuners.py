@@ -22,7 +22,7 @@ from flatdirs.training.schedule import Schedule
 from flatdirs.training.task import require_integer, require_number
 
 if TYPE_CHECKING:
-    from flatdirs.curvature.tuned import TunedOptimizer
+    from flatdirs.curvature.lr_tuner import TunedOptimizer
 
 USUAL_SIGMA = 0.25  # where a search or a run begins: digits, `python -m benchmarks.cdat part=sigma_start`
 MINI_BATCH_EMA = 0.9  # ours: what is kept of the averages of slope and curvature where a step is no full batch

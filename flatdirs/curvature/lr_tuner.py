@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.bases import BASES, State, flat, scalar_dtype
+from flatdirs.curvature.base_optimizers import BASES, State, flat, scalar_dtype
 from flatdirs.errors import CurvatureError
 
 Closure = Callable[[], Tensor]
