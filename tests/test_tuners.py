@@ -29,7 +29,7 @@ SMALL = ("task.epochs=2", "task.width=4", "precision=fp32", "live=false")
 
 def tuned(schedule: Tuner, **changes: Any) -> Any:
     """A small run whose rate is found."""
-    sigma = {"sigma": 0.5} if schedule.strength_name else {}
+    sigma = {"sigma": 0.5} if schedule.rate_name else {}
     return config(**{"schedule": schedule, "lr": None, "precision": "fp32", **sigma, **changes})
 
 

@@ -22,7 +22,7 @@ from flatdirs.backend.outcomes import OUTCOME, SETTING, key_of, outcome_of
 from flatdirs.backend.search_plan import FORMER, RESEEDED, SearchPlan, make_sampler
 from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search import VERSIONS, Key, Outcome, Rules, make
 from flatdirs.search.bayes import model_of, scored
 from flatdirs.search.flatness import FEWEST, Findings, find

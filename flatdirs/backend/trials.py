@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from flatdirs.backend import claims
 from flatdirs.backend.outcomes import OUTCOME, outcome_of
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search import Outcome
 
 IDENTITY = "flatdirs:identity"

@@ -1,13 +1,12 @@
-"""Schedules that are none: the learning rate is found at every step, by the curvature or by trying.
+"""Schedules that choose the learning rate at every step, from the curvature or by a line search.
 
-    cdat        η = σ·n/d (curvature/cdat.py); σ, the hyperparameter `sigma`, takes the place of lr
+    cdat        η = σ·n/d (curvature/cdat.py); σ is the hyperparameter `sigma`, in place of lr
     greedy      the same with σ = 1
-    linesearch  backtracking after Armijo (curvature/line_search.py)
+    linesearch  Armijo backtracking (curvature/line_search.py)
 
-Each is a file of conf/schedule/ and builds the optimizer that goes with it, on the base that optimizer= names: SGD's
-heavy ball or Nesterov, or AdamW. With greedy and linesearch nothing is left in lr's place. Source: reference/003.
-
-Torch is imported where an optimizer is built, so that a configuration can be read without it.
+Each is a file of conf/schedule/ and builds its optimizer on the update rule of optimizer=. With greedy and linesearch
+there is neither lr nor sigma. Source: arXiv 2407.06183. Torch is imported when an optimizer is built, so that a
+configuration is read without it.
 """
 
 from __future__ import annotations
@@ -17,65 +16,58 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from flatdirs.errors import ConfigError
+from flatdirs.settings import require_integer, require_number
 from flatdirs.training.schedule import Schedule
-from flatdirs.training.task import require_integer, require_number
 
 if TYPE_CHECKING:
-    from flatdirs.curvature.lr_tuner import TunedOptimizer
+    from flatdirs.curvature.lr_tuner import LearningRateTuner
 
-USUAL_SIGMA = 0.25  # where a search or a run begins: digits, `python -m benchmarks.cdat part=sigma_start`
-MINI_BATCH_EMA = 0.9  # ours: what is kept of the averages of slope and curvature where a step is no full batch
+USUAL_SIGMA = 0.25  # start of a search or run, see benchmarks/cdat
+MINI_BATCH_EMA = 0.9  # ours: decay of the averages of slope and curvature, for mini-batches
 
 
 @dataclass(frozen=True)
 class Tuner(Schedule):
-    """What the three share: a cap on the rate, null for none.
+    """A schedule whose optimizer chooses the rate, up to `max_learning_rate` (None: no cap).
 
     Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
+        ConfigError: a value out of range.
     """
 
-    strength_name: ClassVar[str | None] = None
+    rate_name: ClassVar[str | None] = None
     max_learning_rate: float | None = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         if self.max_learning_rate is not None:
-            require_number("schedule.max_learning_rate", self.max_learning_rate, 0)
-            if self.max_learning_rate == 0:
-                raise ConfigError("schedule.max_learning_rate=0 trains nothing; change schedule.max_learning_rate")
+            require_number("schedule.max_learning_rate", self.max_learning_rate, 0, above=True)
 
     @abstractmethod
     def build(
         self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
-    ) -> TunedOptimizer:
-        """The optimizer for `groups`, which bring their own weight decay; `settings` are the base's own.
+    ) -> LearningRateTuner:
+        """Build the optimizer for parameter `groups` that hold their weight decay.
 
-        `sigma`: σ where that is a hyperparameter; `full`: every step sees all training images.
+        `base`, `settings`: the update rule and its settings; `sigma`: σ if it is a hyperparameter; `full`: every step
+        uses all training images.
         """
 
 
 @dataclass(frozen=True)
-class Curved(Tuner):
-    """What cdat and greedy share. `ema` None: 0.9, and 0 where every step sees all training images."""
+class CurvatureTuner(Tuner):
+    """CDAT at any σ. `ema` None: 0.9, and 0 if every step uses all training images."""
 
     ema: float | None = None
     every: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         super().__post_init__()
         if self.ema is not None:
-            require_number("schedule.ema", self.ema, 0, 1)
-            if self.ema == 1:
-                raise ConfigError("schedule.ema=1 never learns; change schedule.ema")
+            require_number("schedule.ema", self.ema, 0, 1, below=True)
         require_integer("schedule.every", self.every, 1)
 
     def build(
         self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
-    ) -> TunedOptimizer:
-        """CDAT, with σ = 1 where that is no hyperparameter."""
+    ) -> LearningRateTuner:
         from flatdirs.curvature.cdat import CDAT
 
         ema = (0.0 if full else MINI_BATCH_EMA) if self.ema is None else self.ema
@@ -91,30 +83,29 @@ class Curved(Tuner):
 
 
 @dataclass(frozen=True)
-class Cdat(Curved):
-    """σ times the rate that the curvature asks for."""
+class Cdat(CurvatureTuner):
+    """CDAT; σ is the hyperparameter sigma."""
 
     name: ClassVar[str] = "cdat"
-    strength_name: ClassVar[str | None] = "sigma"
+    rate_name: ClassVar[str | None] = "sigma"
 
 
 @dataclass(frozen=True)
-class Greedy(Curved):
-    """The rate that the curvature asks for."""
+class Greedy(CurvatureTuner):
+    """CDAT with σ = 1."""
 
     name: ClassVar[str] = "greedy"
 
 
 @dataclass(frozen=True)
 class LineSearch(Tuner):
-    """The first rate, from above, that decreases the batch's loss enough."""
+    """Armijo backtracking on the batch."""
 
     name: ClassVar[str] = "linesearch"
 
     def build(
         self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
-    ) -> TunedOptimizer:
-        """ArmijoLineSearch; σ and the batch play no part."""
+    ) -> LearningRateTuner:
         from flatdirs.curvature.line_search import ArmijoLineSearch
 
         return ArmijoLineSearch(groups, base, max_learning_rate=self.max_learning_rate, **settings)
