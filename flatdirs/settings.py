@@ -15,17 +15,24 @@ from typing import Any
 from flatdirs.errors import ConfigError, FlatdirsError
 
 
+def wrong(
+    key: str, value: object, problem: str, error: type[FlatdirsError] = ConfigError, remedy: str = ""
+) -> FlatdirsError:
+    """The error of a value: "momentum=1.2 must be below 1; change momentum". `remedy`: in place of "change …"."""
+    return error(f"{key}={value} {problem}; {remedy or f'change {key}'}", key=key)
+
+
 def require_integer(
     key: str, value: object, least: int, most: int | None = None, error: type[FlatdirsError] = ConfigError
 ) -> None:
     """Raise `error` unless `value` is a whole number in [least, most]."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise error(f"{key}={value} must be a whole number; change {key}", key=key)
+        raise wrong(key, value, "must be a whole number", error)
     number = int(value)
     if number < least:
-        raise error(f"{key}={value} must be at least {least}; change {key}", key=key)
+        raise wrong(key, value, f"must be at least {least}", error)
     if most is not None and number > most:
-        raise error(f"{key}={value} must be at most {most}; change {key}", key=key)
+        raise wrong(key, value, f"must be at most {most}", error)
 
 
 def require_number(
@@ -43,25 +50,25 @@ def require_number(
     `above` and `below` leave the lower and the upper limit out.
     """
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise error(f"{key}={value} must be a number; change {key}", key=key)
+        raise wrong(key, value, "must be a number", error)
     number = float(value)
     if number < least or (above and number == least):
-        raise error(f"{key}={value} must be {'above' if above else 'at least'} {least:g}; change {key}", key=key)
+        raise wrong(key, value, f"must be {'above' if above else 'at least'} {least:g}", error)
     if number > most or (below and number == most):
-        raise error(f"{key}={value} must be {'below' if below else 'at most'} {most:g}; change {key}", key=key)
+        raise wrong(key, value, f"must be {'below' if below else 'at most'} {most:g}", error)
 
 
 def require_boolean(key: str, value: object, error: type[FlatdirsError] = ConfigError) -> None:
     """Raise `error` unless `value` is true or false."""
     if not isinstance(value, bool):
-        raise error(f"{key}={value} must be true or false; change {key}", key=key)
+        raise wrong(key, value, "must be true or false", error)
 
 
 def require_choice(key: str, value: object, choices: Sequence[str], error: type[FlatdirsError] = ConfigError) -> None:
     """Raise `error` unless `value` is one of `choices`."""
     if value not in choices:
         names = ", ".join(choices[:-1]) + " or " + choices[-1]
-        raise error(f"{key}={value} must be {names}; change {key}", key=key)
+        raise wrong(key, value, f"must be {names}", error)
 
 
 def describe(settings: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from flatdirs.backend.pruning import Edge, Loss
-from flatdirs.objectives.evaluation import evaluations_per_run, with_evaluations, evaluation_note, silent, edge_warning
+from flatdirs.objectives.evaluation import edge_warning, evaluation_note, evaluations_per_run, silent, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import conf_folder

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from flatdirs.curvature.base_optimizers import BASES, State, flat, scalar_dtype
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_choice, require_number
+from flatdirs.settings import require_choice, require_number, wrong
 
 Closure = Callable[[], Tensor]
 EXTRA = "curvature"  # the key of a state_dict for what belongs to no single parameter
@@ -280,7 +280,7 @@ def _check(group: dict[str, Any]) -> None:
         require_number(name, group[name], 0.0, most, below=True, error=CurvatureError)
     betas = group["betas"]
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
-        raise CurvatureError(f"betas={betas} must be two numbers; change betas", key="betas")
+        raise wrong("betas", betas, "must be two numbers", CurvatureError)
     for beta in betas:
         require_number("betas", beta, 0.0, 1.0, below=True, error=CurvatureError)
     if not all(parameter.is_floating_point() for parameter in group["params"]):

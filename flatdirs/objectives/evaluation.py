@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Objective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.schedule import Planned
@@ -43,11 +43,8 @@ def evaluations_per_run(objective: AnyObjective, start: Mapping[str, float]) -> 
         return None
     count, metric = objective.config(start, 0).evaluations, _edge(objective)
     if metric is not None and count < metric.first:
-        raise ConfigError(
-            f"metric.window={metric.window} leaves a run of {count} evaluations without a value; lower metric.window "
-            f"or evaluate_every",
-            key="metric.window",
-        )
+        problem = f"leaves a run of {count} evaluations without a value"
+        raise wrong("metric.window", metric.window, problem, remedy="lower metric.window or evaluate_every")
     return count
 
 

@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 from flatdirs.errors import FlatdirsError, ObjectiveError
 from flatdirs.objectives.base import Measurement, Progress
 from flatdirs.objectives.provenance import provenance
+from flatdirs.settings import wrong
 from flatdirs.space.names import canonical, long_names
 
 MOST_ERROR = 200  # characters of an exception that are kept with the trial
@@ -70,11 +71,8 @@ class CallableObjective:
                     of_seed = {"seed": seed} if len(seeds) > 1 else {}
                     curve.append({"step": float(step), "value": float(value), **of_seed})
                 except (TypeError, ValueError) as error:
-                    raise ObjectiveError(
-                        f"{self.task.function} called report({step!r}, {value!r}); report takes two numbers, "
-                        f"step and value",
-                        key="task.function",
-                    ) from error
+                    problem = f"called report({step!r}, {value!r}), which takes two numbers, step and value"
+                    raise self._wrong(problem) from error
                 if progress(len(curve) - before, None, float(value), number):
                     raise Stopped
 
@@ -107,10 +105,7 @@ class CallableObjective:
         except (FlatdirsError, Stopped):
             raise
         except SystemExit as error:
-            raise ObjectiveError(
-                f"{self.task.function} called sys.exit({error.code}) and must return a number; change task.function",
-                key="task.function",
-            ) from error
+            raise self._wrong(f"called sys.exit({error.code}) and must return a number") from error
         except Exception as error:
             if self.task.catch:
                 errors.append(_shortened(error))
@@ -118,19 +113,16 @@ class CallableObjective:
             if isinstance(error, OSError):  # or it would be taken for an error of the study's storage
                 raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
             raise
-        if isinstance(value, (str, bytes, bool)):
-            self._refuse(value)
         try:
+            if isinstance(value, (str, bytes, bool)):
+                raise TypeError
             return float(value)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            self._refuse(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            problem = f"returned {str(value)[:80]!r} ({type(value).__name__}) and must return a number"
+            raise self._wrong(problem) from error
 
-    def _refuse(self, value: object) -> NoReturn:
-        raise ObjectiveError(
-            f"{self.task.function} returned {str(value)[:80]!r} ({type(value).__name__}) and must return a number; "
-            f"change task.function",
-            key="task.function",
-        )
+    def _wrong(self, problem: str, remedy: str = "") -> FlatdirsError:
+        return wrong("task.function", self.task.function, problem, ObjectiveError, remedy)
 
     def check(self, hyperparameters: Sequence[str], searched: Sequence[str]) -> None:
         """Raise ObjectiveError unless the function can be imported and takes every searched hyperparameter."""
@@ -138,18 +130,12 @@ class CallableObjective:
         given = _arguments(function, dict.fromkeys([*hyperparameters, "seed", "report"]))
         taken = {canonical(name) for name in given}
         if missing := [name for name in searched if canonical(name) not in taken]:
-            raise ObjectiveError(
-                f"{self.task.function} has no parameter {' and none '.join(missing)}; add it, or set "
-                f"fixed=[{','.join(missing)}]",
-                key="task.function",
-            )
+            remedy = f"add it, or set fixed=[{','.join(missing)}]"
+            raise self._wrong(f"has no parameter {' and none '.join(missing)}", remedy)
         named = _named_parameters(function)
         if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - set(given):
-            raise ObjectiveError(
-                f"{self.task.function} has parameters {', '.join(sorted(unknown))}, which are not in the search space; "
-                f"give them a default, or change chart",
-                key="task.function",
-            )
+            problem = f"needs {', '.join(sorted(unknown))}, which the search space does not have"
+            raise self._wrong(problem, "give the parameter a default, or change chart")
 
     def fingerprint(self) -> str:
         """Empty: the data of a user's function are unknown."""
@@ -170,7 +156,7 @@ def find_function(path: str) -> Callable[..., Any]:
     """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError."""
     module_name, colon, name = path.partition(":")
     if not (colon and module_name and name):
-        raise _not_found(path, "must look like my_package.my_module:train")
+        raise wrong("task.function", path, "must look like my_package.my_module:train", ObjectiveError)
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
         sys.path.insert(0, here)
     try:
@@ -178,18 +164,21 @@ def find_function(path: str) -> Callable[..., Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise _not_found(path, f"cannot be imported ({error})") from error
+        raise wrong("task.function", path, f"cannot be imported ({error})", ObjectiveError) from error
     except SyntaxError as error:
-        raise _not_found(path, f"cannot be imported ({error.msg}, {error.filename}:{error.lineno})") from error
+        raise wrong(
+            "task.function", path, f"cannot be imported ({error.msg}, {error.filename}:{error.lineno})", ObjectiveError
+        ) from error
     except (Exception, SystemExit) as error:
-        raise _not_found(path, f"cannot be imported (its module raises {type(error).__name__}: {error})") from error
+        raise wrong(
+            "task.function",
+            path,
+            f"cannot be imported (its module raises {type(error).__name__}: {error})",
+            ObjectiveError,
+        ) from error
     if not callable(found):
-        raise _not_found(path, f"is a {type(found).__name__}, not a function")
+        raise wrong("task.function", path, f"is a {type(found).__name__}, not a function", ObjectiveError)
     return found
-
-
-def _not_found(path: str, problem: str) -> ObjectiveError:
-    return ObjectiveError(f"task.function={path} {problem}; change task.function", key="task.function")
 
 
 def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
@@ -197,9 +186,7 @@ def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
     try:
         return inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
-        raise ObjectiveError(
-            f"{function!r} does not say what parameters it has; change task.function", key="task.function"
-        ) from error
+        raise wrong("task.function", repr(function), "does not say which parameters it has", ObjectiveError) from error
 
 
 def _named_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

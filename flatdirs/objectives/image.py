@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.curvature.record import columns
@@ -62,28 +62,10 @@ class ImageObjective:
         """The configuration of one run. Raises ConfigError for hyperparameters that the optimizer does not have."""
         self.check(hyperparameters)
         data = replace(self.data, evaluate="final") if final and self.data.evaluate == "validation" else self.data
-        batch_size = hyperparameters.get("batch_size")
-        return TrainConfig(
-            task=self.task,
-            data=data,
-            lr=hyperparameters.get("lr"),
-            sigma=hyperparameters.get("sigma"),
-            momentum=hyperparameters.get("momentum"),
-            beta1=hyperparameters.get("beta1"),
-            wd=hyperparameters["wd"],
-            batch_size=None if batch_size is None else int(batch_size),
-            seed=seed,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            schedule=self.schedule,
-            optimizer=self.optimizer,
-            compile=self.compile,
-            curvature=self.curvature,
-            evaluate_every=self.evaluate_every,
-            clip_gradient=self.clip_gradient,
-            record_steps=True,
-        )
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "metric"}
+        given = {name: hyperparameters.get(name) for name in ("lr", "sigma", "momentum", "beta1", "wd")}
+        batch_size = int(hyperparameters["batch_size"]) if "batch_size" in hyperparameters else None
+        return TrainConfig(**{**own, **given, "data": data}, batch_size=batch_size, seed=seed, record_steps=True)
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from flatdirs.errors import ConfigError
+from flatdirs.settings import wrong
 
 _ready: set[Hashable] = set()
 
@@ -48,10 +48,7 @@ def prepare(key: Hashable, step: Callable[[], object]) -> float:
         step()
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = " ".join(str(error).split("\n", 1)[0].split())[:120]
-        raise ConfigError(
-            f"compile=true does not work on this machine ({reason}); install a C++ compiler such as g++, or set "
-            f"compile=false",
-            key="compile",
-        ) from error
+        remedy = "install a C++ compiler such as g++, or set compile=false"
+        raise wrong("compile", "true", f"does not work on this machine ({reason})", remedy=remedy) from error
     _ready.add(key)
     return time.perf_counter() - begin

@@ -7,12 +7,9 @@ DataError that names the setting to change.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -23,22 +20,6 @@ from flatdirs.training.task import CLASSES, DataConfig, ImageTask
 
 CHANNELS = {"digits": 1, "cifar10": 3, "fashion_mnist": 1}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-BROKEN_FILE = (  # raised by numpy, zipfile, pickle and torchvision for files that are truncated, corrupt or missing
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-    UnpicklingError,
-)
-
 Images = NDArray[np.integer[Any]]
 Labels = NDArray[np.int64]
 
@@ -113,7 +94,7 @@ def _read_folder(task: ImageTask, data: DataConfig, path: Path) -> Raw:
     try:
         parts = [source(root=str(path), train=train, download=data.download) for train in (True, False)]
         arrays = [np.asarray(array) for part in parts for array in (part.data, part.targets)]
-    except BROKEN_FILE as error:
+    except Exception as error:  # zipfile, pickle, NumPy and torchvision raise many kinds
         remedy = "check the network" if data.download else "set data.download=true to fetch it"
         raise DataError(
             f"data.path={path} holds no complete {task.dataset} ({_reason(error)}); {remedy}, or point data.path to a "
@@ -128,7 +109,7 @@ def _read_npz(task: ImageTask, path: Path) -> Raw:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             arrays = {name: file[name] for name in ARRAYS if name not in missing}
-    except BROKEN_FILE as error:
+    except Exception as error:  # zipfile, pickle, NumPy and torchvision raise many kinds
         raise _unfit(path, f"cannot be read as a .npz file of plain arrays ({_reason(error)})") from error
     if missing:
         raise _unfit(path, f"lacks {', '.join(missing)} of x_train, y_train, x_test and y_test")

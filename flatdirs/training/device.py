@@ -17,8 +17,7 @@ from functools import lru_cache
 
 import torch
 
-from flatdirs.errors import ConfigError
-from flatdirs.settings import require_choice
+from flatdirs.settings import require_choice, wrong
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h; -1 as a value means "never", 0 "none"
@@ -32,7 +31,7 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device={name} is not a device; set device to auto, cpu or cuda", key="device") from error
+        raise wrong("device", name, "is not a device", remedy="set device to auto, cpu or cuda") from error
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type == "cuda" and torch.cuda.is_available():
@@ -41,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
             return torch.device("cuda", index)
     if device.type == "mps" and torch.backends.mps.is_available():
         return device
-    raise ConfigError(f"device={name} is not available here; set device=auto or device=cpu", key="device")
+    raise wrong("device", name, "is not available here", remedy="set device=auto or device=cpu")
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

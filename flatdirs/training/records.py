@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
-from flatdirs.settings import require_boolean, require_integer, require_number
+from flatdirs.settings import require_boolean, require_integer, require_number, wrong
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
@@ -83,11 +83,8 @@ class TrainConfig:
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
         if self.images_per_step == 1 and self.task.image_size < 16:
-            raise ConfigError(
-                f"{key}=1 leaves batch norm one value per channel at task.image_size={self.task.image_size}; set {key} "
-                f"to 2 or more",
-                key=key,
-            )
+            problem = f"leaves batch norm one value per channel at task.image_size={self.task.image_size}"
+            raise wrong(key, 1, problem, remedy=f"set {key} to 2 or more")
         self.schedule.check(self.task.epochs)
         self._check_evaluations()
         if not isinstance(self.schedule, Planned):
@@ -108,31 +105,22 @@ class TrainConfig:
         require_integer("evaluate_every", self.evaluate_every, 1, self.total_steps)
         returned = self.schedule.returned_epoch(self.task.epochs)
         if returned < self.task.epochs and returned * self.steps_per_epoch % self.evaluate_every:
-            raise ConfigError(
-                f"evaluate_every={self.evaluate_every} has no evaluation at the end of epoch {returned}, whose weights "
-                f"schedule={self.schedule.name} returns; change evaluate_every to a divisor of {self.steps_per_epoch}, "
-                f"the steps of an epoch",
-                key="evaluate_every",
-            )
+            problem = f"gives no evaluation at the end of epoch {returned}, which schedule={self.schedule.name} returns"
+            remedy = f"change evaluate_every to a divisor of {self.steps_per_epoch}, the steps of an epoch"
+            raise wrong("evaluate_every", self.evaluate_every, problem, remedy=remedy)
 
     def _check_tuner(self) -> None:
         """Raise for settings that do not work with a schedule that chooses the learning rate."""
-        name = f"schedule={self.schedule.name}"
+        does_not_work = f"does not work with schedule={self.schedule.name}, which chooses the learning rate"
         if self.compile:
-            raise ConfigError(f"compile=true does not work with {name}; set compile=false", key="compile")
+            raise wrong("compile", "true", does_not_work, remedy="set compile=false")
         check_precision(self.precision, self.schedule)
-        if self.clip_gradient is not None:
-            raise ConfigError(
-                f"clip_gradient={self.clip_gradient} does not work with {name}, which chooses the learning rate from "
-                f"the gradient; set clip_gradient=null",
-                key="clip_gradient",
-            )
-        if (images := self.optimizer.rate_per_images) is not None:
-            raise ConfigError(
-                f"optimizer.rate_per_images={images} does not work with {name}, which chooses the learning rate; set "
-                f"optimizer.rate_per_images=null",
-                key="optimizer.rate_per_images",
-            )
+        for key, value in {
+            "clip_gradient": self.clip_gradient,
+            "optimizer.rate_per_images": self.optimizer.rate_per_images,
+        }.items():
+            if value is not None:
+                raise wrong(key, value, does_not_work, remedy=f"set {key}=null")
 
     @property
     def momentum_in_force(self) -> float:
@@ -202,10 +190,8 @@ class TrainConfig:
 def check_precision(precision: str, schedule: Schedule) -> None:
     """Raise ConfigError if `schedule` needs second derivatives and `precision` is fp16, which cannot hold them."""
     if precision == "fp16" and not isinstance(schedule, Planned):
-        raise ConfigError(
-            f"precision=fp16 does not work with schedule={schedule.name}; set precision=bf16 or precision=fp32",
-            key="precision",
-        )
+        problem = f"does not work with schedule={schedule.name}"
+        raise wrong("precision", "fp16", problem, remedy="set precision=bf16 or precision=fp32")
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from flatdirs.errors import ConfigError
-from flatdirs.settings import require_number
+from flatdirs.settings import require_number, wrong
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,8 @@ class Planned(Schedule):
 
     def check(self, epochs: int) -> None:
         if self.warmup(epochs) > epochs:
-            raise ConfigError(
-                f"schedule.warmup_epochs={self.warmup_epochs:g} is longer than the run, task.epochs={epochs}; change "
-                f"schedule.warmup_epochs",
-                key="schedule.warmup_epochs",
-            )
+            problem = f"is longer than the run, task.epochs={epochs}"
+            raise wrong("schedule.warmup_epochs", self.warmup_epochs, problem)
 
     @abstractmethod
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
@@ -166,38 +162,22 @@ class CosineRestarts(WarmedUp):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.warmup_epochs != int(self.warmup_epochs or 0):
-            raise ConfigError(
-                f"schedule.warmup_epochs={self.warmup_epochs:g} must be a whole number of epochs with "
-                f"schedule=cosine_restarts; change schedule.warmup_epochs",
-                key="schedule.warmup_epochs",
-            )
+            raise wrong("schedule.warmup_epochs", self.warmup_epochs, "must be a whole number of epochs with restarts")
         phases, ranges = list(self.phases), [list(pair) for pair in self.ranges]
         if not phases or not all(isinstance(length, int) and length >= 1 for length in phases):
-            raise ConfigError(
-                f"schedule.phases={phases} must be whole epochs, each 1 or more; change schedule.phases",
-                key="schedule.phases",
-            )
+            raise wrong("schedule.phases", phases, "must be whole epochs, each 1 or more")
         if not 1 <= len(ranges) <= len(phases):
-            raise ConfigError(
-                f"schedule.ranges={ranges} must hold 1 to {len(phases)} pairs, at most one per phase; change "
-                f"schedule.ranges",
-                key="schedule.ranges",
-            )
+            raise wrong("schedule.ranges", ranges, f"must hold 1 to {len(phases)} pairs, at most one per phase")
         if not all(0 <= low <= high <= 1 and high > 0 for high, low in ranges):
-            raise ConfigError(
-                f"schedule.ranges={ranges} must be pairs [highest, lowest] with 1 >= highest >= lowest >= 0 and "
-                f"highest above 0; change schedule.ranges",
-                key="schedule.ranges",
+            raise wrong(
+                "schedule.ranges", ranges, "must be pairs [highest, lowest] of numbers in [0, 1], highest above 0"
             )
 
     def check(self, epochs: int) -> None:
         super().check(epochs)
         if (first := int(self.warmup(epochs)) + self.phases[0]) > epochs:
-            raise ConfigError(
-                f"schedule.phases={list(self.phases)} has no phase that ends within task.epochs={epochs}, as the first "
-                f"ends after {first} epochs; change schedule.phases",
-                key="schedule.phases",
-            )
+            problem = f"has no phase that ends within task.epochs={epochs}, as the first ends after {first} epochs"
+            raise wrong("schedule.phases", list(self.phases), problem)
 
     def returned_epoch(self, epochs: int) -> int:
         """The end of the last complete phase."""
@@ -237,19 +217,14 @@ class Step(WarmedUp):
         for mark in marks:
             require_number("schedule.milestones", mark, 0)
         if any(later <= earlier for earlier, later in pairwise(marks)):
-            raise ConfigError(
-                f"schedule.milestones={marks} must increase; change schedule.milestones", key="schedule.milestones"
-            )
+            raise wrong("schedule.milestones", marks, "must increase")
 
     def check(self, epochs: int) -> None:
         super().check(epochs)
         marks = list(self.milestones or ())
         if any(not self.warmup(epochs) <= mark < epochs for mark in marks):
-            raise ConfigError(
-                f"schedule.milestones={marks} must be between the end of the warm-up, {self.warmup(epochs):g}, and "
-                f"task.epochs={epochs}; change schedule.milestones",
-                key="schedule.milestones",
-            )
+            limits = f"the end of the warm-up, {self.warmup(epochs):g}, and task.epochs={epochs}"
+            raise wrong("schedule.milestones", marks, f"must be between {limits}")
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
         if self.milestones is None:

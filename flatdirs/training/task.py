@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flatdirs.errors import ConfigError
-from flatdirs.settings import require_boolean, require_choice, require_integer
+from flatdirs.settings import require_boolean, require_choice, require_integer, wrong
 
 DATASETS = ("digits", "cifar10", "fashion_mnist")
 EVALUATIONS = ("validation", "test", "final")
@@ -45,7 +44,7 @@ class ImageTask:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ConfigError(f"task.name={self.name!r} must be a word; change task.name", key="task.name")
+            raise wrong("task.name", repr(self.name), "must be a word")
         require_choice("task.dataset", self.dataset, DATASETS)
         for key in ("epochs", "batch_size", "width", "train_images", "validation_images", "test_images"):
             require_integer(f"task.{key}", getattr(self, key), 1)
@@ -56,11 +55,7 @@ class ImageTask:
         if self.threads is not None:
             require_integer("task.threads", self.threads, 1, 1024)
         if self.batch_size > self.train_images:
-            raise ConfigError(
-                f"task.batch_size={self.batch_size} must be at most task.train_images={self.train_images}; "
-                "change task.batch_size",
-                key="task.batch_size",
-            )
+            raise wrong("task.batch_size", self.batch_size, f"must be at most task.train_images={self.train_images}")
 
     @property
     def classes(self) -> int:
@@ -85,8 +80,6 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.path is not None and (not isinstance(self.path, str) or not self.path):
-            raise ConfigError(
-                f"data.path={self.path!r} must be a folder, a .npz file or null; change data.path", key="data.path"
-            )
+            raise wrong("data.path", repr(self.path), "must be a folder, a .npz file or null")
         require_boolean("data.download", self.download)
         require_choice("data.evaluate", self.evaluate, EVALUATIONS)
