@@ -266,10 +266,10 @@ class TestFailures:
 
         def outcome(values: dict[str, float]) -> Run:
             octaves = math.log2(values["lr"] / 0.05)
-            relaxation = 1.125 * values["lr"] / 0.05
+            timescales = 1.125 * values["lr"] / 0.05
             if octaves > cliff:
-                return result("diverged", timescales=relaxation)
-            return result(value=96.4 + slope * octaves - curved * octaves**2, timescales=relaxation)
+                return result("diverged", timescales=timescales)
+            return result(value=96.4 + slope * octaves - curved * octaves**2, timescales=timescales)
 
         search = search_on(grid_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
         assert all(question.reason for question in search.suggestions)

@@ -14,7 +14,7 @@ from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import rows, winner
 from flatdirs.backend.trial_runs import INCUMBENT, MOVE, REASON
 from flatdirs.errors import FlatdirsError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart

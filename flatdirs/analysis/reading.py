@@ -30,8 +30,8 @@ from flatdirs.errors import ChartError, StudyError
 from flatdirs.space.coordinates import Axis, Chart
 from flatdirs.space.library import named_chart, read_chart
 from flatdirs.space.names import ONE_MINUS, hyperparameter, label
+from flatdirs.training.lr_tuners import TUNERS
 from flatdirs.training.schedule import SCHEDULES
-from flatdirs.training.tuners import TUNERS
 
 STEPS = "steps"  # a trial's arrays of every step: {"lr": […], "gradient_norm": […]}
 COUNTED = ("evaluation", "number", "step")  # what an entry of a curve may call its place

@@ -1,6 +1,6 @@
-"""What a configuration says of a sweep: which metric is optimised, and which rule stops runs early.
+"""The rules that stop runs early, as a configuration holds them.
 
-A class is one file of conf/metric/ or conf/pruner/, its fields are that file's keys. Rungs and bands are counted in
+A class is one file of conf/pruner/, its fields are that file's keys. Rungs and bands are counted in
 evaluations; a first one that no run would reach is refused, since such a rule never stops anything and says nothing
 (which is what happened to the source's first sweep, reference/000).
 """
@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from flatdirs.backend.bands import bands_of
 from flatdirs.errors import ConfigError
-from flatdirs.training.edge_metric import EdgeOfStability
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -23,34 +22,6 @@ if TYPE_CHECKING:
 
 FIRST_COMPARED = 0.75  # of the incumbent's evaluations: curves that cross have mostly done so by then
 SEEDS_PER_JITTER = 6.0  # how far seeds are taken to differ where no point was run twice, in jitters of a curve
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Held-out accuracy in percent, maximised."""
-
-    name: ClassVar[str] = "accuracy"
-    unit: ClassVar[str] = "%"
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Held-out loss, minimised."""
-
-    name: ClassVar[str] = "loss"
-    unit: ClassVar[str] = " loss"
-
-
-@dataclass(frozen=True)
-class Edge(EdgeOfStability):
-    """The edge-of-stability metric, minimised."""
-
-    name: ClassVar[str] = "edge_of_stability"
-    unit: ClassVar[str] = " edge of stability"
-
-
-Metric = Accuracy | Loss | Edge
-METRICS: Mapping[str, type[Metric]] = {kind.name: kind for kind in (Accuracy, Loss, Edge)}
 
 
 @dataclass(frozen=True)
@@ -202,11 +173,6 @@ class Incumbent(Pruning):
 
 
 PRUNERS: Mapping[str, type[Pruning]] = {kind.name: kind for kind in (NoPruning, Rungs, Hyperband, Wandb, Incumbent)}
-
-
-def describe(settings: Metric | Pruning) -> dict[str, Any]:
-    """The plain mapping that a file of conf/metric/ or conf/pruner/ holds, for a study to keep."""
-    return {"name": settings.name, **asdict(settings)}
 
 
 def _least(key: str, value: int, least: int) -> None:

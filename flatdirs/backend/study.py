@@ -22,7 +22,7 @@ from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, pla
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find

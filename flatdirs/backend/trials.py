@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from flatdirs.backend import adapter, claims
 from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search.types import Run
 
 IDENTITY = "flatdirs:identity"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
     from flatdirs.backend.locate import latest_study, open_existing
-    from flatdirs.backend.pruning import METRICS
     from flatdirs.backend.storages import close_storage
     from flatdirs.backend.study import read_study, view_study
     from flatdirs.backend.table_rows import rows
@@ -25,6 +24,7 @@ def run(settings: dict[str, Any]) -> int:
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
+    from flatdirs.training.metrics import METRICS
 
     config = read_storage(settings["storage"])
     output = Path(str(settings["output"]))

@@ -21,7 +21,7 @@ from flatdirs.backend.storages import close_storage, make_folder, open_storage, 
 from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
 from flatdirs.config.tune import StorageConfig
-from flatdirs.objectives.image import Objective
+from flatdirs.objectives.base import Objective
 from flatdirs.slices.cells import Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
 

@@ -23,7 +23,8 @@ from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import study_folder
 from flatdirs.config.tune import TuneConfig
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.image import ImageObjective, Progress
+from flatdirs.objectives.base import Progress
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.closing import doubt_of
 from flatdirs.tuning.best_file import TRAIN_KEYS, write_winner
 
