@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from flatdirs.training.metrics import Edge, Loss
 
-from flatdirs.backend.pruning import Edge, Loss
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note, evaluations_per_run, silent, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,15 @@ from flatdirs.errors import StudyError
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """The group `storage`. `kind`: journal, sqlite, memory or url; `url` may hold a password, so print masked(url)."""
+
+    kind: str
+    url: str | None = None
+    stale_minutes: float = 30.0
 
 
 def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage:

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flatdirs.backend.pruning import PRUNERS, NoPruning, Pruning
+from flatdirs.backend.pruner_settings import PRUNERS, NoPruning, Pruning
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
+from flatdirs.backend.storages import StorageConfig
 from flatdirs.config.curvature import read_curvature
 from flatdirs.config.search import read_plan
 from flatdirs.config.values import (
@@ -52,15 +53,6 @@ class Limits:
     target: float | None = None
     minutes: float | None = None
     confirm: int = 3
-
-
-@dataclass(frozen=True)
-class StorageConfig:
-    """Where the study is kept."""
-
-    kind: str
-    url: str | None = None
-    stale_minutes: float = 30.0
 
 
 @dataclass(frozen=True)

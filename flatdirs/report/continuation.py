@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from flatdirs.analysis.range_checks import Edge
+from flatdirs.analysis.ranges import Edge
 from flatdirs.analysis.records import Sweep
 from flatdirs.resources import conf_folder
 from flatdirs.tuning.best_file import is_option, unquoted_group_words

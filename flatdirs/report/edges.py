@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from flatdirs.analysis.range_checks import Edge, edges_among
-from flatdirs.analysis.ranges import uniform_over_decades, walls_of
+from flatdirs.analysis.ranges import Edge, edges_among, limits_of, uniform_over_decades
 from flatdirs.analysis.records import Range
 from flatdirs.report.continuation import wider_command
 from flatdirs.resources import conf_folder
@@ -65,7 +64,7 @@ def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple
         return ()
     ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
     bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)
-    return edges_among(ranges, hyperparameters, lambda name: walls_of(name, bounds, images))
+    return edges_among(ranges, hyperparameters, lambda name: limits_of(name, bounds, images))
 
 
 def _ranges_of(found: Sequence[Edge]) -> dict[str, tuple[float, float]]:

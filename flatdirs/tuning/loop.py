@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from flatdirs.backend.pruners import build_pruner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import Winner, winner
@@ -84,7 +85,7 @@ def tune(
         stale = 60 * config.storage.stale_minutes
         with storage_errors():
             study = open_study(storage, config.study, config.plan, identity, config.maximize, stale)
-            study.optuna_study.pruner = config.pruning.build(config.evaluations)
+            study.optuna_study.pruner = build_pruner(config.pruning, config.evaluations)
             study.tidy()
             return _search(config, study, folder, listener, began, wait_for_helpers)
     finally:
