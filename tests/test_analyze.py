@@ -33,7 +33,7 @@ from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, on_edge, uniform_over_decades, uniform_rates, wider
 from flatdirs.analysis.reading import sweep_of
 from flatdirs.analysis.records import Missing, Range, Run, Sweep
-from flatdirs.backend.outcomes import OUTCOME, SETTING
+from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.backend.trials import CURVE, IDENTITY, STEPS
 from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.errors import StudyError

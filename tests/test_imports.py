@@ -63,7 +63,7 @@ def test_the_core_is_pure(pure: str) -> None:
             assert own <= allowed, path
 
 
-@pytest.mark.parametrize("module", ["curve", "placement"])
+@pytest.mark.parametrize("module", ["curve", "range_search"])
 def test_the_finders_search_is_pure(module: str) -> None:
     own = {name for name in imported(PACKAGE / "stepsampling" / f"{module}.py") if name.startswith("flatdirs.")}
     assert {name.rsplit(".", 1)[0] for name in own} <= {"flatdirs", "flatdirs.errors", "flatdirs.lr_finder", CURVE}

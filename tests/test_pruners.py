@@ -19,7 +19,6 @@ from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import INCUMBENT, OUTCOME, SETTING
 from flatdirs.backend.pruner_settings import (
     PRUNERS,
     Hyperband,
@@ -32,6 +31,7 @@ from flatdirs.backend.pruner_settings import (
     bands_up_to,
 )
 from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner, build_pruner
+from flatdirs.backend.trial_runs import INCUMBENT, OUTCOME, SETTING
 from flatdirs.errors import ConfigError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

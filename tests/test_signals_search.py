@@ -24,7 +24,8 @@ from flatdirs.search.gp import Hypothesis, Model
 from flatdirs.search.score_warping import BELOW, warp
 from flatdirs.space.grid import Grid as Lattice
 from flatdirs.space.library import named_chart
-from flatdirs.space.log_grid import Array, LogGrid as Geometry
+from flatdirs.space.log_grid import Array
+from flatdirs.space.log_grid import LogGrid as Geometry
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from flatdirs.analysis.reading import read_sweep
-from flatdirs.backend.outcomes import OUTCOME
 from flatdirs.backend.storages import open_storage
+from flatdirs.backend.trial_runs import OUTCOME
 from flatdirs.backend.trials import CURVE, STEPS
 from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
 from tests.conftest import Ended, calls, module_of, spawn

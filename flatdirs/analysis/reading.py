@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
-from flatdirs.backend.outcomes import SETTING, counts_as_result, run_of
+from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
 from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, STEPS
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError

@@ -1,7 +1,7 @@
 """The one place that uses Optuna's private names. Each is checked when this module is imported.
 
-flatdirs reads all trials through the storage, for a sampler under HyperbandPruner is handed a filtered study, and writes
-into trials that Optuna hands out frozen. Optuna has no public way to either.
+flatdirs reads all trials through the storage, for a sampler under HyperbandPruner is handed a filtered study, and
+writes into trials that Optuna hands out frozen. Optuna has no public way to either.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _check(function: Callable[..., Any], *names: str) -> None:
     code = function.__code__
     if missing := set(names) - {*code.co_names, *code.co_varnames, *code.co_consts}:
         raise FlatdirsError(
-            f"Optuna {optuna.__version__} has no {', '.join(sorted(missing))} in {function.__qualname__}, which flatdirs "
-            f"needs; install optuna>=5,<6",
+            f"Optuna {optuna.__version__} has no {', '.join(sorted(missing))} in {function.__qualname__}, which "
+            f"flatdirs needs; install optuna>=5,<6",
             key="optuna",
         )
 

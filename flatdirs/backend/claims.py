@@ -1,26 +1,24 @@
 """Who runs which trial: claims in the study's own storage, so that no state is held in memory.
 
-A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the process
-that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for, briefly), so
-that two workers that ask at once never get the same point. The claim of a process that is gone holds nothing.
+A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the
+process that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for,
+briefly), so that two workers that ask at once never get the same point. The claim of a process that is gone holds
+nothing.
 
-Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried and
-dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
+Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried
+and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
 """
 
 from __future__ import annotations
 
 import datetime
-import os
-import socket
 import threading
 import time
 from collections.abc import Collection, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.backend import adapter
+from flatdirs.backend.liveness import STALE_SECONDS, is_gone, this_worker
 
 if TYPE_CHECKING:
     import optuna
@@ -31,35 +29,9 @@ ALIVE = "flatdirs:alive"
 FAILURE = "flatdirs:failure"
 RESULT, INTERRUPTION = "result", "interruption"
 PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it is passed over
-STALE_SECONDS = 1800.0  # silence after which a worker on another machine counts as gone
 
 
 _met: dict[tuple[int, datetime.datetime | None], float] = {}
-
-
-@lru_cache(maxsize=1)
-def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
-    boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return {"host": socket.gethostname(), "place": f"{boot} {space}", "pid": pid, "started": _started(pid)}
-
-
-def this_worker() -> dict[str, Any]:
-    """This process: host name, boot and process namespace, process id and its start time."""
-    return _place(os.getpid())
-
-
-def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = STALE_SECONDS) -> bool:
-    """Whether a worker has ended: by its process id on this machine, by its silence (unix time) elsewhere."""
-    here = this_worker()
-    if worker == here:
-        return False
-    if worker.get("place") == here["place"]:
-        return _started(int(worker["pid"])) != worker.get("started")
-    return time.time() - last_seen > stale_seconds
 
 
 def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
@@ -98,15 +70,6 @@ def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
     """
     ended = adapter.an_exception_ends_the_study()
     adapter.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)
-
-
-def describe_worker(claim: Mapping[str, Any]) -> str:
-    """Who runs a trial, in words."""
-    worker = claim.get("worker")
-    if not isinstance(worker, Mapping):
-        return "an unknown process"
-    here = worker.get("place") == this_worker()["place"]
-    return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
 
 
 def wait_for_earlier(
@@ -153,27 +116,3 @@ def _first_seen(trial: FrozenTrial) -> float:
 
 def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:
     return trial.state.is_finished() or all(group & set(trial.distributions) for group in parameters)
-
-
-def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty if there is none (or only a zombie)."""
-    text = _read(f"/proc/{pid}/stat")
-    if text:
-        fields = text.rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:  # no /proc: macOS and others can only say whether the id is in use
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except OSError:
-        pass
-    return "running"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

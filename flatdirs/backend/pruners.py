@@ -23,8 +23,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import INCUMBENT, OUTCOME, SETTING, run_of
 from flatdirs.backend.pruner_settings import Hyperband, Incumbent, Pruning, Rungs, Wandb
+from flatdirs.backend.trial_runs import INCUMBENT, OUTCOME, SETTING, run_of
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -1,8 +1,9 @@
 """FlatDirectionsSampler: flatdirs' searches as an Optuna sampler, for any study and any objective.
 
-Stateless: when a trial is created, all trials are read from the storage, the search computes a suggestion from their runs,
-and the suggestion is claimed for the trial (claims.py) and stored with its reason. So a study resumes, works with threads and
-processes, and with every pruner. Parameters with names of the chart come from the suggestion; all others are random.
+Stateless: when a trial is created, all trials are read from the storage, the search computes a suggestion from their
+runs, and the suggestion is claimed for the trial (claims.py) and stored with its reason. So a study resumes, works with
+threads and processes, and with every pruner. Parameters with names of the chart come from the suggestion; all others
+are random.
 
 Once Myrtle's search is over, further trials are drawn at random within one step of its best point.
 """
@@ -20,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import search as searches
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
-from flatdirs.backend.view import NUMERIC, Reader, View, fit
+from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError
 from flatdirs.search import bayes, coordinate_descent
 from flatdirs.search.bayes import BayesSettings
@@ -41,11 +43,12 @@ TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma
 class FlatDirectionsSampler(BaseSampler):
     """Search the learning rate, momentum and weight decay along the directions that matter.
 
-    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts use), clipped
-    into the ranges that the objective suggests. `search`: "flatdirs", "myrtle" or "raw"; `settings`: those of that search.
-    `names`: the study's parameter for each hyperparameter, where it is none of the usual names, such as {"lr": "eta"}; a
-    parameter called one_minus_<name> is understood. `fixed`: hyperparameters held at the start. `seed`: for parameters
-    outside the chart. Raises ChartError for a start or names that do not fit, ValueError on several objectives.
+    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts use),
+    clipped into the ranges that the objective suggests. `search`: "flatdirs", "myrtle" or "raw"; `settings`: those of
+    that search. `names`: the study's parameter for each hyperparameter, where it is none of the usual names, such as
+    {"lr": "eta"}; a parameter called one_minus_<name> is understood. `fixed`: hyperparameters held at the start.
+    `seed`: for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on
+    several objectives.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class FlatDirectionsSampler(BaseSampler):
         names: Mapping[str, str] | None = None,
         fixed: Iterable[str] = (),
         settings: searches.Settings | None = None,
-        stale_seconds: float = claims.STALE_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
     ) -> None:
         given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
         self._chart = searches.grid_chart(search, given.fix(held) if held else given)

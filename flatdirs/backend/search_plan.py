@@ -1,4 +1,5 @@
-"""Which search a study runs: one of flatdirs' own on a grid, or one of Optuna's in a box, with its arguments written out.
+"""Which search a study runs: one of flatdirs' own on a grid, or one of Optuna's in a box, with its arguments written
+out.
 
 A `SearchPlan` is all that decides which points are suggested. `make_sampler` turns it into an Optuna sampler,
 `plan_identity` into the part of a study's identity that must not change while it goes on.
@@ -16,8 +17,8 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
+from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
-from flatdirs.backend.sequences import SequenceSampler
 from flatdirs.errors import MissingExtra, StudyError
 from flatdirs.search import SEARCHES, Settings
 from flatdirs.space.coordinates import Chart

@@ -1,7 +1,7 @@
 """Studies with a search: open one, check that it is the one asked for, ask it for trials and report their results.
 
-`Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored with
-it.
+`Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored
+with it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import OUTCOME, SETTING, claimed_id, run_of
+from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
+from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
@@ -152,7 +153,7 @@ def open_study(
     plan: SearchPlan,
     identity: Mapping[str, Any],
     maximize: bool = True,
-    stale_seconds: float = claims.STALE_SECONDS,
+    stale_seconds: float = STALE_SECONDS,
 ) -> Study:
     """Create a study or continue it. Raises StudyError where the stored one is another search."""
     study = open_optuna_study(storage, name, identity, maximize)
@@ -196,8 +197,8 @@ def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict
         return kept if kept is not None and kept.get("mark") == mark else None
     if kept is None:
         raise StudyError(
-            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue it with the old value, or change "
-            f"study to another name",
+            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue it with the old "
+            f"value, or change study to another name",
             key="start.lr",
         )
     began = {"start": start["lr"], "wd": start["wd"]}
@@ -214,7 +215,7 @@ def keep_probes(storage: BaseStorage, name: str, word: str, record: dict[str, An
     return record if kept is None else kept
 
 
-def view_study(storage: BaseStorage, name: str, stale_seconds: float = claims.STALE_SECONDS) -> Study:
+def view_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SECONDS) -> Study:
     """A stored study with the plan it was made with, for reading. Raises StudyError as `read_study` does."""
     study, identity = read_study(storage, name)
     return Study(study, plan_of(identity), identity["direction"] == "maximize", stale_seconds)

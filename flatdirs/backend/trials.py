@@ -1,8 +1,8 @@
 """What all our studies share: stored trials, who runs them, and closing them in every case.
 
 Everything a later process needs is in the storage: the study's identity (what must not change between two commands) and
-every trial's setting, outcome, curve and provenance. The trial of a killed worker has no outcome, so it says nothing and is
-closed at the next start. `Study` (study.py) adds a search, slices/loop.py a grid of runs.
+every trial's setting, outcome, curve and provenance. The trial of a killed worker has no outcome, so it says nothing
+and is closed at the next start. `Study` (study.py) adds a search, slices/loop.py a grid of runs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import OUTCOME, run_of
+from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search.types import Run
 
 IDENTITY = "flatdirs:identity"
@@ -73,7 +73,7 @@ class Trials:
             with self._still_ours(trial):
                 trial.report(value, step)
 
-    def given_up(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
+    def should_stop(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
         """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last."""
         last = total is not None and done >= total
         if last or not math.isfinite(value) or isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner):
@@ -118,12 +118,13 @@ class Trials:
             yield
         except optuna.exceptions.UpdateFinishedTrialError as error:
             raise StudyError(
-                f"another worker took run {trial.number + 1} over, because this one had been silent for more than "
-                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes"
+                f"another worker took run {trial.number + 1} over, because this one was silent for more than "
+                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes",
+                key="storage.stale_minutes",
             ) from error
 
     def interrupt(self, trial: optuna.Trial) -> None:
-        """Give a run up; its point will be run again."""
+        """Close a run without a result; its point will be run again."""
         self._close(adapter.trial_id(trial), None)
 
     def tidy(self) -> None:
@@ -183,14 +184,15 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
     """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
     stored = study.user_attrs.get(IDENTITY)
     if stored is None:
-        raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
+        raise StudyError(f"study {name} was not made by flatdirs; change study to another name", key="study")
     before, now = flatten(stored), flatten(identity)
     for key in (*before, *(key for key in now if key not in before)):
         if before.get(key) != now.get(key):
             said = KEYS.get(key, key.removesuffix(".name"))
             raise StudyError(
                 f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
-                f"continue it with the old value, or change study to another name"
+                f"continue it with the old value, or change study to another name",
+                key=key,
             )
 
 

@@ -8,7 +8,6 @@ from dataclasses import fields
 from typing import Any
 
 from flatdirs.cli import frame as command_line
-from flatdirs.errors import FinderError
 from flatdirs.training.records import ProbeConfig
 
 FINDER_KEYS = {"figure", *(field.name for field in fields(ProbeConfig))}  # what flatdirs.train does not have
@@ -26,8 +25,8 @@ def run(settings: dict[str, Any]) -> int:
     if config.figure is not None:
         found.figure().savefig(config.figure, dpi=110)
         print(f"drawn: {config.figure}")
-    if found.problem is not None:
-        raise FinderError(found.problem)
+    if found.error is not None:
+        raise found.error
     rate = found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step)
     print(f"try it: {train_command(rate)}")
     return 0

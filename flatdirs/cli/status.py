@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def run(settings: dict[str, Any]) -> int:
     """Print a study: its rows, who is running what, and the best so far."""
     from flatdirs.backend.locate import latest_study, open_existing
-    from flatdirs.backend.pruning import METRICS
-    from flatdirs.backend.rows import rows
     from flatdirs.backend.storages import close_storage
     from flatdirs.backend.study import read_study, view_study
+    from flatdirs.backend.table_rows import rows
     from flatdirs.config.tune import read_storage
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
+    from flatdirs.training.metrics import METRICS
 
     config = read_storage(settings["storage"])
     output = Path(str(settings["output"]))
@@ -48,7 +48,7 @@ def run(settings: dict[str, Any]) -> int:
 def _print_workers(console: Console, study: Study) -> None:
     """What is running now, and who runs it."""
     from flatdirs.backend import claims
-    from flatdirs.backend.claims import describe_worker
+    from flatdirs.backend.liveness import describe_worker
 
     live = study.live()
     for trial in live:

@@ -11,8 +11,9 @@ from typing import Any
 from flatdirs.config.tune import read_objective, read_storage, read_task
 from flatdirs.config.values import read_choice, read_dataclass, read_integer, read_study_name, read_value
 from flatdirs.errors import ConfigError
+from flatdirs.objectives.base import Objective
 from flatdirs.objectives.function import CallableObjective
-from flatdirs.objectives.image import ImageObjective, Objective
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.training.task import DataConfig, ImageTask

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.backend.pruner_settings import PRUNERS, NoPruning, Pruning
-from flatdirs.backend.pruning import METRICS, Accuracy, Metric, describe
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.storages import StorageConfig
 from flatdirs.config.curvature import read_curvature
@@ -28,15 +27,18 @@ from flatdirs.config.values import (
     read_value,
 )
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.evaluation import evaluations_of, judged_often, silent
+from flatdirs.objectives.base import Objective
+from flatdirs.objectives.evaluation import evaluations_per_run, evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
-from flatdirs.objectives.image import ImageObjective, Objective
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import describe
 from flatdirs.space.coordinates import Chart
+from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
+from flatdirs.training.metrics import METRICS, Accuracy, Metric
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
 USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`
@@ -106,9 +108,9 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     name = settings["study"] or f"{task.name}-{plan.name}"
     repeats = read_integer(settings, "repeats", 1)
     pruning = read_named(PRUNERS, "pruner", settings["pruner"])
-    objective = judged_often(objective, plan.grid.start)
-    evaluations = evaluations_of(objective, plan.grid.start)
-    pruning.check(evaluations, silent(objective))
+    objective = with_evaluations(objective, plan.grid.start)
+    evaluations = evaluations_per_run(objective, plan.grid.start)
+    pruning.check(evaluations, evaluations_without_value(objective))
     return TuneConfig(
         study=read_study_name(name),
         output=Path(read_value(str, settings["output"], "output")),
@@ -147,8 +149,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()} | _gradient_keys(settings)
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    if schedule.strength_name is not None and plain[schedule.strength_name] is None:
-        plain[schedule.strength_name] = USUAL_STRENGTH[schedule.strength_name]
+    if schedule.rate_name is not None and plain[schedule.rate_name] is None:
+        plain[schedule.rate_name] = USUAL_STRENGTH[schedule.rate_name]
     plain |= {"curvature": read_curvature(settings)}
     return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **plain)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.rows import axis_lines, significant, winner
+from flatdirs.backend.table_rows import axis_lines, significant, winner
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, overrides, value_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flatdirs.backend.outcomes import SETTING
+from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import IDENTITY, PROVENANCE
 
 if TYPE_CHECKING:

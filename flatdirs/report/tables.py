@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flatdirs.backend.rows import DIGITS, EXPECTED, AxisLine, Row, significant
+from flatdirs.backend.table_rows import DIGITS, EXPECTED, AxisLine, Row, significant
 from flatdirs.space.coordinates import Chart
 
 DROPPED = ("sec.", "change")  # columns that a narrow terminal does without

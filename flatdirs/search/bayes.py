@@ -3,8 +3,8 @@
     runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
                  └──► otherwise ──► gp.py: the candidate with the largest expected improvement
 
-Candidates are whole steps of half a move (√2) around the two best points, along one axis or several, on a coarse grid that
-is refined around its best; tried points are candidates too, as replicates with a new seed. An axis along which two
+Candidates are whole steps of half a move (√2) around the two best points, along one axis or several, on a coarse grid
+that is refined around its best; tried points are candidates too, as replicates with a new seed. An axis along which two
 doublings change no more than another seed is left alone. There is no end: a search with budget left has something to
 learn. The same runs give the same suggestion, in whatever order they were made and by whomever. Ours.
 """
@@ -71,7 +71,9 @@ def suggest(
 
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
-    """The best point by these runs: the best observed while bracketing, then the highest posterior mean; None: no run."""
+    """The best point by these runs: the best observed while bracketing, then the highest posterior mean; None: no
+    run.
+    """
     return suggest(grid, runs, (), settings).incumbent if runs else None
 
 
@@ -102,14 +104,14 @@ def _on_first_axis(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], li
     best = max(line, key=lambda run: run.value)
     found = next_on_line(grid, limit, line)
     if found is not None and (found[0], *grid.origin[1:]) in pending:
-        found = next_on_line(grid, limit, [*line, *_assumed(grid, line, best, pending)])
+        found = next_on_line(grid, limit, [*line, *_assumed(line, best, pending)])
     if found is not None and (found[0], *grid.origin[1:]) not in pending:
         point = (found[0], *grid.origin[1:])
         return Suggestion(point, 0, found[1], describe_move(grid, best.point, point), best.point)
-    point_or_none = _usual_decay(LogGrid(grid), best)
-    if found is None and point_or_none is not None and point_or_none not in pending:
-        said = f"weight decay acts {best.timescales:.2g} times in a run at the incumbent: try the usual, at the same lr/(1−momentum)"
-        return Suggestion(point_or_none, 0, said, describe_move(grid, best.point, point_or_none), best.point)
+    decayed = _usual_decay(LogGrid(grid), best)
+    if found is None and decayed is not None and decayed not in pending:
+        said = f"T·lr·wd/(1−momentum) is {best.timescales:.2g} at the incumbent: try a usual weight decay"
+        return Suggestion(decayed, 0, said, describe_move(grid, best.point, decayed), best.point)
     return None
 
 
@@ -126,7 +128,7 @@ def _before_any_result(grid: Grid, pending: Sequence[Point]) -> Suggestion:
     return Suggestion(grid.origin, 0, "replicate: no run has finished yet", "replicate", grid.origin)
 
 
-def _assumed(grid: Grid, line: Sequence[Run], best: Run, pending: Sequence[Point]) -> list[Run]:
+def _assumed(line: Sequence[Run], best: Run, pending: Sequence[Point]) -> list[Run]:
     """Pending runs on the line as if they came out a little worse than the best."""
     known = {run.point for run in line}
     fresh = dict.fromkeys(point for point in pending if not any(point[1:]) and point not in known)
@@ -142,7 +144,8 @@ def _moves_lr(grid: Grid) -> bool:
 
 
 def _usual_decay(log_grid: LogGrid, best: Run) -> Point | None:
-    """The best point of the line with a usual weight decay, at the same lr/(1−momentum), where its own is far from that.
+    """The best point of the line with a usual weight decay, at the same lr/(1−momentum), where its own is far from
+    that.
 
     None where the timescales are not known or a bound is in the way.
     """

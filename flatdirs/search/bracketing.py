@@ -1,9 +1,9 @@
 """The first runs of the Bayesian search: strides along the first axis until the best run has a worse one on each side.
 
-Moving along the first axis of a chart moves the learning rate alone. The less is known, the wider the stride: while runs
-do no better than guessing, or values do not change. The first stride follows what is usual: one or two weight-decay
-timescales in a run (T·lr·wd/(1−momentum)) and lr/(1−momentum) near 1 (AdamW: lr near 0.001); where both are far off to the same
-side, it goes as far as the nearer of them. Ours.
+Moving along the first axis of a chart moves the learning rate alone. The less is known, the wider the stride: while
+runs do no better than guessing, or values do not change. The first stride follows what is usual: one or two
+weight-decay timescales in a run (T·lr·wd/(1−momentum)) and lr/(1−momentum) near 1 (AdamW: lr near 0.001); where both
+are far off to the same side, it goes as far as the nearer of them. Ours.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Myrtle's search: cyclic coordinate descent, one doubling or halving at a time. On flat coordinates `myrtle`, else `raw`.
+"""Myrtle's search: cyclic coordinate descent, one doubling or halving at a time. On flat coordinates `myrtle`, else
+`raw`.
 
 The descent is a generator: it yields a Question, is sent the Run that answers it, and yields its Verdict. It keeps
 nothing outside its own frame, so it is resumed, explained and speculated about by running it again on the recorded
 answers: `trace` replays it, `suggestions` looks ahead by answering the open question both ways.
 
-Source: https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/. The direction rule is the one that reproduces
-the article's run counts (derived); the walk across plateaus is ours.
+Source: https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/. The direction rule is the one that
+reproduces the article's run counts (derived); the walk across plateaus is ours.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ MOST_HISTORIES = 64  # guessed histories that are tried before the look-ahead gi
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """`min_gain`: a gain of at most this is a tie, in units of the objective. `diverged`: "worst" ranks such a run below
-    every finished one, "value" takes the number it left. `plateau_limit`: steps to walk on while nothing changes.
+    """`min_gain`: a gain of at most this is a tie, in units of the objective. `diverged`: "worst" ranks such a run
+    below every finished one, "value" takes the number it left. `plateau_limit`: steps to walk on while nothing changes.
     """
 
     min_gain: float = 0.0

@@ -3,8 +3,9 @@
     label = +1 for a run that finished or was pruned, −1 for one that diverged
     P(finishes at x) = Φ((posterior mean of the label) / (SOFT + posterior standard deviation))
 
-A smooth model of the values cannot follow a cliff: it would think less of the best run next to it and never look between
-the two. The steep coordinate here is lr/(1−momentum), since divergence hardly depends on the weight decay. Ours.
+A smooth model of the values cannot follow a cliff: it would think less of the best run next to it and never look
+between the two. The steep coordinate here is lr/(1−momentum), since divergence hardly depends on the weight decay.
+Ours.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ MOST_RUNS = 80  # that enter the model
 
 
 class DivergenceModel:
-    """Learnt from points that were run, and whether each `finished`. Before any divergence, all are expected to finish."""
+    """Learnt from points that were run, and whether each `finished`. Before any divergence, all are expected to
+    finish.
+    """
 
     def __init__(self, log_grid: LogGrid, points: Sequence[Point], finished: Sequence[bool]) -> None:
         self._log_grid = log_grid

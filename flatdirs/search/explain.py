@@ -1,4 +1,6 @@
-"""Why a point is suggested, in words: what the model predicts for it, compared with the incumbent. Reads a model only."""
+"""Why a point is suggested, in words: what the model predicts for it, compared with the incumbent. Reads a model
+only.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class Flatness:
     """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
 
     `noise`: the standard deviation of one run. `flat`: the whole interval lies within the standard deviation of the
-    difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from that.
+    difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from
+    that.
     """
 
     axis: str
@@ -52,8 +53,8 @@ class Findings:
     """`flatness`: both ways along every axis, within bounds. `short`: the probability that weight decay hardly matters.
 
     `best`, `expected`: the incumbent and its posterior mean, None while no run has a value. `short` is None where the
-    first axis has no learning rate or the chart no weight decay of its own; `steep` and `without_decay` name the first axis
-    with and without it. `even`: all runs gave the same value, and there is nothing else to report.
+    first axis has no learning rate or the chart no weight decay of its own; `steep` and `without_decay` name the first
+    axis with and without it. `even`: all runs gave the same value, and there is nothing else to report.
     """
 
     best: Point

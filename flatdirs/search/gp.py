@@ -1,12 +1,13 @@
 """The surrogate of the Bayesian search: Gaussian processes over the coordinates of the chart, and expected improvement.
 
-A few noisy runs cannot identify length scales. We average over a fixed set of GP hyperparameters h, weighted by marginal
-likelihood p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1):
+A few noisy runs cannot identify length scales. We average over a fixed set of GP hyperparameters h, weighted by
+marginal likelihood p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1):
 
     y = μ(x) + s·(f(x) + ε),   f ~ GP(0, Matérn 5/2 with lengths ℓ),   ε ~ N(0, σ²)
 
 - lengths ℓ: the first axis is steep, the others are long; once as they stand, once all twice as long;
-- shape: the steep coordinate contains the weight decay, half of it, or none of it (in runs too short for weight decay to
+- shape: the steep coordinate contains the weight decay, half of it, or none of it (in runs too short for weight decay
+  to
   act), or the axis of the weight decay is nearly as steep as the first;
 - noise σ: four levels, from small to as large as the process itself; replicates tell most about it;
 - mean μ: low away from the best run, lower far from usual momenta and, where runs report their weight-decay timescales
@@ -169,7 +170,9 @@ class Model:
         return self.means(points, covariances), np.array(deviations)
 
     def _conditions(self, points: Array, covariances: dict[int, Array]) -> dict[int, tuple[Array, Array]]:
-        """By hypothesis: the Cholesky factor of all runs, pending ones included, and the points' covariance with them."""
+        """By hypothesis: the Cholesky factor of all runs, pending ones included, and the points' covariance with
+        them.
+        """
         found = {}
         for one in {id(one.lower): one for one in self.hypotheses}.values():  # several hypotheses share a factor
             covariance, lower = covariances[id(one.places)], one.lower

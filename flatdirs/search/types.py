@@ -48,9 +48,9 @@ class Run:
 class Suggestion:
     """A point to run next and why.
 
-    `replicate`: how many runs of the point there are already, finished or pending. `incumbent`: the best point when this
-    was suggested, None for the start. `move`: what leads from the incumbent to the point. `axis`: the one axis that a
-    line search moves along, None otherwise.
+    `replicate`: how many runs of the point there are already, finished or pending. `incumbent`: the best point when
+    this was suggested, None for the start. `move`: what leads from the incumbent to the point. `axis`: the one axis
+    that a line search moves along, None otherwise.
     """
 
     point: Point

@@ -17,10 +17,10 @@ from typing import Any
 import optuna
 
 from flatdirs.backend import adapter
-from flatdirs.backend.outcomes import SETTING
 from flatdirs.backend.storages import StorageConfig, close_storage, make_folder, open_storage, storage_errors
+from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
-from flatdirs.objectives.image import Objective
+from flatdirs.objectives.base import Objective
 from flatdirs.slices.cells import Key, Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
 

@@ -13,7 +13,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import OUTCOME, run_of
+from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.slices.cells import Key, Run, SliceAxis, SliceGrid, runs_to_make
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class SliceSampler(BaseSampler):
     """Suggests the cells of a slice; a trial's claim holds its cell and seed."""
 
-    def __init__(self, grid: SliceGrid, maximize: bool, stale_seconds: float = claims.STALE_SECONDS) -> None:
+    def __init__(self, grid: SliceGrid, maximize: bool, stale_seconds: float = STALE_SECONDS) -> None:
         self._grid = grid
         self._axes = {axis.name: axis for axis in (grid.x, grid.y)}
         self._maximize = maximize

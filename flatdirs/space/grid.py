@@ -20,7 +20,7 @@ from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import SIGN, Chart, Direction, Hyperparameters, Point
 
 DIGITS = 4  # significant digits of what is run
-SAME = 1.5e-4  # relative difference up to which a value is that of a point: what the rounding may change
+SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change
 TWELFTH = 5e-3  # distance, in twelfths of an octave, within which a step is taken for a root of two
 
 
@@ -63,13 +63,14 @@ class Grid:
         moved = self._unrounded(point)
         for name, wanted in moved.items():
             result[name] = self._rounded(name, wanted)
-            if name in chart.one_minus or name in chart.whole:
+            if name != chart.follows and (name in chart.one_minus or name in chart.whole):
                 actual = chart.inner(name, result[name])
                 if actual > 0 and math.isfinite(actual):
                     drift[name] = actual / wanted
-        if (follows := chart.follows) is not None and follows in chart.free and drift:
-            value = moved.get(follows, self.start[follows]) * self._compensation(follows, drift)
-            result[follows] = significant(value) if value != self.start[follows] else value
+        if (follows := chart.follows) in chart.free and follows is not None and drift:
+            inner = moved.get(follows, chart.inner(follows, self.start[follows]))
+            if (factor := self._compensation(follows, drift)) != 1.0:
+                result[follows] = self._rounded(follows, inner * factor)
         return {name: int(v) if name in chart.whole and math.isfinite(v) else v for name, v in result.items()}
 
     def rounded(self, hyperparameters: Mapping[str, float]) -> Hyperparameters:

@@ -1,7 +1,7 @@
 """The names of hyperparameters: one short name each, the usual long ones as aliases.
 
-Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`. Whatever a person
-writes, or a study of somebody else's contains, passes through `canonical` first.
+Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`. Whatever a
+person writes, or a study of somebody else's contains, passes through `canonical` first.
 """
 
 from __future__ import annotations

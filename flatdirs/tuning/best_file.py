@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from flatdirs.backend.pruning import describe
-from flatdirs.backend.rows import Winner
+from flatdirs.backend.table_rows import Winner
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.tables import overrides, value_text
 from flatdirs.resources import conf_folder
+from flatdirs.settings import describe
 
 TRAIN_KEYS = ("precision", "threads", "compile", "evaluate_every", "clip_gradient")  # as `train` has them
 USUAL = {"chart": "chart=sgd", "schedule": "schedule=triangle", "optimizer": "optimizer=sgd"}

@@ -16,8 +16,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flatdirs.training.lr_tuners import MINI_BATCH_EMA, Tuner
 from flatdirs.training.records import TrainConfig
-from flatdirs.training.tuners import MINI_BATCH_EMA, Tuner
 
 STEPS = 60
 SIGMA = 0.25  # of 2 and 0.25, the one whose worst shortfall on our tasks is least: benchmarks/cdat/README.md

@@ -16,15 +16,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from flatdirs.backend.outcomes import REASON
 from flatdirs.backend.pruners import build_pruner
-from flatdirs.backend.rows import Winner, winner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.study import Study, open_study
+from flatdirs.backend.table_rows import Winner, winner
+from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import study_folder
 from flatdirs.config.tune import TuneConfig
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.image import ImageObjective, Progress
+from flatdirs.objectives.base import Progress
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.closing import doubt_of
 from flatdirs.tuning.best_file import TRAIN_KEYS, write_winner
 
@@ -150,7 +151,7 @@ def _run_once(config: TuneConfig, study: Study, listener: Listener, expected: fl
         if repeat:  # evaluation n of all points is compared in their first runs, which have the same seed
             return False
         study.report(trial, done, value)
-        return study.given_up(trial, done, total, value)
+        return study.should_stop(trial, done, total, value)
 
     try:
         with study.alive(trial):

@@ -45,7 +45,7 @@ class TaskBatches:
 
     def held_out(self) -> list[tuple[Tensor, Tensor]]:
         """The images that judge a run, in batches of the same size; what does not fill one is left out."""
-        split = self.dataset.held_out
+        split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
         images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
         return list(zip(images, labels, strict=True))

@@ -10,9 +10,9 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend.outcomes import OUTCOME, SETTING, outcome_of, swallowed
-from flatdirs.search import Outcome
+from flatdirs.backend.trial_runs import AXIS, OUTCOME, SETTING, counts_as_result, run_of
 from tests import workers
+from tests.runs import result
 from tests.test_descent import bowl, search_on
 
 WRITTEN = {"state": "finished", "value": 92.5, "loss": 0.3, "at_chance": False}
@@ -25,44 +25,44 @@ def trial_of(state: TrialState, value: float | None = None, **user_attrs: Any) -
 class TestOurOwn:
     @pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL])
     def test_a_written_outcome_counts_whatever_the_state(self, state: TrialState) -> None:
-        trial = trial_of(state, 1.0 if state == TrialState.COMPLETE else None, setting={}, outcome=WRITTEN)
-        assert outcome_of(trial, maximize=True) == Outcome("finished", 92.5, 0.3, False)
-        assert outcome_of(trial, maximize=False) == Outcome("finished", -92.5, 0.3, False)
+        trial = trial_of(state, 1.0 if state == TrialState.COMPLETE else None, **{SETTING: {}, OUTCOME: WRITTEN})
+        assert run_of(trial, maximize=True) == result("finished", 92.5, 0.3, False)
+        assert run_of(trial, maximize=False) == result("finished", -92.5, 0.3, False)
 
     def test_a_diverged_outcome_without_a_value_is_the_worst(self) -> None:
         trial = trial_of(TrialState.FAIL, **{SETTING: {}, OUTCOME: {"state": "diverged", "value": None}})
-        assert outcome_of(trial, maximize=True) == Outcome("diverged", -math.inf)
+        assert run_of(trial, maximize=True) == result("diverged", -math.inf)
 
     @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.FAIL, TrialState.COMPLETE])
     def test_begun_without_an_outcome_was_interrupted(self, state: TrialState) -> None:
         trial = trial_of(state, 1.0 if state == TrialState.COMPLETE else None, **{SETTING: {}})
-        assert outcome_of(trial, maximize=True) is None
+        assert run_of(trial, maximize=True) is None
 
 
 class TestOthers:
     @pytest.mark.parametrize("maximize", [True, False])
     def test_a_value_counts_in_its_direction(self, maximize: bool) -> None:
-        outcome = outcome_of(trial_of(TrialState.COMPLETE, 2.5), maximize)
-        assert outcome == Outcome("finished", 2.5 if maximize else -2.5)
+        outcome = run_of(trial_of(TrialState.COMPLETE, 2.5), maximize)
+        assert outcome == result("finished", 2.5 if maximize else -2.5)
 
     @pytest.mark.parametrize("value", [math.inf, -math.inf])
     def test_infinity_is_no_value(self, value: float) -> None:
-        assert outcome_of(trial_of(TrialState.COMPLETE, value), maximize=True) == Outcome("diverged")
+        assert run_of(trial_of(TrialState.COMPLETE, value), maximize=True) == result("diverged")
 
     def test_a_pruned_run_keeps_its_last_value(self) -> None:
-        assert outcome_of(trial_of(TrialState.PRUNED, 3.0), maximize=False) == Outcome("pruned", -3.0)
+        assert run_of(trial_of(TrialState.PRUNED, 3.0), maximize=False) == result("pruned", -3.0)
 
     def test_a_failure_counts_where_it_was_an_answer(self) -> None:
         trial = trial_of(TrialState.FAIL)
-        assert outcome_of(trial, maximize=True, failure_counts=True) == Outcome("diverged")
-        assert outcome_of(trial, maximize=True, failure_counts=False) is None
+        assert run_of(trial, maximize=True, failure_counts=True) == result("diverged")
+        assert run_of(trial, maximize=True, failure_counts=False) is None
 
     @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.WAITING])
     def test_what_has_not_ended_says_nothing(self, state: TrialState) -> None:
-        assert outcome_of(trial_of(state), maximize=True) is None
+        assert run_of(trial_of(state), maximize=True) is None
 
     def test_a_failure_that_no_sampler_of_ours_saw_is_an_answer(self) -> None:
-        assert swallowed(trial_of(TrialState.FAIL), [])
+        assert counts_as_result(trial_of(TrialState.FAIL), [])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestOthers:
     [("nan", True), ("swallow", True), ("raise", False), ("interrupt", False), ("kill", False)],
 )
 def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answered: bool) -> None:
-    """After one gain the second doubling fails: the next process moves on (1 − momentum) or runs the same point again."""
+    """After one gain the second doubling fails: the next process goes on with 1 − momentum or runs the point again."""
     workers.run(tmp_path, trials=2, then=end)
     workers.run(tmp_path, trials=1)
     trials = workers.open_shared(tmp_path).trials
@@ -78,7 +78,7 @@ def test_the_last_trial_of_a_process_that_ended(tmp_path: Path, end: str, answer
     assert path.grid is not None
     assert [trial.params for trial in trials[:3]] == [path.grid.hyperparameters(point) for point in path.asked[:3]]
     assert (trials[3].params != trials[2].params) is answered
-    assert (trials[3].user_attrs["axis"] == "1−momentum") is answered
+    assert (trials[3].user_attrs[AXIS] == "1−momentum") is answered
 
 
 def test_a_failure_told_by_another_sampler_counts_once_its_process_went_on() -> None:

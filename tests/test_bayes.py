@@ -1,12 +1,13 @@
-"""flatdirs' own search at its public surface: where it gets to and how soon, what it never does, what it says."""
+"""The Bayesian search at its public surface: what it finds and how soon, what it never does, what it says."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import random as shuffles
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -14,18 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flatdirs.backend.sampler import typical_start
-from flatdirs.search import Key, Outcome, Question, Rules, chart_of, flat, make
-from flatdirs.search.bayes import repeats_agree
+from flatdirs.search import grid_chart
+from flatdirs.search.bayes import BayesSettings, incumbent, replicates_agree, suggest
+from flatdirs.search.explain import describe_move
 from flatdirs.search.flatness import FEWEST, Findings, Flatness, find
 from flatdirs.search.gp import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
-from flatdirs.search.gp import Run as ModelRun
-from flatdirs.search.question import Told
-from flatdirs.search.replay import Trace, proposals, trace
 from flatdirs.search.score_warping import warp
+from flatdirs.search.types import Run, RunId, Suggestion
 from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 from flatdirs.space.log_grid import LogGrid
+from tests.runs import result
 
 HEIGHT = 94.0
 GOOD = 0.99 * HEIGHT
@@ -42,7 +43,7 @@ def grid_of(chart: str = "sgd", fixed: tuple[str, ...] = (), bounds: object = No
     given_chart = named_chart(chart)
     held = given_chart.fix(fixed) if fixed else given_chart
     walled = held.within(bounds) if isinstance(bounds, dict) else held
-    return Grid(chart_of("flatdirs", walled), {**typical_start(given_chart), **start})
+    return Grid(grid_chart("flatdirs", walled), {**typical_start(given_chart), **start})
 
 
 @dataclass(frozen=True)
@@ -76,28 +77,34 @@ class Search:
     """So many runs of the search on a surface."""
 
     grid: Grid
-    questions: list[Question]
-    answers: dict[Key, Outcome]
-    rules: Rules
+    settings: BayesSettings = field(default_factory=BayesSettings)
+    suggestions: list[Suggestion] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
-    @property
-    def trace(self) -> Trace:
-        return trace(make("flatdirs", self.grid, self.rules), self.answers)
+    def go_on(self, surface: Callable[[Point, int], Run]) -> None:
+        """One more run; every suggestion is a new run within bounds, and has a reason."""
+        suggestion = suggest(self.grid, self.runs, (), self.settings)
+        assert suggestion.id not in {run.id for run in self.runs}
+        assert self.grid.out_of_bounds(suggestion.point) is None
+        assert suggestion.reason
+        self.suggestions.append(suggestion)
+        run = surface(suggestion.point, suggestion.replicate)
+        self.runs.append(replace(run, point=suggestion.point, replicate=suggestion.replicate))
 
     @property
     def values(self) -> list[dict[str, float]]:
         """What was run, in order."""
-        return [self.grid.hyperparameters(question.point) for question in self.questions]
+        return [self.grid.hyperparameters(suggestion.point) for suggestion in self.suggestions]
 
     @property
     def winner(self) -> dict[str, float]:
-        incumbent = self.trace.incumbent
-        assert incumbent is not None
-        return self.grid.hyperparameters(incumbent)
+        best = incumbent(self.grid, self.runs, self.settings)
+        assert best is not None
+        return self.grid.hyperparameters(best)
 
     @property
     def findings(self) -> Findings | None:
-        return find(self.grid, [Told(s.question, s.outcome, s.outcome.score) for s in self.trace.steps])
+        return find(self.grid, self.runs, self.settings)
 
     def first(self, surface: Callable[[Values], float], bar: float = GOOD) -> float:
         """The number of the first run that is good enough, infinite if none was."""
@@ -106,27 +113,21 @@ class Search:
 
 
 def search_on(
-    grid: Grid, surface: Callable[[dict[str, float]], Outcome], runs: int, rules: Rules | None = None
+    grid: Grid, surface: Callable[[dict[str, float]], Run], runs: int, rules: BayesSettings | None = None
 ) -> Search:
-    """Ask and answer; every question is new, inside the walls, and has a sentence to it."""
-    done = Search(grid, [], {}, rules or Rules())
+    search = Search(grid, rules or BayesSettings())
     for _ in range(runs):
-        question = done.trace.pending
-        assert question is not None, "it never ends by itself"
-        assert question.key not in done.answers
-        assert grid.wall(question.point) is None
-        done.questions.append(question)
-        done.answers[question.key] = surface(grid.hyperparameters(question.point))
-    return done
+        search.go_on(lambda point, _: surface(grid.hyperparameters(point)))
+    return search
 
 
-def bare(surface: Callable[[Values], float]) -> Callable[[dict[str, float]], Outcome]:
-    return lambda values: Outcome(score=surface(values))
+def bare(surface: Callable[[Values], float]) -> Callable[[dict[str, float]], Run]:
+    return lambda values: result(value=surface(values))
 
 
-def noisy(surface: Callable[[Values], float], seed: int, deviation: float) -> Callable[[dict[str, float]], Outcome]:
+def noisy(surface: Callable[[Values], float], seed: int, deviation: float) -> Callable[[dict[str, float]], Run]:
     random = np.random.default_rng(seed)
-    return lambda values: Outcome(score=surface(values) + deviation * random.standard_normal())
+    return lambda values: result(value=surface(values) + deviation * random.standard_normal())
 
 
 class TestBowls:
@@ -156,16 +157,16 @@ class TestBowls:
         grid = grid_of(chart, fixed, lr=typical.start["lr"] * 2.0**octaves)
         bowl = bowl_at(grid, 3, 2, -3, 2)
 
-        def surface(values: dict[str, float]) -> Outcome:
+        def surface(values: dict[str, float]) -> Run:
             score = bowl(values)
             if kind == "smooth":
-                return Outcome(score=score)
+                return result(value=score)
             if kind in ("diverging", "chance") and score < 10 and bowl.off(values)[0] > 0:
-                return Outcome("diverged")
+                return result("diverged")
             score = max(10.0, score)
             if kind.startswith("chance"):
-                return Outcome(score=score, loss=2.3 - score / 100, at_chance=score < 12)
-            return Outcome(score=score)
+                return result(value=score, loss=2.3 - score / 100, at_chance=score < 12)
+            return result(value=score)
 
         search = search_on(grid, surface, 20)
         assert search.first(bowl) <= 20
@@ -183,12 +184,12 @@ class TestBowls:
     def test_a_far_better_run_elsewhere_is_found_along_several_axes_at_once(self) -> None:
         grid = grid_of()
         search = search_on(grid, bare(bowl_at(grid, 4, 6, -6)), 12)
-        moved = [sum(n != m for n, m in zip(q.point, q.incumbent or q.point, strict=True)) for q in search.questions]
+        moved = [sum(n != m for n, m in zip(q.point, q.incumbent or q.point, strict=True)) for q in search.suggestions]
         assert max(moved) > 1
-        assert all(question.axis is None for question in search.questions)
+        assert all(question.axis is None for question in search.suggestions)
 
 
-class TestWalls:
+class TestBounds:
     BOUNDS = ({"lr": (0.05, 0.2)}, {"wd": (2e-4, 1e-3), "momentum": (0.8, 0.95)})
 
     @pytest.mark.parametrize("bounds", BOUNDS)
@@ -204,27 +205,27 @@ class TestWalls:
     def test_between_walls_on_every_side_only_the_start_is_run_again_and_again(self) -> None:
         tight = {"lr": (0.09, 0.11), "momentum": (0.89, 0.91), "wd": (4.5e-4, 5.5e-4)}
         search = search_on(grid_of(bounds=tight), bare(lambda values: 1.0), 5)
-        assert [question.key for question in search.questions] == [(0, 0, 0), *((0, 0, 0, n) for n in range(1, 5))]
+        assert [one.id for one in search.suggestions] == [((0, 0, 0), n) for n in range(5)]
 
     @pytest.mark.parametrize("size", [2, 100])
     def test_a_batch_size_stays_a_whole_number_of_at_least_one(self, size: int) -> None:
         grid = grid_of("sgd_batch", batch_size=size)
         bowl = Bowl(grid, grid.hyperparameters((2, 0, 0, -2)), gentle=0.5)
 
-        def surface(values: dict[str, float]) -> Outcome:
-            return Outcome(score=bowl({**values, "batch_size": 1}) - 3 * math.log2(values["batch_size"]))
+        def surface(values: dict[str, float]) -> Run:
+            return result(value=bowl({**values, "batch_size": 1}) - 3 * math.log2(values["batch_size"]))
 
         search = search_on(grid, surface, 25)
         assert all(isinstance(values["batch_size"], int) and values["batch_size"] >= 1 for values in search.values)
         assert len({values["batch_size"] for values in search.values}) > 1
         assert search.winner["batch_size"] < size
 
-    def test_a_batch_size_that_was_rounded_leads_through_no_wall(self) -> None:
+    def test_a_batch_size_that_was_rounded_leads_through_no_bound(self) -> None:
         """lr takes up what the rounding of the batch leaves; the point that is asked for lies inside with it."""
         bounds = {"lr": (0.01, 0.2)}
         grid = grid_of("sgd_batch", bounds=bounds, batch_size=100, lr=0.1)
         search = search_on(grid, bare(bowl_at(grid, 4, 2, -3, 2)), 25)
-        assert all(grid.wall(question.point) is None for question in search.questions)
+        assert all(grid.out_of_bounds(question.point) is None for question in search.suggestions)
         assert max(values["lr"] for values in search.values) <= 0.2 * (1 + 1e-9)
 
     def test_what_counts_alone_is_found_behind_a_line_on_which_nothing_changes(self) -> None:
@@ -234,7 +235,7 @@ class TestWalls:
 
 class TestFailures:
     def test_while_every_run_diverges_the_learning_rate_falls(self) -> None:
-        search = search_on(grid_of(lr=64.0), lambda values: Outcome("diverged"), 20)
+        search = search_on(grid_of(lr=64.0), lambda values: result("diverged"), 20)
         rates = [values["lr"] for values in search.values]
         assert rates[:12] == sorted(rates[:12], reverse=True)
         assert len(set(rates[:12])) == 12
@@ -245,8 +246,8 @@ class TestFailures:
         """20 runs from lr=64, all above lr=`most` diverge: the search, its best run, and what its winner gives."""
         grid = grid_of(lr=64.0)
         bowl = bowl_at(grid, *top)
-        search = search_on(grid, lambda v: Outcome(score=bowl(v)) if v["lr"] < most else Outcome("diverged"), 20)
-        return search, max(outcome.score for outcome in search.answers.values()), bowl(search.winner)
+        search = search_on(grid, lambda v: result(value=bowl(v)) if v["lr"] < most else result("diverged"), 20)
+        return search, max(run.value for run in search.runs), bowl(search.winner)
 
     CLIFFS = (((2, 0, 0), 0.5), ((0, 0, 0), 0.5), ((4, 2, -3), 4.0))
 
@@ -263,15 +264,15 @@ class TestFailures:
     def test_two_runs_and_a_cliff_are_enough_to_go_on(self, slope: float, cliff: float, curved: float) -> None:
         """So few runs tell hardly one hypothesis from another; there must be some left."""
 
-        def outcome(values: dict[str, float]) -> Outcome:
+        def outcome(values: dict[str, float]) -> Run:
             octaves = math.log2(values["lr"] / 0.05)
-            relaxation = 1.125 * values["lr"] / 0.05
+            timescales = 1.125 * values["lr"] / 0.05
             if octaves > cliff:
-                return Outcome("diverged", relaxation=relaxation)
-            return Outcome(score=96.4 + slope * octaves - curved * octaves**2, relaxation=relaxation)
+                return result("diverged", timescales=timescales)
+            return result(value=96.4 + slope * octaves - curved * octaves**2, timescales=timescales)
 
         search = search_on(grid_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
-        assert all(question.reason for question in search.questions)
+        assert all(question.reason for question in search.suggestions)
 
     @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0, 8.0])
     @pytest.mark.parametrize("seed", [0, 1])
@@ -280,10 +281,10 @@ class TestFailures:
         grid = grid_of(lr=rate)
         bowl, random = bowl_at(grid, 2, 0, 0), np.random.default_rng(seed)
 
-        def surface(values: dict[str, float]) -> Outcome:
+        def surface(values: dict[str, float]) -> Run:
             if values["lr"] / (1 - values["momentum"]) > 2:
-                return Outcome("diverged")
-            return Outcome(score=max(10.0, bowl(values)) + seed * 0.3 * random.standard_normal())
+                return result("diverged")
+            return result(value=max(10.0, bowl(values)) + seed * 0.3 * random.standard_normal())
 
         search = search_on(grid, surface, 15)
         assert max(bowl(values) for values in search.values) >= GOOD
@@ -294,9 +295,9 @@ class TestFailures:
         grid = grid_of(lr=rate)
         bowl = Bowl(grid, {"lr": 0.4, "momentum": 0.9, "wd": 5e-4})
 
-        def surface(values: dict[str, float]) -> Outcome:
+        def surface(values: dict[str, float]) -> Run:
             over = values["lr"] / (1 - values["momentum"]) > 4.5
-            return Outcome("diverged") if over else Outcome(score=bowl(values))
+            return result("diverged") if over else result(value=bowl(values))
 
         search = search_on(grid, surface, 15)
         assert max(bowl(values) for values in search.values) >= GOOD
@@ -310,15 +311,15 @@ class TestFailures:
         grid = grid_of()
         bowl = bowl_at(grid, 4, 2, -3)
 
-        def surface(values: dict[str, float], left: float) -> Outcome:
+        def surface(values: dict[str, float], left: float) -> Run:
             ended = bowl.off(values)[0] < 1.1
-            return Outcome(score=bowl(values)) if ended else Outcome(state, score=left)  # type: ignore[arg-type]
+            return result(value=bowl(values)) if ended else result(state, value=left)  # type: ignore[arg-type]
 
         searches = [search_on(grid, lambda v, left=left: surface(v, left), 15) for left in (99.0, -99.0, math.nan)]  # type: ignore[misc]
-        assert searches[0].questions == searches[1].questions == searches[2].questions
-        asked_again = {question.incumbent for question in searches[0].questions[1:]}
-        assert all(searches[0].answers[point].state == "finished" for point in asked_again if point is not None)
-        valued = search_on(grid, lambda v: surface(v, 99.0), 15, Rules(diverged="value"))
+        assert searches[0].suggestions == searches[1].suggestions == searches[2].suggestions
+        states = {run.point: run.state for run in searches[0].runs}
+        assert {states[one.incumbent] for one in searches[0].suggestions[1:] if one.incumbent} == {"finished"}
+        valued = search_on(grid, lambda v: surface(v, 99.0), 15, BayesSettings(diverged="value"))
         assert (bowl.off(valued.winner)[0] >= 1.1) == (state == "diverged")
 
     def test_a_fixed_learning_rate_is_not_walked_along_by_the_weight_decay(self) -> None:
@@ -327,70 +328,56 @@ class TestFailures:
         search = search_on(grid, bare(bowl_at(grid, 0, 2, -2)), 12)
         decays = [values["wd"] for values in search.values]
         assert all(1e-8 < decay < 1 for decay in decays)
-        assert not any(question.reason.startswith("along") for question in search.questions)
+        assert not any(question.reason.startswith("along") for question in search.suggestions)
 
     def test_runs_that_have_learnt_are_judged_by_their_scores_though_losses_hardly_differ(self) -> None:
         grid = grid_of()
         bowl = bowl_at(grid, 0, 0, 0)
-        search = search_on(
-            grid, lambda v: Outcome(score=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6
-        )
-        assert not any("nothing has begun" in question.reason for question in search.questions)
+        search = search_on(grid, lambda v: result(value=bowl(v), loss=1.0 + (100 - bowl(v)) / 5000, at_chance=False), 6)
+        assert not any("nothing has changed" in question.reason for question in search.suggestions)
 
-    def test_what_is_expected_is_told_beside_the_best_whatever_the_scores_stand_for(self) -> None:
-        """A search that minimises sees negative scores; its words are the same as those of one that maximises."""
+    def test_a_reason_says_how_likely_and_by_how_much_whatever_the_values_stand_for(self) -> None:
+        """A search that minimises sees negative values; its reasons are the same as those of one that maximises."""
         grid = grid_of()
         bowl = bowl_at(grid, 0, 0, 0)
-        reasons = [
-            [
-                question.reason
-                for question in search_on(grid, bare(lambda v, shift=shift: bowl(v) - shift), 10).questions
-            ]
-            for shift in (0.0, HEIGHT)
-        ]
-        told = [reason for some in reasons for reason in some if "90 %" in reason]
-        assert told
+        searches = [search_on(grid, bare(lambda v, shift=shift: bowl(v) - shift), 10) for shift in (0.0, HEIGHT)]  # type: ignore[misc]
+        reasons = [one.reason for search in searches for one in search.suggestions if "90 %" in one.reason]
+        assert reasons
         side = r"[\d.e+-]+ (?:better|worse)"
-        for reason in told:
+        for reason in reasons:
             found = re.search(
-                rf"expected ({side})(?: than the best point)? \(90 %: (?:({side})|[\d.e+-]+) to ({side})\)", reason
+                rf"(\d+) % chance .*expected ({side}), 90 % interval (?:({side})|[\d.e+-]+) to ({side})", reason
             )
             assert found, reason
-            middle, low, high = (None if one is None else _signed(one) for one in found.groups())
+            percent = int(found[1])
+            middle, low, high = (None if one is None else _signed(one) for one in found.groups()[1:])
             assert middle is not None
             assert high is not None
-            assert middle <= high
             assert low is None or low <= middle
-            assert ("worth a look" in reason) == (middle < 0)
-            likely = re.search(r"(\d+) % likely to be better", reason)
-            assert (likely is not None and 1 <= int(likely[1]) <= 50) if middle < 0 else likely is None
-        assert any("worth a look" in reason for reason in told)
-        hopeless = search_on(grid_of(fixed=("lr",)), lambda v: Outcome("diverged"), 4)
-        assert all("no run has finished yet" in question.reason for question in hopeless.questions[1:])
+            assert middle <= high
+            assert (1 <= percent <= 50) if middle < 0 else percent >= 50
+        hopeless = search_on(grid_of(fixed=("lr",)), lambda v: result("diverged"), 4)
+        assert all("no run has finished yet" in one.reason for one in hopeless.suggestions[1:])
 
     @pytest.mark.parametrize("losses", [(1.0, math.nan), (math.nan, 1.0)])
     def test_a_loss_that_is_no_number_says_nothing(self, losses: tuple[float, float]) -> None:
         grid = grid_of()
         given = iter(losses)
-        search = search_on(grid, lambda v: Outcome(score=-v["lr"], loss=next(given, 3.0)), 3)
-        assert "nothing has begun" not in search.questions[2].reason
+        search = search_on(grid, lambda v: result(value=-v["lr"], loss=next(given, 3.0)), 3)
+        assert "nothing has changed" not in search.suggestions[2].reason
 
-    def test_one_repeat_that_happens_to_agree_does_not_end_repeats(self) -> None:
-        point = (0, 0, 0)
+    def test_one_replicate_that_happens_to_agree_does_not_end_replicates(self) -> None:
+        def runs(*values: float) -> list[Run]:
+            return [result(value=value, point=(0, 0, 0), replicate=n) for n, value in enumerate((1.0, *values))]
 
-        def told(count: int, scores: Sequence[float]) -> list[Told]:
-            first = Told(Question(point, None, "", None, 0, ""), Outcome(score=1.0), 1.0)
-            asked = [Question(point, None, "", None, 0, "", repeat=1 + n) for n in range(count)]
-            return [first, *(Told(q, Outcome(score=s), s) for q, s in zip(asked, scores, strict=True))]
-
-        assert not repeats_agree(told(1, [1.0]))
-        assert repeats_agree(told(2, [1.0, 1.0]))
-        assert not repeats_agree(told(2, [1.0, 1.1]))
-        assert not repeats_agree(told(2, [-math.inf, -math.inf]))
+        assert not replicates_agree(runs(1.0))
+        assert replicates_agree(runs(1.0, 1.0))
+        assert not replicates_agree(runs(1.0, 1.1))
+        assert not replicates_agree(runs(-math.inf, -math.inf))
 
     def test_an_accuracy_that_stands_still_is_walked_up_twenty_doublings_then_down(self) -> None:
         search = search_on(grid_of(lr=1e-6), bare(lambda values: 10.0), 12)
-        steps = [question.point[0] for question in search.questions]
+        steps = [question.point[0] for question in search.suggestions]
         turn = steps.index(max(steps))
         assert steps[: turn + 1] == sorted(steps[: turn + 1])
         assert max(steps) >= 40
@@ -398,153 +385,105 @@ class TestFailures:
         assert min(steps) < -40
 
 
-def random_surface(seed: int) -> Callable[[Point, int], Outcome]:
-    """Bumps on a bowl anywhere, diverged and pruned runs among them; a repeat gives something else."""
+def random_surface(seed: int) -> Callable[[Point, int], Run]:
+    """Bumps on a bowl anywhere, diverged and pruned runs among them; a replicate gives something else."""
     centre = np.random.default_rng(seed).integers(-9, 10, 3)
 
-    def surface(point: Point, repeat: int) -> Outcome:
-        random = np.random.default_rng([seed, repeat, *(n + 1000 for n in point)])
+    def surface(point: Point, replicate: int) -> Run:
+        random = np.random.default_rng([seed, replicate, *(n + 1000 for n in point)])
         state = random.choice(["finished"] * 8 + ["diverged", "pruned"])
-        score = 3 * random.standard_normal() - 0.3 * float(((np.array(point) - centre) ** 2).sum())
-        relaxation = 1.5 * 2.0 ** (point[0] / 2) if seed % 2 else None
-        return Outcome(state, score, loss=float(random.uniform(1, 2)) if seed % 3 else None, relaxation=relaxation)
+        value = 3 * random.standard_normal() - 0.3 * float(((np.array(point) - centre) ** 2).sum())
+        timescales = 1.5 * 2.0 ** (point[0] / 2) if seed % 2 else None
+        return result(state, value, loss=float(random.uniform(1, 2)) if seed % 3 else None, timescales=timescales)
 
     return surface
 
 
 def random_search(seed: int, runs: int = 14) -> Search:
-    surface, grid = random_surface(seed), grid_of(bounds={"wd": (1e-5, 1e-2)})
-    done = Search(grid, [], {}, Rules())
+    search, surface = Search(grid_of(bounds={"wd": (1e-5, 1e-2)})), random_surface(seed)
     for _ in range(runs):
-        question = done.trace.pending
-        assert question is not None
-        assert grid.wall(question.point) is None
-        done.questions.append(question)
-        done.answers[question.key] = surface(question.point, question.repeat)
-    return done
+        search.go_on(surface)
+    return search
 
 
-class TestReplay:
-    @settings(max_examples=8)
+def ahead(search: Search, count: int, pending: Sequence[RunId] = ()) -> list[RunId]:
+    """What so many further workers are given, one after the other, while nothing ends."""
+    taken = list(pending)
+    for _ in range(count):
+        taken.append(suggest(search.grid, search.runs, taken).id)
+    return taken[len(pending) :]
+
+
+class TestFunction:
+    """A pure function of the set of runs."""
+
+    @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 10_000))
-    def test_the_same_answers_give_the_same_questions_from_every_prefix(self, seed: int) -> None:
+    def test_the_same_runs_give_the_same_suggestion_in_any_order(self, seed: int) -> None:
         search = random_search(seed)
-        keys = list(search.answers)
-        descent = make("flatdirs", search.grid, Rules())
-        flat._remembered.clear()
-        for length, question in enumerate(search.questions):
-            known = {key: search.answers[key] for key in reversed(keys[:length])}
-            assert trace(descent, known).pending == question
+        for length, suggestion in enumerate(search.suggestions):
+            runs = search.runs[:length]
+            shuffles.Random(seed).shuffle(runs)
+            assert suggest(search.grid, runs) == suggestion
 
-    @settings(max_examples=5)
-    @given(st.integers(0, 10_000), st.integers(1, 13))
-    def test_nothing_depends_on_what_is_remembered(self, seed: int, length: int) -> None:
-        search = random_search(seed)
-        flat._remembered.clear()
-        known = {question.key: search.answers[question.key] for question in search.questions[:length]}
-        assert trace(make("flatdirs", search.grid, Rules()), known).pending == search.questions[length]
-
-    @settings(max_examples=5)
+    @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 10_000))
-    def test_runs_that_it_did_not_ask_for_are_taken_in_where_its_own_path_ends(self, seed: int) -> None:
+    def test_runs_that_the_search_did_not_suggest_count_like_its_own(self, seed: int) -> None:
         search = random_search(seed)
-        more = {**search.answers, (50, 0, 0): Outcome(score=1e9), (0, 0, 0, 7): Outcome(score=1e8)}
-        run = trace(make("flatdirs", search.grid, Rules()), more)
-        own = len(search.trace.steps)
-        assert run.steps[:own] == search.trace.steps
-        assert [(step.question.key, step.outcome.score, step.question.asked) for step in run.steps[own:]] == [
-            ((50, 0, 0), 1e9, False),
-            ((0, 0, 0, 7), 1e8, False),
-        ]
-        assert run.incumbent == (50, 0, 0)
-        assert run.pending is not None
-        assert run.pending.incumbent == (50, 0, 0)
+        search.runs.append(result(value=1e9, point=(50, 0, 0)))
+        assert incumbent(search.grid, search.runs) == (50, 0, 0)
+        assert suggest(search.grid, search.runs).incumbent == (50, 0, 0)
 
-    def test_the_next_question_is_the_same_whoever_asked_for_the_runs(self) -> None:
-        """Once the path has left the line, a proposal is a function of the set of runs."""
-        search = random_search(1, 12)
-        descent, (first, *rest) = make("flatdirs", search.grid, Rules()), search.answers.items()
-        alone = trace(descent, dict([first, *rest])).pending
-        elsewhere = {**dict(rest[4:]), **dict([first, *rest[:4]])}
-        assert trace(descent, elsewhere).pending == alone
+    def test_runs_of_others_count_before_any_of_its_own_has_left_the_first_axis(self) -> None:
+        """A good point that was enqueued, or a whole earlier sweep, is where the search goes on."""
+        grid = grid_of()
+        bowl = bowl_at(grid, 4, 6, -6)
+        points = [(0, 0, 0), (4, 5, -5), *itertools.product((-8, 8), (-8, 8), (-8, 8))]
+        runs = [result(value=bowl(grid.hyperparameters(point)), point=point) for point in points]
+        assert suggest(grid, runs).incumbent == (4, 5, -5)
+        assert suggest(grid, runs[1:]).incumbent == (4, 5, -5)
 
-    def test_runs_in_progress_are_known_to_what_is_asked_next(self) -> None:
-        """Not the same as when nobody runs anything, nor as when those runs are over and were good."""
-        search = random_search(1, 12)
-        descent = make("flatdirs", search.grid, Rules())
-        first = next(proposals(descent, search.answers))
-        elsewhere = (-12, 3, -5)
-        beside = next(proposals(descent, search.answers, [first.key, elsewhere]))
-        assert beside.key not in (first.key, elsewhere)
-        assert beside.visit == len(search.answers) + 2
+    @settings(max_examples=8, deadline=None)
+    @given(st.integers(0, 10_000), st.integers(0, 12))
+    def test_sixteen_pending_runs_give_seventeen_different_suggestions(self, seed: int, length: int) -> None:
+        search = random_search(seed, 12)
+        search.runs = search.runs[:length]
+        taken = ahead(search, 17)
+        assert len(set(taken)) == 17
+        assert not set(taken) & {run.id for run in search.runs}
+        assert all(search.grid.out_of_bounds(point) is None for point, _ in taken)
 
-    @settings(max_examples=8)
-    @given(st.integers(0, 10_000), st.data())
-    def test_runs_ahead_are_new_and_distinct_and_begin_with_the_open_question(
-        self, seed: int, data: st.DataObject
-    ) -> None:
-        search = random_search(seed, 10)
-        known = dict(list(search.answers.items())[: data.draw(st.integers(0, 9))])
-        descent = make("flatdirs", search.grid, Rules())
-        offered = list(itertools.islice(proposals(descent, known), 6))
-        keys = [question.key for question in offered]
-        assert offered[0] == trace(descent, known).pending
-        assert len(set(keys)) == len(keys) == 6
-        assert not set(keys) & set(known)
-        assert all(search.grid.wall(question.point) is None for question in offered)
-        busy = set(keys[: data.draw(st.integers(1, 6))])
-        instead = [question.key for question in itertools.islice(proposals(descent, known, busy), 3)]
-        assert len(set(instead)) == 3
-        assert not set(instead) & (busy | set(known))
+    def test_while_the_start_runs_others_stride_to_both_sides(self) -> None:
+        taken = ahead(Search(grid_of()), 4, [((0, 0, 0), 0)])
+        assert len(set(taken)) == 4
+        assert all(point[1:] == (0, 0) for point, _ in taken)
+        assert {math.copysign(1, point[0]) for point, _ in taken} == {-1, 1}
 
-    def test_before_anything_is_known_there_is_something_to_run_ahead(self) -> None:
-        descent = make("flatdirs", grid_of(), Rules())
-        offered = [question.point for question in itertools.islice(proposals(descent, {}, {(0, 0, 0)}), 3)]
-        assert len(set(offered)) == 3
-        assert all(point[1:] == (0, 0) for point in offered[:1])
-
-    def test_every_answer_on_the_line_was_foreseen(self) -> None:
-        """With both follow-ups run ahead, whatever the pending run gives, the next question is answered already."""
-        descent = make("flatdirs", grid_of(), Rules())
-        for length in (1, 2, 3):
-            climbing = dict[Key, Outcome]()
-            for number in range(length):
-                pending = trace(descent, climbing).pending
-                assert pending is not None
-                climbing[pending.key] = Outcome(score=70.0 + 5 * number)
-            open_question, *ahead = itertools.islice(proposals(descent, climbing), 8)
-            for score in (70.0 + 5 * length, 20.0):
-                following = trace(descent, {**climbing, open_question.key: Outcome(score=score)}).pending
-                assert following is not None
-                if not any(following.point[1:]):
-                    assert following.point in [question.point for question in ahead]
-
-    def test_while_every_run_diverges_there_is_enough_to_run_ahead(self) -> None:
-        descent = make("flatdirs", grid_of(), Rules())
-        offered = list(itertools.islice(proposals(descent, {(0, 0, 0): Outcome("diverged")}), 16))
-        assert len({question.key for question in offered}) == 16
+    def test_while_every_run_diverges_there_is_enough_for_sixteen_workers(self) -> None:
+        search = Search(grid_of(), runs=[result("diverged", point=(0, 0, 0))])
+        assert len(set(ahead(search, 16))) == 16
 
     @pytest.mark.parametrize("power", [-60, -9, 3, 20])
     @pytest.mark.parametrize("deviation", [0.0, 0.5])
-    def test_the_unit_of_a_bare_objective_is_no_matter(self, power: int, deviation: float) -> None:
+    def test_the_unit_of_the_objective_does_not_matter(self, power: int, deviation: float) -> None:
         grid = grid_of()
         bowl = bowl_at(grid, 5, 2, -3)
 
-        def scaled(factor: float) -> list[Key]:
+        def scaled(factor: float) -> list[RunId]:
             surface = noisy(bowl, 3, deviation)
-            scored = search_on(grid, lambda values: Outcome(score=factor * surface(values).score), 18)
-            return [question.key for question in scored.questions]
+            search = search_on(grid, lambda values: result(value=factor * surface(values).value), 18)
+            return [*(one.id for one in search.suggestions), *ahead(search, 3)]
 
         assert scaled(2.0**power) == scaled(1.0)
 
-    def test_nor_to_what_is_guessed_of_runs_in_progress(self) -> None:
-        descent = make("flatdirs", grid_of(), Rules())
-
-        def offered(factor: float) -> list[Key]:
-            known = {(0, 0, 0): Outcome(score=factor), (4, 0, 0): Outcome(score=2 * factor)}
-            return [question.key for question in itertools.islice(proposals(descent, known), 6)]
-
-        assert offered(2.0**-60) == offered(1.0)
+    @pytest.mark.parametrize("count", [100, 200])
+    def test_many_runs_are_taken_in_any_order(self, count: int) -> None:
+        grid, random = grid_of(), np.random.default_rng(0)
+        points = [tuple(map(int, p)) for p in random.integers(-9, 10, (count, 3))]
+        runs = [
+            result(value=-float(np.square(point).sum()), point=point, replicate=n) for n, point in enumerate(points)
+        ]
+        assert suggest(grid, runs) == suggest(grid, runs[::-1])
 
 
 def _signed(words: str) -> float:
@@ -553,23 +492,18 @@ def _signed(words: str) -> float:
     return float(size) if side == "better" else -float(size)
 
 
-class TestRepeats:
-    def test_a_repeat_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
+class TestReplicates:
+    def test_a_replicate_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
         grid = grid_of()
         bowl = bowl_at(grid, 5, 2, -3)
         repeats = 0
         for seed in range(8):
             runs = dict[Point, int]()
-            for question in search_on(grid, noisy(bowl, seed, 0.5), 20).questions:
-                assert question.repeat == runs.get(question.point, 0)
-                runs[question.point] = question.repeat + 1
-                repeats += question.repeat > 0
-                if question.repeat:
-                    assert question.move == "repeat"
-                    assert question.reason.startswith("repeat with another seed")
-                    if question.point == question.incumbent:
-                        said = "one run says" if question.repeat == 1 else f"{question.repeat} runs say"
-                        assert question.reason.endswith(said)
+            for question in search_on(grid, noisy(bowl, seed, 0.5), 20).suggestions:
+                assert question.replicate == runs.get(question.point, 0)
+                runs[question.point] = question.replicate + 1
+                repeats += question.replicate > 0
+                assert (question.move == "replicate") == (question.replicate > 0)
         assert repeats > 0
 
     def test_a_lucky_run_is_asked_again_before_it_is_believed_for_long(self) -> None:
@@ -578,10 +512,10 @@ class TestRepeats:
         bowl = bowl_at(grid, 4, 2, -3)
         lucky, met = grid.hyperparameters((8, 0, 0)), list[dict[str, float]]()
 
-        def surface(values: dict[str, float]) -> Outcome:
+        def surface(values: dict[str, float]) -> Run:
             luck = 3.0 if values == lucky and values not in met else 0.0
             met.append(values)
-            return Outcome(score=bowl(values) + luck)
+            return result(value=bowl(values) + luck)
 
         search = search_on(grid, surface, 25)
         assert met.count(lucky) >= 1
@@ -593,17 +527,17 @@ class TestWords:
         grid = grid_of()
         search = search_on(grid, noisy(bowl_at(grid, 5, 2, -3), 1, 0.5), 20)
         names = [axis.name for axis in grid.chart.axes]
-        assert search.questions[0].reason == "the start"
-        for question in search.questions[1:]:
+        assert search.suggestions[0].reason == "the start"
+        for question in search.suggestions[1:]:
             assert len(question.reason.split()) > 3
-            assert question.repeat or any(name in question.reason for name in names)
-            assert question.incumbent in {other.point for other in search.questions}
+            assert question.replicate or any(name in question.reason for name in names)
+            assert question.incumbent in {other.point for other in search.suggestions}
 
     @pytest.mark.parametrize("chart", ["sgd", "sgd_plain"])
     def test_a_run_for_the_sake_of_one_hypothesis_names_it(self, chart: str) -> None:
         grid = grid_of(chart)
         bowl = bowl_at(grid, 5, 2, -3)
-        told = [q.reason for seed in range(3) for q in search_on(grid, noisy(bowl, seed, 0.5), 16).questions]
+        told = [q.reason for seed in range(3) for q in search_on(grid, noisy(bowl, seed, 0.5), 16).suggestions]
         named = [
             found
             for reason in told
@@ -615,18 +549,8 @@ class TestWords:
 
     def test_the_move_leads_from_the_best_to_the_point(self) -> None:
         grid = grid_of()
-        words = flat.describe_move(grid, (0, 0, 0), (4, 0, -1))
+        words = describe_move(grid, (0, 0, 0), (4, 0, -1))
         assert words == "lr·wd/(1−momentum) ×4, wd ÷1.41"
-
-    def test_the_verdicts_name_the_best_so_far(self) -> None:
-        grid = grid_of()
-        bowl = bowl_at(grid, 4, 2, -3)
-        search = search_on(grid, bare(bowl), 15)
-        for number, step in enumerate(search.trace.steps):
-            best = max(search.questions[: number + 1], key=lambda question: search.answers[question.key].score)
-            assert search.answers[step.verdict.incumbent].score >= search.answers[best.key].score - 0.3
-            if step.verdict.judgement == "better":
-                assert step.verdict.incumbent == step.question.point
 
 
 class TestFindings:
@@ -692,27 +616,27 @@ class TestFindings:
 
     def test_where_nothing_makes_a_difference_the_start_is_as_good_as_anything(self) -> None:
         search = search_on(grid_of(), bare(lambda values: 0.7 + 1e-15 * math.log(values["lr"])), 12)
-        assert search.findings == Findings((), None, even=True)
-        assert search.trace.incumbent == (0, 0, 0)
+        assert search.findings == Findings((0, 0, 0), pytest.approx(0.7), even=True)
+        assert search.winner == search.values[0]
 
     @pytest.mark.parametrize("state", ["diverged", "pruned"])
     def test_runs_that_did_not_finish_make_a_difference(self, state: str) -> None:
-        def surface(values: dict[str, float]) -> Outcome:
-            return Outcome(score=90.0) if values["lr"] <= 0.1 else Outcome(state)  # type: ignore[arg-type]
+        def surface(values: dict[str, float]) -> Run:
+            return result(value=90.0) if values["lr"] <= 0.1 else result(state)  # type: ignore[arg-type]
 
         search = search_on(grid_of(), surface, 9)
         assert search.findings is not None
         assert not search.findings.even
         if state == "pruned":
-            assert not any("diverged" in question.reason for question in search.questions)
+            assert not any("diverged" in question.reason for question in search.suggestions)
 
     @pytest.mark.parametrize(
-        ("low", "high", "flat", "unseen"),
+        ("low", "high", "flat", "unclear"),
         [(-1.3, 0.2, True, True), (-2.0, 0.4, False, True), (-4.0, 0.4, False, False)],
     )
-    def test_flat_is_what_another_seed_may_change(self, low: float, high: float, flat: bool, unseen: bool) -> None:
+    def test_flat_is_what_another_seed_may_change(self, low: float, high: float, flat: bool, unclear: bool) -> None:
         one = Flatness("wd", 4.0, (low + high) / 2, low, high, 1.0)
-        assert (one.flat, one.unseen) == (flat, unseen)
+        assert (one.flat, one.unclear) == (flat, unclear)
 
     def test_without_a_weight_decay_to_search_there_is_nothing_to_say_of_it(self) -> None:
         grid = grid_of(fixed=("wd",))
@@ -770,17 +694,17 @@ class TestModel:
     NEW = np.array([[5.0, 0.0, 0.0], [4.0, 3.0, 0.0], [-20.0, 12.0, 9.0]])
 
     def model(self) -> Model:
-        runs = [ModelRun(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
+        runs = [Run(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
         return Model(LogGrid(grid_of()), runs)
 
     def test_the_posterior_is_the_textbooks(self) -> None:
         """Against K⁻¹ and the determinant themselves, for every hypothesis that is left standing."""
-        model, believed = self.model(), self.model().believe(self.NEW)
+        model, (predicted, deviations) = self.model(), self.model().predict(self.NEW)
         values = warp(np.array(self.SCORES))[2]
-        old = np.array(self.POINTS, dtype=float)
+        old = model.log_grid.run_places(list(self.POINTS))
 
         def prior(points: np.ndarray) -> np.ndarray:
-            """Three below the best, less 0.03 for each squared octave of 1 − momentum off 1/8; a step of 1−momentum is half one."""
+            """Three below the best, less 0.03 for each squared octave of 1 − momentum off 1/8; a step is half one."""
             return -3.0 - 0.03 * (math.log2(0.1) + points[:, 1] / 2 - math.log2(0.125)) ** 2
 
         for number, one in enumerate(model.hypotheses):
@@ -800,8 +724,8 @@ class TestModel:
             cross = covariance(self.NEW, old)
             mean = prior(self.NEW) + cross @ inverse @ off
             variance = scale * (1 - np.einsum("ij,jk,ik->i", cross, inverse, cross))
-            assert believed.mean[number] == pytest.approx(mean, rel=1e-5)
-            assert believed.deviation[number] == pytest.approx(np.sqrt(variance), rel=1e-4)
+            assert predicted[number] == pytest.approx(mean, rel=1e-5)
+            assert deviations[number] == pytest.approx(np.sqrt(variance), rel=1e-4)
             assert one.scale == pytest.approx(scale)
             likelihood = -0.5 * np.linalg.slogdet(noisy_covariance)[1]
             likelihood -= 0.5 * (len(old) + FREEDOM) * math.log(off @ inverse @ off + FREEDOM)
@@ -815,31 +739,39 @@ class TestModel:
         ratios = [math.exp(one.evidence - model.hypotheses[0].evidence) for one in model.hypotheses]
         assert model.weights == pytest.approx(np.array(ratios) / sum(ratios))
 
-    def test_a_change_is_the_difference_of_two_beliefs(self) -> None:
+    def test_a_change_is_the_difference_of_two_predictions(self) -> None:
         model = self.model()
         here, there = (4, 0, 0), (7, 1, -2)
-        mean, deviation = model.change(here, there)
-        means = model.mean(np.array([here, there], dtype=float))
+        (mean, none), (deviation, zero) = model.changes(here, np.array([there, here], dtype=float))
+        means = model.weights @ model.means(np.array([here, there], dtype=float))
         assert mean == pytest.approx(means[1] - means[0])
         assert deviation > 0
-        assert model.change(here, here) == pytest.approx((0.0, 0.0), abs=1e-6)
+        assert (none, zero) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+    def test_pending_runs_lower_the_deviation_and_leave_the_mean(self) -> None:
+        runs = [Run(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
+        alone, beside = (Model(LogGrid(grid_of()), runs, pending) for pending in ((), [(-20, 12, 9)]))
+        (mean, deviation), (same, lower) = alone.predict(self.NEW), beside.predict(self.NEW)
+        assert same == pytest.approx(mean)
+        assert (lower <= deviation + 1e-9).all()
+        assert (lower[:, 2] < 0.8 * deviation[:, 2]).all()
 
     def test_scores_come_back_from_warped_values(self) -> None:
         model = self.model()
         for score, value in zip(self.SCORES, warp(np.array(self.SCORES))[2], strict=True):
-            assert model.score(float(value)) == pytest.approx(score)
+            assert model.value(float(value)) == pytest.approx(score)
 
     def test_a_run_is_never_worth_less_than_nothing_and_most_where_something_may_be(self) -> None:
         model = self.model()
         grid = np.array(list(itertools.product(range(-16, 24, 4), range(-8, 9, 4), range(-8, 9, 4))), dtype=float)
-        assert (model.worth(grid) >= 0).all()
-        unexplored, tried, hopeless = model.worth(np.array([[6.0, -4.0, 9.0], [8.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
+        assert (model.acquisition(grid) >= 0).all()
+        unexplored, tried, hopeless = model.acquisition(np.array([[6.0, -4.0, 9.0], [8.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
         assert unexplored > tried
         assert unexplored > hopeless
 
-    def test_many_runs_leave_it_quick_and_whole(self) -> None:
+    def test_of_many_runs_the_best_and_those_near_it_are_kept(self) -> None:
         random = np.random.default_rng(0)
-        runs = [ModelRun(tuple(map(int, p)), -float((p**2).sum())) for p in random.integers(-9, 9, (200, 3))]
+        runs = [Run(tuple(map(int, p)), -float((p**2).sum())) for p in random.integers(-9, 9, (200, 3))]
         model = Model(LogGrid(grid_of()), runs)
         assert len(model.runs) == 80
         assert min(sum(n * n for n in run.point) for run in runs) == sum(n * n for n in model.best)

@@ -1,9 +1,9 @@
 """A study as the sampler sees it: the ranges that its trials suggested, the grid these make, runs and pending points.
 
-A `Reader` belongs to one sampler and one study. It reads each finished trial once and holds nothing that the storage does
-not hold, so it may be thrown away at any moment. Bounds are the ranges suggested last. The start is clipped and rounded
-into the ranges suggested first (and into the last, where these leave it out), so that the first run is exactly on it. A
-hyperparameter that no trial suggests is held at the start.
+A `Reader` belongs to one sampler and one study. It reads each finished trial once and holds nothing that the storage
+does not hold, so it may be thrown away at any moment. Bounds are the ranges suggested last. The start is clipped and
+rounded into the ranges suggested first (and into the last, where these leave it out), so that the first run is exactly
+on it. A hyperparameter that no trial suggests is held at the start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import adapter, claims
-from flatdirs.backend.outcomes import claimed_id, counts_as_result, run_of
+from flatdirs.backend.trial_runs import claimed_id, counts_as_result, run_of
 from flatdirs.errors import ChartError
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.coordinates import Chart
@@ -35,7 +35,9 @@ NUMERIC = (FloatDistribution, IntDistribution)
 
 @dataclass(frozen=True)
 class View:
-    """What one trial has to know. `grid` is None where the study suggests nothing of the chart; `mark` names the grid."""
+    """What one trial has to know. `grid` is None where the study suggests nothing of the chart; `mark` names the
+    grid.
+    """
 
     grid: Grid | None
     mark: str

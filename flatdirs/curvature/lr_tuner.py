@@ -1,15 +1,15 @@
-"""What the optimizers that choose their own rate share: directions, state, one step for all groups, the record of it.
+"""The base class of optimizers that choose their learning rate at every step.
 
 A step is given a closure that returns the loss and does not call backward:
 
-    loss → g = ∇loss (+ αw where the decay is coupled) → u and the new state (bases.py) → η → w += ηu
+    loss → g = ∇loss (+ αw with coupled weight decay α) → u and the new state (base_optimizers.py) → η → w += ηu
 
-How η is found is the subclasses' own: `CDAT` asks the curvature along u, `ArmijoLineSearch` tries. There is one η for
-all groups; it stands in `learning_rate` and, for whoever logs it, in every group's "lr": an output here, which is
-never read. Loss, slope, curvature and η stay on the device; reading them is what waits for it.
+Subclasses choose η: `CDAT` from the curvature along u, `ArmijoLineSearch` by trials. All groups have the same η; it is
+in `learning_rate` and is written to "lr" of every group, which is never read. Loss, slope, curvature and η stay on the
+device; reading them waits for it.
 
-A step whose loss, slope or curvature is not a finite number changes nothing: parameters, state, averages and the rate
-stay, the loss is returned as it is, and `last` shows it. So a batch that overflows is left out, not remembered.
+A step whose loss, slope or curvature is not finite changes nothing: parameters, state, averages and η keep their
+values, the loss is returned, and `last` records it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.bases import BASES, State, flat, scalar_dtype
+from flatdirs.curvature.base_optimizers import BASES, State, flat, scalar_dtype
 from flatdirs.errors import CurvatureError
+from flatdirs.settings import require_choice, require_number, wrong
 
 Closure = Callable[[], Tensor]
-EXTRA = "curvature"  # the key of a state_dict under which what belongs to no single parameter is kept
+EXTRA = "curvature"  # the key of a state_dict for what belongs to no single parameter
 
 
 @dataclass(frozen=True)
 class Record:
-    """One step: η, the slope n = max(−g·u, 0) and the curvature d it was chosen by, 0-d tensors on the device.
+    """η of a step, its slope n = max(−g·u, 0) and its curvature d, as 0-d tensors on the device.
 
-    As measured in that step, before any average; `curvature` is nan where no curvature was asked for.
+    n and d are those of this step, before any average; `curvature` is nan if it was not measured.
     """
 
     learning_rate: Tensor
@@ -43,10 +44,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Part:
-    """What a step needs of one parameter group: those of its parameters that the loss depends on.
+    """A step of one parameter group, for those of its parameters that the loss depends on.
 
-    `gradients` are the loss's own, as autograd gave them; `slopes` hold the coupled decay as well, and no graph;
-    `directions` and `state` one tensor per parameter. `row` is all of u in one row.
+    `gradients` are those of the loss, as autograd returned them; `slopes` include coupled weight decay and have no
+    graph; `directions` and `state` have one tensor per parameter; `row` is all of u in one row.
     """
 
     group: dict[str, Any]
@@ -60,13 +61,13 @@ class Part:
     decoupled: float
 
 
-class TunedOptimizer(torch.optim.Optimizer):
-    """A base optimizer whose learning rate a subclass chooses at every step; CDAT says what the arguments mean.
+class LearningRateTuner(torch.optim.Optimizer):
+    """A base optimizer whose learning rate a subclass chooses at every step; see CDAT for the arguments.
 
-    `settings` names the attributes that travel with a state_dict beside those of the groups, as torch's do.
+    `settings` names the attributes that are part of a state_dict, besides those of the groups.
 
     Raises:
-        CurvatureError: settings, parameters or a closure that cannot be used; the sentence says what to change.
+        CurvatureError: unusable settings, parameters or closure.
     """
 
     settings: ClassVar[tuple[str, ...]] = ("max_learning_rate",)
@@ -82,13 +83,9 @@ class TunedOptimizer(torch.optim.Optimizer):
         eps: float,
         weight_decay: float | None,
     ) -> None:
-        if not isinstance(base, str) or base not in BASES:
-            raise CurvatureError(f"base={base!r} must be one of {', '.join(BASES)}; change base")
-        if max_learning_rate is not None and not (is_number(max_learning_rate) and 0 < max_learning_rate < math.inf):
-            raise CurvatureError(
-                f"max_learning_rate={max_learning_rate} must be finite and above 0, or None for no cap; "
-                f"change max_learning_rate"
-            )
+        require_choice("base", base, tuple(BASES), CurvatureError)
+        if max_learning_rate is not None:
+            require_number("max_learning_rate", max_learning_rate, 0, above=True, error=CurvatureError)
         self.base = BASES[base]
         self.max_learning_rate = max_learning_rate
         self.last: Record | None = None
@@ -96,25 +93,26 @@ class TunedOptimizer(torch.optim.Optimizer):
             weight_decay = 0.01 if self.base.decoupled else 0.0
         defaults = {"lr": 0.0, "momentum": momentum, "betas": betas, "alpha": alpha, "eps": eps}
         super().__init__(params, {**defaults, "weight_decay": weight_decay})
-        every = [p for group in self.param_groups for p in group["params"]]
-        if not every:
-            raise CurvatureError("there is no parameter to move; pass those of a model")
-        self._dtype = torch.float64 if torch.float64 in map(scalar_dtype, every) else torch.float32
-        self._device: torch.device = every[0].device
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        if not parameters:
+            raise CurvatureError("there are no parameters; pass those of a model as params", key="params")
+        self._dtype = torch.float64 if torch.float64 in map(scalar_dtype, parameters) else torch.float32
+        self._device: torch.device = parameters[0].device
         self._rate = self._scalar(0.0)
         self._publish()
 
     @property
     def learning_rate(self) -> Tensor:
-        """η of the last step that was taken, 0-d, on the device; 0 before the first."""
+        """η of the last step, 0-d, on the device; 0 before the first."""
         return self._rate
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Torch's, with its settings checked. Raises CurvatureError naming the one to change."""
+        """Torch's, with checks. Raises CurvatureError."""
         if own := sorted({"lr", *self.settings} & set(param_group)):
             raise CurvatureError(
-                f"{', '.join(own)} of a parameter group would go unheeded, for all groups have one learning rate, "
-                f"found step by step; take {', '.join(own)} out of the group"
+                f"{', '.join(own)} of a parameter group has no effect, as all groups have the same learning rate; "
+                f"remove it",
+                key=own[0],
             )
         super().add_param_group(param_group)
         group = self.param_groups[-1]
@@ -123,7 +121,8 @@ class TunedOptimizer(torch.optim.Optimizer):
             devices = {p.device for group in self.param_groups for p in group["params"]}
             if len(devices) > 1:
                 raise CurvatureError(
-                    f"parameters lie on {', '.join(sorted(map(str, devices)))}; one learning rate needs one device"
+                    f"the parameters are on {', '.join(sorted(map(str, devices)))}; move them to one device",
+                    key="params",
                 )
         except CurvatureError:
             self.param_groups.pop()
@@ -132,12 +131,12 @@ class TunedOptimizer(torch.optim.Optimizer):
             group["lr"] = self._rate.clone()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Torch's, with what it knows nothing of, so that a copied or pickled optimizer goes on."""
+        """Torch's and our attributes, so that copied and pickled optimizers continue."""
         own = {key: value for key, value in self.__dict__.items() if not key.startswith("_optimizer_")}
         return {**own, **super().__getstate__()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Torch's, with what belongs to no single parameter beside it: whose it is, its settings, averages and rate."""
+        """Torch's, with class, base, settings, averages and η under EXTRA."""
         own = {**self._mark(), "learning_rate": self._rate.clone(), **self._extra_state()}
         return {
             **super().state_dict(),
@@ -145,18 +144,22 @@ class TunedOptimizer(torch.optim.Optimizer):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a `state_dict`, bit by bit, with its settings: those of the groups and σ, ema, every, the cap.
+        """Continue from a `state_dict` exactly, with its settings.
 
         Raises:
-            CurvatureError: it is another optimizer's, or the same one's on another base.
+            CurvatureError: it is that of another optimizer or another base.
         """
-        extra = state_dict.get(EXTRA, {})
-        told, mark = {key: extra.get(key) for key in self._mark()}, self._mark()
-        if told != mark or set(extra) != {*mark, "learning_rate", "settings", *self._extra_state()}:
-            made = "one of another optimizer" if None in told.values() else "{kind}'s with base={base}".format(**told)
+        extra, mark = state_dict.get(EXTRA, {}), self._mark()
+        if {key: extra.get(key) for key in mark} != mark or set(extra) != {
+            *mark,
+            "learning_rate",
+            "settings",
+            *self._extra_state(),
+        }:
+            maker = "{kind} with base={base}".format(**extra) if {*mark} <= {*extra} else "another optimizer"
             raise CurvatureError(
-                f"this state_dict is {made} and this is a {mark['kind']} with base={mark['base']}; load one that such "
-                f"an optimizer made"
+                f"this state_dict is of {maker}; {mark['kind']} with base={mark['base']} needs its own",
+                key="state_dict",
             )
         super().load_state_dict(state_dict)
         for name, value in extra["settings"].items():
@@ -174,27 +177,26 @@ class TunedOptimizer(torch.optim.Optimizer):
         self._publish()
 
     def _mark(self) -> dict[str, str]:
-        """Which optimizer a state is of."""
         return {"kind": type(self).__name__, "base": self.base.name}
 
     def _extra_state(self) -> dict[str, Any]:
-        """What a subclass remembers between steps: plain values and 0-d tensors."""
+        """What a subclass keeps between steps: plain values and 0-d tensors."""
         raise NotImplementedError
 
     def _load_extra_state(self, extra: dict[str, Any]) -> None:
-        """Take back what `_extra_state` gave."""
+        """Restore what `_extra_state` returned."""
         raise NotImplementedError
 
     def _scalar(self, value: float) -> Tensor:
         return torch.full((), value, dtype=self._dtype, device=self._device)
 
     def _publish(self) -> None:
-        shown = self._rate.clone()  # a scheduler that somebody has attached writes into it
+        shown = self._rate.clone()  # a scheduler of the user may write into it
         for group in self.param_groups:
             group["lr"] = shown
 
     def _parts(self, loss: Tensor, create_graph: bool) -> list[Part]:
-        """Gradients, directions and new states of every group; no state changes yet."""
+        """Gradients, directions and new states of all groups; no state changes yet."""
         groups = [[p for p in group["params"] if p.requires_grad] for group in self.param_groups]
         gradients = iter(_gradients(loss, [p for group in groups for p in group], create_graph))
         parts = []
@@ -204,7 +206,7 @@ class TunedOptimizer(torch.optim.Optimizer):
                 parts.append(self._part(group, [p for p, _ in pairs], [g for _, g in pairs]))
         return parts
 
-    @torch.no_grad()  # or coupled decay would tie the state of every step to the graph of the one before
+    @torch.no_grad()  # coupled decay would tie the state of every step to the graph of the one before
     def _part(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> Part:
         plain = [gradient.detach() for gradient in gradients]
         for parameter, gradient in zip(parameters, plain, strict=True):
@@ -222,15 +224,15 @@ class TunedOptimizer(torch.optim.Optimizer):
         return Part(group, parameters, gradients, plain, directions, flat(directions), state, coupled, decoupled)
 
     def _slope(self, parts: Sequence[Part]) -> Tensor:
-        """g·u, the decay's part of g with it where it is coupled."""
+        """g·u, with coupled decay as part of g."""
         total = self._scalar(0.0)
         for part in parts:
             total = total + torch.dot(flat(part.slopes), part.row)
         return total
 
     def _advance(self, parts: Sequence[Part], rate: Tensor, usable: Tensor) -> None:
-        """w += ηu and the new state, or nothing at all where not `usable` (0-d, bool); waits for no device."""
-        on_cpu = self._device.type == "cpu"  # where looking costs nothing, and masking does
+        """w += ηu and the new state, or no change if not `usable` (0-d, bool); does not wait for the device."""
+        on_cpu = self._device.type == "cpu"  # where reading `usable` is free and masking is not
         if on_cpu and not bool(usable):
             return
         rate = torch.where(usable, rate, 0.0)
@@ -246,19 +248,15 @@ class TunedOptimizer(torch.optim.Optimizer):
                     state[name] = value if on_cpu else torch.where(usable, value, state[name])
 
 
-def is_number(value: object) -> bool:
-    """Whether a setting is a number; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _gradients(loss: Tensor, parameters: list[Tensor], create_graph: bool) -> Iterable[Tensor | None]:
-    """∂loss/∂parameters, None for those it does not depend on; refuses what has no dense gradient."""
+    """∂loss/∂parameters, None where the loss does not depend on one. Raises CurvatureError for sparse gradients."""
     if not parameters:
-        raise CurvatureError("no parameter requires a gradient, so there is nothing to move; leave one unfrozen")
+        raise CurvatureError("no parameter requires a gradient; set requires_grad of some", key="params")
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.requires_grad:
         raise CurvatureError(
             "the closure must return the loss as a 0-d tensor that depends on the parameters, without calling "
-            "backward(); change the closure"
+            "backward(); change the closure",
+            key="closure",
         )
     try:
         gradients = torch.autograd.grad(loss, parameters, create_graph=create_graph, allow_unused=True)
@@ -266,31 +264,24 @@ def _gradients(loss: Tensor, parameters: list[Tensor], create_graph: bool) -> It
         if "second time" not in str(error):
             raise
         raise CurvatureError(
-            "the closure must not call backward(); return the loss and leave that to step()"
+            "the closure must not call backward(), as step() does; change the closure", key="closure"
         ) from error
     if any(gradient is not None and gradient.layout is not torch.strided for gradient in gradients):
         raise CurvatureError(
-            "a parameter has a sparse gradient, along which there is no curvature to ask for; build its layer with "
-            "sparse=False"
+            "a parameter has a sparse gradient, which has no curvature; create its layer with sparse=False",
+            key="params",
         )
     return gradients
 
 
 def _check(group: dict[str, Any]) -> None:
-    """Raise CurvatureError naming the setting of a group that no step could use."""
-    for name, least, below in (
-        ("momentum", 0.0, 1.0),
-        ("alpha", 0.0, 1.0),
-        ("eps", 0.0, math.inf),
-        ("weight_decay", 0.0, math.inf),
-    ):
-        value = group[name]
-        if not (is_number(value) and least <= value < below):
-            limits = f"lie in [{least:g}, {below:g})" if math.isfinite(below) else "be finite and at least 0"
-            raise CurvatureError(f"{name}={value} must {limits}; change {name}")
+    """Raise CurvatureError for a setting of a group that is out of range."""
+    for name, most in (("momentum", 1.0), ("alpha", 1.0), ("eps", math.inf), ("weight_decay", math.inf)):
+        require_number(name, group[name], 0.0, most, below=True, error=CurvatureError)
     betas = group["betas"]
-    pair = isinstance(betas, (tuple, list)) and len(betas) == 2
-    if not (pair and all(is_number(beta) and 0 <= beta < 1 for beta in betas)):
-        raise CurvatureError(f"betas={betas} must be two numbers in [0, 1); change betas")
+    if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
+        raise wrong("betas", betas, "must be two numbers", CurvatureError)
+    for beta in betas:
+        require_number("betas", beta, 0.0, 1.0, below=True, error=CurvatureError)
     if not all(parameter.is_floating_point() for parameter in group["params"]):
-        raise CurvatureError("a parameter is not of a real floating-point type; give those to another optimizer")
+        raise CurvatureError("a parameter is not of a real floating-point type; use another optimizer", key="params")

@@ -1,10 +1,10 @@
 """Which learning rate to probe next, and when to stop: a pure function of the curve so far.
 
-Half a decade is the coarse step (reference/001). The coarse grid is not walked from end to end but bisected (ours):
-only the falling flank between the last rate that learns nothing and the first that is beyond the minimum is filled, and
-half of it is met on the way there. Where an end of the range cuts the flank off, the range widens by itself. Then the
-log-midpoints around every point of interest are probed, widest gap first, until each lies between two probes
-`threshold` apart, or the knee's curvature drowns in the points' scatter, or the budget is spent.
+The coarse step is half a decade (https://openreview.net/forum?id=Q1XWSM8ftl). The coarse grid is bisected (ours): only
+the falling flank is filled, between the last rate that learns nothing and the first beyond the minimum. If the flank
+extends beyond an end of the range, the range widens. Then the log-midpoints of the gaps around every point of interest
+are probed, widest gap first, until each is between two probes `threshold` apart, or the curvature at the knee is lost
+in the noise, or the budget is spent.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from itertools import pairwise
 
 from flatdirs.errors import FinderError
 from flatdirs.lr_finder.curve import CLIFF, Curve, Landmarks
+from flatdirs.settings import require_integer, require_number, wrong
 
 STEP = 0.5  # decades of the coarse grid
 WIDENING = 4.0  # decades by which the range may grow at either end
-FLAT = 0.1  # of the reduction: a loss this close to the initial one has learnt nothing yet
-CLEAR = 0.1  # of the initial loss: a difference that noise does not make, before the reduction is known
-URGENCY = (("knee", 1.0), ("minimum", 1.0), ("half", 0.6), ("steepest", 0.4))  # the first two make the window
-DROWNED = 2.7  # a reduction of fewer times the scatter says nothing; the fit tells scatters of up to 0.4 of it
-SMALL = 1e-30  # what a rate may be: with the widening, float32 holds its inverse, too
+FLAT = 0.1  # of the reduction: a loss this close to the initial one has not learned yet
+CLEAR = 0.1  # of the initial loss: a difference that is not noise, before the reduction is known
+URGENCY = (("knee", 1.0), ("minimum", 1.0), ("half", 0.6), ("steepest", 0.4))  # the first two are the window
+DROWNED = 2.7  # a reduction of fewer times the noise says nothing; the fit recognises noise up to 0.4 of it
+SMALL = 1e-30  # the lowest rate; after widening, float32 still holds its inverse
 SAME = 1e-6  # decades between places that count as one
 
 
 @dataclass(frozen=True)
-class Placement:
-    """The range to begin with (learning rates), the gap in decades at which a point is known, and how many probes.
+class RangeSearch:
+    """The initial range of learning rates, the gap in decades at which a point of interest is known, and the budget.
 
-    `budget` None probes until every point of interest is known.
+    `budget` None: probe until every point of interest is known.
 
     Raises:
-        FinderError: a value that no search could use; the sentence names the argument.
+        FinderError: a value out of range.
     """
 
     lowest: float = 1e-6
@@ -42,22 +43,15 @@ class Placement:
     budget: int | None = 14
 
     def __post_init__(self) -> None:
-        """Refuse what no search could use."""
         for name in ("lowest", "highest", "threshold"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not SMALL <= value <= 1 / SMALL:
-                raise FinderError(f"{name}={value} must be a number between 1e-30 and 1e30; change {name}")
+            require_number(name, getattr(self, name), SMALL, 1 / SMALL, error=FinderError)
         if self.highest < 10 * self.lowest:
-            raise FinderError(
-                f"lowest={self.lowest:g}, highest={self.highest:g} must span a decade or more; change lowest or highest"
-            )
-        if self.budget is not None and (isinstance(self.budget, bool) or not isinstance(self.budget, int)):
-            raise FinderError(f"budget={self.budget} must be a whole number or None; change budget")
-        if self.budget is not None and self.budget < 1:
-            raise FinderError(f"budget={self.budget} must be 1 or more; change budget")
+            raise wrong("highest", self.highest, f"must be at least 10 times lowest={self.lowest}", FinderError)
+        if self.budget is not None:
+            require_integer("budget", self.budget, 1, error=FinderError)
 
     def next(self, curve: Curve) -> float | None:
-        """log10 of the rate to probe next, None when there is nothing left to probe for."""
+        """log10 of the learning rate to probe next, None if the search has ended."""
         if self.budget is not None and len(curve.losses) >= self.budget:
             return None
         coarse = self._coarse(curve)
@@ -65,15 +59,17 @@ class Placement:
             return coarse
         return _refined(curve, self.threshold, math.log10(self.lowest) - WIDENING)
 
-    def problem(self, curve: Curve) -> str | None:
-        """Why the curve has no answer, in one sentence, or None where it has one."""
+    def problem(self, curve: Curve) -> FinderError | None:
+        """The error of a curve that has no picks, None if it has."""
         if self.budget is not None and len(curve.losses) >= self.budget and self._coarse(curve) is not None:
-            return f"budget={self.budget} was spent before the curve was bracketed; raise budget"
+            return FinderError(
+                f"budget={self.budget} was spent before the curve was bracketed; raise budget", key="budget"
+            )
         return _problem(curve)
 
     @property
     def _bottom(self) -> int:
-        """The first place of the coarse grid, counted in steps from rate 1."""
+        """The first place of the coarse grid, in steps from rate 1."""
         return math.ceil(math.log10(self.lowest) / STEP - SAME)
 
     @property
@@ -82,7 +78,7 @@ class Placement:
         return math.floor(math.log10(self.highest) / STEP + SAME)
 
     def _coarse(self, curve: Curve) -> float | None:
-        """The next place of the coarse grid, None when the flank is filled or the range is as wide as it may get."""
+        """The next place of the coarse grid, None if the flank is filled or the range cannot widen further."""
         probed = _on_grid(curve)
         if not probed:
             return STEP * ((self._bottom + self._top) // 2)
@@ -99,16 +95,16 @@ class Placement:
 
 
 def _on_grid(curve: Curve) -> list[int]:
-    """The places of the coarse grid that have been probed, ascending."""
+    """The probed places of the coarse grid, ascending."""
     places = (round(x / STEP) for x in curve.x if abs(x / STEP - round(x / STEP)) < SAME)
     return sorted(places)
 
 
 def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
-    """The last place left of the flank and the first right of it; None where it is not known yet.
+    """The last place left of the flank and the first right of it; None if not known yet.
 
-    Before a loss has clearly come down, all that is not clearly worse counts as left of the flank: rates that are too
-    high give themselves away. Where they do not, because the first is only a little worse, the plateau is still below.
+    Before a loss has clearly decreased, every place that is not clearly worse counts as left of the flank, as rates
+    that are too high are usually clearly worse. If the first one is only a little worse, the plateau is below.
     """
     clear = CLEAR * abs(curve.initial_loss)
     losses = {place: curve.losses[_key(curve, place)] for place in probed}
@@ -128,7 +124,7 @@ def _bracket(curve: Curve, probed: list[int]) -> tuple[int | None, int | None]:
 
 
 def _is_beyond(loss: float, right_of_best: bool, curve: Curve, clear: float) -> bool:
-    """Whether a loss is that of a rate beyond the minimum: diverged, clearly worse than at rate 0, or risen by half."""
+    """Whether a loss is beyond the minimum: diverged, clearly worse than at rate 0, or up by half the reduction."""
     if not math.isfinite(loss) or loss > curve.initial_loss + clear:
         return True
     return right_of_best and loss > curve.y[curve.lowest] + CLIFF * curve.reduction
@@ -138,27 +134,36 @@ def _key(curve: Curve, place: int) -> float:
     return min(curve.losses, key=lambda x: abs(x - STEP * place))
 
 
-def _problem(curve: Curve) -> str | None:
-    """What is wrong with a curve that was probed as far as it goes."""
-    rates = f"between {10 ** curve.x[0]:.2g} and {10 ** curve.x[-1]:.2g}"
+def _problem(curve: Curve) -> FinderError | None:
+    """What is wrong with a curve that has been probed completely."""
+    lowest, highest = (f"{10**x:.2g}" for x in (curve.x[0], curve.x[-1]))
     if not curve.reduction > 0:
-        return f"no learning rate {rates} lowered the loss below {curve.initial_loss:.4g}, that of the untrained model"
+        return FinderError(
+            f"no learning rate between {lowest} and {highest} lowered the loss below {curve.initial_loss:.4g}, that of "
+            f"the untrained model; raise steps, or check model and loss",
+            key="steps",
+        )
     left, right = _bracket(curve, _on_grid(curve))
     if right is None:
-        return f"the loss has no minimum: it still falls, or stays flat, at {10 ** curve.x[-1]:.2g}; raise highest"
+        return FinderError(
+            f"the loss has no minimum and still falls, or stays flat, at {highest}; raise highest", key="highest"
+        )
     if left is None:
-        return f"the loss has no plateau: it is already lower at {10 ** curve.x[0]:.2g} than untrained; lower lowest"
+        return FinderError(
+            f"the loss has no plateau and is lower at {lowest} than untrained; decrease lowest", key="lowest"
+        )
     noise = curve.landmarks.noise
     if curve.reduction < DROWNED * noise:
-        return (
-            f"the curve drowns in noise: the loss came down by {curve.reduction:.2g} and scatters by {noise:.2g}; "
-            f"raise steps, seeds or the number of validation batches"
+        return FinderError(
+            f"the reduction of the loss by {curve.reduction:.2g} is not distinguishable from noise of {noise:.2g}; "
+            f"raise steps, seeds or validation_steps",
+            key="steps",
         )
     return None
 
 
 def _refined(curve: Curve, threshold: float, floor: float) -> float | None:
-    """The middle of the widest gap around a point of interest, not below `floor`; None where all are known."""
+    """The middle of the widest gap around a point of interest, not below `floor`; None if all are known."""
     marks = curve.landmarks
     wanted = [
         (urgency * (b - a), (a + b) / 2)
@@ -170,9 +175,9 @@ def _refined(curve: Curve, threshold: float, floor: float) -> float | None:
 
 
 def _gaps(curve: Curve, marks: Landmarks, name: str, threshold: float) -> list[tuple[float, float]]:
-    """The gaps between probes next to a point of interest that are wider than `threshold`."""
+    """The gaps between the probes around a point of interest that are wider than `threshold`."""
     drowned = 0.0
-    if name == "knee" and marks.bend:  # three points a gap h apart tell a second derivative to √6·noise/h²
+    if name == "knee" and marks.bend:  # three points a gap h apart give a second derivative to √6·noise/h²
         drowned = math.sqrt(math.sqrt(6) * marks.noise / curve.reduction / abs(marks.bend))
     low, high = neighbours(curve, getattr(marks, name))
     between = [float(x) for x in curve.x if low < x < high]
@@ -181,7 +186,7 @@ def _gaps(curve: Curve, marks: Landmarks, name: str, threshold: float) -> list[t
 
 
 def neighbours(curve: Curve, x: float) -> tuple[float, float]:
-    """The probes next to x on both sides; x itself stands in where it lies beyond the last."""
+    """The probes next to x on both sides; x itself if it is beyond the last one."""
     below = [float(place) for place in curve.x if place < x - SAME]
     above = [float(place) for place in curve.x if place > x + SAME]
     return max(below, default=x), min(above, default=x)

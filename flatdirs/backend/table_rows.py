@@ -1,8 +1,8 @@
 """A study as rows: what was tried, why, and what came of it. `status`, the live table and the closing table show them.
 
-Rows read what is stored and compute no suggestion again. Those of Myrtle's search follow its trace, so a point it came back
-to appears again as "recalled", and runs that another worker made ahead of it are last. All others are in the order of
-their numbers, each compared with the incumbent that was stored when it was suggested.
+Rows read what is stored and compute no suggestion again. Those of Myrtle's search follow its trace, so a point it came
+back to appears again as "recalled", and runs that another worker made ahead of it are last. All others are in the order
+of their numbers, each compared with the incumbent that was stored when it was suggested.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.backend.outcomes import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.search import bayes
 from flatdirs.search.bayes import BayesSettings

@@ -1,17 +1,17 @@
-"""The sharpness an optimizer bears: above it, steps of the present size grow along the top eigenvector.
+"""The edge of stability of an optimizer: the sharpness above which its steps grow along the top eigenvector.
 
-On a quadratic with eigenvalue λ, and the preconditioner P held fixed, each rule is stable while η·λ of P⁻¹H stays below
-a number that depends on momentum alone (derived; tests find them again by bisection with torch's own optimizers):
+On a quadratic with eigenvalue λ and a fixed preconditioner P, an update rule is stable as long as η·λ of P⁻¹H is below
+a number that depends on momentum only:
 
-    gradient descent   2                    Nesterov, torch's  2(1 + ρ)/(1 + 2ρ)
-    heavy ball         2(1 + ρ)             with dampening τ   2(1 + ρ)/(1 − τ)
-    RMSProp            as heavy ball        Adam, AdamW        2(1 + β₁)/(1 − β₁)
+    gradient descent   2                    Nesterov (torch's)  2(1 + ρ)/(1 + 2ρ)
+    heavy ball         2(1 + ρ)             with dampening τ    2(1 + ρ)/(1 − τ)
+    RMSprop            as heavy ball        Adam, AdamW         2(1 + β₁)/(1 − β₁)
 
-All of them are where a root of the recurrence passes −1: weights and velocity then change sign at every step and keep
-their size. Heavy ball and Nesterov are in Cohen et al. 2021 in the papers' convention; the rest is derived from that.
+There a root of the recurrence is −1: weights and velocity change sign at every step and keep their size. Heavy ball and
+Nesterov are those of Cohen et al., arXiv 2103.00065, in torch's convention; the others are derived in the same way.
 
-Optimizers of your own: one that only chooses the rate of a known rule says so by an attribute `base`, a name in
-`BASES`; any other has a method `stability_rule()` that returns a `Rule`, or is made known by `register_rule`.
+For other optimizers: one that only chooses the rate of a known rule has an attribute `base`, a name in `BASES`; any
+other has a method `stability_rule()` that returns a `Rule`, or is registered with `register_rule`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Denominator = Callable[[Group, Mapping[str, Any]], Tensor]
 
 @dataclass(frozen=True)
 class Rule:
-    """How one kind of optimizer meets curvature.
+    """The stability of one class of optimizers.
 
-    `critical(group)` is the largest stable η·λ for a parameter group's settings. `denominator(group, state)` is the
-    diagonal of P for a parameter with this state, in its shape; None for P = 1. `decoupled(group)` says whether weight
-    decay stands outside the gradient; otherwise it adds α to the Hessian.
+    `critical(group)` is the largest stable η·λ for the settings of a parameter group. `denominator(group, state)` is
+    the diagonal of P for a parameter, in its shape; None for P = 1. `decoupled(group)`: weight decay is not part of the
+    gradient; otherwise it adds its strength to the Hessian.
     """
 
     critical: Callable[[Group], float]
@@ -45,31 +45,29 @@ class Rule:
 
 
 def heavy_ball(group: Group) -> float:
-    """2(1 + ρ)/(1 − τ); ρ = 0, which torch runs without dampening, is gradient descent."""
+    """2(1 + ρ)/(1 − τ); torch ignores dampening at ρ = 0."""
     momentum = float(group.get("momentum", 0.0))
     dampening = float(group.get("dampening", 0.0)) if momentum else 0.0
     return 2 * (1 + momentum) / (1 - dampening) if dampening != 1 else math.inf
 
 
 def nesterov(group: Group) -> float:
-    """2(1 + ρ)/(1 + 2ρ): torch's, w −= η(g + ρv) with v = ρv + g at the same place."""
     momentum = float(group["momentum"])
     return 2 * (1 + momentum) / (1 + 2 * momentum)
 
 
 def sgd(group: Group) -> float:
-    """Torch's SGD, whichever of the three it is."""
     return nesterov(group) if group["nesterov"] else heavy_ball(group)
 
 
 def adam(group: Group) -> float:
-    """2(1 + β₁)/(1 − β₁): the heavy ball at the rate η(1 − β₁)."""
+    """That of heavy ball at the rate η(1 − β₁)."""
     beta = float(group["betas"][0])
     return 2 * (1 + beta) / (1 - beta)
 
 
 def rmsprop_denominator(group: Group, state: Mapping[str, Any]) -> Tensor:
-    """√ν + ε; centred, √(ν − ḡ²) + ε. Torch corrects no bias here."""
+    """√ν + ε; centred, √(ν − ḡ²) + ε. Torch does not correct the bias here."""
     square: Tensor = state["square_avg"]
     if group.get("centered", False):
         square = square - state["grad_avg"].square()
@@ -77,7 +75,7 @@ def rmsprop_denominator(group: Group, state: Mapping[str, Any]) -> Tensor:
 
 
 def adam_denominator(group: Group, state: Mapping[str, Any]) -> Tensor:
-    """√ν̂ + ε with ν̂ = ν/(1 − β₂ᵗ); the largest ν so far under amsgrad."""
+    """√ν̂ + ε with ν̂ = ν/(1 − β₂ᵗ); with amsgrad the largest ν so far."""
     square: Tensor = state["max_exp_avg_sq" if group.get("amsgrad", False) else "exp_avg_sq"]
     correction = 1 - float(group["betas"][1]) ** float(state["step"])
     return square.div(correction).sqrt().add(group["eps"]) if correction else torch.full_like(square, math.nan)
@@ -101,16 +99,12 @@ BASES: Mapping[str, Rule] = {
 
 
 def register_rule(kind: type[torch.optim.Optimizer], rule: Rule) -> None:
-    """Teach `edge_of_stability` and `preconditioner` another class of optimizers, and what is derived from it."""
+    """Make the rule of a class of optimizers, and of its subclasses, known."""
     RULES[kind] = rule
 
 
 def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
-    """The rule of an optimizer: its own `stability_rule()`, that of its `base`, or that of its class.
-
-    Raises:
-        CurvatureError: there is none.
-    """
+    """The rule by `stability_rule()`, by `base` or by the class of an optimizer. Raises CurvatureError if unknown."""
     own = getattr(optimizer, "stability_rule", None)
     if own is not None:
         rule: Rule = own()
@@ -122,33 +116,35 @@ def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
     for kind in type(optimizer).__mro__:
         if kind in RULES:
             return RULES[kind]
-    known = ", ".join(kind.__name__ for kind in RULES)
     raise CurvatureError(
-        f"the edge of stability of {type(optimizer).__name__} is not known here ({known} are); give it a method "
-        f"stability_rule, or call register_rule"
+        f"the edge of stability of {type(optimizer).__name__} is not known, only that of "
+        f"{', '.join(kind.__name__ for kind in RULES)}; give it a method stability_rule, or call register_rule",
+        key="optimizer",
     )
 
 
 def edge_of_stability(optimizer: torch.optim.Optimizer) -> float:
-    """The largest stable sharpness at the present learning rate, of H or, with a preconditioner, of P⁻¹H.
+    """The largest stable sharpness at the current learning rate, of H or, with a preconditioner, of P⁻¹H.
 
-    Infinite at the rate 0. Coupled weight decay counts as curvature: compare with a sharpness that has it.
+    Infinite at rate 0. Coupled weight decay counts as curvature: compare with a sharpness that includes it.
 
     Raises:
-        CurvatureError: an unknown optimizer, one that ascends (maximize), or parameter groups that differ in it.
+        CurvatureError: an unknown optimizer, maximize=True, or parameter groups with different edges.
     """
     rule, edges = rule_of(optimizer), []
     for group in optimizer.param_groups:
         if group.get("maximize", False):
-            raise CurvatureError("maximize=True ascends and has no edge of stability; minimise the negative instead")
-        found = getattr(optimizer, "learning_rate", None)  # of optimizers that choose it, whoever writes into "lr"
-        rate = float(found if isinstance(found, Tensor) else group["lr"])
+            raise CurvatureError(
+                "an optimizer with maximize=True has no edge of stability; minimize the negative loss", key="maximize"
+            )
+        chosen = getattr(optimizer, "learning_rate", None)  # by a LearningRateTuner, whose "lr" others may overwrite
+        rate = float(chosen if isinstance(chosen, Tensor) else group["lr"])
         edges.append(rule.critical(group) / rate if rate else math.inf)
     if not all(math.isclose(edge, edges[0], rel_tol=1e-9) for edge in edges):
-        shown = ", ".join(f"{edge:.6g}" for edge in edges)
         raise CurvatureError(
-            f"the parameter groups have different edges of stability ({shown}); give all the same learning rate and "
-            f"momentum, or an optimizer each"
+            f"the parameter groups have different edges of stability ({', '.join(f'{edge:.6g}' for edge in edges)}); "
+            f"give all the same lr and momentum, or use an optimizer for each",
+            key="optimizer",
         )
     return edges[0]
 
@@ -156,17 +152,17 @@ def edge_of_stability(optimizer: torch.optim.Optimizer) -> float:
 def preconditioner(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor] | None:
     """Parameter → the diagonal of P in its shape, as the last step used it; None for optimizers without one.
 
-    Raises:
-        CurvatureError: an unknown optimizer, or one that has taken no step yet.
+    P is 1 for a parameter that never had a gradient.
 
-    A parameter that never had a gradient has no curvature either; its P is 1.
+    Raises:
+        CurvatureError: an unknown optimizer, or one that has not taken a step.
     """
     denominator = rule_of(optimizer).denominator
     if denominator is None:
         return None
     if not any(optimizer.state.values()):
         kind = type(optimizer).__name__
-        raise CurvatureError(f"{kind} has no preconditioner before its first step; take a step first")
+        raise CurvatureError(f"{kind} has no preconditioner before its first step; take a step first", key="optimizer")
     with torch.no_grad():
         return {
             parameter: denominator(group, state)
@@ -178,7 +174,7 @@ def preconditioner(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor] | N
 
 
 def coupled_decay(optimizer: torch.optim.Optimizer) -> dict[Tensor, float]:
-    """Parameter → the α that weight decay adds to the Hessian: 0 where the decay is decoupled, as AdamW's."""
+    """Parameter → what weight decay adds to the Hessian: 0 if the decay is decoupled, as AdamW's."""
     rule = rule_of(optimizer)
     return {
         parameter: 0.0 if rule.decoupled(group) else float(group.get("weight_decay", 0.0))

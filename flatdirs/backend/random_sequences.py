@@ -18,7 +18,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.outcomes import counts_as_result, run_of
+from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.trial_runs import counts_as_result, run_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -32,7 +33,7 @@ class SequenceSampler(BaseSampler):
         kind: str,
         spaces: Mapping[str, BaseDistribution],
         seed: int,
-        stale_seconds: float = claims.STALE_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
     ) -> None:
         self._kind = kind
         self._spaces = dict(spaces)

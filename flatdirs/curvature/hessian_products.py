@@ -1,12 +1,12 @@
-"""v ↦ Hv: the Hessian of a model's loss on one batch, never formed, exact to rounding, and without a trace.
+"""v ↦ Hv: products with the Hessian of the loss of a model on one batch, exact to rounding.
 
-The gradient is built once as a graph; each product is one pass back through it, about as dear as two gradients, so all
-products have the same dropout mask and the same batch statistics. A graph holds the activations of the batch; with
-`piece_size` the batch is gone through in pieces, each one's graph built anew for every product from the same random
-numbers, and memory stays that of one piece.
+The gradient is built once as a graph, and each product is one backward pass through it, at the cost of about two
+gradients; so all products have the same dropout mask and the same batch statistics. The graph holds the activations of
+the batch. With `piece_size` the batch is processed in pieces whose graphs are rebuilt for every product from the same
+random numbers, and memory is that of one piece.
 
-Model mode is left as it is; batch-norm statistics, other buffers, random generators and `.grad` are afterwards what
-they were. Attention runs by its plain kernel, as the fused ones have no second derivative.
+The mode of the model does not change; batch-norm statistics, other buffers, random generators and `.grad` are restored.
+Attention uses its plain kernel, as the fused ones have no second derivative.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatdirs.errors import CurvatureError
 from flatdirs.random_state import global_state
+from flatdirs.settings import require_integer
 
-NO_SECOND_DERIVATIVE = ("is not implemented", "double backward", "differentiate twice")  # in torch's own words
+NO_SECOND_DERIVATIVE = ("is not implemented", "double backward", "differentiate twice")  # in torch's messages
 Closure = Callable[[nn.Module, Any], Tensor]
 Diagonal = float | Mapping[Tensor, float]
 
 
 class HessianProducts:
-    """Calls return Hv for flat vectors v of shape (size,), in the order of `parameters`; made by `hessian_products`.
+    """Maps flat vectors v of shape (size,), in the order of `parameters`, to Hv; made by `hessian_products`.
 
-    `parameters` are those of the model that are trained, `size` their number of values, `loss` the loss's value (a
-    scalar tensor on the device), `count` the products so far.
+    `parameters` are the trainable ones of the model, `size` the number of their values, `loss` the loss (a scalar
+    tensor on the device), `count` the number of products so far.
     """
 
     def __init__(self, model: nn.Module, closure: Closure, pieces: Sequence[tuple[float, Any]]) -> None:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not self.parameters:
-            raise CurvatureError("the model has no parameter that is trained; set requires_grad")
+            raise CurvatureError("the model has no trainable parameter; set requires_grad", key="model")
         self._closure, self._model, self._pieces = closure, model, pieces
         self.size = sum(parameter.numel() for parameter in self.parameters)
         self.count = 0
@@ -47,7 +48,7 @@ class HessianProducts:
 
     @property
     def example(self) -> Tensor:
-        """A parameter, whose device and dtype the vectors have."""
+        """A parameter, with the device and dtype of the vectors."""
         return self.parameters[0]
 
     def __call__(self, vector: Tensor) -> Tensor:
@@ -68,11 +69,11 @@ class HessianProducts:
         return [piece.view(one.shape) for piece, one in zip(pieces, self.parameters, strict=True)]
 
     def _gradient(self, batch: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The loss of a batch and its gradient, both with a graph."""
+        """The loss of a batch and its gradient, with graphs."""
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), twice_differentiable():
             loss = self._closure(self._model, batch)
             if not isinstance(loss, Tensor) or loss.numel() != 1:
-                raise CurvatureError("the loss is not a scalar tensor; let loss return a mean over the batch")
+                raise CurvatureError("the loss is not a scalar tensor; return the mean over the batch", key="loss")
             gradient = torch.autograd.grad(
                 loss.reshape(()), self.parameters, create_graph=True, allow_unused=True, materialize_grads=True
             )
@@ -80,7 +81,7 @@ class HessianProducts:
         return loss.reshape(()), gradient
 
     def _product(self, gradient: tuple[Tensor, ...], parts: list[Tensor]) -> Tensor:
-        """The derivative of gradient · v; zeros where the gradient does not depend on the parameters."""
+        """The derivative of gradient · v; zeros if the gradient does not depend on the parameters."""
         pairs = [(g, v) for g, v in zip(gradient, parts, strict=True) if g.requires_grad]
         if not pairs:
             return torch.zeros(self.size, device=self.example.device, dtype=self.example.dtype)
@@ -110,17 +111,18 @@ def hessian_products(
     Args:
         model: on any device, in any mode.
         loss: (output, targets) → scalar, for a batch (inputs, targets); (output, batch) → scalar for a mapping, which
-            the model gets as keywords. A mean over the batch, where `piece_size` is given.
-        batch: moved to where the model is.
-        closure: (model, batch) → scalar, instead of `loss`, for batches of any other kind.
-        piece_size: samples that are gone through at a time, None for all. In training mode batch norm then has the
-            statistics of each piece.
+            the model gets as keywords. With `piece_size` a mean over the batch.
+        batch: moved to the device of the model.
+        closure: (model, batch) → scalar, instead of `loss`, for any other batch.
+        piece_size: samples at a time, None for all. In training mode batch norm has the statistics of each piece.
 
     Raises:
-        CurvatureError: no trained parameter, no scalar loss, neither or both of loss and closure.
+        CurvatureError: no trainable parameter, no scalar loss, neither or both of loss and closure.
     """
     if (loss is None) == (closure is None):
-        raise CurvatureError("pass either loss, a function of output and targets, or closure, of model and batch")
+        raise CurvatureError(
+            "pass either loss, a function of output and targets, or closure, of model and batch", key="loss"
+        )
     used = closure if closure is not None else _closure_of(loss)
     model = getattr(model, "_orig_mod", model)  # compiled code cannot be differentiated twice
     device = next(iter(model.parameters()), torch.zeros(())).device
@@ -131,7 +133,7 @@ def hessian_products(
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Turn torch's complaint about a missing second derivative into a sentence."""
+    """Turn torch's error for a missing second derivative into a CurvatureError."""
     try:
         yield
     except RuntimeError as error:
@@ -139,13 +141,14 @@ def twice_differentiable() -> Iterator[None]:
         if not any(words in text for words in NO_SECOND_DERIVATIVE):
             raise
         raise CurvatureError(
-            f"the model has a part without a second derivative ({' '.join(text.split())[:150]}); use another kernel "
-            f"there, or the model that was not compiled"
+            f"the model has an operation without a second derivative ({' '.join(text.split())[:150]}); replace it, or "
+            f"use the model before torch.compile",
+            key="model",
         ) from error
 
 
 def refuse_dead_ends(gradient: Sequence[Tensor]) -> None:
-    """Raise where the gradient's graph ends in a part that has none; torch would take the derivative there for zero."""
+    """Raise if the graph of the gradient ends in an operation without a derivative, which torch would take for zero."""
     todo = [part.grad_fn for part in gradient]
     seen = set(todo)
     while todo:
@@ -166,7 +169,7 @@ def flat(tensors: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
-    """Put buffers and random generators back at the end; written to only then, as graphs may hold on to a buffer."""
+    """Restore buffers and random generators at the end, not earlier, as graphs may hold a buffer."""
     put_back = global_state()
     homes = [(module, dict(module._buffers)) for module in model.modules()]
     kept = {id(b): (b, b.detach().clone()) for _, buffers in homes for b in buffers.values() if b is not None}
@@ -182,7 +185,6 @@ def _untouched(model: nn.Module) -> Iterator[None]:
 
 
 def _closure_of(loss: Any) -> Closure:
-    """The loss of a pair (inputs, targets), or of a mapping."""
 
     def closure(model: nn.Module, batch: Any) -> Tensor:
         value: Tensor = loss(model(**batch), batch) if isinstance(batch, Mapping) else loss(model(batch[0]), batch[1])
@@ -192,7 +194,6 @@ def _closure_of(loss: Any) -> Closure:
 
 
 def _moved(batch: Any, device: torch.device) -> Any:
-    """A batch with its tensors on `device`."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, Mapping):
@@ -203,12 +204,13 @@ def _moved(batch: Any, device: torch.device) -> Any:
 
 
 def _pieces(batch: Any, size: int | None) -> list[tuple[float, Any]]:
-    """(share of the samples, piece) for a batch that is a tuple of tensors; the whole batch without a size."""
+    """(fraction of the samples, piece) of a batch that is a tuple of tensors; the whole batch without a size."""
     if size is None:
         return [(1.0, batch)]
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise CurvatureError(f"piece_size={size} must be a whole number of 1 or more; change piece_size")
+    require_integer("piece_size", size, 1, error=CurvatureError)
     if not (isinstance(batch, tuple) and all(isinstance(part, Tensor) for part in batch)):
-        raise CurvatureError("only a batch (inputs, targets) of tensors can be cut; leave piece_size out")
+        raise CurvatureError(
+            "piece_size needs a batch (inputs, targets) of tensors; remove piece_size", key="piece_size"
+        )
     columns = [torch.split(part, size) for part in batch]
     return [(len(piece[0]) / len(batch[0]), piece) for piece in zip(*columns, strict=True)]

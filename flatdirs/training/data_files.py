@@ -1,18 +1,15 @@
-"""Whole images from where they lie, checked: the only place that opens a data file.
+"""Read and check image files; no other module opens a data file.
 
-Three sources: the digits that scikit-learn carries along, torchvision's folders (CIFAR-10, Fashion-MNIST), or one .npz
-file with x_train, y_train, x_test, y_test (the Keras layout; nothing pickled is opened in it). data.py calls `read` for
-a data set once per process. Whatever is wrong with a file becomes one DataError sentence that names the key to change.
+There are three sources: the digits that come with scikit-learn, torchvision's folders (CIFAR-10, Fashion-MNIST), and a
+.npz file with x_train, y_train, x_test, y_test (the layout of Keras; pickled arrays are refused). A broken file is a
+DataError that names the setting to change.
 """
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -23,29 +20,13 @@ from flatdirs.training.task import CLASSES, DataConfig, ImageTask
 
 CHANNELS = {"digits": 1, "cifar10": 3, "fashion_mnist": 1}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-BROKEN_FILE = (  # what numpy, zipfile, pickle and torchvision raise for files that are cut, garbled or absent
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    zipfile.BadZipFile,
-    zlib.error,
-    UnpicklingError,
-)
-
 Images = NDArray[np.integer[Any]]
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source holds: images (n, h, w, channels) of whole numbers and labels (n,), in its own order."""
+    """Integer images (n, h, w, channels) and labels (n,), in the order of the source."""
 
     train_images: Images
     train_labels: Labels
@@ -54,7 +35,7 @@ class Raw:
 
 
 def read(task: ImageTask, data: DataConfig) -> Raw:
-    """All images of the task's source, at least as many as the task needs.
+    """Read all images of the task's source, at least as many as the task needs.
 
     Raises:
         DataError: a file is missing or broken, or its arrays do not fit the task.
@@ -67,26 +48,24 @@ def read(task: ImageTask, data: DataConfig) -> Raw:
     if not path.exists():
         raise DataError(
             f"data.path={path} does not exist; set data.download=true to fetch {task.dataset} into a folder, or "
-            "point data.path to torchvision's folder or to a .npz file with x_train, y_train, x_test, y_test"
+            "point data.path to torchvision's folder or to a .npz file with x_train, y_train, x_test, y_test",
+            key="data.path",
         )
     return _read_npz(task, path)
 
 
 def data_path(data: DataConfig) -> Path:
-    """Where the images lie: data.path, or the folder "data" in the working directory."""
+    """data.path, or ./data."""
     return Path(data.path if data.path is not None else "data").expanduser()
 
 
 def fixed_order(count: int) -> NDArray[np.int64]:
-    """One permutation of range(count), the same in every run and on every machine (numpy froze this stream)."""
+    """One permutation of range(count), the same on every machine (NumPy keeps the stream of RandomState)."""
     return np.random.RandomState(0).permutation(count).astype(np.int64)
 
 
 def _read_digits(task: ImageTask) -> Raw:
-    """The 1,797 digits of scikit-learn, 8 × 8, 17 grey levels; a fixed shuffle cuts off the test images.
-
-    The data come sorted by writer, hence the shuffle.
-    """
+    """The 1,797 digits of scikit-learn, 8 × 8. They are sorted by writer, hence shuffled before they are split."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -94,39 +73,43 @@ def _read_digits(task: ImageTask) -> Raw:
     if cut < task.train_images + task.validation_images:
         raise DataError(
             f"digits holds {len(labels)} images, fewer than task.train_images={task.train_images} + "
-            f"task.validation_images={task.validation_images} + task.test_images={task.test_images}; lower one of them"
+            f"task.validation_images={task.validation_images} + task.test_images={task.test_images}; lower one of them",
+            key="task.train_images",
         )
     if task.image_size != 8:
-        raise DataError(f"digits holds images of 8 × 8 pixels, not task.image_size={task.image_size}; set it to 8")
+        raise DataError(
+            f"digits holds images of 8 × 8 pixels, not task.image_size={task.image_size}; set task.image_size=8",
+            key="task.image_size",
+        )
     order = fixed_order(len(labels))
     shaped, targets = images.astype(np.uint8).reshape(-1, 8, 8, 1)[order], labels.astype(np.int64)[order]
     return Raw(shaped[:cut], targets[:cut], shaped[cut:], targets[cut:])
 
 
 def _read_folder(task: ImageTask, data: DataConfig, path: Path) -> Raw:
-    """torchvision's own folder for the data set, fetched first where data.download says so."""
+    """torchvision's folder of the data set, downloaded first with data.download."""
     from torchvision.datasets import CIFAR10, FashionMNIST
 
     source: Callable[..., Any] = CIFAR10 if task.dataset == "cifar10" else FashionMNIST
     try:
         parts = [source(root=str(path), train=train, download=data.download) for train in (True, False)]
         arrays = [np.asarray(array) for part in parts for array in (part.data, part.targets)]
-    except BROKEN_FILE as error:
+    except Exception as error:  # zipfile, pickle, NumPy and torchvision raise many kinds
         remedy = "check the network" if data.download else "set data.download=true to fetch it"
         raise DataError(
             f"data.path={path} holds no complete {task.dataset} ({_reason(error)}); {remedy}, or point data.path to a "
-            ".npz file with x_train, y_train, x_test, y_test"
+            ".npz file with x_train, y_train, x_test, y_test",
+            key="data.path",
         ) from error
     return _checked(task, path, dict(zip(ARRAYS, arrays, strict=True)))
 
 
 def _read_npz(task: ImageTask, path: Path) -> Raw:
-    """One .npz file in the Keras layout."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file]
             arrays = {name: file[name] for name in ARRAYS if name not in missing}
-    except BROKEN_FILE as error:
+    except Exception as error:  # zipfile, pickle, NumPy and torchvision raise many kinds
         raise _unfit(path, f"cannot be read as a .npz file of plain arrays ({_reason(error)})") from error
     if missing:
         raise _unfit(path, f"lacks {', '.join(missing)} of x_train, y_train, x_test and y_test")
@@ -134,18 +117,16 @@ def _read_npz(task: ImageTask, path: Path) -> Raw:
 
 
 def _reason(error: BaseException, most: int = 120) -> str:
-    """The first words of what a library said, on one line."""
+    """The message of an error, on one line of at most `most` characters."""
     words = (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
     return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _unfit(path: Path, problem: str) -> DataError:
-    """The sentence for a file whose content is wrong."""
-    return DataError(f"data.path={path} {problem}; write the file again or change data.path")
+    return DataError(f"data.path={path} {problem}; write the file again or change data.path", key="data.path")
 
 
 def _checked(task: ImageTask, path: Path, arrays: dict[str, NDArray[Any]]) -> Raw:
-    """The four arrays with their shapes, types, lengths and label range verified."""
     images = {part: _checked_images(task, path, f"x_{part}", arrays[f"x_{part}"]) for part in ("train", "test")}
     labels = {part: _checked_labels(path, f"y_{part}", arrays[f"y_{part}"]) for part in ("train", "test")}
     needed = {"train": task.train_images + task.validation_images, "test": task.test_images}
@@ -157,7 +138,8 @@ def _checked(task: ImageTask, path: Path, arrays: dict[str, NDArray[Any]]) -> Ra
         if found < count:
             raise DataError(
                 f"data.path={path} holds {found} images in x_{part}, the task needs {count}; lower {keys[part]} or "
-                "change data.path"
+                "change data.path",
+                key="data.path",
             )
     if images["train"].shape[1:] != images["test"].shape[1:]:
         shapes = " and ".join(f"{images[part].shape[1:]} in x_{part}" for part in ("train", "test"))
@@ -177,7 +159,8 @@ def _checked_images(task: ImageTask, path: Path, name: str, array: NDArray[Any])
     if images.shape[1] < size or images.shape[1] % size:
         raise DataError(
             f"data.path={path} holds {name} of {images.shape[1]} × {images.shape[1]} pixels, no multiple of "
-            f"task.image_size={size}; change task.image_size or data.path"
+            f"task.image_size={size}; change task.image_size or data.path",
+            key="data.path",
         )
     return images
 

@@ -1,13 +1,12 @@
-"""`CurvatureLog`: sharpness, edge of stability and alignment at every k-th step of anyone's training loop.
+"""`CurvatureLog`: sharpness, edge of stability and alignment at every k-th step of any training loop.
 
     log = CurvatureLog(model, optimizer, loss, probe, every=10)
-    …                                   # the loop as it was
+    …                                   # the training loop, unchanged
     log.figure().savefig("curvature.png")
 
-It listens to the optimizer's own steps (torch's step hooks), so the loop stays as it is and schedulers, gradient
-scalers and closures do not matter. Between the steps it looks at, it counts and nothing else; at those it copies the
-weights, and after the step makes some 6 to 20 Hessian-vector products on the probe, always the same samples. Training
-goes on as it would have without: weights, statistics, gradients and random numbers are not touched.
+It uses torch's step hooks, so the loop, schedulers, gradient scalers and closures need no change. At the logged steps
+it copies the weights and afterwards makes some 6 to 20 Hessian-vector products on the probe, a fixed batch. Weights,
+statistics, gradients and random numbers are not changed, so training continues exactly as without the log.
 """
 
 from __future__ import annotations
@@ -20,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from flatdirs.curvature.edge import coupled_decay, edge_of_stability, preconditioner
-from flatdirs.curvature.products import Closure
+from flatdirs.curvature.hessian_products import Closure
 from flatdirs.curvature.record import CurvatureRecord
 from flatdirs.curvature.sharpness import NotFoundError, Sharpness, alignment, sharpness
+from flatdirs.curvature.stability import coupled_decay, edge_of_stability, preconditioner
 from flatdirs.errors import CurvatureError
+from flatdirs.settings import require_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class CurvatureLog:
-    """The records of one optimizer's steps; `records` grows by one at every `every`-th. Usable as a context manager."""
+    """Appends to `records` at every `every`-th step of an optimizer; also a context manager."""
 
     def __init__(
         self,
@@ -45,32 +45,32 @@ class CurvatureLog:
         piece_size: int | None = None,
         closure: Closure | None = None,
     ) -> None:
-        """Begin to listen.
+        """Start to log.
 
         Args:
-            model: in training mode when its loss there is meant: it is measured in the mode of the step.
-            optimizer: of all parameters of the model that are trained.
+            model: measured in its mode at the step (training or evaluation).
+            optimizer: of all parameters of the model that require gradients.
             loss: (output, targets) → mean over the batch.
-            probe: the batch (inputs, targets) on which all is measured, the same from beginning to end.
+            probe: the batch (inputs, targets) for all measurements.
             every: steps from one record to the next.
-            tolerance: see `sharpness`, as for `piece_size` and `closure`.
+            tolerance: see `sharpness`, also for `piece_size` and `closure`.
 
         Raises:
-            CurvatureError: `every` is no whole number of 1 or more, the optimizer's edge of stability is not known, or
-                it does not move all trained parameters of the model.
+            CurvatureError: `every` is not a positive integer, the edge of stability of the optimizer is not known, or
+                the model has trainable parameters that the optimizer does not have.
         """
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise CurvatureError(f"every={every} must be a whole number of 1 or more; change every")
+        require_integer("every", every, 1, error=CurvatureError)
         edge_of_stability(optimizer)
         moved = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         if left := sum(parameter.requires_grad and parameter not in moved for parameter in model.parameters()):
             raise CurvatureError(
-                f"{left} trained parameters of the model are not the optimizer's; freeze them (requires_grad_(False)) "
-                f"or give them to it"
+                f"the optimizer lacks {left} trainable parameters of the model; give them to it, or freeze them with "
+                f"requires_grad_(False)",
+                key="optimizer",
             )
         self.records: list[CurvatureRecord] = []
         self.every, self._model, self._step = every, model, 0
-        self._question = {"loss": loss, "batch": probe, "closure": closure, "piece_size": piece_size}
+        self._problem = {"loss": loss, "batch": probe, "closure": closure, "piece_size": piece_size}
         self._tolerance = tolerance
         self._before: dict[Tensor, Tensor] = {}
         self._last: Sharpness | None = None
@@ -80,20 +80,18 @@ class CurvatureLog:
         ]
 
     def close(self) -> None:
-        """Listen no more. The records stay."""
+        """Stop logging; the records stay."""
         for hook in self._hooks:
             hook.remove()
 
     def __enter__(self) -> CurvatureLog:
-        """The log itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
         self.close()
 
     def figure(self) -> Figure:
-        """The loss against the steps, and below it all that was logged."""
+        """The loss and all logged quantities against the steps."""
         from flatdirs.curvature.figure import curvature_figure
 
         return curvature_figure(self.records)
@@ -116,7 +114,7 @@ class CurvatureLog:
     def _measure(
         self, optimizer: torch.optim.Optimizer, update: dict[Tensor, Tensor], gradient_norm: float
     ) -> CurvatureRecord:
-        """The record of the step just taken; curvature that is not finite is not a number."""
+        """The record of the last step, with nan for a curvature that is not finite."""
         diagonal, threshold = preconditioner(optimizer), edge_of_stability(optimizer)
         found: Sharpness | None = None
         with suppress(NotFoundError):
@@ -126,7 +124,7 @@ class CurvatureLog:
                 weight_decay=coupled_decay(optimizer),
                 start=self._last,
                 tolerance=self._tolerance,
-                **self._question,
+                **self._problem,
             )
         self._last = found
         value = math.nan if found is None else found.value

@@ -1,17 +1,16 @@
-"""Call a closure again as if it were the first time: same random numbers, and no buffer of the model moves.
+"""Call a closure again with the same random numbers and without moving the buffers of the model.
 
-A line search evaluates one batch at several points. Dropout must drop the same units at all of them, and the running
-statistics of batch norm must move once a step. `Replay()` is made before the first evaluation and remembers the random
-generators; inside `with replay:` they begin again where they were then, and every buffer of every module that runs is
-put back at the end. Modules are found by a hook on all forward passes, so nobody has to name the model.
+A line search evaluates one batch at several points: dropout must drop the same units at all of them, and the running
+statistics of batch norm must move once per step. `ClosureReplay()` is made before the first evaluation and keeps the
+state of the random generators; inside `with replay:` they start from there again, and every buffer of every module that
+runs is restored at the end. Modules are found by a hook on all forward passes.
 
-Covered: torch's global generators (CPU and the device given), buffers of modules called as modules. Not covered:
-generators of the user's own, modules inside torch.compile.
+Covered: torch's global generators (CPU and the given device), buffers of modules. Not covered: generators of the user,
+modules inside torch.compile.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -19,15 +18,15 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 
-class Replay:
-    """The random state at the time of its making, to begin from again in each `with` block."""
+class ClosureReplay:
+    """The random state at its creation, which each `with` block starts from."""
 
     def __init__(self, device: torch.device) -> None:
         self._devices = [device] if device.type == "cuda" else []
         self._states = self._random_states()
         self._after: list[Tensor] = []
         self._places: dict[tuple[int, str], tuple[nn.Module, str, Tensor]] = {}
-        self._values: dict[int, Tensor] = {}  # what a buffer held, by its id
+        self._values: dict[int, Tensor] = {}  # by id of the buffer
         self._hook: Any = None
 
     def _random_states(self) -> list[Tensor]:
@@ -45,20 +44,16 @@ class Replay:
                 self._values.setdefault(id(buffer), buffer.clone())
 
     def __enter__(self) -> None:
-        """Begin again."""
         self._after = self._random_states()
         self._set_random_states(self._states)
         self._hook = register_module_forward_pre_hook(self._keep)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Put back what moved, and go on with the random numbers that come next."""
+    def __exit__(self, *_: object) -> None:
         self._hook.remove()
         self._set_random_states(self._after)
         with torch.no_grad():
             for module, name, buffer in self._places.values():
-                buffer.copy_(self._values[id(buffer)])  # always: batch norm's kernel moves them unseen by autograd
+                buffer.copy_(self._values[id(buffer)])  # always: autograd does not see the kernel of batch norm write
                 module._buffers[name] = buffer
         self._places.clear()
         self._values.clear()

@@ -1,9 +1,9 @@
 """Where a trial becomes a run: which trials count, and what each says.
 
-What our own objectives wrote (under `flatdirs:`) counts, whatever state the trial was left in; a trial of ours without an
-outcome was interrupted and says nothing. Other objectives write nothing of ours, so the trial's state speaks: a finished
-value, a pruned run, or a failure that did not end the study (NaN, or an exception that `catch` let pass), which counts as
-diverged. A failure that ended `optimize` was an interruption.
+What our own objectives wrote (under `flatdirs:`) counts, whatever state the trial was left in; a trial of ours without
+an outcome was interrupted and says nothing. Other objectives write nothing of ours, so the trial's state speaks: a
+finished value, a pruned run, or a failure that did not end the study (NaN, or an exception that `catch` let pass),
+which counts as diverged. A failure that ended `optimize` was an interruption.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flatdirs.backend import claims
+from flatdirs.backend.liveness import is_gone
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.coordinates import Point
 
@@ -71,7 +72,7 @@ def counts_as_result(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     claim = claims.read(trial)
     if claim is None or "worker" not in claim:
         return True
-    if not claims.is_gone(claim["worker"], claim["time"], stale_seconds=0.0):
+    if not is_gone(claim["worker"], claim["time"], stale_seconds=0.0):
         return True
     end = math.inf if trial.datetime_complete is None else trial.datetime_complete.timestamp()
     later = ((claims.read(other) or {}) for other in trials[trial.number + 1 :])
