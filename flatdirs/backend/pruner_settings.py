@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, islice, repeat, takewhile
+from operator import mul, truediv
 from typing import ClassVar
 
 from flatdirs.errors import ConfigError
@@ -104,10 +106,12 @@ class Wandb(Pruning):
 
     @property
     def bands(self) -> list[int]:
-        """The numbers of values at which runs are compared, rising."""
+        """The numbers of values at which runs are compared, rising. Powers are repeated products, as W&B has them."""
         if self.max_iter is None or self.s is None:
-            return bands_from(self.min_iter, self.eta)
-        return bands_up_to(self.max_iter, self.eta, self.s)
+            rising = accumulate(repeat(self.eta, MOST_BANDS), mul, initial=float(self.min_iter))
+            return [int(band) for band in takewhile(lambda band: band < LARGEST_BAND, rising)]
+        falling = islice(accumulate(repeat(self.eta, self.s), truediv, initial=float(self.max_iter)), 1, None)
+        return sorted(int(band) for band in takewhile(lambda band: band >= 1, falling))
 
     @property
     def first_comparison(self) -> tuple[str, int]:
@@ -136,23 +140,3 @@ class Incumbent(Pruning):
 
 
 PRUNERS: Mapping[str, type[Pruning]] = {kind.name: kind for kind in (NoPruning, Rungs, Hyperband, Wandb, Incumbent)}
-
-
-def bands_from(min_iter: int, eta: float) -> list[int]:
-    """int(min_iter·eta^i) for i = 0, 1, … The power is made by repeated multiplication, as W&B computes it."""
-    bands: list[int] = []
-    band = float(min_iter)
-    while len(bands) < MOST_BANDS and band < LARGEST_BAND:
-        bands.append(int(band))
-        band *= eta
-    return bands
-
-
-def bands_up_to(max_iter: int, eta: float, s: int) -> list[int]:
-    """int(max_iter/eta^i) for i = s, …, 1, rising; those below 1 are left out."""
-    bands: list[int] = []
-    band = max_iter / eta
-    while len(bands) < s and band >= 1:
-        bands.append(int(band))
-        band /= eta
-    return sorted(bands)
