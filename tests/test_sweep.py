@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,29 +154,6 @@ def rows(out: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_real_sweep_killed_in_the_middle_goes_on(workplace: Path, command: Command) -> None:
-    arguments = [*SWEEP, "search=random", "budget=6", "threads=1"]
-    whole = command("tune", *arguments, "study=whole")
-    assert whole.code == 0, whole.err
-    process = spawn("flatdirs.tune", *arguments, "study=killed", cwd=workplace)
-    log = workplace / "studies/killed/journal.log"
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and not (log.exists() and reports(log) >= 10):
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    ended = command("tune", *arguments, "study=killed")
-    assert ended.code == 0, ended.err
-    assert rows(ended.out) == rows(whole.out)
-    assert "pruned" in whole.out
-
-
-def reports(log: Path) -> int:
-    lines = (line for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}"))
-    return sum("intermediate_value" in json.loads(line) for line in lines)
-
-
-@pytest.mark.slow
 def test_a_function_of_ones_own_is_pruned_through_its_report(workplace: Path, command: Command) -> None:
     (workplace / "early.py").write_text(
         "def train(lr, report, **rest):\n    for n in range(1, 5):\n        report(n, lr)\n    return lr\n"
@@ -209,11 +184,9 @@ REFUSED = {
     "metric=edge_of_stability metric.kappa=0": "metric.kappa",
     "metric=edge_of_stability metric.window=0": "metric.window",
     EDGE + "evaluate_every=18 metric.window=20": "metric.window",
-    "metric=edge_of_stability metric.variant=both": "metric.variant",
     "metric=speed": "metric",
     "pruner=median": "pruner",
     "metric=loss direction=maximize": "direction",
-    "evaluate_every=0": "evaluate_every",
     "evaluate_every=100000": "evaluate_every",
     "clip_gradient=0": "clip_gradient",
     CALLABLE + "metric=loss": "metric",
