@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
 from flatdirs.backend.outcomes import SETTING, outcome_of, swallowed
-from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, PROVENANCE
+from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, PROVENANCE
 from flatdirs.config.values import read_named
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
@@ -68,6 +68,7 @@ def sweep_of(study: optuna.Study) -> Sweep:
         metric=(metric or "metric") if any(run.metrics for run in runs) else None,
         warmup=_warmup(identity, runs),
         identity=identity,
+        command=tuple(study.user_attrs.get(COMMAND, ())),
     )
 
 

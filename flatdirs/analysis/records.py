@@ -78,9 +78,9 @@ class Sweep:
     """A study as records.
 
     `judged_by`: what `loss` is, in words. `metric`: the name of what `metrics` hold, None without any. `chart`: the
-    flat coordinates that fit the hyperparameters searched, None where no chart has them. `identity`: what flatdirs
-    keeps with its studies, empty for others'. `warmup`: the share of a run in which the learning rate rises, None
-    where nobody knows.
+    flat coordinates that fit the hyperparameters searched, None where no chart has them. `identity` and `command` (the
+    overrides of `tune`): what flatdirs keeps with its studies, empty for others'. `warmup`: the share of a run in which
+    the learning rate rises, None where nobody knows.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Sweep:
     metric: str | None = None
     warmup: float | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
     @cached_property
     def survivors(self) -> tuple[Run, ...]:

@@ -15,7 +15,7 @@ from flatdirs.errors import StudyError
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from flatdirs.config.tune import StorageConfig
+    from flatdirs.backend.storages import StorageConfig
 
 SQLITE = "sqlite:///"
 SQLITE_START = b"SQLite format 3"

@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one 
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """The group `storage`. `kind`: journal, sqlite, memory or url; `url` may hold a password, so print masked(url)."""
+
+    kind: str
+    url: str | None = None
+    stale_minutes: float = 30.0
 
 
 class JournalLock(JournalFileSymlinkLock):

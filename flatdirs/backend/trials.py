@@ -27,6 +27,7 @@ from flatdirs.objectives.image import Measurement
 from flatdirs.search import Outcome
 
 IDENTITY = "flatdirs:identity"
+COMMAND = "flatdirs:command"  # overrides of the `tune` command, for one that goes on from its study
 CURVE = "curve"
 CURVATURE = "curvature"
 PROVENANCE = "provenance"

@@ -17,9 +17,8 @@ from typing import Any
 import optuna
 
 from flatdirs.backend.outcomes import SETTING
-from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
+from flatdirs.backend.storages import StorageConfig, close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
-from flatdirs.config.tune import StorageConfig
 from flatdirs.objectives.image import Objective
 from flatdirs.slices.cells import Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
