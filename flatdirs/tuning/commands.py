@@ -37,11 +37,14 @@ PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w/.:+-]*", 
 def tune_settings(config: TuneConfig) -> dict[str, Any]:
     """The tree of settings that is read as this configuration; what it leaves out has no effect."""
     plan, objective = config.plan, config.objective
+    start = {**plan.grid.start, **config.open_start}
+    if start.get("batch_size") == getattr(config.task, "batch_size", None):
+        start.pop("batch_size", None)
     chart, rules = describe_chart(config.chart), asdict(plan.rules)
     tree = {
         "task": asdict(config.task),
         "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
-        "start": {**plan.grid.start, **config.open_start},
+        "start": start,
         "search": {"name": plan.name, **{key: rules[key] for key in search_keys(plan.name)}},
         "pruner": describe(config.pruning),
         "storage": asdict(config.storage),
