@@ -161,6 +161,7 @@ def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     try:
         engine = {"connect_args": connect_args} if connect_args else {"pool_pre_ping": True}
         return _create_or_join(url, engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from flatdirs.cli import frame as command_line
@@ -27,7 +28,7 @@ def run(settings: dict[str, Any]) -> int:
     require_shared(count, config.storage.kind)
     print(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}", flush=True)
     try:
-        with Workers("slices", count, say) as workers:
+        with Workers("slices", count, say, [*sys.argv[1:], "workers=1"]) as workers:
             runs = run_slice(config, say, workers.join)
     except KeyboardInterrupt:
         print(f"interrupted; the same command continues study {config.study}")
