@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DataError,
         FinderError,
         FlatdirsError,
+        MissingExtra,
         ObjectiveError,
         StudyError,
     )
@@ -52,6 +53,7 @@ _HOMES = {
     "IncumbentPruner": "backend.pruners",
     "Grid": "space.grid",
     "LearningRates": "lr_finder.result",
+    "MissingExtra": "errors",
     "ObjectiveError": "errors",
     "Outcome": "search",
     "QuadraticallyGreedy": "curvature.cdat",
@@ -84,6 +86,7 @@ __all__ = [
     "Grid",
     "IncumbentPruner",
     "LearningRates",
+    "MissingExtra",
     "ObjectiveError",
     "Outcome",
     "QuadraticallyGreedy",
@@ -105,7 +108,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'flatdirs' has no attribute {name!r}")
-    return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from flatdirs.errors import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        raise missing from error
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,11 @@
-"""`python -m flatdirs.tune`: find good settings. Keys and groups: conf/tune.yaml, or --help."""
+"""`flatdirs tune`: find good settings. Keys and groups: conf/tune.yaml, or --help."""
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
-from flatdirs.cli import frame as command_line
+from flatdirs.cli import frame
 
 
 def say(line: str) -> None:
@@ -14,8 +13,8 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def run(settings: dict[str, Any]) -> int:
-    """One search from settings to its closing table."""
+def run(settings: dict[str, Any], words: list[str]) -> int:
+    """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
     from flatdirs.config.tune import read_storage, read_tune
     from flatdirs.config.values import read_integer
@@ -32,12 +31,11 @@ def run(settings: dict[str, Any]) -> int:
         say("interrupted; no run had begun")
         raise
     config = read_tune(numeric)
-    report = Report(config.live, arguments=sys.argv[1:])
-    start, words = numeric["start"], settings["start"]
-    found = [f"start.{key}={start[key]}" for key in start if start[key] != words[key]]  # helpers probe nothing
-    more = ("confirm=0", "live=false", *found)
+    report = Report(config.live, arguments=words)
+    start, given = numeric["start"], settings["start"]
+    found = [f"start.{key}={start[key]}" for key in start if start[key] != given[key]]  # so that helpers probe nothing
     try:
-        with Workers("tune", count, report.console.print, more) as workers:
+        with Workers("tune", count, report.console.print, [*words, "confirm=0", "live=false", *found]) as workers:
             tune(config, report, began, workers.join)
     except KeyboardInterrupt:
         report.close()
@@ -50,6 +48,5 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
-    """The console script."""
-    command_line.main("tune", run)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    frame.main("tune", run, arguments)

@@ -33,10 +33,10 @@ def require_shared(count: int, storage: str) -> None:
 
 
 class Workers:
-    """`count` − 1 helpers of `flatdirs.<name>` with the command's own overrides, and `more` of them, while inside."""
+    """`count` − 1 further processes of `flatdirs.<name>`, called with `words`, while inside."""
 
-    def __init__(self, name: str, count: int, say: Callable[[str], None], more: Sequence[str] = ()) -> None:
-        self._command = [sys.executable, "-m", f"flatdirs.{name}", *sys.argv[1:], "workers=1", *more]
+    def __init__(self, name: str, count: int, say: Callable[[str], None], words: Sequence[str]) -> None:
+        self._command = [sys.executable, "-m", f"flatdirs.{name}", *words, "workers=1"]
         self._count, self._say = count, say
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
 
