@@ -247,4 +247,4 @@ def _open_rdb(url: str, claim: str, remedy: str, reading: bool, file: Path | Non
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
         if file is not None and isinstance(error, sqlalchemy.exc.OperationalError):
             raise StudyError(f"cannot open {file} ({reason}); free space or change output", key="output") from error
-        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.split()[-1]) from error
+        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.rsplit(maxsplit=1)[-1]) from error
