@@ -1,9 +1,9 @@
 """From the words of a command line to overrides for Hydra and values that are taken as they are.
 
-Paths, study names, addresses and functions belong to the person who types them: everything behind the first = is the
-value, whatever characters it has. They pass by Hydra's grammar and OmegaConf's interpolation (VERBATIM). All other
-words are Hydra's `key=value` and `group=option`. Long names of hyperparameters become short ones, and the settings of
-`start=FILE.yaml` and `--config-file FILE.yaml` become words of their own.
+Paths, study names, addresses and functions (VERBATIM) belong to the user: everything behind the first = is the value,
+whatever characters it has; Hydra's grammar and OmegaConf's interpolation do not apply. All other words are Hydra's
+`key=value` and `group=option`. Long names of hyperparameters become short ones, and the settings in `start=FILE.yaml`
+and `--config-file FILE.yaml` become words of their own.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Any, NoReturn
 from flatdirs.cli import keys
 from flatdirs.cli.help import STUDY_WORD
 from flatdirs.errors import ConfigError
+from flatdirs.resources import PATHS, VERBATIM
 
-PATHS = ("output", "folder", "data.path", "save", "figure", "curvature.figure", "curvature.save", "storage.url")
-VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit")
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
 
@@ -58,6 +57,8 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
         elif key == "start" and "start" in keys.groups(command) and _is_file(value):
             overrides += _start_overrides(_home(value, "start"))
         elif not equals and not word.startswith("~") and command in STUDY_WORD:
+            if values.get("study") is not None:
+                raise ConfigError(f"{values['study']} and {word} are two studies; name one", key="study")
             values["study"] = word
         else:
             overrides.append(keys.short(key) + equals + value)
@@ -156,17 +157,17 @@ def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | Non
         tree = yaml.load(Path(path).read_text(encoding="utf-8"), get_yaml_loader())
         if not isinstance(tree, dict):
             raise ConfigError(f"{key}={path} is not a mapping of keys to values; change {key}", key=key)
-        tree = _short_names(tree)
         values = _take_verbatim(tree)
         settings = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
     except OSError as error:
         raise ConfigError(f"{key}={path} cannot be read ({error.strerror}); change {key}", key=key) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={path}: {str(error).splitlines()[0]}; correct it or change {key}", key=key) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{key}={path} is not valid YAML{where}; correct it or change {key}", key=key) from error
-    assert isinstance(settings, dict)
-    return {str(name): value for name, value in settings.items()}, values
+    return _short_names(settings), values
 
 
 def _take_verbatim(tree: dict[str, Any]) -> dict[str, str | None]:
@@ -184,7 +185,7 @@ def _take_verbatim(tree: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _short_names(tree: Any) -> Any:
-    """A mapping with short names as keys, at every level."""
+    """A mapping with short names as its keys, at every level."""
     if not isinstance(tree, Mapping):
         return tree
     return {keys.short(str(name)): _short_names(value) for name, value in tree.items()}
