@@ -98,11 +98,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     def run(name: str, *arguments: str) -> Ended:
         from importlib import import_module
 
-        from flatdirs.cli import frame as command_line
-
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            command_line.main(name, import_module(f"flatdirs.cli.{name}").run, list(arguments))
+            import_module(f"flatdirs.cli.{name}").main(list(arguments))
         code = end.value.code
         assert isinstance(code, int)
         return Ended(code, *capsys.readouterr())

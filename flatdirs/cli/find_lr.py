@@ -1,15 +1,15 @@
-"""`python -m flatdirs.find_lr`: find a learning rate for one of our tasks by step sampling."""
+"""`flatdirs find-lr`: find a learning rate for one of the image tasks by step sampling."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
-from flatdirs.cli import frame as command_line
+from flatdirs.cli import frame
 
 
-def run(settings: dict[str, Any]) -> int:
-    """Probe, print the picks and what they cost, draw the curve where a file is named."""
+def run(settings: dict[str, Any], words: list[str]) -> int:
+    """Probe, print the rates found and what they cost, draw the curve where a file is named."""
     from flatdirs.config.tune import read_find_lr
     from flatdirs.tuning.commands import train_command
     from flatdirs.tuning.probing import probe_task
@@ -28,6 +28,5 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
-    """The console script."""
-    command_line.main("find_lr", run)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    frame.main("find-lr", run, arguments)
