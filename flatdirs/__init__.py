@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DataError,
         FinderError,
         FlatdirsError,
+        MissingExtra,
         ObjectiveError,
         StudyError,
     )
@@ -51,6 +52,7 @@ _HOMES = {
     "IncumbentPruner": "backend.pruners",
     "Grid": "space.grid",
     "LearningRates": "lr_finder.result",
+    "MissingExtra": "errors",
     "ObjectiveError": "errors",
     "QuadraticallyGreedy": "curvature.cdat",
     "RungsPruner": "backend.pruners",
@@ -79,6 +81,7 @@ __all__ = [
     "Grid",
     "IncumbentPruner",
     "LearningRates",
+    "MissingExtra",
     "ObjectiveError",
     "QuadraticallyGreedy",
     "RungsPruner",
@@ -96,7 +99,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'flatdirs' has no attribute {name!r}")
-    return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from flatdirs.errors import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        raise missing from error
 
 
 def __dir__() -> list[str]:

@@ -16,12 +16,30 @@ ordinary exception.
 
 from __future__ import annotations
 
+import re
+from importlib.util import find_spec
+
+EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
+
+# the password of scheme://user:password@host, up to the last @ of a word, and password=… in a URL's query
+_PASSWORD = re.compile(
+    r"(://[^\s:/?#@]*:)(?:[^\s?]+(?=@)|[^@\n]+(?=@))|([?&]\w*(?:password|passwd|pwd)=)[^&\s'\"]+", re.I
+)
+
+
+def masked(text: str) -> str:
+    """The text with *** in place of the passwords of URLs."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
+
 
 class FlatdirsError(Exception):
-    """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum."""
+    """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum.
+
+    Passwords of URLs in the sentence are masked.
+    """
 
     def __init__(self, sentence: str = "", *, key: str = "") -> None:
-        super().__init__(sentence)
+        super().__init__(masked(sentence))
         self.key = key
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -62,3 +80,22 @@ class CurvatureError(FlatdirsError):
 
 class MissingExtra(FlatdirsError):
     """A package that is not installed. `key`: the extra that brings it, such as flatdirs[torch]."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
+    """The sentence that says which extra to install for a failed import; None for a module that no extra brings."""
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    extra = f"flatdirs[{EXTRAS[module]}]"
+    return MissingExtra(f"{module} is not installed; run pip install '{extra}'", key=extra)
+
+
+def require(module: str) -> None:
+    """Raise MissingExtra where a module of an extra is not installed, without importing it."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None and (missing := missing_extra(ModuleNotFoundError(name=module))) is not None:
+        raise missing

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from flatdirs.training.metrics import Edge, Loss
 
-from flatdirs.objectives.evaluation import edge_warning, evaluation_note, evaluations_per_run, silent, with_evaluations
+from flatdirs.objectives.evaluation import (
+    edge_warning,
+    evaluation_note,
+    evaluations_per_run,
+    evaluations_without_value,
+    with_evaluations,
+)
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import conf_folder
+from flatdirs.training.metrics import Edge, Loss
 from flatdirs.training.optimizer import AdamW
 from flatdirs.training.schedule import Constant, Cosine, CosineRestarts, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
@@ -36,11 +42,19 @@ def test_what_is_said_counts_and_other_metrics_are_judged_once_an_epoch() -> Non
     said, loss = objective(evaluate_every=5), objective(metric=Loss())
     assert with_evaluations(said, START) == said
     assert with_evaluations(loss, START) == loss
-    assert (evaluations_per_run(loss, START), silent(loss), silent(said)) == (20, 0, 5)
+    assert (evaluations_per_run(loss, START), evaluations_without_value(loss), evaluations_without_value(said)) == (
+        20,
+        0,
+        5,
+    )
     assert evaluation_note(loss, START) is None
     function = CallableObjective(CallableTask("callable", "math:sqrt"))
     assert with_evaluations(function, START) == function
-    assert (evaluations_per_run(function, START), silent(function), edge_warning(function, START)) == (None, 0, None)
+    assert (
+        evaluations_per_run(function, START),
+        evaluations_without_value(function),
+        edge_warning(function, START),
+    ) == (None, 0, None)
 
 
 def test_with_restarts_a_run_is_judged_where_its_result_is_taken() -> None:

@@ -164,7 +164,7 @@ def asks(questions: list[Question]) -> type:
         best = (-math.inf, (0, 0, 0))
         for question in questions:
             outcome = yield question
-            best = max(best, (outcome.score, question.point))
+            best = max(best, (outcome.value, question.point))
             yield Verdict("better", best[1])
         return best[1]
 

@@ -257,7 +257,7 @@ def test_the_start_of_cdat_says_the_sigma_that_is_used() -> None:
     from flatdirs.resources import conf_folder
     from flatdirs.tuning.cdat_start import SIGMA
 
-    assert f"σ={SIGMA:g}," in (conf_folder() / "start/cdat.yaml").read_text(encoding="utf-8")
+    assert f"sigma={SIGMA:g}," in (conf_folder() / "start/cdat.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("axis", ["lr·wd/(1−momentum)", "lr/(1−momentum)"])

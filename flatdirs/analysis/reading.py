@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial
 from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
 from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
-from flatdirs.backend.trials import CURVATURE, CURVE, IDENTITY, STEPS
+from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
 from flatdirs.space.coordinates import Chart
@@ -64,6 +64,7 @@ def sweep_of(study: optuna.Study) -> Sweep:
         metric=metric if any(run.metrics for run in runs) else None,
         warmup=_warmup(runs),
         identity=identity,
+        command=tuple(study.user_attrs.get(COMMAND, ())),
     )
 
 

@@ -76,7 +76,8 @@ class Sweep:
 
     `loss_name`: what `loss` is. `metric`: the name of what `metrics` hold, None without any. `chart`: the coordinates
     that fit the hyperparameters, None where no chart has them. `warmup`: the share of a run in which the learning rate
-    rises, None where it is not known. `identity`: the settings that flatdirs keeps with its studies, empty for others.
+    rises, None where it is not known. `identity` and `command` (the overrides of `tune`): what flatdirs keeps with its
+    studies, empty for others.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Sweep:
     metric: str | None = None
     warmup: float | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
     @cached_property
     def finished_runs(self) -> tuple[Run, ...]:

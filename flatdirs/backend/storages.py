@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
@@ -33,20 +34,22 @@ class StorageConfig:
     stale_minutes: float = 30.0
 
 
-def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage:
+def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool = False) -> BaseStorage:
     """Open a storage: "journal" or "sqlite" in `folder`, "memory", or "url".
 
+    `reading`: it exists already, and nothing is created, locked or repaired.
     Raises StudyError, naming the key to change, where the folder cannot be written or the file is no study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if kind == "url":
-        return _open_url(url)
+        return _open_url(url, reading)
     _refuse_other_storage(kind, folder)
     if kind == "memory":
         return InMemoryStorage()
-    make_folder(folder)
+    if not reading:
+        make_folder(folder)
     file = folder / FILES[kind]
-    return open_journal(file) if kind == "journal" else _open_sqlite(file)
+    return open_journal(file, reading) if kind == "journal" else open_sqlite(file, reading)
 
 
 def _refuse_other_storage(kind: str, folder: Path) -> None:
@@ -93,10 +96,12 @@ def make_folder(folder: Path) -> None:
         raise StudyError(f"cannot write in {folder} ({error.strerror}); change output", key="output") from error
 
 
-def open_journal(path: Path) -> BaseStorage:
-    """A journal file by its path, mended. Raises StudyError where it is none or out of reach."""
+def open_journal(path: Path, reading: bool = False) -> BaseStorage:
+    """A journal file by its path, repaired unless for `reading`. Raises StudyError where it is none or out of reach."""
     try:
         _refuse_other_files(path)
+        if reading:  # Optuna takes the lock to write only, and passes over a last line that is cut
+            return JournalStorage(JournalFileBackend(str(path)))
         lock = JournalLock(str(path))
         lock.acquire()
         lock.release()
@@ -118,9 +123,12 @@ def _refuse_other_files(path: Path) -> None:
             raise ValueError("its first line is not one of Optuna's")
 
 
-def _open_sqlite(path: Path) -> BaseStorage:
+def open_sqlite(path: Path, reading: bool = False) -> BaseStorage:
+    """An SQLite file by its path. Raises StudyError where it is none of Optuna's or out of reach."""
     _refuse_other_tables(path)
-    return _open_rdb(f"sqlite:///{path}", f"{path} is not a study", "move it away or change study", {"timeout": 60})
+    mode = "ro" if reading else "rwc"
+    url = f"sqlite:///file:{quote(str(path.absolute()))}?mode={mode}&uri=true"  # the path may contain ?, # and {
+    return _open_rdb(url, f"{path} is not a study", "move it away or change study", reading, path)
 
 
 def _refuse_other_tables(path: Path) -> None:
@@ -128,7 +136,7 @@ def _refuse_other_tables(path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
             names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
         raise StudyError(f"{path} is not a study ({error}); move it away or change study", key="study") from error
@@ -136,17 +144,17 @@ def _refuse_other_tables(path: Path) -> None:
         raise StudyError(f"{path} holds tables of another program; move it away or change study", key="study")
 
 
-def _open_url(url: str | None) -> BaseStorage:
+def _open_url(url: str | None, reading: bool) -> BaseStorage:
     if not url:
         raise StudyError(
             "storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name",
             key="storage.url",
         )
-    return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
+    return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", reading)
 
 
 def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
-    """Open a database whose tables another worker may be making at this very moment; then look again."""
+    """Open a database whose tables another worker may be creating at this moment; then look again."""
     import sqlalchemy.exc
 
     for _ in range(JOIN_ATTEMPTS):
@@ -157,18 +165,19 @@ def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
     return RDBStorage(url, engine_kwargs=engine)
 
 
-def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -> BaseStorage:
+def _open_rdb(url: str, claim: str, remedy: str, reading: bool, file: Path | None = None) -> BaseStorage:
+    """A database; `file`: its path, where it is an SQLite file."""
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     try:
-        engine = {"connect_args": connect_args} if connect_args else {"pool_pre_ping": True}
+        engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True}
+        if reading:
+            return RDBStorage(url, engine_kwargs=engine, skip_table_creation=True)
         return _create_or_join(url, engine)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ImportError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        if connect_args and isinstance(error, sqlalchemy.exc.OperationalError):  # our own SQLite file
-            raise StudyError(
-                f"cannot open {url.partition('///')[2]} ({reason}); free space or change output",
-                key="output",
-            ) from error
-        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.rpartition(" ")[2]) from error
+        if file is not None and isinstance(error, sqlalchemy.exc.OperationalError):
+            raise StudyError(f"cannot open {file} ({reason}); free space or change output", key="output") from error
+        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.rsplit(maxsplit=1)[-1]) from error

@@ -27,6 +27,7 @@ from flatdirs.objectives.base import Measurement
 from flatdirs.search.types import Run
 
 IDENTITY = "flatdirs:identity"
+COMMAND = "flatdirs:command"  # overrides of the `tune` command, for one that goes on from its study
 CURVE = "flatdirs:curve"
 CURVATURE = "flatdirs:curvature"
 PROVENANCE = "flatdirs:provenance"

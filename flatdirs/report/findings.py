@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from flatdirs.report.tables import value_text
 from flatdirs.search.flatness import SHORT, Findings, Flatness
+from flatdirs.tuning.formatting import value_text
 
 
 def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
