@@ -21,7 +21,7 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
         lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
         steep = findings.steep
-        alone, product = steep.replace("wd", ""), steep if "wd" in steep else steep.replace("lr", "lr·wd")
+        alone, product = steep.replace("·wd", ""), steep if "wd" in steep else steep.replace("lr", "lr·wd")
         lines.append(
             f"{alone} counts here, {product} hardly (probability {findings.short:.2f}): runs are short "
             f"beside the time in which weight decay acts"
