@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
     from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
-    from flatdirs.curvature.edge import edge_of_stability, preconditioner
     from flatdirs.curvature.line_search import ArmijoLineSearch
-    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.log import CurvatureLog
     from flatdirs.curvature.sharpness import Sharpness, sharpness
+    from flatdirs.curvature.stability import edge_of_stability
     from flatdirs.errors import (
         ChartError,
         ConfigError,
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
-    from flatdirs.search import Outcome, Rules
     from flatdirs.space.coordinates import Axis, Chart
     from flatdirs.space.grid import Grid
     from flatdirs.space.library import named_chart
-    from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
+    from flatdirs.training.edge_metric import EdgeOfStability
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -44,7 +43,7 @@ _HOMES = {
     "ChartError": "errors",
     "ConfigError": "errors",
     "CurvatureError": "errors",
-    "CurvatureLog": "curvature.recorder",
+    "CurvatureLog": "curvature.log",
     "DataError": "errors",
     "EdgeOfStability": "training.edge_metric",
     "FinderError": "errors",
@@ -55,18 +54,14 @@ _HOMES = {
     "LearningRates": "lr_finder.result",
     "MissingExtra": "errors",
     "ObjectiveError": "errors",
-    "Outcome": "search",
     "QuadraticallyGreedy": "curvature.cdat",
-    "Rules": "search",
     "RungsPruner": "backend.pruners",
     "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
     "WandbPruner": "backend.pruners",
-    "edge_metric": "training.edge_metric",
-    "edge_of_stability": "curvature.edge",
+    "edge_of_stability": "curvature.stability",
     "find_learning_rate": "lr_finder.finder",
     "named_chart": "space.library",
-    "preconditioner": "curvature.edge",
     "sharpness": "curvature.sharpness",
 }
 __all__ = [
@@ -88,19 +83,15 @@ __all__ = [
     "LearningRates",
     "MissingExtra",
     "ObjectiveError",
-    "Outcome",
     "QuadraticallyGreedy",
-    "Rules",
     "RungsPruner",
     "Sharpness",
     "StudyError",
     "WandbPruner",
     "__version__",
-    "edge_metric",
     "edge_of_stability",
     "find_learning_rate",
     "named_chart",
-    "preconditioner",
     "sharpness",
 ]
 

@@ -16,16 +16,30 @@ ordinary exception.
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 
 EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
 
+# the password of scheme://user:password@host, up to the last @ of a word, and password=… in a URL's query
+_PASSWORD = re.compile(
+    r"(://[^\s:/?#@]*:)(?:[^\s?]+(?=@)|[^@\n]+(?=@))|([?&]\w*(?:password|passwd|pwd)=)[^&\s'\"]+", re.I
+)
+
+
+def masked(text: str) -> str:
+    """The text with *** in place of the passwords of URLs."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
+
 
 class FlatdirsError(Exception):
-    """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum."""
+    """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum.
+
+    Passwords of URLs in the sentence are masked.
+    """
 
     def __init__(self, sentence: str = "", *, key: str = "") -> None:
-        super().__init__(sentence)
+        super().__init__(masked(sentence))
         self.key = key
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +106,32 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
         return Ended(code, *capsys.readouterr())
 
     return run
+
+
+def composed(name: str, *overrides: str) -> dict[str, Any]:
+    """The plain settings that Hydra composes for a command."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from flatdirs.resources import conf_folder
+
+    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
+        plain = OmegaConf.to_container(compose(name, list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def printed_commands(text: str) -> list[list[str]]:
+    """The entry point and arguments of every printed `flatdirs …` command, as a shell reads them."""
+    lines = re.findall(r"^(?:.*: |# )flatdirs (\S.*)$", text, re.MULTILINE)
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [[name.replace("-", "_"), *arguments] for name, *arguments in words]
+
+
+def printed_command(text: str, label: str) -> list[str]:
+    """The entry point and arguments of the command printed behind a label such as "start from it"."""
+    (found,) = printed_commands("\n".join(line for line in text.splitlines() if line.startswith(f"{label}: ")))
+    return found
 
 
 def spawn(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:

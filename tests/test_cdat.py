@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from benchmarks.cdat.toy import Toy, extremes
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
-from flatdirs.curvature.bases import BASES
+from flatdirs.curvature.base_optimizers import BASES
 from flatdirs.curvature.cdat import SETTLING
-from flatdirs.curvature.edge import edge_of_stability
+from flatdirs.curvature.stability import edge_of_stability
 from flatdirs.errors import CurvatureError
 from flatdirs.training.model import build_model
 

@@ -63,7 +63,7 @@ def test_a_npz_is_split_normalised_and_kept(tmp_path: Path) -> None:
     assert dataset.train.images.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(dataset.train.images.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
     assert torch.allclose(dataset.train.images.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
-    assert dataset.held_out is dataset.validation
+    assert dataset.evaluation_set is dataset.validation
     assert load(colour_task(), data, CPU) is dataset
 
 
@@ -90,7 +90,7 @@ def test_the_test_protocol_trains_on_everything(tmp_path: Path) -> None:
     final = load(colour_task(), DataConfig(path=path, evaluate="test"), CPU)
     assert len(final.train) == 17
     assert len(final.validation) == 0
-    assert final.held_out is final.test
+    assert final.evaluation_set is final.test
     labels = torch.cat([tuning.train.labels, tuning.validation.labels])
     assert torch.equal(final.train.labels, labels)
 

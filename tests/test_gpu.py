@@ -57,11 +57,11 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
     device = resolve_device("cuda")
     config = seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"])
     run = Run(config, load(config.task, config.data, device), device, precision)
-    run.train_epoch()
+    run.train_steps(run.config.steps_per_epoch)
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        sums = [run.train_epoch(), *run.evaluate(run.dataset.held_out)]
+        sums = [run.train_steps(run.config.steps_per_epoch), *run.evaluate(run.dataset.evaluation_set)]
         with pytest.raises(RuntimeError, match="synchroniz"):
             sums[0].item()
     finally:
@@ -75,7 +75,7 @@ def test_curvature_is_measured_on_the_card() -> None:
     import torch
     from torch import nn
 
-    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.log import CurvatureLog
     from flatdirs.curvature.sharpness import sharpness
 
     torch.manual_seed(1)

@@ -34,7 +34,7 @@ def function() -> Iterator[Callable[..., CallableObjective]]:
     find_function.cache_clear()
 
 
-def silent(done: int, total: int | None, value: float, repeat: int) -> None:
+def evaluations_without_value(done: int, total: int | None, value: float, repeat: int) -> None:
     """Nobody watches."""
 
 

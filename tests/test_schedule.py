@@ -18,6 +18,7 @@ from torch.optim import lr_scheduler
 from flatdirs.config.tune import read_schedule
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
+from flatdirs.training.lr_tuners import TUNERS
 from flatdirs.training.schedule import (
     SCHEDULES,
     Constant,
@@ -31,7 +32,6 @@ from flatdirs.training.schedule import (
     describe_schedule,
     triangle,
 )
-from flatdirs.training.tuners import TUNERS
 
 EPOCHS, STEPS = 12, 7  # of a run, and per epoch
 FILES = sorted((conf_folder() / "schedule").glob("*.yaml"))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import flatdirs
-from flatdirs.curvature.edge import Rule, adam, coupled_decay, heavy_ball, nesterov, register_rule
-from flatdirs.curvature.products import flat, hessian_products
+from flatdirs.curvature.hessian_products import flat, hessian_products
+from flatdirs.curvature.stability import Rule, adam, coupled_decay, heavy_ball, nesterov, register_rule
 from flatdirs.errors import CurvatureError
 
 Batch = tuple[Tensor, Tensor]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flatdirs import FinderError
 from flatdirs.lr_finder.curve import Curve, Landmarks
-from flatdirs.lr_finder.placement import Placement
+from flatdirs.lr_finder.range_search import RangeSearch
 
 Loss = Callable[[float], float]
 NAMES = ("knee", "minimum", "half", "steepest")
@@ -136,14 +136,14 @@ def test_the_minimum_lies_between_the_neighbours_of_the_lowest_point() -> None:
 # --- searches --------------------------------------------------------------------------------------------------------
 
 
-def searched(loss: Loss, placement: Placement, initial: float = INITIAL) -> Curve:
+def searched(loss: Loss, search: RangeSearch, initial: float = INITIAL) -> Curve:
     """The curve when the search has ended; fails where it repeats itself, leaves its range, or does not end."""
     losses: dict[float, float] = {}
-    while (x := placement.next(Curve(initial, dict(losses)))) is not None:
+    while (x := search.next(Curve(initial, dict(losses)))) is not None:
         assert all(abs(x - known) > 1e-6 for known in losses), f"probed again: {x}"
-        assert math.log10(placement.lowest) - 4.01 <= x <= math.log10(placement.highest) + 4.01
+        assert math.log10(search.lowest) - 4.01 <= x <= math.log10(search.highest) + 4.01
         losses[x] = loss(x)
-        assert len(losses) <= (placement.budget or 80)
+        assert len(losses) <= (search.budget or 80)
     return Curve(initial, losses)
 
 
@@ -194,9 +194,9 @@ def test_every_search_ends(
     budget: int | None,
     seed: int,
 ) -> None:
-    placement = Placement(10.0**lowest, 10.0 ** (lowest + decades), budget=budget)
-    curve = searched(shaped(kind, middle, width, middle + gap, noise, seed), placement)
-    if placement.problem(curve) is None:
+    search = RangeSearch(10.0**lowest, 10.0 ** (lowest + decades), budget=budget)
+    curve = searched(shaped(kind, middle, width, middle + gap, noise, seed), search)
+    if search.problem(curve) is None:
         marks = curve.landmarks
         assert marks.knee <= marks.half <= marks.minimum + 0.011
         assert curve.x[0] - 1 <= marks.knee
@@ -212,7 +212,7 @@ def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, st
         for width in (0.3, 2.0):
             searched(
                 shaped(kind, middle, width, middle + width + 0.4, 0.0, 0),
-                Placement(10.0**lowest, 10.0 ** (lowest + 2), threshold=0.3),
+                RangeSearch(10.0**lowest, 10.0 ** (lowest + 2), threshold=0.3),
             )
 
 
@@ -220,9 +220,9 @@ def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, st
 @pytest.mark.parametrize(("lowest", "highest"), [(1e-6, 10.0), (1e-1, 10.0), (1e-7, 1e-4), (1e-3, 1e-2)])
 def test_the_answer_is_found_wherever_the_range_lies(lowest: float, highest: float) -> None:
     """The minimum beyond `highest`, the plateau below `lowest`: the range widens, and the answer is the same."""
-    placement = Placement(lowest, highest, budget=None)
-    curve = searched(logistic, placement)
-    assert placement.problem(curve) is None
+    search = RangeSearch(lowest, highest, budget=None)
+    curve = searched(logistic, search)
+    assert search.problem(curve) is None
     defined = by_definition(logistic)
     for name in ("knee", "minimum", "half"):
         assert getattr(curve.landmarks, name) == pytest.approx(defined[name], abs=0.2)
@@ -234,36 +234,36 @@ def test_a_loss_that_is_a_little_worse_everywhere_is_looked_below() -> None:
     def loss(x: float) -> float:
         return logistic(x) if x < 0 else INITIAL + 0.15 if x < 2 else 3 * INITIAL
 
-    placement = Placement(1.0, 1000.0, budget=None)
-    curve = searched(loss, placement)
-    assert placement.problem(curve) is None
+    search = RangeSearch(1.0, 1000.0, budget=None)
+    curve = searched(loss, search)
+    assert search.problem(curve) is None
     assert curve.landmarks.half == pytest.approx(by_definition(logistic)["half"], abs=0.1)
 
 
 def test_a_threshold_is_kept() -> None:
     """Refined throughout, the window's ends and the half lie between probes 0.1 decades apart."""
-    curve = searched(logistic, Placement(budget=None))
+    curve = searched(logistic, RangeSearch(budget=None))
     for name in NAMES:
         place = getattr(curve.landmarks, name)
         gaps = [b - a for a, b in zip(curve.x[:-1], curve.x[1:], strict=True) if a - 1e-9 <= place <= b + 1e-9]
         assert min(gaps) <= 0.13, name
-    assert len(curve.x) > len(searched(logistic, Placement(budget=None, threshold=0.3)).x)
+    assert len(curve.x) > len(searched(logistic, RangeSearch(budget=None, threshold=0.3)).x)
 
 
-PROBLEMS: dict[str, tuple[Loss, Placement, str]] = {
-    "no minimum": (lambda x: INITIAL - 0.1 * (x + 30), Placement(budget=None), "has no minimum"),
-    "no plateau": (lambda x: 1.0 if x < 0 else math.inf, Placement(budget=None), "has no plateau"),
-    "flat": (lambda x: INITIAL, Placement(budget=None), "no learning rate between"),
-    "all diverge": (lambda x: math.nan, Placement(budget=None), "no learning rate between"),
-    "budget": (logistic, Placement(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
-    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), Placement(budget=None), "drowns in noise"),
+PROBLEMS: dict[str, tuple[Loss, RangeSearch, str]] = {
+    "no minimum": (lambda x: INITIAL - 0.1 * (x + 30), RangeSearch(budget=None), "has no minimum"),
+    "no plateau": (lambda x: 1.0 if x < 0 else math.inf, RangeSearch(budget=None), "has no plateau"),
+    "flat": (lambda x: INITIAL, RangeSearch(budget=None), "no learning rate between"),
+    "all diverge": (lambda x: math.nan, RangeSearch(budget=None), "no learning rate between"),
+    "budget": (logistic, RangeSearch(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
+    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), RangeSearch(budget=None), "drowns in noise"),
 }
 
 
 @pytest.mark.parametrize("name", list(PROBLEMS))
 def test_a_curve_without_an_answer_is_a_sentence(name: str) -> None:
-    loss, placement, message = PROBLEMS[name]
-    problem = placement.problem(searched(loss, placement))
+    loss, search, message = PROBLEMS[name]
+    problem = search.problem(searched(loss, search))
     assert problem is not None
     assert message in problem
     assert "\n" not in problem
@@ -272,4 +272,4 @@ def test_a_curve_without_an_answer_is_a_sentence(name: str) -> None:
 def test_a_range_is_refused_by_name() -> None:
     for name, value in (("lowest", 0), ("highest", 1e31), ("threshold", math.nan), ("lowest", True)):
         with pytest.raises(FinderError, match=f"{name}={value}".replace("+", r"\+")):
-            Placement(**{name: value})
+            RangeSearch(**{name: value})

@@ -17,7 +17,7 @@ import pytest
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.errors import StudyError
-from tests.conftest import Ended, calls, module_of, own_function, spawn, told_nothing
+from tests.conftest import Ended, calls, module_of, own_function, printed_command, spawn, told_nothing
 
 Command = Callable[..., Ended]
 
@@ -263,6 +263,46 @@ def test_a_search_on_postgresql(postgresql: str, workplace: Path, command: Comma
     status = command("status", "study=callable-myrtle", "storage=url", f"storage.url='{postgresql}'")
     assert status.code == 0
     assert "best: run" in status.out
+
+
+@pytest.mark.slow
+def test_a_password_comes_from_the_environment_or_the_url_and_is_shown_nowhere(
+    postgresql: str, workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    folder = postgresql.partition("host=")[2]
+    with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("create role tuner login password 'geheim'")
+        connection.execute("create database tuned owner tuner")
+        rules = Path(folder) / "pg_hba.conf"
+        rules.write_text("local all tuner scram-sha-256\n" + rules.read_text())
+        connection.execute("select pg_reload_conf()")
+
+    def tuned(user: str, *words: str) -> Ended:
+        url = f"'postgresql+psycopg://{user}@/tuned?host={folder}'"
+        return command("tune", *own_function(workplace), "storage=url", f"storage.url={url}", "budget=1", *words)
+
+    refused = tuned("tuner", "study=refused")
+    while refused.code == 0:  # until the server has read its rules again
+        refused = tuned("tuner", "study=refused")
+    assert (refused.code, "storage.url" in refused.err) == (2, True)
+    assert "geheim" not in tuned("tuner:geheim2").err
+    ended = tuned("tuner:geheim")
+    assert ended.code == 0, ended.err
+    best = (workplace / "studies/callable-myrtle/best.yaml").read_text(encoding="utf-8")
+    assert "geheim" not in ended.out + best
+    name, *again = printed_command(ended.out, "start from it")
+    assert command(name, *again).code == 2
+    assert command(name, *[word.replace("***", "geheim") for word in again]).code == 0
+    (workplace / "pgpass").write_text("*:*:tuned:tuner:geheim\n")
+    (workplace / "pgpass").chmod(0o600)
+    for variable, value in (("PGPASSWORD", "geheim"), ("PGPASSFILE", str(workplace / "pgpass"))):
+        with monkeypatch.context() as environment:
+            environment.setenv(variable, value)
+            ended = tuned("tuner", f"study={variable}")
+            assert ended.code == 0, ended.err
+            assert "***" not in ended.out
 
 
 @pytest.mark.slow

@@ -225,7 +225,7 @@ def test_weight_norms_settle_where_steps_and_decay_balance(
 
     The rows of one matrix are independent weights of a scale-free loss: gradients at right angles to them, as long as
     1/|w| on average. For heavy ball the balance is exact up to a factor 1 + lr·wd/(2(1+momentum)), here below 1.002. Half of the
-    rows begin at half the norm, half at twice; 10 relaxation times (1−momentum)/(4lr·wd) bring them there, 6 more are averaged.
+    rows begin at half the norm, half at twice; 10 timescales times (1−momentum)/(4lr·wd) bring them there, 6 more are averaged.
     """
     generator = torch.Generator().manual_seed(0)
     balance = (lr / (2 * wd * (1 - momentum))) ** 0.25  # for G = 1

@@ -17,9 +17,9 @@ from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
 from flatdirs.errors import ConfigError
 from flatdirs.training.loop import expected_seconds, train
+from flatdirs.training.lr_tuners import MINI_BATCH_EMA, USUAL_SIGMA, Cdat, Greedy, LineSearch, Tuner
 from flatdirs.training.optimizer import AdamW, Sgd
 from flatdirs.training.schedule import Triangle
-from flatdirs.training.tuners import MINI_BATCH_EMA, USUAL_SIGMA, Cdat, Greedy, LineSearch, Tuner
 from tests.conftest import Ended
 from tests.test_training_loop import config
 
@@ -29,7 +29,7 @@ SMALL = ("task.epochs=2", "task.width=4", "precision=fp32", "live=false")
 
 def tuned(schedule: Tuner, **changes: Any) -> Any:
     """A small run whose rate is found."""
-    sigma = {"sigma": 0.5} if schedule.strength_name else {}
+    sigma = {"sigma": 0.5} if schedule.rate_name else {}
     return config(**{"schedule": schedule, "lr": None, "precision": "fp32", **sigma, **changes})
 
 
@@ -79,8 +79,8 @@ def test_what_a_schedule_builds() -> None:
 
 def test_the_time_of_a_run_can_be_told_and_its_relaxation_cannot() -> None:
     assert expected_seconds(tuned(Cdat())) > 0
-    assert tuned(Cdat()).relaxation is None
-    assert config().relaxation > 0
+    assert tuned(Cdat()).timescales is None
+    assert config().timescales > 0
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,14 @@
-"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
-
-Optuna stores; this module opens, and mends what a killed process can leave in a journal. `JournalLock` holds the
-kernel's lock on the journal itself while it holds Optuna's lock file, so a process that owns neither can tell that
-a lock file it finds was left by a dead one. Whoever gets the lock first cuts a last line that nobody finished.
-"""
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this opens."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,90 +16,23 @@ from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 
+from flatdirs.backend.journal_repair import JournalLock
 from flatdirs.errors import StudyError
 
-FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
 
 
-class JournalLock(JournalFileSymlinkLock):
-    """Optuna's lock file, which dies with its owner.
+@dataclass(frozen=True)
+class StorageConfig:
+    """The group `storage`. `kind`: journal, sqlite, memory or url; `url` may hold a password, so print masked(url)."""
 
-    Shares the lock file with Optuna's own processes (a dashboard, say). A left-over lock file is cleared as soon as
-    no flatdirs process holds the kernel's lock and it has stayed for FOREIGN_LOCK_SECONDS.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path = path
-        self._held: dict[int, int] = {}  # thread → descriptor
-
-    def acquire(self) -> bool:
-        """Take both locks, then cut an unfinished last line. Blocks; raises OSError where the file is out of reach."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._take_lock_file()
-            _cut_unfinished_line(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._held[_thread()] = descriptor
-        return True
-
-    def release(self) -> None:
-        """Give both locks back."""
-        descriptor = self._held.pop(_thread())
-        try:
-            super().release()
-        finally:
-            os.close(descriptor)
-
-    def _take_lock_file(self) -> None:
-        seen, since = None, time.monotonic()
-        while True:
-            try:
-                Path(self._lock_file).symlink_to(self._lock_target_file)
-                return
-            except FileExistsError:
-                mark = _identity(self._lock_file)
-                if mark != seen:
-                    seen, since = mark, time.monotonic()
-                elif time.monotonic() - since > FOREIGN_LOCK_SECONDS:
-                    Path(self._lock_file).unlink(missing_ok=True)
-                time.sleep(0.005)
-
-
-def _thread() -> int:
-    import threading
-
-    return threading.get_ident()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _cut_unfinished_line(descriptor: int) -> None:
-    """Truncate a journal to its last newline. Safe under the lock: whoever wrote the rest is gone."""
-    size = end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - 65536)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
+    kind: str
+    url: str | None = None
+    stale_minutes: float = 30.0
 
 
 def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool = False) -> BaseStorage:
@@ -129,12 +57,14 @@ def _refuse_other_storage(kind: str, folder: Path) -> None:
     """Raise StudyError where the folder keeps its study in another kind of file, which would be left behind."""
     for other, name in FILES.items():
         if other != kind and (folder / name).exists() and not (folder / FILES.get(kind, "")).is_file():
-            raise StudyError(f"the study in {folder} is kept in {name}; use storage={other}, or change study")
+            raise StudyError(
+                f"the study in {folder} is kept in {name}; use storage={other}, or change study", key="storage"
+            )
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn a database's complaint while a study is in use into a sentence."""
+    """Turn a database error while a study is in use into a StudyError."""
     import sqlalchemy.exc
 
     try:
@@ -144,7 +74,8 @@ def storage_errors() -> Iterator[None]:
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
         raise StudyError(
             f"cannot write to the study's database ({reason}); free space or mend it, then give the same command "
-            f"again: everything up to the last finished run is kept"
+            f"again: everything up to the last finished run is kept",
+            key="storage",
         ) from error
 
 
@@ -163,7 +94,7 @@ def make_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output") from error
+        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output", key="output") from error
 
 
 def open_journal(path: Path, reading: bool = False) -> BaseStorage:
@@ -177,9 +108,11 @@ def open_journal(path: Path, reading: bool = False) -> BaseStorage:
         lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
-        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage") from error
+        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage", key="output") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise StudyError(f"{path} is not a journal of a study ({error}); move it away or change study") from error
+        raise StudyError(
+            f"{path} is not a journal of a study ({error}); move it away or change study", key="study"
+        ) from error
 
 
 def _refuse_other_files(path: Path) -> None:
@@ -210,9 +143,9 @@ def _refuse_other_tables(path: Path) -> None:
         with closing(sqlite3.connect(_sqlite_address(path, "ro"), uri=True)) as connection:
             names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
-        raise StudyError(f"{path} is not a study ({error}); move it away or change study") from error
+        raise StudyError(f"{path} is not a study ({error}); move it away or change study", key="study") from error
     if names and "studies" not in names:
-        raise StudyError(f"{path} holds tables of another program; move it away or change study")
+        raise StudyError(f"{path} holds tables of another program; move it away or change study", key="study")
 
 
 def _open_url(url: str | None, reading: bool) -> BaseStorage:
@@ -241,7 +174,7 @@ def _open_rdb(url: str, claim: str, remedy: str, reading: bool, file: Path | Non
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    url = url.replace("{", "{{").replace("}", "}}")  # Optuna formats it
+    url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     try:
         engine: dict[str, Any] = {"pool_pre_ping": True}
         if file is not None:  # the URL only names the dialect: SQLAlchemy's own would not take every path

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flatdirs.resources import conf_folder
-from flatdirs.space.names import canonical, long_names
+from flatdirs.space.names import canonical, all_names
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
@@ -86,7 +86,7 @@ def nearest(command: str, key: str) -> str | None:
     names: dict[str, str] = {}
     for known in (*groups(command), *(one.name for one in keys(command))):
         head, dot, last = known.rpartition(".")
-        names |= {f"{head}{dot}{name}": known for name in long_names(last)}
+        names |= {f"{head}{dot}{name}": known for name in all_names(last)}
     found = difflib.get_close_matches(key, names, 1)
     return names[found[0]] if found else None
 

@@ -23,7 +23,7 @@ def run(settings: dict[str, Any], words: list[str]) -> int:
     require_shared(count, config.storage.kind)
     say(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}")
     try:
-        with Workers("slices", count, say, words) as workers:
+        with Workers("slices", count, say, [*words, "workers=1"]) as workers:
             runs = run_slice(config, say, workers.join)
     except KeyboardInterrupt:
         say(f"interrupted; the same command continues study {config.study}")

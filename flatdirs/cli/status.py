@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """Print a study: its runs, which worker runs what, and the best so far."""
     from flatdirs.backend.locate import existing_study
-    from flatdirs.backend.pruning import METRICS
-    from flatdirs.backend.rows import rows
     from flatdirs.backend.study import read_study, view_study
+    from flatdirs.backend.table_rows import rows
     from flatdirs.config.tune import read_storage
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
+    from flatdirs.training.metrics import METRICS
 
     config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
     with existing_study(config.kind, config.url, output, settings["study"]) as (storage, name):
@@ -42,13 +42,14 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
 def _print_workers(console: Console, study: Study) -> None:
     """What is running now, and who runs it."""
     from flatdirs.backend import claims
+    from flatdirs.backend.liveness import describe_worker
 
     live = study.live()
     for trial in live:
         claim = claims.read(trial) or {}
         seconds = time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", time.time())))
         reported = f"{len(trial.intermediate_values)} evaluations reported"
-        console.print(f"running: {claims.describe_worker(claim)}, {reported}, last heard from {seconds:.0f} s ago")
+        console.print(f"running: {describe_worker(claim)}, {reported}, last heard from {seconds:.0f} s ago")
     if not live:
         trace = study.trace()
         over = trace is not None and trace.over

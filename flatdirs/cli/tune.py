@@ -16,26 +16,22 @@ def say(line: str) -> None:
 def run(settings: dict[str, Any], words: list[str]) -> int:
     """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
-    from flatdirs.config.tune import read_storage, read_tune
-    from flatdirs.config.values import read_integer
+    from flatdirs.config.tune import read_tune
     from flatdirs.report.live import Report
+    from flatdirs.tuning.commands import helper_overrides
     from flatdirs.tuning.loop import tune
-    from flatdirs.tuning.start import numeric_start
-    from flatdirs.tuning.workers import Workers, require_shared
+    from flatdirs.tuning.start import with_start
+    from flatdirs.tuning.workers import Workers
 
-    count = read_integer(settings, "workers", 1)
-    require_shared(count, read_storage(settings["storage"]).kind)
+    config = read_tune(settings)
     try:
-        numeric = numeric_start(settings, say)
+        config = with_start(config, say)
     except KeyboardInterrupt:
         say("interrupted; no run had begun")
         raise
-    config = read_tune(numeric)
-    report = Report(config.live, arguments=words)
-    start, given = numeric["start"], settings["start"]
-    found = [f"start.{key}={start[key]}" for key in start if start[key] != given[key]]  # so that helpers probe nothing
+    report = Report(config.live)
     try:
-        with Workers("tune", count, report.console.print, [*words, "confirm=0", "live=false", *found]) as workers:
+        with Workers("tune", config.workers, report.console.print, helper_overrides(config)) as workers:
             tune(config, report, began, workers.join)
     except KeyboardInterrupt:
         report.close()

@@ -1,4 +1,4 @@
-"""The keys of `curvature` in a command's configuration; every mistake is one sentence that names the key. No torch."""
+"""The keys of `curvature`; imports no torch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,32 @@ FILES = {"figure": "curvature.png", "save": "curvature.csv"}  # keys of `train` 
 
 
 def read_curvature(settings: Mapping[str, Any]) -> CurvatureConfig:
-    """When the curvature is looked at; never, where a command has no such keys. Raises ConfigError naming the key."""
+    """How often the curvature is measured; never for a command without such keys."""
     keys = settings.get("curvature", {})
     if not isinstance(keys, Mapping):
-        raise ConfigError(f"curvature={keys} must hold keys of its own; set curvature.every={keys}")
+        raise ConfigError(f"curvature={keys} must hold keys; set curvature.every={keys}", key="curvature")
     own = {key: value for key, value in keys.items() if key not in FILES}
     return read_dataclass(CurvatureConfig, own, "curvature.")
 
 
 def read_curvature_files(settings: Mapping[str, Any], config: TrainConfig) -> dict[str, Path]:
-    """`figure` and `save` of the curvature, where they are named. Raises ConfigError naming the key."""
+    """The files `curvature.figure` and `curvature.save`, if given."""
     every, paths = config.curvature.every or 0, {}
     if every > config.total_steps:
-        raise ConfigError(f"curvature.every={every} is more than the {config.total_steps} steps of the run; lower it")
-    for key, example in FILES.items():
-        if (name := read_value(str | None, settings["curvature"].get(key), f"curvature.{key}")) is None:
+        raise ConfigError(
+            f"curvature.every={every} is more than the {config.total_steps} steps of the run; lower it",
+            key="curvature.every",
+        )
+    for name, example in FILES.items():
+        key = f"curvature.{name}"
+        if (given := read_value(str | None, settings["curvature"].get(name), key)) is None:
             continue
         if not every:
-            raise ConfigError(f"curvature.{key}={name} has nothing to show; set curvature.every=10, or leave it out")
-        paths[key] = Path(name)
-        check_writable(paths[key], f"curvature.{key}", example)
-        if key == "figure":
-            check_picture(paths[key], "curvature.figure")
+            raise ConfigError(
+                f"{key}={given} has no effect without curvature.every; set curvature.every=10 or remove {key}", key=key
+            )
+        paths[name] = Path(given)
+        check_writable(paths[name], key, example)
+        if name == "figure":
+            check_picture(paths[name], key)
     return paths

@@ -1,89 +1,117 @@
-"""The search's part of a `tune` configuration: chart, start, rules and box, as plain settings, → a SearchPlan.
-
-Raises as config.py does, which calls it: one sentence that names the key.
-"""
+"""Chart, start, search and box of a `tune` command, as plain settings, → a SearchPlan and what it was made from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
-from flatdirs.search import SEARCHES, Rules, chart_of
+from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
+from flatdirs.space.names import canonical, canonical_keys
 from flatdirs.training.task import ImageTask
+from flatdirs.tuning.commands import search_keys
+from flatdirs.tuning.start import START_WORDS, typical_start
 
 
-def read_plan(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchPlan:
-    """Search, chart, start and box of a `tune` command. Raises ConfigError or ChartError naming the key."""
+@dataclass(frozen=True)
+class SearchSettings:
+    """A search: the chart as configured, the plan made from it, and the words of the start, such as lr=auto."""
+
+    chart: Chart
+    plan: SearchPlan
+    open_start: Mapping[str, str]
+
+
+def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchSettings:
+    """The groups `search`, `chart` and `start`, with `fixed` and `box`. Raises ConfigError or ChartError."""
     search = dict(settings["search"])
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
+    if strange := sorted(set(search) - set(search_keys(name))):
+        raise ConfigError(
+            f"search.{strange[0]} has no effect with search={name}; remove it", key=f"search.{strange[0]}"
+        )
+    own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
     chart = read_chart(settings["chart"])
-    if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:  # what the trainer can take
-        chart = chart.within({"batch_size": (2.0, float(task.train_images))})
-    fixed = settings["fixed"] or []
-    if not (isinstance(fixed, list) and all(isinstance(name, str) for name in fixed)):
-        raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed")
-    chart = chart.fix(fixed) if fixed else chart
-    walked = chart_of(name, chart) if name in SEARCHES else chart
+    start, words = _read_start(settings["start"], chart, task)
+    walked = chart.fix(fixed) if (fixed := _read_fixed(settings["fixed"])) else chart
+    if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
+        walked = walked.within({"batch_size": (2.0, float(task.train_images))})
+    walked = grid_chart(name, walked) if name in SEARCHES else walked
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
-    grid = Grid(walked, read_start(settings["start"], chart, task))
-    rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
     box, uniform = _read_box(settings["box"])
-    if isinstance(task, ImageTask) and "batch_size" in chart.free and "batch_size" in box:
+    if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchPlan(name, grid, rules, seed, box, uniform)
+    return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words)
+
+
+def _read_fixed(fixed: Any) -> list[str]:
+    """The hyperparameters held at the start, by their short names."""
+    names = [] if fixed is None else fixed
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed", key="fixed")
+    return [canonical(name) for name in names]
 
 
 def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
-    """The batch sizes of a box that an image task can take: from 2 to its training images."""
+    """The batch sizes of a range that an image task can take: from 2 to its training images."""
     low, high = max(2.0, pair[0]), min(float(images), pair[1])
     if low >= high:
         raise ConfigError(
-            f"box.batch_size={list(pair)} leaves nothing between 2 and task.train_images={images}; change it"
+            f"box.batch_size={list(pair)} has no batch size between 2 and task.train_images={images}; change it",
+            key="box.batch_size",
         )
     return low, high
 
 
-def read_start(settings: Mapping[str, Any], chart: Chart, task: ImageTask | CallableTask) -> dict[str, float]:
-    """The start's hyperparameters, those of the chart only; a missing batch size is the task's."""
+def _read_start(
+    settings: Mapping[str, Any], chart: Chart, task: ImageTask | CallableTask
+) -> tuple[dict[str, float], dict[str, str]]:
+    """The start's values of the chart's hyperparameters, and those that are words, with usual values in their place.
+
+    A missing batch size is the task's.
+    """
+    given = canonical_keys(settings)
+    words = {key: str(given[key]) for key, known in START_WORDS.items() if given.get(key) in known}
+    given |= {key: typical_start(chart)[key] for key in words}
+    if isinstance(task, ImageTask) and given.get("batch_size") is None and "batch_size" in chart.hyperparameters:
+        given["batch_size"] = task.batch_size
     start: dict[str, float] = {}
     for name in chart.hyperparameters:
-        value = settings.get(name)
-        if value is None and name == "batch_size" and isinstance(task, ImageTask):
-            value = task.batch_size
-        if value is None:
-            raise ConfigError(f"the start has no {name}, which chart {chart.name} needs; set start.{name}=…")
-        start[name] = read_value(int if name in chart.whole else float, value, f"start.{name}")
-    if settings.get("batch_size") is not None and "batch_size" not in start:
+        if given.get(name) is None:
+            raise ConfigError(f"chart={chart.name} needs start.{name}; set it to a number", key=f"start.{name}")
+        start[name] = read_value(int if name in chart.whole else float, given[name], f"start.{name}")
+    if given.get("batch_size") is not None and "batch_size" not in start:
         raise ConfigError(
-            f"start.batch_size={settings['batch_size']} is not searched by chart {chart.name}; set task.batch_size, or "
-            f"change chart to sgd_batch"
+            f"start.batch_size={given['batch_size']} has no effect with chart={chart.name}; set task.batch_size, or "
+            f"choose chart=sgd_batch",
+            key="start.batch_size",
         )
-    return start
+    return start, words
 
 
 def _read_box(settings: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float]], frozenset[str]]:
     """The ranges, and which of them are uniform."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"box={settings} must hold ranges such as box.lr=[0.001,1]; change box")
+        raise ConfigError(f"box={settings} must hold ranges such as box.lr=[0.001,1]; change box", key="box")
     box, uniform = {}, set()
-    for name, given in settings.items():
-        pair = given
+    for name, given in canonical_keys(settings).items():
+        key, pair = f"box.{name}", given
         if isinstance(given, list) and given[2:] in (["log"], ["uniform"]):
             pair = given[:2]
             uniform |= {name} if given[2] == "uniform" else set()
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigError(
-                f"box.{name}={given} must be two numbers such as [0.001,1], or [0.001,0.01,uniform]; change box.{name}"
+                f"{key}={given} must be two numbers such as [0.001,1], or [0.001,0.01,uniform]; change {key}", key=key
             )
-        low, high = (read_value(float, value, f"box.{name}") for value in pair)
+        low, high = (read_value(float, value, key) for value in pair)
         if not 0 < low < high:
-            raise ConfigError(f"box.{name}={pair} must have 0 < low < high; change box.{name}")
+            raise ConfigError(f"{key}={pair} must have 0 < low < high; change {key}", key=key)
         box[name] = (low, high)
     return box, frozenset(uniform)

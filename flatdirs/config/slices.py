@@ -1,54 +1,63 @@
-"""From the settings of `flatdirs.slices` to a SliceConfig; every mistake is one sentence that names the key."""
+"""From the settings of `flatdirs slices` to a SliceConfig; every error names its key."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from flatdirs.config.tune import read_objective, read_storage, read_task
-from flatdirs.config.values import read_choice, read_dataclass, read_integer, read_study_name, read_value
+from flatdirs.config.values import (
+    read_choice,
+    read_dataclass,
+    read_folder,
+    read_integer,
+    read_study_name,
+    read_value,
+)
 from flatdirs.errors import ConfigError
+from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
-from flatdirs.objectives.image import ImageObjective, Objective
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
+from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys
 from flatdirs.training.task import DataConfig, ImageTask
 
 WHOLE = ("batch_size",)
-AT_MOST_ONE = "one_minus_"  # 1 − momentum cannot be more than 1
 
 
 def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
-    """A whole `slices` configuration."""
+    """All settings of `slices`."""
     task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
     objective = read_objective(task, data, settings)
-    x, y = str(settings["x"]), str(settings["y"])
+    x, y = canonical(str(settings["x"])), canonical(str(settings["y"]))
     _refuse_scaled_rate(objective, {x, y})
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     if isinstance(task, ImageTask) and not maximize:
-        raise ConfigError(f"direction=minimize does not suit task={task.name}, whose accuracy is to rise")
-    if x.removeprefix(AT_MOST_ONE) == y.removeprefix(AT_MOST_ONE):
-        raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y")
-    center = _center(settings["start"], objective, (x, y))
+        raise ConfigError(
+            f"direction=minimize contradicts task={task.name}, which is judged by its accuracy; remove it",
+            key="direction",
+        )
+    if x.removeprefix(ONE_MINUS) == y.removeprefix(ONE_MINUS):
+        raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y", key="y")
+    center = _center(canonical_keys(settings["start"]), objective, (x, y))
     grid = SliceGrid(
-        _axis("x", settings, center),
-        _axis("y", settings, center),
+        _axis("x", x, settings, center),
+        _axis("y", y, settings, center),
         read_integer(settings, "seeds", 1),
         read_integer(settings, "near", 0),
     )
     _try_corners(grid, center, objective)
     floor = read_value(float | None, settings["floor"], "floor")
     if floor is not None and objective.unit == "%" and not 0 <= floor < 100:
-        raise ConfigError(f"floor={floor:g} must be percent, below 100; change floor")
+        raise ConfigError(f"floor={floor:g} must be a percentage below 100; change floor", key="floor")
     budget, seed = settings["budget"], read_integer(settings, "seed", 0)
-    name = settings["study"] or f"{task.name}-{y}-against-{x}"
     return SliceConfig(
-        study=read_study_name(name),
-        output=Path(read_value(str, settings["output"], "output")),
+        study=read_study_name(settings["study"] or f"{task.name}-{y}-against-{x}"),
+        output=read_folder(settings["output"], "output"),
         storage=read_storage(settings["storage"]),
         grid=grid,
         center=center,
@@ -69,77 +78,83 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     )
 
 
-def _refuse_scaled_rate(objective: Objective, axes: set[str]) -> None:
-    """Raise ConfigError where the optimizer would already scale the rate with the batch, which hides the ridge."""
-    scaled = isinstance(objective, ImageObjective) and objective.optimizer.rate_per_images
-    if scaled and "batch_size" in axes:
+def _refuse_scaled_rate(objective: AnyObjective, axes: set[str]) -> None:
+    """Raise ConfigError if the optimizer scales lr with the batch size, which would hide the ridge."""
+    images = objective.optimizer.rate_per_images if isinstance(objective, ImageObjective) else None
+    if images and "batch_size" in axes:
         raise ConfigError(
-            f"optimizer.rate_per_images={scaled} scales the rate with the batch, which is what a slice of batch_size "
-            f"is to show; set optimizer.rate_per_images=null"
+            f"optimizer.rate_per_images={images} scales lr with the batch size, which a slice of batch_size is to "
+            f"show; set optimizer.rate_per_images=null",
+            key="optimizer.rate_per_images",
         )
 
 
-def _center(start: Mapping[str, Any], objective: Objective, axes: tuple[str, str]) -> dict[str, float]:
+def _center(start: Mapping[str, Any], objective: AnyObjective, axes: tuple[str, str]) -> dict[str, float]:
     """The hyperparameters of the start that the task's runs take, and those of the axes."""
-    wanted = {name.removeprefix(AT_MOST_ONE) for name in axes}
+    wanted = {name.removeprefix(ONE_MINUS) for name in axes}
     center: dict[str, float] = {}
-    for name, value in start.items():
+    for name, given in start.items():
+        value = given
         if isinstance(objective, ImageObjective):
             taken = name in (*objective.hyperparameters, *WHOLE)
-            value = objective.task.batch_size if value is None and name == "batch_size" else value  # noqa: PLW2901
+            value = objective.task.batch_size if given is None and name == "batch_size" else given
         else:
             taken = name != "beta1" or name in wanted
         if taken and value is not None:
             center[name] = read_value(int if name in WHOLE else float, value, f"start.{name}")
     for axis, name in zip(("x", "y"), axes, strict=True):
-        if name.removeprefix(AT_MOST_ONE) not in center:
-            raise ConfigError(
-                f"{axis}={name} is not a hyperparameter of the start ({', '.join(center)}); change {axis}"
-            )
+        if name.removeprefix(ONE_MINUS) not in center:
+            known = ", ".join(center)
+            raise ConfigError(f"{axis}={name} must be a hyperparameter of the start ({known}); change {axis}", key=axis)
     return center
 
 
-def _axis(key: str, settings: Mapping[str, Any], center: Mapping[str, float]) -> SliceAxis:
+def _axis(key: str, name: str, settings: Mapping[str, Any], center: Mapping[str, float]) -> SliceAxis:
     """One axis of the grid around the centre."""
-    name = str(settings[key])
-    hyperparameter = name.removeprefix(AT_MOST_ONE)
+    hyperparameter = name.removeprefix(ONE_MINUS)
     value = 1.0 - center[hyperparameter] if hyperparameter != name else center[hyperparameter]
     if not (math.isfinite(value) and value > 0):
-        raise ConfigError(f"{name}={value:g} in the centre has no logarithm; change start.{hyperparameter}")
+        start = f"start.{hyperparameter}"
+        raise ConfigError(f"{name}={value:g} in the centre must be above 0; change {start}", key=start)
     factor = read_value(float, settings["step"], "step")
     if factor <= 1:
-        raise ConfigError(f"step={factor:g} must be above 1; change step")
-    steps = settings[f"{key}_steps"]
-    if not isinstance(steps, list) or len(steps) != 2:
-        raise ConfigError(f"{key}_steps={steps} must be two whole numbers such as [-3,3]; change {key}_steps")
-    first, last = (read_value(int, step, f"{key}_steps") for step in steps)
-    if first > 0 or last < 0 or first == last:
-        raise ConfigError(f"{key}_steps={steps} must run from at most 0 to at least 0; change {key}_steps")
+        raise ConfigError(f"step={factor:g} must be above 1; change step", key="step")
+    steps_key = f"{key}_steps"
+    first, last = _steps(settings[steps_key], steps_key)
+    told = f"{steps_key}=[{first},{last}]"
     axis = SliceAxis(name, value, factor, first, last, hyperparameter in WHOLE)
     try:
         values = axis.values()
-    except OverflowError as error:
-        raise ConfigError(
-            f"{key}_steps={steps} goes beyond all numbers at step={factor:g}; change {key}_steps"
-        ) from error
+    except OverflowError:
+        values = [math.inf]
     if not all(0 < value < math.inf for value in values):
-        raise ConfigError(f"{key}_steps={steps} goes beyond all numbers at step={factor:g}; change {key}_steps")
+        raise ConfigError(f"{told} with step={factor:g} exceeds the range of floats; change {steps_key}", key=steps_key)
     if name != hyperparameter and values[-1] > 1:
-        raise ConfigError(f"{key}_steps={steps} takes {name} to {values[-1]:g}, above 1; change {key}_steps")
+        raise ConfigError(f"{told} takes {name} to {values[-1]:g}, above 1; change {steps_key}", key=steps_key)
     if len(set(values)) < len(values):
-        raise ConfigError(f"{key}_steps={steps} rounds to the same {name} twice; change {key}_steps or step")
+        raise ConfigError(f"{told} rounds to the same {name} twice; change {steps_key} or step", key=steps_key)
     return axis
 
 
-def _try_corners(grid: SliceGrid, center: Mapping[str, float], objective: Objective) -> None:
+def _steps(steps: Any, key: str) -> tuple[int, int]:
+    """The first and last step of an axis."""
+    if not isinstance(steps, list) or len(steps) != 2:
+        raise ConfigError(f"{key}={steps} must be two whole numbers such as [-3,3]; change {key}", key=key)
+    first, last = (read_value(int, step, key) for step in steps)
+    if first > 0 or last < 0 or first == last:
+        raise ConfigError(f"{key}={steps} must run from at most 0 to at least 0; change {key}", key=key)
+    return first, last
+
+
+def _try_corners(grid: SliceGrid, center: Mapping[str, float], objective: AnyObjective) -> None:
     """Refuse a grid whose corners no run could use."""
-    corners = [(x, y) for x in (grid.x.first, grid.x.last) for y in (grid.y.first, grid.y.last)]
-    settings = [{**center, **grid.hyperparameters(corner)} for corner in corners]
     if isinstance(objective, CallableObjective):
         objective.check(list(center), list(grid.hyperparameters((0, 0))))
-    if isinstance(objective, ImageObjective):
-        for hyperparameters in settings:
-            try:
-                objective.config(hyperparameters, 0)
-            except ConfigError as error:
-                raise ConfigError(f"the grid has {error} (x_steps and y_steps say how far it goes)") from error
+        return
+    for corner in [(x, y) for x in (grid.x.first, grid.x.last) for y in (grid.y.first, grid.y.last)]:
+        try:
+            objective.config({**center, **grid.hyperparameters(corner)}, 0)
+        except ConfigError as error:
+            raise ConfigError(
+                f"at a corner of the grid, {error}; or change x_steps and y_steps", key=error.key
+            ) from error

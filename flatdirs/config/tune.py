@@ -1,88 +1,55 @@
-"""From plain settings (what Hydra composed) to frozen domain objects: the one place where that happens.
+"""From the plain settings that Hydra composed to the frozen settings of a command.
 
-Every reader raises ConfigError (or the domain's own error) with one sentence that names the key; keys.py reads single
-values. Nothing beyond this module sees a mapping of settings.
+Every reader raises ConfigError with one sentence and the key it is about. Nothing below config/ sees a mapping of
+settings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flatdirs.backend.pruning import METRICS, PRUNERS, Accuracy, Metric, NoPruning, Pruning, describe
-from flatdirs.backend.search_plan import SearchPlan, plan_identity
+from flatdirs.backend.pruner_settings import PRUNERS
+from flatdirs.backend.storages import StorageConfig
 from flatdirs.config.curvature import read_curvature
-from flatdirs.config.search import read_plan
+from flatdirs.config.search import read_search
 from flatdirs.config.values import (
     check_picture,
     check_writable,
     read_choice,
     read_dataclass,
+    read_folder,
     read_integer,
     read_named,
     read_study_name,
     read_value,
 )
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.evaluation import evaluations_of, judged_often, silent
+from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
-from flatdirs.objectives.image import ImageObjective, Objective
+from flatdirs.objectives.image import ImageObjective
 from flatdirs.space.coordinates import Chart
+from flatdirs.space.names import canonical_keys
+from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
+from flatdirs.training.metrics import METRICS, Accuracy, Metric
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
+from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.workers import require_shared
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
 USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends. `target` is in the study's unit; all of these may change between two calls."""
-
-    budget: int = 60
-    target: float | None = None
-    minutes: float | None = None
-    confirm: int = 3
-
-
-@dataclass(frozen=True)
-class StorageConfig:
-    """Where the study is kept."""
-
-    kind: str
-    url: str | None = None
-    stale_minutes: float = 30.0
-
-
-@dataclass(frozen=True)
-class TuneConfig:
-    """Everything one `tune` command says."""
-
-    study: str
-    output: Path
-    storage: StorageConfig
-    plan: SearchPlan
-    objective: Objective
-    limits: Limits
-    maximize: bool
-    repeats: int
-    pruning: Pruning
-    evaluations: int | None
-    live: bool | None
-    identity: Mapping[str, Any]
-    task: ImageTask | CallableTask
-    data: DataConfig
+LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class FindConfig:
-    """Everything one `find_lr` command says. `training` has no learning rate that counts."""
+    """The settings of a `find-lr` command. `training` has a constant schedule; its lr has no meaning."""
 
     training: TrainConfig
     probing: ProbeConfig
@@ -90,78 +57,75 @@ class FindConfig:
 
 
 def read_schedule(settings: Mapping[str, Any]) -> Schedule:
-    """The schedule group."""
+    """The group `schedule`."""
     return read_named(ALL_SCHEDULES, "schedule", settings)
 
 
 def read_optimizer(settings: Mapping[str, Any]) -> Optimizer:
-    """The optimizer group."""
+    """The group `optimizer`."""
     return read_named(OPTIMIZERS, "optimizer", settings)
 
 
 def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
-    """A whole `tune` configuration."""
+    """All settings of `tune`. Words in the start, such as lr=auto, are kept for `start.with_start` to resolve."""
     task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
     objective = read_objective(task, data, settings)
-    maximize = _maximize(objective, settings)
-    seed = read_integer(settings, "seed", 0)
-    if seed >= 2**31:
-        raise ConfigError(f"seed={seed} must be below {2**31}; change seed")
-    plan = read_plan(settings, task, seed)
-    _check_fit(objective, plan.grid.chart)
-    name = settings["study"] or f"{task.name}-{plan.name}"
-    repeats = read_integer(settings, "repeats", 1)
-    pruning = read_named(PRUNERS, "pruner", settings["pruner"])
-    objective = judged_often(objective, plan.grid.start)
-    evaluations = evaluations_of(objective, plan.grid.start)
-    pruning.check(evaluations, silent(objective))
-    return TuneConfig(
-        study=read_study_name(name),
-        output=Path(read_value(str, settings["output"], "output")),
-        storage=read_storage(settings["storage"]),
-        plan=plan,
-        objective=objective,
-        limits=_limits(settings, objective.unit),
-        maximize=maximize,
-        repeats=repeats,
-        pruning=pruning,
-        evaluations=evaluations,
-        live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
-        identity=_identity(objective, data, plan, maximize, repeats, pruning),
+    seed = read_integer(settings, "seed", 0, LARGEST_SEED)
+    search = read_search(settings, task, seed)
+    _check_fit(objective, search.plan.grid.chart)
+    storage, workers = read_storage(settings["storage"]), read_integer(settings, "workers", 1)
+    require_shared(workers, storage.kind)
+    config = TuneConfig(
+        study=read_study_name(settings["study"] or f"{task.name}-{search.plan.name}"),
+        output=read_folder(settings["output"], "output"),
+        storage=storage,
+        chart=search.chart,
+        plan=search.plan,
+        open_start=search.open_start,
+        objective=with_evaluations(objective, search.plan.grid.start),
         task=task,
         data=data,
+        limits=_limits(settings, objective.unit),
+        maximize=_maximize(objective, settings),
+        repeats=read_integer(settings, "repeats", 1),
+        pruning=read_named(PRUNERS, "pruner", settings["pruner"]),
+        live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
+        workers=workers,
     )
+    config.pruning.check(config.evaluations, evaluations_without_value(config.objective))
+    return config
 
 
 def read_train(settings: Mapping[str, Any]) -> TrainConfig:
-    """A training configuration from plain settings. Raises ConfigError naming the key."""
+    """All settings of `train`."""
+    settings = canonical_keys(settings)
     task = read_task(settings["task"])
     if not isinstance(task, ImageTask):
-        raise ConfigError("task=callable has only your function, no model; choose an image task, such as task=digits")
-    data = read_dataclass(DataConfig, settings["data"], "data.")
-    optimizer = read_optimizer(settings["optimizer"])
-    schedule = read_schedule(settings["schedule"])
-    hints: dict[str, Any] = {
-        "lr": float | None,
-        "sigma": float | None,
-        "wd": float,
-        "seed": int,
-        "batch_size": int | None,
-    }
-    hints |= {"device": str, "precision": str, "threads": int | None, "compile": bool}
-    hints |= {"momentum": float | None, "beta1": float | None}
-    plain = {key: read_value(hint, settings[key], key) for key, hint in hints.items()} | _gradient_keys(settings)
+        raise ConfigError(
+            f"task={task.name} has a function and no model; choose an image task, such as task=digits", key="task"
+        )
+    optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
+    hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
+    hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient"), float | None)
+    hints |= dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None)
+    plain = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    if schedule.strength_name is not None and plain[schedule.strength_name] is None:
-        plain[schedule.strength_name] = USUAL_STRENGTH[schedule.strength_name]
-    plain |= {"curvature": read_curvature(settings)}
-    return TrainConfig(task=task, data=data, schedule=schedule, optimizer=optimizer, **plain)
+    if schedule.rate_name is not None and plain[schedule.rate_name] is None:
+        plain[schedule.rate_name] = USUAL_STRENGTH[schedule.rate_name]
+    return TrainConfig(
+        task=task,
+        data=read_dataclass(DataConfig, settings["data"], "data."),
+        schedule=schedule,
+        optimizer=optimizer,
+        curvature=read_curvature(settings),
+        **plain,
+    )
 
 
 def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
-    """A whole `find_lr` configuration. Raises ConfigError naming the key."""
+    """All settings of `find-lr`."""
     unused = {"lr": 1.0, "sigma": None, "schedule": {"name": "constant"}, "compile": False}
     probing = {field.name: settings[field.name] for field in fields(ProbeConfig)}
     figure = read_value(str | None, settings["figure"], "figure")
@@ -173,16 +137,18 @@ def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
-    """The storage group. Raises ConfigError naming the key."""
+    """The group `storage`."""
     config = read_dataclass(StorageConfig, settings, "storage.")
     read_choice("storage.kind", config.kind, ("journal", "sqlite", "memory", "url"))
     if config.stale_minutes <= 0:
-        raise ConfigError(f"storage.stale_minutes={config.stale_minutes:g} must be above 0; change it")
+        raise ConfigError(
+            f"storage.stale_minutes={config.stale_minutes:g} must be above 0; change it", key="storage.stale_minutes"
+        )
     return config
 
 
 def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
-    """The task group: an image task, or a user's function where there is a key `function`."""
+    """The group `task`: a function if there is a key `function`, else an image task."""
     if "function" in settings:
         return read_dataclass(CallableTask, settings, "task.")
     return read_dataclass(ImageTask, settings, "task.")
@@ -191,81 +157,53 @@ def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
 def read_objective(
     task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]
 ) -> ImageObjective | CallableObjective:
+    """The objective of a task. Settings that have no effect with a function are refused."""
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
-    if isinstance(task, CallableTask):
-        for key, value, default in (("schedule", schedule, Triangle()), ("optimizer", optimizer, Sgd())):
-            if value != default:
-                raise ConfigError(
-                    f"{key}={value.name} does not reach task={task.name}, whose function has its own; drop {key}"
-                )
-        if read_curvature(settings).every:
-            raise ConfigError(f"curvature.every needs a model, and task={task.name} has none; drop it")
-        _refuse_for_callable(task, settings)
-        return CallableObjective(task)
-    threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
-    return ImageObjective(
-        task,
-        data,
-        str(settings["device"]),
-        str(settings["precision"]),
-        threads,
-        compile=read_value(bool, settings["compile"], "compile"),
-        schedule=schedule,
-        optimizer=optimizer,
-        curvature=read_curvature(settings),
-        metric=read_metric(settings),
-        **_gradient_keys(settings),
-    )
+    metric, curvature = read_metric(settings), read_curvature(settings)
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None}
+    gradient = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
+    if isinstance(task, ImageTask):
+        threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
+        own = (str(settings["device"]), str(settings["precision"]), threads, schedule, optimizer)
+        compiled = read_value(bool, settings["compile"], "compile")
+        return ImageObjective(task, data, *own, compile=compiled, metric=metric, curvature=curvature, **gradient)
+    unused = {"schedule": schedule != Triangle(), "optimizer": optimizer != Sgd(), "metric": metric != Accuracy()}
+    unused |= {"curvature.every": bool(curvature.every), **{key: value is not None for key, value in gradient.items()}}
+    for key, given in unused.items():
+        if given:
+            more = ", or set direction=minimize if lower is better" if key == "metric" else ""
+            raise ConfigError(f"{key} has no effect with task={task.name}; remove it{more}", key=key)
+    return CallableObjective(task)
 
 
 def read_metric(settings: Mapping[str, Any]) -> Metric:
-    """The metric group, accuracy for a command that has none."""
+    """The group `metric`; accuracy for a command without one."""
     metric: Metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
     return metric
 
 
-def _gradient_keys(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """How often a run is judged and how its gradients are clipped, for commands that say so."""
-    hints = {"evaluate_every": int | None, "clip_gradient": float | None}
-    return {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
-
-
-def _refuse_for_callable(task: CallableTask, settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError for what only our own trainer can do."""
-    if (metric := read_metric(settings)) != Accuracy():
-        raise ConfigError(
-            f"metric={metric.name} does not reach task={task.name}, whose function returns its own value; drop metric, "
-            f"and set direction=minimize where lower is better"
-        )
-    for key, value in _gradient_keys(settings).items():
-        if value is not None:
-            raise ConfigError(f"{key}={value} does not reach task={task.name}, whose function has its own; drop {key}")
-
-
 def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[str, Any]) -> bool:
-    """Which way a study goes: as the metric wants. Raises ConfigError where `direction` says otherwise."""
+    """Whether higher is better: as the metric has it, or as `direction` says for a function."""
     said = read_choice("direction", settings["direction"], ("auto", "maximize", "minimize"))
     if isinstance(objective, CallableObjective):
         return said != "minimize"
     wanted = "maximize" if isinstance(objective.metric, Accuracy) else "minimize"
     if said not in ("auto", wanted):
-        raise ConfigError(
-            f"direction={said} does not suit task={objective.task.name}, whose {objective.metric.name} is to "
-            f"{'rise' if wanted == 'maximize' else 'fall'}; drop direction"
-        )
+        raise ConfigError(f"direction={said} contradicts metric={objective.metric.name}; remove it", key="direction")
     return wanted == "maximize"
 
 
 def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> None:
-    """Raise ConfigError unless the objective takes what the chart moves."""
+    """Raise ConfigError unless the objective takes the hyperparameters of the chart."""
     if isinstance(objective, CallableObjective):
         return objective.check(chart.hyperparameters, chart.free)
     objective.check(chart.hyperparameters)
-    tied = any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes)
-    if tied and objective.optimizer.rate_per_images is not None:
+    images = objective.optimizer.rate_per_images
+    if images is not None and any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes):
         raise ConfigError(
-            f"optimizer.rate_per_images={objective.optimizer.rate_per_images} scales the rate with the batch, which "
-            f"chart {chart.name} does already; set optimizer.rate_per_images=null"
+            f"optimizer.rate_per_images={images} scales lr with the batch size, which chart={chart.name} does already; "
+            f"set optimizer.rate_per_images=null",
+            key="optimizer.rate_per_images",
         )
     return None
 
@@ -275,43 +213,12 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     if target is not None and unit == "%":
         if 0 < target < 1:
             raise ConfigError(
-                f"target={target:g} is a fraction; accuracies are percent, did you mean target={100 * target:g}?"
+                f"target={target:g} is a fraction, but accuracies are in percent; set target={100 * target:g}",
+                key="target",
             )
         if not 0 <= target <= 100:
-            raise ConfigError(f"target={target:g} must lie between 0 and 100 percent; change target")
+            raise ConfigError(f"target={target:g} must be between 0 and 100 percent; change target", key="target")
     minutes = read_value(float | None, settings["minutes"], "minutes")
     if minutes is not None and minutes <= 0:
-        raise ConfigError(f"minutes={minutes:g} must be above 0; change minutes")
+        raise ConfigError(f"minutes={minutes:g} must be above 0; change minutes", key="minutes")
     return Limits(read_integer(settings, "budget", 1), target, minutes, read_integer(settings, "confirm", 0))
-
-
-def _identity(
-    objective: ImageObjective | CallableObjective,
-    data: DataConfig,
-    plan: SearchPlan,
-    maximize: bool,
-    repeats: int,
-    pruning: Pruning,
-) -> dict[str, Any]:
-    """What must not change while a study goes on; the keys read like the command line's.
-
-    What a study of an earlier version could not say is left out where it is as it was then.
-    """
-    return {
-        "task": asdict(objective.task),
-        **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
-        "data": {"evaluate": data.evaluate},
-        **plan_identity(plan),
-        "direction": "maximize" if maximize else "minimize",
-        "repeats": repeats,
-        **({} if pruning == NoPruning() else {"pruner": describe(pruning)}),
-        **_sweep_identity(objective),
-    }
-
-
-def _sweep_identity(objective: ImageObjective | CallableObjective) -> dict[str, Any]:
-    if isinstance(objective, CallableObjective):
-        return {}
-    metric = {} if objective.metric == Accuracy() else {"metric": describe(objective.metric)}
-    keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
-    return {**metric, **{key: value for key, value in keys.items() if value is not None}}

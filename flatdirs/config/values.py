@@ -1,7 +1,4 @@
-"""The value of one key, from plain settings as Hydra composed them, or one sentence that names the key.
-
-config.py puts these together into a command's whole configuration.
-"""
+"""The value of one key from the plain settings that Hydra composed, or a ConfigError that names the key."""
 
 from __future__ import annotations
 
@@ -20,39 +17,35 @@ KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true 
 
 
 def read_dataclass(kind: type[T], settings: Mapping[str, Any], prefix: str) -> T:
-    """A frozen dataclass of plain fields from a mapping. Raises ConfigError naming `prefix`.key."""
+    """A frozen dataclass of plain fields from a mapping, whose keys are named `prefix`key in errors."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{prefix.rstrip('.')}={settings} must hold keys of its own; see --help for them")
+        group = prefix.rstrip(".")
+        raise ConfigError(f"{group}={settings} must hold keys; see --help for them", key=group)
     hints = typing.get_type_hints(kind)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if strange := set(settings) - known:
-        raise ConfigError(f"there is no key {prefix}{sorted(strange)[0]}; {_known_keys(prefix, known)}")
+    if strange := sorted(set(settings) - known):
+        names = ", ".join(prefix + name for name in sorted(known))
+        raise ConfigError(f"there is no key {prefix}{strange[0]}; the keys are {names}", key=prefix + strange[0])
     values = {}
     for field in fields(kind):  # type: ignore[arg-type]
+        key = prefix + field.name
         if field.name in settings:
-            values[field.name] = read_value(hints[field.name], settings[field.name], prefix + field.name)
+            values[field.name] = read_value(hints[field.name], settings[field.name], key)
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise ConfigError(f"{prefix}{field.name} is missing; set {prefix}{field.name}=…")
+            raise ConfigError(f"{key} is missing; set {key}=…", key=key)
     return kind(**values)
 
 
-def _known_keys(prefix: str, known: set[str]) -> str:
-    return f"the keys are {', '.join(prefix + key for key in sorted(known))}"
-
-
 def read_named(kinds: Mapping[str, type[T]], group: str, settings: Mapping[str, Any]) -> T:
-    """What a group's key `name` stands for, made from its other keys. Raises ConfigError naming the key."""
+    """The dataclass that a group's key `name` stands for, from its other keys."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{group}={settings} must be one of {', '.join(kinds)}; change {group}")
+        raise ConfigError(f"{group}={settings} must be one of {', '.join(kinds)}; change {group}", key=group)
     name = read_choice(f"{group}.name", settings.get("name"), tuple(kinds))
     return read_dataclass(kinds[name], {key: settings[key] for key in settings if key != "name"}, f"{group}.")
 
 
 def read_value(hint: Any, value: Any, key: str) -> Any:
-    """One value of a plain type (int, float, bool, str, tuples of them, or one of these or None).
-
-    Raises ConfigError naming the key.
-    """
+    """One value of a plain type: int, float, bool, str, a tuple of them, or one of these or None."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and types.NoneType in options:
         return None
@@ -68,61 +61,71 @@ def read_value(hint: Any, value: Any, key: str) -> Any:
         return value
     if wanted is str and number:
         return str(value)
-    raise ConfigError(f"{key}={value} must be {KINDS[wanted]}; change {key}")
+    raise ConfigError(f"{key}={value} must be {KINDS[wanted]}; change {key}", key=key)
 
 
 def _read_tuple(hints: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
     """A list as tuple[kind, ...] or tuple[kind, kind]."""
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{key}={value} must be a list; change {key}")
+        raise ConfigError(f"{key}={value} must be a list; change {key}", key=key)
     kinds = [hints[0]] * len(value) if hints[-1] is Ellipsis else list(hints)
     if len(kinds) != len(value):
-        raise ConfigError(f"{key} has {value} where {len(kinds)} values belong; change {key}")
+        raise ConfigError(f"{key}={value} must hold {len(kinds)} values; change {key}", key=key)
     return tuple(read_value(kind, item, key) for kind, item in zip(kinds, value, strict=True))
 
 
 def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
-    """One of some words. Raises ConfigError naming the key."""
+    """One of some words."""
     if value not in choices:
-        raise ConfigError(f"{key}={value} must be one of {', '.join(choices)}; change {key}")
+        raise ConfigError(f"{key}={value} must be one of {', '.join(choices)}; change {key}", key=key)
     return str(value)
 
 
 def read_integer(settings: Mapping[str, Any], key: str, least: int, most: int | None = None) -> int:
+    """The whole number of a key, from `least` to `most`."""
     value: int = read_value(int, settings[key], key)
     if value < least:
-        raise ConfigError(f"{key}={value} must be {least} or more; change {key}")
+        raise ConfigError(f"{key}={value} must be {least} or more; change {key}", key=key)
     if most is not None and value > most:
-        raise ConfigError(f"{key}={value} must be {most} or less; change {key}")
+        raise ConfigError(f"{key}={value} must be {most} or less; change {key}", key=key)
     return value
 
 
 def check_writable(path: Path, key: str, example: str) -> None:
-    """Raise ConfigError naming the key where a file cannot be written: now rather than after an hour of training."""
+    """Raise ConfigError if a file cannot be written, before anything is trained for it."""
     if not path.parent.is_dir():
-        raise ConfigError(f"{key}={path}: there is no folder {path.parent}; make it or change {key}")
+        raise ConfigError(f"{key}={path}: there is no folder {path.parent}; create it or change {key}", key=key)
     if path.is_dir():
-        raise ConfigError(f"{key}={path} is a folder; change {key} to a file such as {example}")
+        raise ConfigError(f"{key}={path} is a folder; change {key} to a file such as {example}", key=key)
     fresh = not path.exists()
     try:
         path.open("ab").close()
         if fresh:
             path.unlink()
     except OSError as error:
-        raise ConfigError(f"{key}={path} cannot be written ({error.strerror}); change {key}") from error
+        raise ConfigError(f"{key}={path} cannot be written ({error.strerror}); change {key}", key=key) from error
 
 
 def check_picture(path: Path, key: str) -> None:
-    """Raise ConfigError naming the key unless matplotlib writes files of this kind."""
+    """Raise ConfigError unless matplotlib writes files with this ending."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ConfigError(f"{key}={path} must end in one of .{', .'.join(kinds)}; change {key}")
+        raise ConfigError(f"{key}={path} must end in one of .{', .'.join(kinds)}; change {key}", key=key)
 
 
 def read_study_name(name: Any) -> str:
+    """The name of a study, which is also that of its folder."""
     text = str(name)
-    if not text or text != text.strip() or any(c in text for c in "/\\\0") or text.startswith("."):
-        raise ConfigError(f"study={text!r} must be a plain name without slashes; change study")
+    if not text or text != text.strip() or any(c in "/\\" or not c.isprintable() for c in text) or text[0] == ".":
+        raise ConfigError(f"study={text!r} must be a plain name without slashes; change study", key="study")
     return text
+
+
+def read_folder(name: Any, key: str) -> Path:
+    """A folder by its path, in printable characters, as it stands in printed commands."""
+    text: str = read_value(str, name, key)
+    if not text.isprintable():
+        raise ConfigError(f"{key}={text!r} has a character that cannot be printed; change {key}", key=key)
+    return Path(text)

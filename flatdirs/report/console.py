@@ -1,7 +1,4 @@
-"""Where the reports are printed: Rich's console, but for what happens once nobody reads any more (`| head`).
-
-Rich's own ends the process with code 1; ours lets the command end as any other does whose pipe was closed.
-"""
+"""Rich's console, which also ends as other commands do when its pipe is closed (`| head`), not with code 1."""
 
 from __future__ import annotations
 
@@ -11,13 +8,13 @@ from rich.console import Console
 
 
 class Output(Console):
-    """A console whose closed pipe is a BrokenPipeError in the command's own thread."""
+    """A console that raises BrokenPipeError in the main thread when its pipe is closed."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """Raise where the command sees it; what the live display's thread meets, the next line meets again."""
+        """Raise in the main thread only; what happens in the thread of the live display happens again there."""
         if threading.current_thread() is threading.main_thread():
-            self.quiet = True  # what is printed on the way out goes nowhere either
+            self.quiet = True  # nothing more can be printed
             raise BrokenPipeError

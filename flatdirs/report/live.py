@@ -1,9 +1,9 @@
-"""What a person sees while a search runs: a live table in a terminal, one plain line a run without one."""
+"""What is shown while a search runs: a live table in a terminal, else one plain line a run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -12,28 +12,28 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flatdirs.backend.rows import Row, rows, significant
+from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.evaluation import judging_line, unrewarded_line
+from flatdirs.objectives.evaluation import edge_warning, evaluation_note
 from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
-from flatdirs.report.tables import duration, number, print_runs, reasoned_line, runs_table, value_text
+from flatdirs.report.tables import print_runs, reasoned_line, runs_table
+from flatdirs.tuning.formatting import duration, exact, value_text
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
-    from flatdirs.config.tune import TuneConfig
     from flatdirs.tuning.loop import Result
+    from flatdirs.tuning.settings import TuneConfig
 
 CHROME = 12  # lines of a terminal that are not rows: progress, borders, prompt
 
 
 class Report:
-    """Prints a search as it goes. In a terminal (or with `live=True`) the table is redrawn in place."""
+    """Prints a search while it runs. In a terminal (or with `live=True`) the table is redrawn in place."""
 
-    def __init__(self, live: bool | None = None, console: Console | None = None, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, live: bool | None = None, console: Console | None = None) -> None:
         self.console = console or Output()
-        self.arguments = arguments  # the overrides of the command, for one that goes on from it
         self.live = self.console.is_terminal if live is None else live
         self._printed: set[str] = set()
         self._display: Live | None = None
@@ -45,22 +45,17 @@ class Report:
         self._left = Text("")
 
     def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
-        """Say what runs, where it is kept, and what one run should cost."""
-        start = ", ".join(f"{name}={number(value)}" for name, value in config.plan.grid.start.items())
+        """Say what runs, where it is stored, and how long one run should take."""
+        start = ", ".join(f"{name}={exact(value)}" for name, value in config.plan.grid.start.items())
         done = len(study.runs())
         self._say(f"study {study.name} in {place(config)}: search {config.plan.name} from {start}")
         if done:
-            self._say(f"continuing after {done} runs")
-        known = expected_seconds is not None
-        cost = (
-            f"should take about {duration(expected_seconds or 0)} here"
-            if known
-            else "takes a time unknown until the first has ended"
-        )
-        self._say(f"one training run {cost}; at most {config.limits.budget} runs")
-        if (often := judging_line(config.objective, config.plan.grid.start)) is not None:
+            self._say(f"continuing after {done} run{'s' if done > 1 else ''}")
+        cost = "" if expected_seconds is None else f", each about {duration(expected_seconds)} here"
+        self._say(f"at most {config.limits.budget} runs{cost}")
+        if (often := evaluation_note(config.objective, config.plan.grid.start)) is not None:
             self._say(often)
-        unrewarded = unrewarded_line(config.objective, config.plan.grid.start)
+        unrewarded = edge_warning(config.objective, config.plan.grid.start)
         for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config), *unused_lines(config)]:
             self._say(f"warning: {sentence}")
         self.config, self.study = config, study
@@ -88,14 +83,14 @@ class Report:
             self._display.update(self._picture(), refresh=True)
 
     def confirming(self, what: str, number: int, of: int) -> None:
-        """Say which confirming run begins."""
-        self._left = Text(f"confirming the {what} with fresh seeds: {number} of {of}")
+        """Say which confirmation run begins."""
+        self._left = Text(f"confirming the {what} with new seeds: {number} of {of}")
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None:
             self._say(str(self._left))
 
     def end(self, config: TuneConfig, study: Study, result: Result) -> None:
-        """The closing tables and the ready override line."""
+        """The closing tables, and what to type next."""
         was_live = self._display is not None
         self.close()
         if was_live:
@@ -103,16 +98,16 @@ class Report:
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
         if others := len(study.live()):
-            self._say(f"{others} runs of other workers are still going on; the last worker to end confirms the winner")
+            self._say(f"other workers are still making {others} runs; the last worker to end confirms the winner")
         if (unreached := _never_pruned(config, study)) is not None:
             self._say(f"warning: {unreached}")
         print_result(self.console, config, result)
         if result.winner is not None:
-            for line in edge_lines(config, result.winner.hyperparameters, self.arguments):
+            for line in edge_lines(config, result.winner.hyperparameters):
                 self._say(line)
 
     def close(self) -> None:
-        """Take the live display down, whatever happened."""
+        """Remove the live display."""
         if self._display is not None:
             self._display.stop()
             self._display = None
@@ -133,7 +128,7 @@ class Report:
         found = rows(self.study)
         digits = significant(row.value for row in found)
         for row in found:
-            if (mark := _mark(row)) not in self._printed:  # other workers' runs may come in between
+            if (mark := _mark(row)) not in self._printed:  # runs of other workers may come in between
                 self._printed.add(mark)
                 self._say(reasoned_line(self.config.plan.grid.chart, row, self.config.objective.unit, digits))
 
@@ -142,9 +137,9 @@ class Report:
 
 
 def _never_pruned(config: TuneConfig, study: Study) -> str | None:
-    """The pruner's own sentence where no finished run reported often enough for it to be asked."""
+    """The pruner's sentence if no finished run reported often enough for it to stop one."""
     ended = [trial.last_step or 0 for trial, outcome in study.runs() if outcome.state == "finished"]
-    if not ended or config.evaluations is not None:  # else it was asked before the first run
+    if not ended or config.evaluations is not None:  # known and checked before the first run
         return None
     try:
         config.pruning.check(max(ended))
@@ -154,5 +149,5 @@ def _never_pruned(config: TuneConfig, study: Study) -> str | None:
 
 
 def _mark(row: Row) -> str:
-    """What makes a row another one than those that were printed."""
+    """What tells a row from those already printed."""
     return repr((row.run, row.axis, row.move, row.value, row.change, row.verdict))

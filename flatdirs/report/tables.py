@@ -1,8 +1,8 @@
-"""Rows as Rich tables and as plain lines; numbers the way people read them."""
+"""Runs as Rich tables and as plain lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -10,10 +10,11 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flatdirs.backend.rows import DIGITS, EXPECTED, AxisLine, Row, significant
+from flatdirs.backend.table_rows import EXPECTED, AxisLine, Row, significant
 from flatdirs.space.coordinates import Chart
+from flatdirs.tuning.formatting import DIGITS, value_text
 
-DROPPED = ("sec.", "change")  # columns that a narrow terminal does without
+DROPPED = ("seconds", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason
 ROOM = 24  # characters that a column of reasons needs
 COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled": "dim", "pruned": "yellow"}
@@ -23,10 +24,10 @@ COLOURS |= {EXPECTED: "green"}
 def runs_table(
     chart: Chart, rows: Sequence[Row], unit: str, most: int | None = None, width: int | None = None
 ) -> RenderableType:
-    """A row a training run; with `most`, the last ones only and a word on how many are left out.
+    """One row a run; with `most`, the last ones only and how many are left out.
 
-    Columns that `width` (characters) has no room for go, the least telling first; then the rows are plain lines. Where
-    there is room left, the reasons of the runs have it.
+    If `width` (characters) is too small, columns are dropped, and in the end the rows are plain lines. If it is large
+    enough, there is a column of reasons.
     """
     table = _runs_table(chart, rows, unit, most)
     if width is not None and (room := width - _width(table) - 1) >= ROOM:
@@ -43,7 +44,7 @@ def runs_table(
 
 
 def print_runs(console: Console, chart: Chart, rows: Sequence[Row], unit: str) -> None:
-    """The whole table in a terminal, the reasons below it where it has no room for them; else a line a run."""
+    """All runs: a table in a terminal, with the reasons below it if it is narrow; else one line a run."""
     table = runs_table(chart, rows, unit, width=console.width)
     if not console.is_terminal:
         digits = significant(row.value for row in rows)
@@ -67,9 +68,17 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
     """`room`: the characters that each reason is shortened to; 0 leaves them out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
-    letters = list(chart.hyperparameters)
-    for name in ("run", "axis, move", *letters, *_first(chart), _value_name(unit), "change", "sec.", "verdict"):
-        table.add_column(name, justify="left" if name in ("axis, move", "verdict") else "right", no_wrap=True)
+    for name in (
+        "run",
+        "move",
+        *chart.hyperparameters,
+        *_first(chart),
+        _value_name(unit),
+        "change",
+        "seconds",
+        "verdict",
+    ):
+        table.add_column(name, justify="left" if name in ("move", "verdict") else "right", no_wrap=True)
     if room:
         table.add_column(WHY, no_wrap=True)
     digits = _digits(rows, unit)
@@ -82,10 +91,9 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
 
 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
-    """The source's table: a line for each finished axis."""
-    table = _table("where each axis ended")
-    letters = list(chart.hyperparameters)
-    for name in ("train runs", "axis", *letters, *_first(chart), _value_name(unit)):
+    """The best point and the number of runs after each axis of a coordinate descent."""
+    table = _table("the best after each axis")
+    for name in ("runs", "axis", *chart.hyperparameters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     digits = _digits([line.row for line in lines], unit)
     for line in lines:
@@ -94,18 +102,17 @@ def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
 
 
 def reason_text(row: Row) -> str:
-    """Why the run was made, without the move, where that is told beside it."""
+    """Why the run was made, without the move, which stands beside it."""
     return row.reason.removeprefix(f"{row.move}: ")
 
 
 def plain_line(chart: Chart, row: Row, unit: str, digits: int = DIGITS) -> str:
     """One run in one line, for logs."""
-    settings = " ".join(f"{name}={number(row.hyperparameters[name])}" for name in chart.hyperparameters)
-    first = " ".join(f"{name}={number(row.coordinates[name])}" for name in _first(chart))
+    settings = " ".join(f"{name}={_shown(chart, row, name)}" for name in chart.hyperparameters)
+    first = "".join(f" {name}={number(row.coordinates[name])}" for name in _first(chart))
     change = f" ({_change(row)})" if _change(row) else ""
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
     result = f"{value_text(row.value, unit, digits)}{change}{seconds}"
-    first = f" {first}" if first else ""
     return f"run {row.run:>3}  {moved(chart, row):<16} {settings}{first}  {result}  {row.verdict}"
 
 
@@ -116,31 +123,20 @@ def reasoned_line(chart: Chart, row: Row, unit: str, digits: int) -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits, without an exponent where that stays short."""
+    """Four significant digits."""
     return f"{value:.4g}"
 
 
-def value_text(value: float | None, unit: str, digits: int = DIGITS) -> str:
-    """A result with its unit, to so many significant digits where that is no percentage; a dash where there is none."""
-    if value is None:
-        return "—"
-    return f"{value:.2f}%" if unit == "%" else f"{value:.{digits}g}{unit}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def overrides(hyperparameters: Mapping[str, float]) -> str:
-    """Hyperparameters as command-line overrides, to the last bit."""
-    return " ".join(f"{name}={value!r}" for name, value in hyperparameters.items())
+def _shown(chart: Chart, row: Row, name: str) -> str:
+    """A hyperparameter in four significant digits, those of 1 − value for momentum; whole numbers as they are."""
+    value = row.hyperparameters[name]
+    if name in chart.whole:
+        return str(int(value))
+    return f"{1 - float(number(1 - value)):.10g}" if name in chart.one_minus else number(value)
 
 
 def moved(chart: Chart, row: Row) -> str:
-    """The axis and what was done to it, such as 1−momentum ÷2."""
+    """What the run changes, such as 1−momentum ÷2."""
     if row.axis in ("", row.move):
         return row.move
     return f"{row.axis} {'×' if row.move == 'double' else '÷'}{chart.step:.3g}"
@@ -152,7 +148,7 @@ def _table(title: str | None) -> Table:
 
 def _place(chart: Chart, row: Row) -> list[str]:
     """Hyperparameters and first coordinate."""
-    settings = [number(row.hyperparameters[name]) for name in chart.hyperparameters]
+    settings = [_shown(chart, row, name) for name in chart.hyperparameters]
     return settings + [number(row.coordinates[name]) for name in _first(chart)]
 
 
@@ -171,7 +167,7 @@ def _change(row: Row) -> str:
 
 
 def _digits(rows: Sequence[Row], unit: str) -> int:
-    """Significant digits of a column of values; 0 for two decimals, where these tell them apart."""
+    """Significant digits of a column of values; 0 for two decimals."""
     values = [row.value for row in rows if row.value is not None]
     return 0 if unit == "%" or not values else significant(values, least=4)
 
@@ -183,10 +179,10 @@ def _value(value: float | None, digits: int) -> str:
 
 
 def _first(chart: Chart) -> list[str]:
-    """The coordinate that matters most, where it is no hyperparameter itself."""
+    """The first coordinate, unless it is a hyperparameter itself."""
     axis = chart.axes[0]
     return [axis.name] if len(axis.exponents) > 1 else []
 
 
 def _value_name(unit: str) -> str:
-    return {"%": "acc. %", " loss": "loss", " edge of stability": "edge"}.get(unit, "value")
+    return {"%": "accuracy %", " loss": "loss", " edge of stability": "edge"}.get(unit, "value")

@@ -1,12 +1,10 @@
-"""What a short run of CDAT says of an ordinary schedule: a peak rate and a warm-up length.
+"""`start=cdat`: the peak learning rate and the warm-up of an ordinary schedule from a short run of CDAT.
 
-    CDAT, σ = 0.25, ema 0.9, the task's own optimizer and batches, STEPS steps → its rates → peak, warm-up
+    CDAT with σ = SIGMA on the task's optimizer and batches, STEPS steps → its learning rates → peak, warm-up
 
-The peak is the median rate of the run's second half; the warm-up ends at the first step whose rate, as the median of
-SMOOTH steps, has reached the peak. For `start=cdat`. Source: ours. benchmarks/cdat holds it against step sampling and
-chose σ: with the 2 of a full batch the rates of SGD run into their cap on digits and cifar10_small and AdamW's, which
-do not, are far too high as well; with 0.25 the peaks are about as good as step sampling's, on digits with SGD a little
-worse, with AdamW better. An option. Torch is imported where the run is made.
+The peak is the median learning rate of the second half of the run; the warm-up ends at the first step at which the
+median of the last SMOOTH learning rates reaches the peak. The method is flatdirs' own; benchmarks/cdat compares it
+with step sampling and chose σ. CDAT: https://arxiv.org/abs/2407.06183. Imports torch only when it runs.
 """
 
 from __future__ import annotations
@@ -16,26 +14,26 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flatdirs.training.lr_tuners import MINI_BATCH_EMA, Tuner
 from flatdirs.training.records import TrainConfig
-from flatdirs.training.tuners import MINI_BATCH_EMA, Tuner
 
 STEPS = 60
-SIGMA = 0.25  # of 2 and 0.25, the one whose worst shortfall on our tasks is least: benchmarks/cdat/README.md
+SIGMA = 0.25  # benchmarks/cdat/README.md
 EMA, CAP = MINI_BATCH_EMA, Tuner.max_learning_rate
 SMOOTH = 5
-STEP_PRICE = 3.25  # plain steps for one of CDAT's: digits in `python -m benchmarks.cdat.step_cost`; cifar10_small 2.7
+STEP_PRICE = 3.25  # the time of one step of CDAT in plain steps; benchmarks/cdat
 
 
 @dataclass(frozen=True)
 class EdgeStart:
-    """What the rates of such a run give: `lr`, the peak of a schedule; `warmup_steps`."""
+    """The peak learning rate of a schedule, and the steps of its warm-up."""
 
     learning_rate: float
     warmup_steps: int
 
 
 def from_rates(rates: Sequence[float]) -> EdgeStart | None:
-    """The two numbers; None where the run has no rate above 0."""
+    """The peak and the warm-up from the learning rates of all steps; None if none is above 0."""
     peak = statistics.median(rates[len(rates) // 2 :]) if rates else 0.0
     if not peak > 0:
         return None
@@ -45,12 +43,12 @@ def from_rates(rates: Sequence[float]) -> EdgeStart | None:
 
 
 def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> tuple[list[float], list[float]]:
-    """Rates and losses of a short run of CDAT: the network, batches and optimizer of `config`, its rate unused.
+    """Learning rates and losses of every step of a short run of CDAT; `config.lr` is not used.
 
-    In float32, whatever the precision of training: second derivatives in 16 bits would be noise.
+    In float32 whatever the precision of training, as second derivatives in 16 bits are noise.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: there is no such device.
         DataError: the images are missing or broken.
     """
     import torch

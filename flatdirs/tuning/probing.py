@@ -1,7 +1,7 @@
-"""Step sampling on one of our own tasks: the trainer's network, batches, precision and optimizer, probed.
+"""Step sampling on an image task: the learning-rate finder with the trainer's network, batches and optimizer.
 
-Between the finder (stepsampling/), which knows no task, and the two commands that ask for a rate, `find_lr` and
-`tune start=step_sampling`. A probe begins as a complete run of the same seed does: same weights, same first batches.
+Used by `find-lr` and by `tune start=step_sampling`. A probe begins as a run with the same seed does: the same weights
+and the same first batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from flatdirs.training.task import ImageTask
 
 @dataclass(frozen=True)
 class TaskBatches:
-    """The batches of a whole run as the trainer makes them: pairs (images, labels) on the device, epoch after epoch."""
+    """The batches of a run as the trainer makes them, epoch after epoch.
+
+    Pairs on the device: images (size, channels, side, side), labels (size,).
+    """
 
     task: ImageTask
     dataset: Dataset
@@ -34,7 +37,7 @@ class TaskBatches:
     size: int
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One order and one augmentation an epoch; what does not fill a batch is left to the next epoch's order."""
+        """Images are shuffled and augmented anew in each epoch; an incomplete last batch is left out."""
         split = self.dataset.train
         generator = torch.Generator(device=split.labels.device).manual_seed(2 * self.seed + 1)
         for _ in range(self.task.epochs):
@@ -43,19 +46,19 @@ class TaskBatches:
                 images = augment.apply(split.images, draws, start, start + self.size, self.task.cutout)
                 yield images, split.labels[draws.order[start : start + self.size]]
 
-    def held_out(self) -> list[tuple[Tensor, Tensor]]:
+    def evaluation_set(self) -> list[tuple[Tensor, Tensor]]:
         """The images that judge a run, in batches of the same size; what does not fill one is left out."""
-        split = self.dataset.held_out
+        split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
         images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
         return list(zip(images, labels, strict=True))
 
 
 def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True) -> LearningRates:
-    """Step sampling with all of `config` but its rate and schedule. Rates found are the optimizer's own.
+    """Step sampling with all settings of `config` but lr and schedule; found rates are per step of the optimizer.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: there is no such device.
         DataError: the images are missing or broken.
         FinderError: the task cannot be probed.
     """
@@ -81,7 +84,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
             None,
             optimizer,
             batches,
-            batches.held_out(),
+            batches.evaluation_set(),
             closure=loss,
             steps=probing.steps,
             budget=probing.budget,

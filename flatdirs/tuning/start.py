@@ -1,11 +1,11 @@
-"""The start's learning rate and weight decay where the settings hold words: they become numbers before the search.
+"""Numbers for the start values that are words: lr=auto, step_sampling or cdat, and wd=auto.
 
-    lr: step_sampling, auto → probes → the rate; wd: auto → the timescale rule → the decay
+    TuneConfig with open_start → probes of the model (or usual values) → TuneConfig with numbers
 
-The finder answers with a constant rate, while a search tunes the highest rate of a schedule; between the two lies
-PEAK_RATIO, measured on our own network under the triangle and used for every schedule that is not constant. What the
-probes gave is kept with the study, so that the same command later goes on from the same start and probes nothing.
-`auto` always ends in a start: where there is nothing to probe, or nothing was found, with what many scripts begin with.
+Step sampling finds a constant learning rate. A search tunes the peak of a schedule, which is PEAK_RATIO times higher;
+the ratio was measured under the triangle and is used for every schedule that is not constant. The result is stored with
+the study, so the same command continues from the same start without new probes. `auto` never fails: without a model to
+probe, or without a result, the search starts at the usual values.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ from flatdirs.backend.sampler import TYPICAL_ADAMW, TYPICAL_SGD
 from flatdirs.backend.storages import close_storage, open_storage, storage_errors
 from flatdirs.backend.study import keep_probes, stored_probes
 from flatdirs.backend.trials import study_folder
-from flatdirs.config.tune import TuneConfig, read_tune
 from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.report.tables import overrides
+from flatdirs.space.coordinates import Chart
 from flatdirs.training.records import ProbeConfig, TrainConfig
-from flatdirs.training.schedule import Constant
+from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
+from flatdirs.tuning.formatting import assignments, exact
+from flatdirs.tuning.settings import TuneConfig, identity
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -34,27 +36,32 @@ if TYPE_CHECKING:
     from flatdirs.lr_finder.result import LearningRates
 
 STEP_SAMPLING, AUTO, EDGE = "step_sampling", "auto", "cdat"
+START_WORDS = {"lr": (STEP_SAMPLING, AUTO, EDGE), "wd": (AUTO,)}  # what a start may hold in place of a number
 TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat"}
-PEAK_RATIO = 1.8  # best peak of the triangle over the pick, for resnet_small in benchmarks/step_sampling/README.md
+PEAK_RATIO = 1.8  # best peak of the triangle over step sampling's pick; benchmarks/step_sampling/README.md
 
 AUTO_MOMENTUM = 0.9  # momentum or beta1 of an automatic start
-TIMESCALE = 1.0  # T·lr·wd/(1−momentum) of an automatic start (AdamW: T·lr·wd); benchmarks/runs_to_target says how much it matters
-PROBED_DECAY = 5e-4  # weight decay of the probes, where none is given
+TIMESCALE = 1.0  # weight-decay timescales in a run, T·lr·wd/(1−momentum) (AdamW: T·lr·wd), of an automatic start
+PROBED_DECAY = 5e-4  # weight decay of the probes if none is given
 MOST_DECAY = {"momentum": 0.02, "beta1": 1.0}  # the timescale rule asks for more in runs of a few steps
 TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer's momentum
 
 Say = Callable[[str], None]
 
 
+def typical_start(chart: Chart) -> Mapping[str, float]:
+    """The usual start values of the optimizer that a chart is for."""
+    return TYPICAL["beta1" if "beta1" in chart.hyperparameters else "momentum"]
+
+
 def automatic_start(
     pick: float, total_steps: int, momentum_name: str, constant: bool = False, timescale: float | None = None
 ) -> dict[str, float]:
-    """Hyperparameters that a search may begin at when nobody has said anything.
+    """The hyperparameters of an automatic start, two digits each.
 
-    `pick`: what step sampling found, a constant rate at momentum 0.9; `total_steps`: T, the steps of a complete run;
-    `momentum_name`: momentum (SGD) or beta1 (AdamW, whose invariant is lr·wd); `constant`: the schedule is, so that the
-    rate is the pick itself; `timescale`: T·lr·wd/(1−momentum), None for TIMESCALE. Two digits each. Ours; the timescale rule is
-    derived: runs in which the weights relax once to ten times.
+    `pick`: the constant learning rate that step sampling found at momentum 0.9. `total_steps`: T, the steps of a run.
+    `momentum_name`: momentum (SGD) or beta1 (AdamW). `constant`: whether the schedule is, so that lr is the pick
+    itself. `timescale`: T·lr·wd/(1−momentum), for AdamW T·lr·wd; None for TIMESCALE.
     """
     rate = _two_digits((1.0 if constant else PEAK_RATIO) * pick)
     decay = _timescale_decay(rate, AUTO_MOMENTUM, total_steps, momentum_name, timescale)
@@ -64,7 +71,7 @@ def automatic_start(
 def _timescale_decay(
     rate: float, momentum: float, total_steps: int, momentum_name: str, timescale: float | None = None
 ) -> float:
-    """wd with T·lr·wd/(1−momentum) = TIMESCALE, at most MOST_DECAY; for AdamW T·lr·wd."""
+    """The wd with so many timescales in a run, at most MOST_DECAY."""
     averaging = 1.0 - momentum if momentum_name == "momentum" else 1.0
     return _two_digits(min(MOST_DECAY[momentum_name], (timescale or TIMESCALE) * averaging / (rate * total_steps)))
 
@@ -73,86 +80,70 @@ def _two_digits(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def numeric_start(settings: Mapping[str, Any], say: Say) -> dict[str, Any]:
-    """The settings with numbers for a start.
+def with_start(config: TuneConfig, say: Say) -> TuneConfig:
+    """The configuration with numbers for its start; a search without a start keeps its usual values.
 
     Raises:
-        ConfigError: step_sampling, and the task has no model that could be probed, or the search begins nowhere.
-        FinderError: step_sampling, and the curve has no answer; the sentence says what is wrong with it.
-        StudyError: the study is there and began another way.
+        ConfigError: step_sampling or cdat has nothing to probe, or no effect.
+        FinderError: step_sampling or cdat found no learning rate; the sentence says why.
+        StudyError: the study exists and began with another start.
     """
-    words = _words(settings["start"])
-    if not words:
-        return dict(settings)
-    config = read_tune(_with_numbers(settings, TYPICAL["momentum"]))
-    name = "beta1" if "beta1" in config.plan.grid.chart.hyperparameters else "momentum"
-    typical = _with_numbers(settings, TYPICAL[name])
-    if words.get("lr") in (STEP_SAMPLING, EDGE):
-        _refuse_probing_for_nothing(config, words["lr"])
-    if not config.plan.descends:  # such a search begins nowhere
-        return typical
+    words, plan = config.open_start, config.plan
+    word = words.get("lr")
+    if word in (STEP_SAMPLING, EDGE):
+        _refuse_idle_probes(config, word)
+    if not words or not plan.on_grid:
+        return config
+    if idle := _nothing_to_probe(config):
+        say(f"start=auto: {idle}; the search starts at the usual {assignments(plan.grid.start)}")
+        return _with_numbers(config, {})
+    if word is None:
+        return _with_numbers(config, {"wd": _decay_for(config, plan.grid.start["lr"])})
+    found = _probed_start(config, word, say)
+    return _with_numbers(_with_warmup(config, found.pop("warmup_epochs", None)), found)
+
+
+def _nothing_to_probe(config: TuneConfig) -> str | None:
+    """Why no learning rate can be probed; None if one can."""
     if "lr" not in config.plan.grid.chart.hyperparameters:
-        start = read_tune(typical).plan.grid.start
-        say(f"start=auto: no learning rate is searched, so nothing is probed; the search begins at {overrides(start)}")
-        return typical
-    if not isinstance(config.objective, ImageObjective):
-        start = read_tune(typical).plan.grid.start
-        say(f"start=auto: task={config.task.name} has no model to probe; {_beginning(start)}")
-        return typical
-    config = read_tune(_with_numbers(settings, {**TYPICAL[name], "wd": PROBED_DECAY}))
-    if "lr" in words:
-        numbers = _probed_start(config, words, say)
-        return _with_numbers(_with_warmup(settings, numbers.pop("warmup_epochs", None)), numbers)
-    return _with_numbers(settings, {"wd": _decay_for(config, config.plan.grid.start["lr"])})
+        return f"chart={config.chart.name} has no lr to probe"
+    return None if isinstance(config.objective, ImageObjective) else f"task={config.task.name} has no model to probe"
 
 
-def _words(start: Mapping[str, Any]) -> dict[str, str]:
-    """Those of a start's values that are no numbers yet."""
-    known = {"lr": (STEP_SAMPLING, AUTO, EDGE), "wd": (AUTO,)}
-    return {key: start[key] for key, words in known.items() if start.get(key) in words}
-
-
-def _with_numbers(settings: Mapping[str, Any], numbers: Mapping[str, float]) -> dict[str, Any]:
-    """The settings with numbers in the place of words; what the user gave stays."""
-    words = _words(settings["start"])
-    start = {**settings["start"], **{key: numbers[key] for key in words if key in numbers}}
-    return {**settings, "start": start}
-
-
-def _with_warmup(settings: Mapping[str, Any], epochs: float | None) -> dict[str, Any]:
-    """The settings with this warm-up, where one was found and the schedule leaves its own open."""
-    schedule = settings["schedule"]
-    if epochs is None or schedule.get("warmup_epochs", 0.0) is not None:
-        return dict(settings)
-    return {**settings, "schedule": {**schedule, "warmup_epochs": epochs}}
-
-
-def _beginning(start: Mapping[str, float]) -> str:
-    return f"the search begins as many scripts do, at {overrides(start)}"
-
-
-def _refuse_probing_for_nothing(config: TuneConfig, word: str) -> None:
-    if not config.plan.descends:
+def _refuse_idle_probes(config: TuneConfig, word: str) -> None:
+    """Raise ConfigError if probes that were asked for could not be made, or would have no effect."""
+    problem = _nothing_to_probe(config)
+    if not config.plan.on_grid:
+        problem = f"search={config.plan.name} has no starting point"
+    if problem is not None:
         raise ConfigError(
-            f"start.lr={word} would probe for nothing, as search={config.plan.name} begins "
-            f"nowhere; set start.lr to a number"
+            f"{problem}, so start.lr={word} has no effect; set start.lr to a number, or start=auto", key="start.lr"
         )
-    if "lr" not in config.plan.grid.chart.hyperparameters:
-        raise ConfigError(
-            f"start.lr={word} would probe for nothing, as chart {config.plan.grid.chart.name} "
-            f"has no learning rate; set start=auto"
-        )
-    if not isinstance(config.objective, ImageObjective):
-        raise ConfigError(
-            f"start.lr={word} needs a model, and task={config.task.name} has only a function; set "
-            f"it to a number (in your script, flatdirs.find_learning_rate finds one)"
-        )
+
+
+def _with_numbers(config: TuneConfig, numbers: Mapping[str, float]) -> TuneConfig:
+    """The configuration with these values in place of the words; without words left."""
+    grid = config.plan.grid
+    start = {**grid.start, **{key: numbers[key] for key in config.open_start if key in numbers}}
+    return replace(config, plan=replace(config.plan, grid=replace(grid, start=start)), open_start={})
+
+
+def _with_warmup(config: TuneConfig, epochs: float | None) -> TuneConfig:
+    """The configuration with this warm-up, if one was found and the schedule has none of its own."""
+    objective = config.objective
+    if epochs is None or not isinstance(objective, ImageObjective) or not isinstance(objective.schedule, Triangle):
+        return config
+    if objective.schedule.warmup_epochs is not None:
+        return config
+    schedule = replace(objective.schedule, warmup_epochs=epochs)
+    return replace(config, objective=replace(objective, schedule=schedule))
 
 
 def _training(config: TuneConfig) -> TrainConfig:
-    """A run at the start, on our own trainer."""
+    """A run at the start, with the weight decay of the probes if none is given."""
     assert isinstance(config.objective, ImageObjective)
-    return config.objective.config(config.plan.grid.start, config.plan.seed)
+    decay = {"wd": PROBED_DECAY} if "wd" in config.open_start else {}
+    return config.objective.config({**config.plan.grid.start, **decay}, config.plan.seed)
 
 
 def _decay_for(config: TuneConfig, lr: float) -> float:
@@ -163,51 +154,43 @@ def _decay_for(config: TuneConfig, lr: float) -> float:
     return _timescale_decay(rate, training.momentum_in_force, training.total_steps, name)
 
 
-def _probed_start(config: TuneConfig, words: Mapping[str, str], say: Say) -> dict[str, float]:
-    """Numbers for the words, from an earlier command's probes or from new ones, which are kept with the study."""
-    word = words["lr"]
+def _probed_start(config: TuneConfig, word: str, say: Say) -> dict[str, float]:
+    """Numbers for the words, from an earlier command's probes or from new ones, which are stored with the study."""
     title = TITLES[word]
-    mark = sha256(json.dumps(config.identity, default=str, sort_keys=True).encode()).hexdigest()[:16]
+    mark = sha256(json.dumps(identity(config), default=str, sort_keys=True).encode()).hexdigest()[:16]
     record = _stored(config, word, mark)
-    early = record is not None
+    known = record is not None
     if record is None:
-        what = f"{STEPS} steps" if word == EDGE else f"{ProbeConfig.budget} probes of {ProbeConfig.steps} steps"
+        what = f"{STEPS} steps of CDAT" if word == EDGE else f"{ProbeConfig.budget} probes of {ProbeConfig.steps} steps"
         say(f"{title}: {what} before the first run")
-        found = _edge(config, words) if word == EDGE else _probe(config, words)
+        found = _edge(config) if word == EDGE else _probe(config, word)
         record = _kept(config, word, {"mark": mark, **found})
     numbers = {"lr": float(record["start"])}
-    if "wd" in words:
+    if "wd" in config.open_start:
         numbers["wd"] = record.get("wd") or _decay_for(config, numbers["lr"])
-    if "warmup_epochs" in record:
-        numbers["warmup_epochs"] = float(record["warmup_epochs"])
-    say(f"{title}: {_early_story(numbers, word) if early else _story(config, record, numbers, word)}")
-    return numbers
-
-
-def _early_story(numbers: Mapping[str, float], word: str) -> str:
-    numbers = {key: value for key, value in numbers.items() if key != "warmup_epochs"}
-    what = overrides(numbers) if word == AUTO else f"the start's learning rate is {numbers['lr']:g}"
-    return f"{what}, found when the study began"
+    told = f"{assignments(numbers)}, as found when the study began" if known else _story(config, record, numbers, word)
+    say(f"{title}: {told}")
+    return numbers | ({"warmup_epochs": float(record["warmup_epochs"])} if "warmup_epochs" in record else {})
 
 
 def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, float], word: str) -> str:
-    """What the probes gave, what that makes the start, and what it cost."""
-    start = {**config.plan.grid.start, **numbers}
+    """What the probes found, the start that follows, and the cost."""
+    start = assignments({**config.plan.grid.start, **numbers})
     if "problem" in record:
-        return f"{record['problem']}; {_beginning(start)}"
-    cost = f"it cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
+        return f"{record['problem']}; the search starts at the usual {start}"
+    cost = f"the probes cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
     if word == EDGE:
-        warmup = f"a warm-up of {record['warmup_epochs']:g} epochs, taken where the schedule leaves its own open"
-        return f"the start's learning rate is {record['start']:g}, with {warmup}; {cost}"
-    rate = f"a constant rate of {record['pick']:.3g} × {record['ratio']:g} (to the schedule's peak)"
-    if word != AUTO:
-        return f"{rate} makes the start's learning rate {record['start']:g}; {cost}"
-    ruled = f", and a timescale of {TIMESCALE:g} for weight decay," if "wd" in numbers else ""
-    return f"{rate}{ruled} make{'' if ruled else 's'} the start {overrides(start)}; {cost}"
+        epochs = float(record["warmup_epochs"])
+        warmup = "" if _with_warmup(config, epochs) is config else f", with a warm-up of {exact(epochs)} epochs"
+        return f"the start is {start}{warmup}; {cost}"
+    rate = f"a constant lr of {record['pick']:.3g} was found"
+    peak = "" if record["ratio"] == 1 else f", times {record['ratio']:g} for the peak of the schedule"
+    decay = f", with {TIMESCALE:g} weight-decay timescale in a run" if "wd" in numbers else ""
+    return f"{rate}{peak}{decay}; the start is {start}; {cost}"
 
 
 def _stored(config: TuneConfig, word: str, mark: str) -> dict[str, Any] | None:
-    """What an earlier command's probes gave for this study."""
+    """What an earlier command's probes found for this study."""
     folder = study_folder(config.output.absolute(), config.study)
     if config.storage.kind == "memory" or not (folder.is_dir() or config.storage.kind == "url"):
         return None
@@ -216,7 +199,7 @@ def _stored(config: TuneConfig, word: str, mark: str) -> dict[str, Any] | None:
 
 
 def _kept(config: TuneConfig, word: str, record: dict[str, Any]) -> dict[str, Any]:
-    """Keep what the probes gave before anything else of the study; another worker's, where it was first."""
+    """Store what the probes found before anything else of the study; another worker's result, if it was first."""
     if config.storage.kind == "memory":
         return record
     with _storage(config) as storage:
@@ -234,28 +217,28 @@ def _storage(config: TuneConfig) -> Iterator[BaseStorage]:
         close_storage(storage)
 
 
-def _probe(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
-    """Step sampling at the start's other hyperparameters: the start it makes, and the points behind it."""
+def _probe(config: TuneConfig, word: str) -> dict[str, Any]:
+    """Step sampling at the start's other hyperparameters: the start it gives, and the points behind it."""
     from flatdirs.tuning.probing import probe_task
 
     try:
         record = _record(config, probe_task(_training(config), ProbeConfig(), progress=config.live is not False))
     except FinderError as error:
-        if words["lr"] != AUTO:
+        if word != AUTO:
             raise
-        typical = TYPICAL[_training(config).optimizer.momentum_name]
+        typical = typical_start(config.chart)
         record = {"start": typical["lr"], "problem": str(error).partition(";")[0]}
-        return {**record, **{key: typical[key] for key in words if key == "wd"}}
-    return {**record, **{key: _decay_for(config, record["start"]) for key in words if key == "wd"}}
+        return {**record, **({"wd": typical["wd"]} if "wd" in config.open_start else {})}
+    return record | _decay_beside(config, record["start"])
 
 
-def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
-    """What a short run of CDAT gives. Raises FinderError where its rate stays 0."""
+def _edge(config: TuneConfig) -> dict[str, Any]:
+    """What a short run of CDAT finds. Raises FinderError if its learning rate stays 0."""
     training = _training(config)
     rates, losses = edge_run(training)
     found = from_rates(rates)
     if found is None:
-        raise FinderError("a short run of CDAT found no rate; set start.lr to a number")
+        raise FinderError("a short run of CDAT found no lr; set start.lr to a number", key="start.lr")
     rate = _two_digits(found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step))
     return {
         "start": rate,
@@ -263,16 +246,22 @@ def _edge(config: TuneConfig, words: Mapping[str, str]) -> dict[str, Any]:
         "cost_steps": STEP_PRICE * len(rates),
         "rates": [float(f"{one:.4g}") for one in rates],
         "losses": [float(f"{one:.4g}") for one in losses],
-        **{key: _decay_for(config, rate) for key in words if key == "wd"},
+        **_decay_beside(config, rate),
     }
 
 
+def _decay_beside(config: TuneConfig, lr: float) -> dict[str, float]:
+    """The weight decay that goes with a learning rate, if it is to be found."""
+    return {"wd": _decay_for(config, lr)} if "wd" in config.open_start else {}
+
+
 def _record(config: TuneConfig, found: LearningRates) -> dict[str, Any]:
-    """What is kept of a curve. Raises FinderError where it has no answer."""
+    """What is stored of a curve. Raises FinderError if it has no answer."""
     if found.problem is not None:
         raise FinderError(
-            f"step sampling found no rate to start from: {found.problem.partition(';')[0]}; set start.lr to "
-            f"a number, or look closer with python -m flatdirs.find_lr"
+            f"step sampling found no lr to start from: {found.problem.partition(';')[0]}; set start.lr to a number, or "
+            f"look at the curve with flatdirs find-lr figure=curve.png",
+            key="start.lr",
         )
     assert isinstance(config.objective, ImageObjective)
     training = _training(config)

@@ -1,9 +1,8 @@
-"""More processes for one study: the same command again, so many times, ended with the first.
+"""More processes for one study: the same command started several times, ended with the first.
 
-A small network does not fill two cores with two threads; two processes with one thread each do
-(benchmarks/throughput). A helper is nothing but the user's own command in another process: it finds the study in its
-storage, takes runs from it as any worker does, and its output is left out. It ends by itself when nothing is left to
-do, with an error when the command ends with one, and with the command when that is killed (Linux).
+A small network does not keep two cores busy with two threads; two processes with one thread each do. A helper finds the
+study in its storage and takes runs from it as any worker does; its output is dropped. It ends by itself when nothing is
+left to do, and with the command when that fails or is killed (Linux).
 """
 
 from __future__ import annotations
@@ -20,23 +19,25 @@ from typing import IO
 from flatdirs.errors import ConfigError
 
 SET_PARENT_DEATH_SIGNAL = 1  # Linux: prctl(2)
-MOST = 256
+MOST_WORKERS = 256
 SHARED = ("journal", "url")  # storages that several processes may write to
 
 
 def require_shared(count: int, storage: str) -> None:
-    """Raise ConfigError for more workers than there may be, or than one on a storage that processes cannot share."""
-    if count > MOST:
-        raise ConfigError(f"workers={count} must be at most {MOST}; change workers")
+    """Raise ConfigError for too many workers, or for several on a storage that processes cannot share."""
+    if count > MOST_WORKERS:
+        raise ConfigError(f"workers={count} must be at most {MOST_WORKERS}; change workers", key="workers")
     if count > 1 and storage not in SHARED:
-        raise ConfigError(f"workers={count} cannot share storage={storage}; set storage=journal or workers=1")
+        raise ConfigError(
+            f"workers={count} cannot share storage={storage}; set storage=journal or workers=1", key="workers"
+        )
 
 
 class Workers:
-    """`count` − 1 further processes of `flatdirs.<name>`, called with `words`, while inside."""
+    """A context in which `count` − 1 helpers run `flatdirs.<name>` with these overrides."""
 
     def __init__(self, name: str, count: int, say: Callable[[str], None], words: Sequence[str]) -> None:
-        self._command = [sys.executable, "-m", f"flatdirs.{name}", *words, "workers=1"]
+        self._command = [sys.executable, "-m", f"flatdirs.{name}", *words]
         self._count, self._say = count, say
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
 
@@ -54,7 +55,7 @@ class Workers:
         return self
 
     def join(self) -> None:
-        """Wait until the helpers have ended; say so where one failed, whose run the others have made."""
+        """Wait until the helpers have ended; say which failed. The others have made its run."""
         while self._started:
             process, errors = self._started.pop()
             code = process.wait()
@@ -62,7 +63,7 @@ class Workers:
             lines = errors.read().decode(errors="replace").strip().splitlines()
             errors.close()
             if code:
-                self._say(f"a helper ended with exit code {code}: {lines[-1] if lines else 'it said nothing'}")
+                self._say(f"a worker ended with exit code {code}: {lines[-1] if lines else 'no message'}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -75,11 +76,11 @@ class Workers:
 
 
 def _silent(line: str) -> None:
-    """What a helper that was ended says is of no interest."""
+    """Drop the messages of helpers that the command itself has ended."""
 
 
 def _end_with_parent() -> None:
-    """Runs in the new process: ask the kernel for a SIGTERM when the parent dies, where there is such a thing."""
+    """In the new process, ask the kernel for a SIGTERM when the parent dies (Linux only)."""
     try:
         ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
     except (OSError, AttributeError, TypeError):

@@ -1,0 +1,212 @@
+"""Commands to paste into a shell: settings as the shortest overrides of conf/ that compose to them again.
+
+    TuneConfig → the tree that Hydra composes → what differs from conf/ → overrides → `flatdirs tune …`
+
+Groups are chosen first, then come the keys that differ. Every command that flatdirs prints or starts is made here.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flatdirs.errors import masked
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.resources import conf_folder
+from flatdirs.settings import describe
+from flatdirs.space.library import describe_chart
+from flatdirs.training.records import TrainConfig
+from flatdirs.tuning.formatting import exact
+from flatdirs.tuning.settings import TuneConfig
+
+TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient")  # keys of tune and train
+TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)
+PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD"
+PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w/.:+-]*", re.ASCII | re.IGNORECASE)
+
+
+def tune_settings(config: TuneConfig) -> dict[str, Any]:
+    """The tree of settings that is read as this configuration; what it leaves out has no effect."""
+    plan, objective = config.plan, config.objective
+    start = {**plan.grid.start, **config.open_start}
+    if start.get("batch_size") == getattr(config.task, "batch_size", None):
+        start.pop("batch_size", None)
+    chart, own = describe_chart(config.chart), {} if plan.settings is None else asdict(plan.settings)
+    tree = {
+        "task": asdict(config.task),
+        "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
+        "start": start,
+        "search": {"name": plan.name, **own},
+        "pruner": describe(config.pruning),
+        "storage": asdict(config.storage),
+        "study": None if config.study == f"{config.task.name}-{plan.name}" else config.study,
+        "output": str(config.output),
+        **asdict(config.limits),
+        "repeats": config.repeats,
+        "seed": plan.seed,
+        "direction": "auto" if config.maximize or isinstance(objective, ImageObjective) else "minimize",
+        "fixed": sorted(plan.grid.chart.fixed - config.chart.fixed),
+        "workers": config.workers,
+        "live": "auto" if config.live is None else config.live,
+        "data": asdict(config.data),
+        "box": _box(config),
+    }
+    if isinstance(objective, ImageObjective):
+        tree |= {**objective.recipe(), "metric": describe(objective.metric), "curvature": asdict(objective.curvature)}
+        tree |= {key: getattr(objective, key) for key in TRAINER}
+    return tree
+
+
+def train_settings(config: TrainConfig) -> dict[str, Any]:
+    """The tree of settings that `train` reads as this configuration."""
+    return {
+        "task": asdict(config.task),
+        "schedule": describe(config.schedule),
+        "optimizer": describe(config.optimizer),
+        **{key: getattr(config, key) for key in TRAIN},
+        "data": asdict(config.data),
+        "curvature": asdict(config.curvature),
+    }
+
+
+def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
+    """The shortest overrides of conf/<command>.yaml that compose to these settings, groups first; not shell-quoted."""
+    usual = _file(f"{command}.yaml")
+    groups = {name: choice for entry in usual["defaults"] if isinstance(entry, dict) for name, choice in entry.items()}
+    choices, keys = list[str](), list[str]()
+    for group, default in groups.items():
+        if group in settings:
+            choice, changed = _nearest(group, default, settings[group])
+            choices += [f"{group}={choice}"] if choice != default else []
+            keys += changed
+    return choices + keys + list(_changed(usual, {k: v for k, v in settings.items() if k not in groups}))
+
+
+def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
+    """The overrides of `tune` that are read as this configuration. `start`: a file to take the start from instead."""
+    settings = tune_settings(config)
+    if start is None:
+        return overrides("tune", settings)
+    del settings["start"]
+    return [*overrides("tune", settings), f"start={start}"]
+
+
+def helper_overrides(config: TuneConfig) -> list[str]:
+    """The overrides of a further worker at the same search, which confirms and shows nothing."""
+    limits = replace(config.limits, confirm=0)
+    return tune_overrides(replace(config, limits=limits, live=False, workers=1))
+
+
+def shell(command: str, words: Sequence[str]) -> str:
+    """`flatdirs <command> …` quoted for a shell; the password of a URL is masked, and a comment says so."""
+    line = shlex.join(["flatdirs", command, *map(masked, words)])
+    return f"{line}  # {PASSWORD}" if "***" in line else line
+
+
+def train_command(config: TrainConfig) -> str:
+    """The command of this training run."""
+    return shell("train", overrides("train", train_settings(config)))
+
+
+def train_from(file: Path) -> str:
+    """The command that trains with the settings in a best.yaml."""
+    return shell("train", ["--config-file", str(file)])
+
+
+def search_from(config: TuneConfig, file: Path) -> str:
+    """The command of the same search from the hyperparameters in a best.yaml, as the next study."""
+    name, _, number = config.study.rpartition("-")
+    following = f"{name}-{int(number) + 1}" if name and number.isdecimal() else f"{config.study}-2"
+    return shell("tune", tune_overrides(replace(config, study=following), file))
+
+
+def wider_search(words: Sequence[str], box: Mapping[str, tuple[float, float]], study: str) -> str:
+    """The command of these overrides with other ranges, log-uniform, as a study of its own."""
+    replaced = ("study=", *(f"box.{name}=" for name in box))
+    kept = [word for word in words if not word.startswith(replaced)]
+    ranges = [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in box.items()]
+    return shell("tune", [*kept, *ranges, f"study={hydra_text(f'{study}-wider')}"])
+
+
+def hydra_text(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value) if isinstance(value, int) else exact(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{hydra_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(hydra_text, value)) + "]"
+    text = str(value)
+    if PLAIN_WORD.fullmatch(text):
+        return text
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), text)
+    return f'"{escaped}"'
+
+
+def search_keys(name: str) -> list[str]:
+    """The keys that a search reads: those of its file in conf/search/."""
+    return [key for key in _option("search", name) if key != "name"]
+
+
+def usual_box() -> Mapping[str, list[float]]:
+    """The ranges of conf/tune.yaml."""
+    box: Mapping[str, list[float]] = _file("tune.yaml")["box"]
+    return box
+
+
+def _box(config: TuneConfig) -> dict[str, list[float | str]]:
+    """The ranges as configured; batch sizes that reading has cut to the training images as they were."""
+    plan, images = config.plan, getattr(config.task, "train_images", None)
+    box: dict[str, list[float | str]] = {
+        name: [*pair, *(["uniform"] if name in plan.uniform else [])] for name, pair in plan.box.items()
+    }
+    low, high = usual_box()["batch_size"]
+    if images is not None and box.get("batch_size") == [max(2.0, low), min(images, high)]:
+        box["batch_size"] = [low, high]
+    return box
+
+
+@cache
+def _file(name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yaml.safe_load((conf_folder() / name).read_text(encoding="utf-8"))
+    return found
+
+
+def _option(group: str, choice: str) -> Mapping[str, Any]:
+    return _file(f"{group}/{choice}.yaml")
+
+
+def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The option of a group with the name of these settings, else the one that takes fewest changes; the changes."""
+    known = sorted((path.stem for path in (conf_folder() / group).glob("*.yaml")), key=lambda name: name != default)
+    name = settings.get("name", settings.get("kind"))
+    changes = {
+        choice: list(_changed(_option(group, choice), settings, f"{group}."))
+        for choice in ([name] if name in known else known)
+    }
+    missing = {choice: len(set(_option(group, choice)) - set(settings)) for choice in changes}
+    best = min(changes, key=lambda choice: len(changes[choice]) + missing[choice] + (choice != default))
+    return best, changes[best]
+
+
+def _changed(usual: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """An override for each key that differs; bounds that the settings do not have are taken out."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
+            yield from _changed(usual[key], value, f"{prefix}{key}.")
+        elif key not in usual:
+            yield f"+{prefix}{key}={hydra_text(value)}"
+        elif (list(value) if isinstance(value, tuple) else value) != usual[key]:
+            yield f"{prefix}{key}={hydra_text(value)}"
+    if prefix == "chart.bounds.":
+        yield from (f"~{prefix}{key}" for key in usual if key not in settings)

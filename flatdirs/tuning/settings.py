@@ -1,0 +1,88 @@
+"""The settings of a `tune` command as frozen dataclasses, and what of them identifies a study.
+
+config/ builds them; the loop, the reports and the printed commands read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flatdirs.backend.pruner_settings import NoPruning, Pruning
+from flatdirs.backend.search_plan import SearchPlan, plan_identity
+from flatdirs.backend.storages import StorageConfig
+from flatdirs.objectives.evaluation import AnyObjective, evaluations_per_run
+from flatdirs.objectives.function import CallableTask
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import describe
+from flatdirs.space.coordinates import Chart
+from flatdirs.training.metrics import Accuracy
+from flatdirs.training.task import DataConfig, ImageTask
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective."""
+
+    budget: int = 25
+    target: float | None = None
+    minutes: float | None = None
+    confirm: int = 3
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The settings of a `tune` command.
+
+    `chart`: as configured; `plan` holds it with fixed hyperparameters and in the steps of its search. `open_start`:
+    start values that are words, such as lr=auto; the plan has usual numbers in their place until
+    `start.with_start` finds better ones. `live`: None shows the live table in a terminal only.
+    """
+
+    study: str
+    output: Path
+    storage: StorageConfig
+    chart: Chart
+    plan: SearchPlan
+    objective: AnyObjective
+    task: ImageTask | CallableTask
+    data: DataConfig
+    limits: Limits
+    maximize: bool
+    repeats: int
+    pruning: Pruning
+    live: bool | None
+    workers: int
+    open_start: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def evaluations(self) -> int | None:
+        """Evaluations of one run; None if only a run can tell."""
+        return evaluations_per_run(self.objective, self.plan.grid.start)
+
+
+def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
+    """What must stay the same when a study is continued, under the keys of the command line.
+
+    `checksum`: of the images, if there are any. Metric, pruner and how often a run is evaluated stand there only
+    where they are not the usual ones.
+    """
+    objective, data = config.objective, {"evaluate": config.data.evaluate}
+    found = {
+        "task": asdict(config.task),
+        **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
+        "data": data | ({"path (checksum of its images)": checksum} if checksum else {}),
+        **plan_identity(config.plan),
+        "direction": "maximize" if config.maximize else "minimize",
+        "repeats": config.repeats,
+    }
+    if config.pruning != NoPruning():
+        found["pruner"] = describe(config.pruning)
+    if isinstance(objective, ImageObjective):
+        if objective.metric != Accuracy():
+            found["metric"] = describe(objective.metric)
+        keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
+        found |= {key: value for key, value in keys.items() if value is not None}
+    return found
