@@ -18,8 +18,9 @@ from flatdirs.analysis.ranges import on_edge, uniform_over_decades, wider
 from flatdirs.analysis.reading import read_sweep
 from flatdirs.backend.storages import open_storage
 from flatdirs.errors import ConfigError
-from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
+from flatdirs.training.edge_metric import EdgeOfStability
 from tests.conftest import Ended, calls, module_of, spawn
+from tests.test_sweep_metric import values
 
 Command = Callable[..., Ended]
 SMALL = ["task=digits", "task.epochs=2", "task.validation_images=60", "task.width=4", "evaluate_every=2", "confirm=0"]
@@ -62,7 +63,7 @@ def test_the_sweep_of_the_readme_runs_and_tells_its_metric(workplace: Path, comm
         finished = trial.state.name == "COMPLETE"
         assert outcome["state"] == ("finished" if finished else "pruned")
         assert len(curve) == 18 if finished else len(curve) == 6 or len(curve) == 12
-        known = edge_metric([e["loss"] for e in curve], [e["lr"] for e in curve], EdgeOfStability())
+        known = values([e["loss"] for e in curve], [e["lr"] for e in curve])
         assert (outcome["value"] if finished else outcome["partial"]) == pytest.approx(known[-1])
         assert min(trial.intermediate_values) == 6
         assert outcome["accuracy"] == curve[-1]["accuracy"]
