@@ -16,7 +16,7 @@ from flatdirs.analysis.reading import read_sweep
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.trial_runs import OUTCOME
 from flatdirs.backend.trials import CURVE, STEPS
-from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
+from flatdirs.training.edge_metric import EdgeOfStability, Running
 from tests.conftest import Ended, calls, module_of, spawn
 
 Command = Callable[..., Ended]
@@ -59,7 +59,8 @@ def test_a_sweep_over_the_edge_of_stability_metric_is_pruned_and_reported(workpl
         finished = trial.state.name == "COMPLETE"
         assert outcome["state"] == ("finished" if finished else "pruned")
         assert len(curve) == 18 if finished else len(curve) == 6 or len(curve) == 12
-        known = edge_metric([e["loss"] for e in curve], [e["lr"] for e in curve], EdgeOfStability())
+        running = Running(EdgeOfStability())
+        known = [running.add(entry["loss"], entry["lr"]) for entry in curve]
         assert (outcome["value"] if finished else outcome["partial"]) == pytest.approx(known[-1])
         assert min(trial.intermediate_values) == 6
         assert (outcome["accuracy"], outcome["loss"]) == (curve[-1]["accuracy"], curve[-1]["loss"])
@@ -218,7 +219,6 @@ def test_ranges_with_faults_are_warned_about(workplace: Path, command: Command) 
     assert "box.lr=[0.1,10]" in words
     wide = command("tune", *words)
     assert wide.code == 0, wide.err
-    assert "box.lr=[0.1,1" not in wide.out
     warned = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1,uniform]")
     assert "warning: box.lr is sampled uniformly from 0.001 to 1" in warned.out
     changed = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1]")
