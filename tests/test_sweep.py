@@ -16,8 +16,8 @@ from flatdirs.analysis.reading import read_sweep
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.trial_runs import OUTCOME
 from flatdirs.backend.trials import CURVE, STEPS
-from flatdirs.training.edge_metric import EdgeOfStability, Running
 from tests.conftest import Ended, calls, module_of, spawn
+from tests.test_sweep_metric import values
 
 Command = Callable[..., Ended]
 SMALL = ["task=digits", "task.epochs=2", "task.validation_images=60", "task.width=4", "evaluate_every=2", "confirm=0"]
@@ -59,8 +59,7 @@ def test_a_sweep_over_the_edge_of_stability_metric_is_pruned_and_reported(workpl
         finished = trial.state.name == "COMPLETE"
         assert outcome["state"] == ("finished" if finished else "pruned")
         assert len(curve) == 18 if finished else len(curve) == 6 or len(curve) == 12
-        running = Running(EdgeOfStability())
-        known = [running.add(entry["loss"], entry["lr"]) for entry in curve]
+        known = values([e["loss"] for e in curve], [e["lr"] for e in curve])
         assert (outcome["value"] if finished else outcome["partial"]) == pytest.approx(known[-1])
         assert min(trial.intermediate_values) == 6
         assert (outcome["accuracy"], outcome["loss"]) == (curve[-1]["accuracy"], curve[-1]["loss"])

@@ -131,27 +131,12 @@ def test_train_prints_the_rate_that_was_found(words: list[str], workplace: Path,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "begin"),
-    [
-        (["schedule=cdat"], {"sigma": 0.25, "momentum": 0.9, "wd": 5e-4}),
-        (["schedule=greedy", "chart=greedy"], {"momentum": 0.9, "wd": 5e-4}),
-        (
-            ["schedule=cdat", "optimizer=adamw"],
-            {"sigma": 0.25, "wd": 0.01, "beta1": 0.9},
-        ),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+    "words", [["schedule=cdat"], ["schedule=greedy", "chart=greedy"], ["schedule=cdat", "optimizer=adamw"]], ids=str
 )
-def test_tune_begins_without_probing_and_its_winner_trains(
-    words: list[str], begin: dict[str, float], workplace: Path, command: Command
-) -> None:
+def test_a_tuned_winner_without_a_learning_rate_trains(words: list[str], workplace: Path, command: Command) -> None:
     ended = command("tune", *words, *SMALL, "budget=3", "confirm=0", "study=tuned")
     assert ended.code == 0, ended.err
-    said = " ".join(f"{name}={value!r}" for name, value in begin.items())
-    assert f"start=auto: no learning rate is searched, so nothing is probed; the search begins at {said}\n" in ended.out
-    assert "probes of" not in ended.out
     best = yaml.safe_load((workplace / "studies/tuned/best.yaml").read_text(encoding="utf-8"))
-    assert set(begin) <= set(best)
     assert "lr" not in best
     found = re.search(r"best: run \d of 3, ([\d.]+)%", ended.out)
     again = command("train", "--config-file", "studies/tuned/best.yaml")

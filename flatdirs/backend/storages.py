@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -126,9 +127,12 @@ def _refuse_other_files(path: Path) -> None:
 def open_sqlite(path: Path, reading: bool = False) -> BaseStorage:
     """An SQLite file by its path. Raises StudyError where it is none of Optuna's or out of reach."""
     _refuse_other_tables(path)
-    mode = "ro" if reading else "rwc"
-    url = f"sqlite:///file:{quote(str(path.absolute()))}?mode={mode}&uri=true"  # the path may contain ?, # and {
-    return _open_rdb(url, f"{path} is not a study", "move it away or change study", reading, path)
+    return _open_rdb("sqlite:///study.db", f"{path} is not a study", "move it away or change study", reading, path)
+
+
+def _sqlite_address(path: Path, mode: str) -> str:
+    """The file as SQLite's own URI, in which the path may contain any character. `mode`: ro or rwc."""
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def _refuse_other_tables(path: Path) -> None:
@@ -136,7 +140,7 @@ def _refuse_other_tables(path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(_sqlite_address(path, "ro"), uri=True)) as connection:
             names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
         raise StudyError(f"{path} is not a study ({error}); move it away or change study", key="study") from error
@@ -172,7 +176,10 @@ def _open_rdb(url: str, claim: str, remedy: str, reading: bool, file: Path | Non
     logging.getLogger("alembic").setLevel(logging.WARNING)
     url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     try:
-        engine: dict[str, Any] = {"connect_args": {"timeout": 60}} if file is not None else {"pool_pre_ping": True}
+        engine: dict[str, Any] = {"pool_pre_ping": True}
+        if file is not None:  # the URL only names the dialect: SQLAlchemy's own would not take every path
+            address = _sqlite_address(file, "ro" if reading else "rwc")
+            engine = {"creator": partial(sqlite3.connect, address, uri=True, timeout=60, check_same_thread=False)}
         if reading:
             return RDBStorage(url, engine_kwargs=engine, skip_table_creation=True)
         return _create_or_join(url, engine)
