@@ -218,7 +218,6 @@ def test_ranges_with_faults_are_warned_about(workplace: Path, command: Command) 
     assert "box.lr=[0.1,10]" in words
     wide = command("tune", *words)
     assert wide.code == 0, wide.err
-    assert "box.lr=[0.1,1" not in wide.out
     warned = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1,uniform]")
     assert "warning: box.lr is sampled uniformly from 0.001 to 1" in warned.out
     changed = command("tune", *own, "budget=1", "study=even", "box.lr=[0.001,1]")
