@@ -487,7 +487,7 @@ def test_a_database_is_analyzed_by_its_address_without_torch(tmp_path: Path) -> 
 def test_a_journal_with_few_trials_is_analyzed_by_its_path(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "their journal.log"
     foreign(JournalStorage(JournalFileBackend(str(path))), "their/own", count=3)
-    ended = command("analyze", f"storage.url='{path}'", f"output={tmp_path}")
+    ended = command("analyze", f"storage.url={path}", f"output={tmp_path}")
     assert ended.code == 0, ended.err
     assert "3 runs: " in ended.out
     assert "importances need at least 10" in ended.out

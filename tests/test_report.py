@@ -11,27 +11,20 @@ from rich.console import Console
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import view_study
-from flatdirs.backend.table_rows import axis_lines, gap, rows
+from flatdirs.backend.table_rows import Row, axis_lines, gap, rows
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
-from flatdirs.report.tables import duration, number, value_text
+from flatdirs.report.tables import number, plain_line
+from flatdirs.space.library import named_chart
+from flatdirs.tuning.formatting import duration, value_text
 from flatdirs.tuning.loop import tune
-from tests.conftest import module_of
+from tests.conftest import composed, module_of, printed_command
 
 
 def settings(folder: Path, search: str = "myrtle", **changes: object) -> dict[str, object]:
     """A tune configuration of `workplace`'s hill, composed by Hydra as the command does it."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from flatdirs.resources import conf_folder
-
-    overrides = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=source"]
-    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-        config = compose("tune", overrides + [f"{key}={value}" for key, value in changes.items()])
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    own = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=source"]
+    return composed("tune", *own, *(f"{key}={value}" for key, value in changes.items()))
 
 
 @pytest.mark.slow
@@ -44,13 +37,13 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     assert "earlier rows not shown" in text, "the live table fits the screen"
     assert "at most" in text
     assert "double lr·wd/(1−momentum) again" in text
-    closing = text[text.rindex("run  axis, move") :]
+    closing = text[text.rindex("run  move") :]
     assert result.winner is not None
     for run in range(1, result.winner.run + 1):
         assert re.search(rf"^ *{run}  ", closing, re.MULTILINE)
     assert "recalled" in closing
-    assert "confirmed on fresh seeds, 1 seed: winner" in closing
-    assert "start=studies/callable-myrtle/best.yaml" in closing
+    assert "confirmed on new seeds, 1 seed: winner" in closing
+    assert "start=studies/callable-myrtle/best.yaml" in printed_command(closing, "start from it")
 
 
 @pytest.mark.slow
@@ -113,6 +106,13 @@ def test_numbers() -> None:
     assert value_text(94.2, "%") == "94.20%"
     assert value_text(None, "%") == "—"
     assert value_text(0.5, " nats") == "0.5 nats"
+
+
+def test_a_line_shows_the_numbers_that_were_run() -> None:
+    place = {"lr": 0.192, "momentum": 0.98586, "wd": 1.282e-4, "batch_size": 16384}
+    chart = named_chart("sgd_batch")
+    row = Row(7, "", "wd ÷2", place, chart.coordinates(place), 94.25, None, None, "better")
+    assert " lr=0.192 momentum=0.98586 wd=0.0001282 batch_size=16384 lr·wd/" in plain_line(chart, row, "%")
 
 
 def test_an_axis_that_is_still_searched_is_marked(workplace: Path) -> None:

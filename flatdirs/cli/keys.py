@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flatdirs.resources import conf_folder
-from flatdirs.space.names import canonical, all_names
+from flatdirs.space.names import all_names, canonical
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves

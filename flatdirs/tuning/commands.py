@@ -19,7 +19,7 @@ import yaml
 
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.resources import conf_folder
+from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.settings import describe
 from flatdirs.space.library import describe_chart
 from flatdirs.training.records import TrainConfig
@@ -132,7 +132,15 @@ def wider_search(words: Sequence[str], box: Mapping[str, tuple[float, float]], s
     replaced = ("study=", *(f"box.{name}=" for name in box))
     kept = [word for word in words if not word.startswith(replaced)]
     ranges = [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in box.items()]
-    return shell("tune", [*kept, *ranges, f"study={hydra_text(f'{study}-wider')}"])
+    return shell("tune", [*kept, *ranges, f"study={study}-wider"])
+
+
+def override(key: str, value: Any) -> str:
+    """key=value for a command line, which takes the text of VERBATIM keys as it is and parses that of all others."""
+    if value is None or key not in VERBATIM:
+        return f"{key}={hydra_text(value)}"
+    at_home = key in PATHS and str(value).startswith("~")
+    return f"{key}={'./' if at_home else ''}{value}"
 
 
 def hydra_text(value: Any) -> str:
@@ -205,8 +213,8 @@ def _changed(usual: Mapping[str, Any], settings: Mapping[str, Any], prefix: str 
         if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
             yield from _changed(usual[key], value, f"{prefix}{key}.")
         elif key not in usual:
-            yield f"+{prefix}{key}={hydra_text(value)}"
+            yield f"+{override(prefix + key, value)}"
         elif (list(value) if isinstance(value, tuple) else value) != usual[key]:
-            yield f"{prefix}{key}={hydra_text(value)}"
+            yield override(prefix + key, value)
     if prefix == "chart.bounds.":
         yield from (f"~{prefix}{key}" for key in usual if key not in settings)
