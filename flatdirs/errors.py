@@ -87,8 +87,8 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
     module = (error.name or "").partition(".")[0]
     if module not in EXTRAS:
         return None
-    extra = f"flatdirs[{EXTRAS[module]}]"
-    return MissingExtra(f"{module} is not installed; run pip install '{extra}'", key=extra)
+    extra, package = f"flatdirs[{EXTRAS[module]}]", "scikit-learn" if module == "sklearn" else module
+    return MissingExtra(f"{package} is not installed; run pip install '{extra}'", key=extra)
 
 
 def require(module: str) -> None:

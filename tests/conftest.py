@@ -108,17 +108,12 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     return run
 
 
-def composed(name: str, *overrides: str) -> dict[str, Any]:
-    """The plain settings that Hydra composes for a command."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+def composed(name: str, *words: str) -> dict[str, Any]:
+    """The plain settings that a command's words compose to."""
+    from flatdirs.cli.compose import compose
+    from flatdirs.cli.words import read_words
 
-    from flatdirs.resources import conf_folder
-
-    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-        plain = OmegaConf.to_container(compose(name, list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return compose(name, read_words(name, words))
 
 
 def printed_commands(text: str) -> list[list[str]]:

@@ -15,7 +15,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flatdirs.cli import frame, keys
-from flatdirs.cli.compose import compose
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
 from flatdirs.cli.words import read_words
@@ -26,7 +25,7 @@ from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.space.library import read_chart
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.task import DataConfig, ImageTask
-from tests.conftest import Ended, calls, module_of, own_function, spawn
+from tests.conftest import Ended, calls, composed, module_of, own_function, spawn
 
 Command = Callable[..., Ended]
 ODD = [
@@ -49,15 +48,10 @@ ODD = [
 ]
 
 
-def settings(command: str, *words: str) -> dict[str, Any]:
-    """The configuration that these words compose to."""
-    return compose(command, read_words(command, words))
-
-
 def refused(command: str, *words: str) -> str:
     """The key of the error that these words get."""
     with pytest.raises(ConfigError) as error:
-        settings(command, *words)
+        composed(command, *words)
     return error.value.key
 
 
@@ -109,16 +103,16 @@ def test_help_has_a_line_for_every_key(command: str) -> None:
 
 @pytest.mark.slow
 def test_a_chart_that_was_not_chosen_suits_optimizer_and_schedule() -> None:
-    task = ImageTask(**settings("tune")["task"])
+    task = ImageTask(**composed("tune")["task"])
     for schedule, kind in ALL_SCHEDULES.items():
         for optimizer, rule in OPTIMIZERS.items():
             words = [f"schedule={schedule}", f"optimizer={optimizer}"]
-            chart = read_chart(settings("tune", *words)["chart"])
+            chart = read_chart(composed("tune", *words)["chart"])
             ImageObjective(task, DataConfig(), schedule=kind(), optimizer=rule()).check(chart.hyperparameters)
             assert f"chart.name: {chart.name} " in command_help("tune", words)
-    adjusted = settings("tune", "optimizer=adamw", "chart.step=1.4142")["chart"]
+    adjusted = composed("tune", "optimizer=adamw", "chart.step=1.4142")["chart"]
     assert (adjusted["name"], adjusted["step"]) == ("adamw", 1.4142)
-    assert settings("tune", "optimizer=adamw", "chart=sgd_plain")["chart"]["name"] == "sgd_plain"
+    assert composed("tune", "optimizer=adamw", "chart=sgd_plain")["chart"]["name"] == "sgd_plain"
 
 
 def at(tree: dict[str, Any], key: str) -> Any:
@@ -135,7 +129,7 @@ def test_values_of_the_users_own_are_taken_as_they_are() -> None:
         own = [key for key in VERBATIM if key in {one.name for one in keys.keys(command, task)}]
         words = [f"{group}={option}" for group, option in task.items()]
         for value in ODD if task else ["".join(ODD)]:
-            found = settings(command, *words, *(f"{key}=a" for key in own), *(f"{key}={value}" for key in own))
+            found = composed(command, *words, *(f"{key}=a" for key in own), *(f"{key}={value}" for key in own))
             assert [at(found, key) for key in own] == [value] * len(own)
         seen |= set(own)
         for key in own:
@@ -157,29 +151,29 @@ def test_any_text_is_a_name_and_survives_the_words_for_helpers(text: str) -> Non
 
 def test_a_bare_word_is_the_study_to_read() -> None:
     for command in ("status", "analyze"):
-        assert settings(command, "null")["study"] == "null"
-        assert settings(command, "a b", "output=x")["study"] == "a b"
-        assert settings(command)["study"] is None
+        assert composed(command, "null")["study"] == "null"
+        assert composed(command, "a b", "output=x")["study"] == "a b"
+        assert composed(command)["study"] is None
         assert refused(command, "one", "two") == "study"
     assert refused("tune", "word") == "word"
 
 
 def test_long_names_are_understood(tmp_path: Path) -> None:
-    found = settings(
+    found = composed(
         "tune", "start.learning_rate=0.2", "box.weight_decay=[1e-5,1]", "box.one_minus_beta_1=[0.1,1]",
         "chart.bounds.learning_rate=[0.1,1]", "fixed=[weight_decay]",
     )  # fmt: skip
     assert (found["start"]["lr"], found["box"]["wd"], found["box"]["one_minus_beta1"]) == (0.2, [1e-5, 1], [0.1, 1])
     assert (found["chart"]["bounds"]["lr"], found["fixed"]) == ([0.1, 1], ["wd"])
-    assert settings("train", "learning_rate=0.3")["lr"] == 0.3
-    assert settings("slices", "x=weight_decay", "y=learning_rate")["x"] == "wd"
+    assert composed("train", "learning_rate=0.3")["lr"] == 0.3
+    assert composed("slices", "x=weight_decay", "y=learning_rate")["x"] == "wd"
     file = tmp_path / "a b.yaml"
     file.write_text(
         "learning_rate: 1e-3\nweight_decay: ${learning_rate}\nmomentum: 0\ntask: {name: 'ü ${x}', epochs: 3}\n"
     )
-    start = settings("tune", f"start={file}", "start.momentum=0.5")["start"]
+    start = composed("tune", f"start={file}", "start.momentum=0.5")["start"]
     assert (start["lr"], start["wd"], start["momentum"]) == (0.001, 0.001, 0.5)
-    train = settings("train", "lr=1", f"--config-file={file}", "wd=0.25")
+    train = composed("train", "lr=1", f"--config-file={file}", "wd=0.25")
     assert (train["lr"], train["wd"], train["task"]["name"], train["task"]["epochs"]) == (1, 0.25, "ü ${x}", 3)
 
 
@@ -188,7 +182,7 @@ def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     (folder / "chart").mkdir(parents=True)
     text = (conf_folder() / "chart/sgd.yaml").read_text(encoding="utf-8")
     (folder / "chart/mine.yaml").write_text(text.replace("lr", "learning_rate").replace("name: sgd", "name: mine"))
-    chart = read_chart(settings("tune", "--config-dir", str(folder), "chart=mine")["chart"])
+    chart = read_chart(composed("tune", "--config-dir", str(folder), "chart=mine")["chart"])
     assert (chart.name, chart.hyperparameters) == ("mine", ("lr", "momentum", "wd"))
     assert refused("tune", "--config-dir", str(folder / "nowhere"), "chart=mine") == "--config-dir"
     for broken in (b"axes: {", b"axes: \xff"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatdirs.analysis.records import Flags, Missing, Numbers, Run, Sweep, geometric_centre, median, raw_coordinates
+from flatdirs.errors import missing_extra
 
 LEAST_RUNS = 6
 MOST_CLUSTERS = 6
@@ -52,9 +53,11 @@ class Clusters:
 
 def clusters(sweep: Sweep, seed: int = 0) -> Clusters | Missing:
     """The finished runs in clusters; `seed`: of k-means."""
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import silhouette_score
-
+    try:
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import silhouette_score
+    except ModuleNotFoundError as error:
+        return Missing(f"clusters need k-means: {missing_extra(error) or error}")
     runs = sweep.finished_runs
     if len(runs) < LEAST_RUNS:
         return Missing(f"{len(runs)} of {len(sweep.runs)} runs finished; clusters need at least {LEAST_RUNS}")

@@ -1,6 +1,6 @@
 """Where runs diverge, in hyperparameters and in chart coordinates, and the coordinate that separates them best.
 
-For each coordinate: the area under the ROC curve (scikit-learn) of its logarithm, diverged against finished runs, which
+For each coordinate: the area under the ROC curve of its logarithm, diverged against finished runs, which
 is the chance that a diverged run lies further out. The threshold maximises the sum of both rates of right answers
 (Youden's index); it lies half-way, in logarithms, between two runs.
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from flatdirs.analysis.records import (
     Coordinates,
@@ -69,9 +70,8 @@ def divergence(sweep: Sweep) -> Divergence | Missing:
 
 def threshold(name: str, logs: Numbers, bad: Flags) -> Threshold:
     """The best threshold on one coordinate and the side that diverges. `logs`: (runs,), log2."""
-    from sklearn.metrics import roc_auc_score
-
-    auc = float(roc_auc_score(bad, logs))
+    diverged, finished = int(bad.sum()), int((~bad).sum())
+    auc = float((rankdata(logs)[bad].sum() / diverged - (diverged + 1) / 2) / finished)
     above = auc >= 0.5
     values = np.unique(logs)
     cuts = (values[1:] + values[:-1]) / 2

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from flatdirs.analysis.records import Coordinates, Missing, Run, Sweep, chart_coordinates, raw_coordinates
 from flatdirs.backend.importance import importance_shares
+from flatdirs.errors import MissingExtra, require
 
 LEAST_RUNS = 10
 TOP_RUNS = 5  # the least that PED-ANOVA compares
@@ -29,13 +30,17 @@ class Importance:
 
 @dataclass(frozen=True)
 class Importances:
-    """`chart` is None where no chart fits. `top`: the share of runs that PED-ANOVA counts as good."""
+    """`chart` is None where no chart fits. `top`: the share of runs that PED-ANOVA counts as good.
+
+    `lacking`: why there is no fANOVA, where scikit-learn is not installed.
+    """
 
     raw: Importance
     chart: Importance | None
     runs: int
     top: float
     left_out: tuple[str, ...]
+    lacking: str = ""
 
 
 def importances(sweep: Sweep, seed: int = 0) -> Importances | Missing:
@@ -51,7 +56,16 @@ def importances(sweep: Sweep, seed: int = 0) -> Importances | Missing:
     top = min(0.5, max(TOP_SHARE, TOP_RUNS / len(runs)))
     chart = None if sweep.chart is None else chart_coordinates(sweep.chart, runs)
     in_chart = None if chart is None or not chart.names else _importance(runs, chart, top, seed)
-    return Importances(_importance(runs, raw, top, seed), in_chart, len(runs), top, raw.left_out)
+    shares = _importance(runs, raw, top, seed)
+    return Importances(shares, in_chart, len(runs), top, raw.left_out, _lacking())
+
+
+def _lacking() -> str:
+    try:
+        require("sklearn")
+    except MissingExtra as error:
+        return f"there is no fANOVA: {error}"
+    return ""
 
 
 def _importance(runs: tuple[Run, ...], place: Coordinates, top: float, seed: int) -> Importance:

@@ -15,7 +15,9 @@ MARGIN = 1e-6  # by which a range is wider than its values, relative
 def importance_shares(
     columns: Mapping[str, Sequence[float]], losses: Sequence[float], top: float, seed: int
 ) -> tuple[dict[str, float], dict[str, float] | None]:
-    """The shares of each column by PED-ANOVA and by fANOVA (None where its trees find no variance), largest first.
+    """The shares of each column by PED-ANOVA and by fANOVA, largest first.
+
+    The latter is None where its trees find no variance or scikit-learn is not installed.
 
     `columns`: positive values, one a run; `top`: the share of runs that PED-ANOVA counts as good. The evaluators look
     at the distributions of a study, so a study in memory is made whose log-uniform ranges are those of the values.
@@ -33,6 +35,6 @@ def importance_shares(
         ped_anova = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=top))
         try:
             fanova = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
-        except RuntimeError:  # raised where the trees found no variance at all
+        except (RuntimeError, ImportError):  # the trees found no variance at all; there are no trees
             fanova = None
     return dict(ped_anova), None if fanova is None else dict(fanova)

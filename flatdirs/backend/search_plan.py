@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 
 from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
-from flatdirs.errors import MissingExtra, StudyError
+from flatdirs.errors import StudyError, require
 from flatdirs.search import SEARCHES, Settings
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
@@ -73,15 +73,10 @@ def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSam
             return optuna.samplers.TPESampler(
                 n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=seed
             )
-        try:
-            if plan.name == "gp":
-                return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        except ImportError as error:
-            extra = "flatdirs[samplers]"
-            raise MissingExtra(
-                f"search={plan.name} needs one more package: pip install '{extra}'", key=extra
-            ) from error
+        require("torch" if plan.name == "gp" else "cmaes")  # else it would be missed after ten runs
+        if plan.name == "gp":
+            return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
+        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 def unbounded(chart: Chart) -> dict[str, Space]:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from flatdirs.cli import frame
 
 
-def run(settings: dict[str, Any], words: list[str]) -> int:
+def run(settings: dict[str, Any], _: list[str]) -> int:
     """Probe, print the rates found and what they cost, draw the curve where a file is named."""
     from flatdirs.config.tune import read_find_lr
     from flatdirs.tuning.commands import train_command

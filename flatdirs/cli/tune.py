@@ -13,7 +13,7 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def run(settings: dict[str, Any], words: list[str]) -> int:
+def run(settings: dict[str, Any], _: list[str]) -> int:
     """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
     from flatdirs.config.tune import read_tune

@@ -87,6 +87,7 @@ def importance(found: Importances) -> Content:
         tables.append(_importance_table("chart coordinates", found.chart))
     else:
         sentences.append("no chart has these hyperparameters, so there are no chart coordinates")
+    sentences += [found.lacking] if found.lacking else []
     return [*sentences, *left_out_sentences(found.left_out)], tables, figures.importance(found)
 
 

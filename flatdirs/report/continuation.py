@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flatdirs.analysis.ranges import Edge
 from flatdirs.analysis.records import Sweep
-from flatdirs.tuning.commands import wider_search
+from flatdirs.tuning.commands import override, wider_search
 
 
 def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
@@ -25,7 +25,7 @@ def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
         ]
         return f"continue with trial.{' and trial.'.join(calls)}"
     words = [word for word in sweep.command if not word.startswith("output=")]
-    words += [] if output == Path("studies") else [f"output={output}"]
+    words += [] if output == Path("studies") else [override("output", output)]
     return wider_search(words, wider_ranges(edges), sweep.name)
 
 

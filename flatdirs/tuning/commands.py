@@ -19,7 +19,7 @@ import yaml
 
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.resources import VERBATIM, conf_folder
+from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.settings import describe
 from flatdirs.space.library import describe_chart
 from flatdirs.training.records import TrainConfig
@@ -135,9 +135,12 @@ def wider_search(words: Sequence[str], box: Mapping[str, tuple[float, float]], s
     return shell("tune", [*kept, *ranges, f"study={study}-wider"])
 
 
-def _word(key: str, value: Any) -> str:
-    """One override; the values of VERBATIM keys stand as they are."""
-    return f"{key}={value}" if key in VERBATIM and value is not None else f"{key}={hydra_text(value)}"
+def override(key: str, value: Any) -> str:
+    """key=value for a command line, which takes the text of VERBATIM keys as it is and parses that of all others."""
+    if value is None or key not in VERBATIM:
+        return f"{key}={hydra_text(value)}"
+    at_home = key in PATHS and str(value).startswith("~")
+    return f"{key}={'./' if at_home else ''}{value}"
 
 
 def hydra_text(value: Any) -> str:
@@ -210,8 +213,8 @@ def _changed(usual: Mapping[str, Any], settings: Mapping[str, Any], prefix: str 
         if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
             yield from _changed(usual[key], value, f"{prefix}{key}.")
         elif key not in usual:
-            yield f"+{_word(f'{prefix}{key}', value)}"
+            yield f"+{override(prefix + key, value)}"
         elif (list(value) if isinstance(value, tuple) else value) != usual[key]:
-            yield _word(f"{prefix}{key}", value)
+            yield override(prefix + key, value)
     if prefix == "chart.bounds.":
         yield from (f"~{prefix}{key}" for key in usual if key not in settings)
