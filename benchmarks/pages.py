@@ -39,15 +39,21 @@ def figures(name: str, folder: Path | None = None) -> dict[str, bytes]:
     return dict(module.figures(folder or HERE / name)) if hasattr(module, "figures") else {}
 
 
-def write(name: str) -> None:
-    """Draw benchmark `name` again: its figures, and what its pages and README.md quote of it."""
-    for path, data in figures(name).items():
-        (HERE / name / path).write_bytes(data)
-    known = values(name)
-    for page in sorted((HERE / name).glob("*.md")):
-        page.write_text(fill(page.read_text(encoding="utf-8"), known), encoding="utf-8")
-    quoted = {f"{name}:{key}": text for key, text in known.items()}
-    README.write_text(fill(README.read_text(encoding="utf-8"), quoted), encoding="utf-8")
+def write(name: str, folder: Path | None = None) -> None:
+    """Draw benchmark `name` again: its figures, and what its pages and README.md quote of it.
+
+    From rows in another folder, figures and filled copies of the pages go there, and README.md stays as it is.
+    """
+    own = HERE / name
+    folder = folder or own
+    for path, data in figures(name, folder).items():
+        (folder / path).write_bytes(data)
+    known = values(name, folder)
+    for page in sorted(own.glob("*.md")):
+        (folder / page.name).write_text(fill(page.read_text(encoding="utf-8"), known), encoding="utf-8")
+    if folder.resolve() == own:
+        quoted = {f"{name}:{key}": text for key, text in known.items()}
+        README.write_text(fill(README.read_text(encoding="utf-8"), quoted), encoding="utf-8")
 
 
 def quotations(text: str) -> list[tuple[str, str]]:
