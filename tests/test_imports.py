@@ -98,7 +98,7 @@ def test_a_configuration_is_read_without_torch() -> None:
 def test_pages_and_figures_are_drawn_without_torch_and_optuna() -> None:
     drawing = [path for name in ("page", "figures") for path in ROOT.glob(f"benchmarks/*/{name}.py")]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in drawing]
-    assert {"benchmarks.batch_scaling.page", "benchmarks.cdat.figures", "benchmarks.edge_sweep.page"} <= set(names)
+    assert {"benchmarks.gpu.page", "benchmarks.throughput.page"} <= set(names)
     probe = f"import sys, {', '.join(names)}; sys.exit(str({{'torch', 'optuna'}} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
