@@ -13,8 +13,10 @@ sentence. The project's README.md quotes it between `<!-- benchmark:name -->` an
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -42,8 +44,12 @@ def figures(name: str, folder: Path | None = None) -> dict[str, bytes]:
 def write(name: str, folder: Path | None = None) -> None:
     """Draw benchmark `name` again: its figures, and what its pages and README.md quote of it.
 
-    From rows in another folder, figures and filled copies of the pages go there, and README.md stays as it is.
+    From rows in another folder, figures and filled copies of the pages go there, and README.md stays as it is. A machine that
+    only measures may lack what drawing needs; then the pages stay as they are.
     """
+    if missing := [package for package in ("pandas", "tabulate", "scipy", "matplotlib") if find_spec(package) is None]:
+        print(f"the rows are on file; drawing the pages needs {', '.join(missing)}", file=sys.stderr)
+        return
     own = HERE / name
     folder = folder or own
     for path, data in figures(name, folder).items():
