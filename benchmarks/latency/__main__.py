@@ -1,11 +1,9 @@
 """The time of one ask(), suggested parameters included: ours, TPE's and RandomSampler's.
 
-    python -m benchmarks.latency                  measure both parts, write the page
-    python -m benchmarks.latency --only storage   storage and replay: search=myrtle, which itself costs next to nothing
-    python -m benchmarks.latency --only search    the default search, and its first ask after a restart
+    python -m benchmarks.latency [--only storage]   storage and replay: search=myrtle, which itself costs next to nothing
+    python -m benchmarks.latency [--only search]    the default search, and its first ask after a restart
 
-Samplers take turns, one ask each a round, on the same history, so that other load on the machine hits all alike. Each trial is told
-before the next round. Histories are made by our sampler (`own`) or at random (`foreign`).
+Samplers take turns, one ask each a round, on the same history, own or random, so that other load on the machine hits all alike.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,18 +26,15 @@ from typing import Any
 import numpy as np
 import optuna
 
-import flatdirs
 from benchmarks import pages
 from benchmarks.latency.page import CHARTS, COUNTS, OURS, PARTS, SAMPLERS
+from flatdirs import FlatDirectionsSampler
+from flatdirs.provenance import provenance
 from flatdirs.storages import close_storage, open_storage
 
-HERE = Path(__file__).resolve().parent
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
 WARM_UP = 3  # rounds that are not counted
-RESTARTS = 5  # new processes for each number of trials
-Rows = list[dict[str, Any]]
 Times = dict[str, list[float]]  # milliseconds by kind, wall or process
-Trial = optuna.trial.FrozenTrial
 
 
 def score(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
@@ -58,19 +53,18 @@ def score(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
 
 
 def sampler(name: str, chart: str = "sgd", search: str = "flatdirs") -> optuna.samplers.BaseSampler:
-    """A sampler with its arguments written out."""
+    """One of `SAMPLERS`."""
     if name == OURS:
         start = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01} if search == "myrtle" else None
-        return flatdirs.FlatDirectionsSampler(chart=chart, search=search, start=start, seed=0)
+        return FlatDirectionsSampler(chart=chart, search=search, start=start, seed=0)
     if name == "RandomSampler":
         return optuna.samplers.RandomSampler(seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        usual = {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": True, "group": False}
-        return optuna.samplers.TPESampler(**usual, constant_liar=True, seed=0)
+        return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=0)
 
 
-def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[Trial]:
+def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[optuna.trial.FrozenTrial]:
     """Finished trials of a sampler."""
     study = optuna.create_study(direction="maximize", sampler=made_by)
     study.optimize(score(chart, 0), n_trials=size)
@@ -79,11 +73,13 @@ def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list
 
 def study_of(storage: str, folder: Path, own: optuna.samplers.BaseSampler) -> optuna.Study:
     """The study in a store, a new one where there is none."""
-    settings = {"direction": "maximize", "load_if_exists": True}
-    return optuna.create_study(study_name="timed", storage=open_storage(storage, folder), sampler=own, **settings)
+    settings = {"study_name": "timed", "direction": "maximize", "load_if_exists": True}
+    return optuna.create_study(storage=open_storage(storage, folder), sampler=own, **settings)
 
 
-def turns(storage: str, made: list[Trial], rounds: int, restarts: int = 0, **kind: str) -> dict[str, Times]:
+def turns(
+    storage: str, made: list[optuna.trial.FrozenTrial], rounds: int, restarts: int = 0, **kind: str
+) -> dict[str, Times]:
     """Milliseconds of each round's asks by sampler, and under "restart" those of the first ask of new processes."""
     chart = kind.get("chart", "sgd")
     times: dict[str, Times] = {name: {"wall": [], "process": []} for name in SAMPLERS}
@@ -96,7 +92,7 @@ def turns(storage: str, made: list[Trial], rounds: int, restarts: int = 0, **kin
             copies = [shutil.copytree(folder / OURS, folder / f"restart-{number}") for number in range(restarts)]
             with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
                 asks = pool.starmap(first_ask, [(chart, copy) for copy in copies], chunksize=1)
-            times["restart"] = {kind: [ask[kind] for ask in asks] for kind in ("wall", "process")}
+            times["restart"] = {"wall": [wall for wall, _ in asks], "process": [spent for _, spent in asks]}
         for number in range(rounds + WARM_UP):
             for name in np.roll(SAMPLERS, -number):
                 began, spent = time.perf_counter(), time.process_time()
@@ -111,37 +107,37 @@ def turns(storage: str, made: list[Trial], rounds: int, restarts: int = 0, **kin
     return times
 
 
-def measure_storages(plan: dict[str, tuple[int, int]] = PLAN) -> Rows:
+def measure_storages(plan: dict[str, tuple[int, int]] = PLAN) -> list[dict[str, Any]]:
     """What storage and replay cost."""
-    found, most = [], max(count for count, _ in plan.values())
+    found, most = [], max(plan.values())[0]
     makers = {"own": sampler(OURS, search="myrtle"), "foreign": sampler("RandomSampler")}
     histories = {kind: history(maker, "sgd", most) for kind, maker in makers.items()}
     for (storage, (count, rounds)), kind in itertools.product(plan.items(), histories):
         about = {"storage": storage, "history": kind, "trials": count}
-        times = turns(storage, histories[kind][:count], rounds, search="myrtle")
-        found += [{**about, "sampler": name, "milliseconds": own["wall"]} for name, own in times.items()]
+        for name, own in turns(storage, histories[kind][:count], rounds, search="myrtle").items():
+            found.append({**about, "sampler": name, "milliseconds": own["wall"]})
     return found
 
 
-def measure_search(rounds: int, counts: tuple[int, ...] = COUNTS, restarts: int = RESTARTS) -> Rows:
+def measure_search(rounds: int, counts: Sequence[int] = COUNTS, restarts: int = 5) -> list[dict[str, Any]]:
     """The default search by chart, storage and number of trials, and its first ask after a restart."""
     found = []
     for chart in CHARTS:
         made = history(sampler(OURS, chart), chart, max(counts))
         for storage, count in itertools.product(("memory", "sqlite"), counts):
-            times = turns(storage, made[:count], rounds, restarts * (storage == "sqlite"), chart=chart)
-            for name, own in times.items():
-                where = ("restart", OURS) if name == "restart" else (storage, name)
-                found.append({"chart": chart, "storage": where[0], "trials": count, "sampler": where[1], **own})
+            again = restarts if storage == "sqlite" else 0
+            for name, own in turns(storage, made[:count], rounds, again, chart=chart).items():
+                about = {"chart": chart, "storage": storage, "trials": count, "sampler": name}
+                found.append({**about, **({"storage": name, "sampler": OURS} if name == "restart" else {}), **own})
     return found
 
 
-def first_ask(chart: str, store: Path) -> dict[str, float]:
-    """Milliseconds of the first ask of a new process, which replays the trials of the study in a store."""
+def first_ask(chart: str, store: Path) -> tuple[float, float]:
+    """Wall and process milliseconds of the first ask of a new process, which replays the trials of the study in a store."""
     study = study_of("sqlite", store, sampler(OURS, chart))
     began, spent = time.perf_counter(), time.process_time()
     score(chart, 1)(study.ask())
-    return {"process": 1e3 * (time.process_time() - spent), "wall": 1e3 * (time.perf_counter() - began)}
+    return 1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - spent)
 
 
 def main() -> None:
@@ -151,12 +147,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20, help="asks timed for each line of the default search")
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    told = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
-    told |= {module.__name__: module.__version__ for module in (optuna, np, flatdirs)}
-    told |= {"system": platform.platform(), "cores": str(os.cpu_count())}
+    told = {name: provenance()[name] for name in ("python", "optuna", "numpy", "flatdirs")}
+    told |= {"date": datetime.date.today().isoformat(), "system": platform.platform(), "cores": str(os.cpu_count())}
     for part in (given.only,) if given.only else PARTS:
         found = measure_storages() if part == "storage" else measure_search(given.rounds)
-        (HERE / PARTS[part]).write_text(json.dumps({"versions": told, "rows": found}) + "\n", encoding="utf-8")
+        path = pages.HERE / "latency" / PARTS[part]
+        path.write_text(json.dumps({"versions": told, "rows": found}) + "\n", encoding="utf-8")
     pages.write("latency")
 
 

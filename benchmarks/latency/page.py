@@ -24,26 +24,21 @@ def values(folder: Path) -> dict[str, str]:
     read = {part: json.loads((folder / name).read_text(encoding="utf-8")) for part, name in PARTS.items()}
     storage, search = (pd.DataFrame(read[part]["rows"]) for part in PARTS)
     barred = search[(search["storage"] == "memory") & (search["sampler"] == OURS) & (search["trials"] == max(COUNTS))]
-    again = search[search["storage"] == "restart"]
-    restarts = {"chart": again["chart"], "finished trials": again["trials"], "n": again["wall"].map(len)}
-    restarts["process, wall"] = [both(row) for row in again.itertuples()]
+    again = search["storage"] == "restart"
+    medians = {row.chart: float(np.median(row.process)) for row in barred.itertuples()}
     return {
         "storages": wide(storage, ["storage", "history", "trials"], beyond),
-        "search": wide(search[search["storage"] != "restart"], ["chart", "storage", "trials"], asks),
-        "restart": table(pd.DataFrame(restarts)),
-        **{f"bar_{row.chart}": verdict(row.process) for row in barred.itertuples()},
-        **{
-            f"{part}_versions": ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-            for part, found in read.items()
-        },
+        "search": wide(search[~again], ["chart", "storage", "trials"], asks),
+        "restart": wide(search[again], ["chart", "trials"], asks),
+        **{f"bar_{name}": f"{ms:.1f} ms, {'met' if ms <= BAR else 'missed'}" for name, ms in medians.items()},
+        **{f"{part}_versions": ", ".join(map(" ".join, read[part]["versions"].items())) for part in PARTS},
     }
 
 
 def wide(rows: pd.DataFrame, keys: list[str], cells: Any) -> str:
     """A line for each history, with what `cells` says of its samplers' rows."""
-    lines = []
-    for key, found in rows.groupby(keys, sort=False):
-        lines.append({**dict(zip(keys, key, strict=True)), **cells(found.set_index("sampler").loc[list(SAMPLERS)])})
+    groups = rows.set_index("sampler").groupby(keys, sort=False)
+    lines = [{**dict(zip(keys, key, strict=True)), **cells(found)} for key, found in groups]
     return table(pd.DataFrame(lines).rename(columns={"trials": "finished trials"}))
 
 
@@ -56,22 +51,13 @@ def beyond(found: pd.DataFrame) -> dict[str, Any]:
 
 
 def asks(found: pd.DataFrame) -> dict[str, Any]:
-    """Process and wall time of each sampler."""
-    cells = {f"{row.Index}: process, wall": both(row) for row in found.itertuples()}
+    """Process time of each sampler with quartiles, and the median of wall time."""
+    walls = {name: number(float(np.median(sample)), 1) for name, sample in found["wall"].items()}
+    cells = {f"{name}: process, wall": f"{shown(found['process'][name])}, {wall}" for name, wall in walls.items()}
     return {"n": len(found["wall"].iloc[0]), **cells}
-
-
-def both(row: Any) -> str:
-    """Process time with quartiles, and the median of wall time."""
-    return f"{shown(row.process)}, {number(float(np.median(row.wall)), 1)}"
 
 
 def shown(sample: Any) -> str:
     """Median (lower quartile – upper quartile)."""
     low, middle, high = np.quantile(sample, (0.25, 0.5, 0.75), method="weibull")
     return f"{middle:.2f} ({low:.2f} – {high:.2f})"
-
-
-def verdict(sample: Any) -> str:
-    """The median beside the bar."""
-    return f"{np.median(sample):.1f} ms, {'met' if np.median(sample) <= BAR else 'missed'}"

@@ -40,8 +40,6 @@ from flatdirs.training.device import device_name, resolve_device, resolve_precis
 from flatdirs.training.loop import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
-HERE = Path(__file__).resolve().parent
-
 
 def cases(path: str, device: str, quick: bool) -> dict[TrainConfig, int]:
     """What is measured, and in how many rounds; where a step takes milliseconds, many make a piece."""
@@ -55,8 +53,8 @@ def cases(path: str, device: str, quick: bool) -> dict[TrainConfig, int]:
     if quick:
         less = {"width": 8, "batch_size": 16, "train_images": 64}
         tasks = {replace(task, **less, validation_images=min(task.validation_images, 32)): 2 for task in tasks}
-    rates = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
-    return {TrainConfig(task, DataConfig(path), **rates, device=device): count for task, count in tasks.items()}
+    data, rates = DataConfig(path), (0.1, 0.9, 5e-4)
+    return {TrainConfig(task, data, *rates, device=device): count for task, count in tasks.items()}
 
 
 @contextmanager
@@ -96,16 +94,16 @@ def measure(config: TrainConfig, rounds: int, quick: bool) -> dict[str, Any]:
 def measure_pairs(config: TrainConfig, rounds: int) -> dict[str, Any]:
     """Two runs: in two processes with a thread each, in one with two threads, in one with one."""
     names = ("one thread", "one thread", "two threads")
-    ways = {"two processes, one thread each": (0, 1)}
-    ways |= {"one process, two threads": (2, 2), "one process, one thread": (0, 0)}
+    ways = {"two processes, one thread each": (0, 1), "one process, two threads": (2, 2)}
+    ways["one process, one thread"] = (0, 0)
+
+    def run(way: str) -> float:
+        begin = time.perf_counter()
+        for piece in [found[one](timed, names[one], config) for one in ways[way]]:
+            piece.result()
+        return time.perf_counter() - begin
+
     with processes(config, names) as found:
-
-        def run(way: str) -> float:
-            begin = time.perf_counter()
-            for piece in [found[one](timed, names[one], config) for one in ways[way]]:
-                piece.result()
-            return time.perf_counter() - begin
-
         return {"epochs": config.task.epochs, "seconds": turns("two runs", ways, rounds, run)}
 
 
@@ -137,9 +135,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; the first GPU or else the CPU without it")
     parser.add_argument("--quick", action="store_true", help="a reduced size, to see that everything runs")
     parser.add_argument("--resume", action="store_true", help="keep the networks that result.json has")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the results; needed with --quick")
+    parser.add_argument("--output", type=Path, default=pages.HERE / "throughput", help="folder of the results")
     given = parser.parse_args()
-    if given.quick and given.output == HERE:
+    if given.quick and given.output == parser.get_default("output"):
         parser.error("--quick measures nothing worth keeping; give it an --output")
     given.output.mkdir(parents=True, exist_ok=True)
     path = given.output / "result.json"
