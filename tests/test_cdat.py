@@ -8,7 +8,6 @@ import math
 import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from benchmarks.cdat.toy import Toy, extremes
 from flatdirs import CDAT, ArmijoLineSearch, QuadraticallyGreedy
 from flatdirs.curvature.bases import BASES
 from flatdirs.curvature.cdat import SETTLING
@@ -756,28 +754,3 @@ def test_three_lines_in_anyones_loop() -> None:
     optimizer = CDAT(model.parameters(), base="momentum", sigma=2.0)
     losses = [optimizer.step(lambda: functional.cross_entropy(model(x), y)) for _ in range(60)]
     assert losses[-1] < 0.9 * losses[0]
-
-
-def test_the_toy_model_ends_where_the_formula_says() -> None:
-    toy = Toy()
-    end = toy.run(lambda s: 1.9 / s, 4000)[-1][1]
-    assert end == pytest.approx(28.02, abs=0.005)
-    assert end == pytest.approx(toy.followed(1.9, 4000), rel=1e-3)
-
-
-@pytest.mark.parametrize(("sharpness", "rate", "lost", "passes"), [(5.0, 0.38, 777, 7), (10.0, 0.2, 2616, 16)])
-def test_at_a_constant_rate_the_toy_cycles_wider_and_wider_until_it_is_lost(
-    sharpness: float, rate: float, lost: int, passes: int
-) -> None:
-    toy = Toy(sharpness=sharpness)
-    path = toy.run(lambda _: rate, 4000)
-    assert len(path) == lost
-    widths = extremes([eta * s - 2.0 for _, s, eta in path])
-    assert len(widths) == passes
-    assert all(one < other for one, other in pairwise(widths[:-1])), "all but the last, which the end cuts short"
-    assert toy.step(*path[-1])[1] < 0
-
-
-def test_extremes_are_of_the_stays_that_began_with_passing_zero() -> None:
-    assert extremes([-3.0, -1.0, 0.5, 0.7, 0.2, -0.9, -0.1]) == [0.7, 0.9]
-    assert extremes([-3.0, -1.0]) == []
