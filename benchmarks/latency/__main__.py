@@ -64,7 +64,7 @@ def sampler(name: str, chart: str = "sgd", search: str = "flatdirs") -> optuna.s
         return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=0)
 
 
-def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[optuna.trial.FrozenTrial]:
+def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[Any]:
     """Finished trials of a sampler."""
     study = optuna.create_study(direction="maximize", sampler=made_by)
     study.optimize(score(chart, 0), n_trials=size)
@@ -77,9 +77,7 @@ def study_of(storage: str, folder: Path, own: optuna.samplers.BaseSampler) -> op
     return optuna.create_study(storage=open_storage(storage, folder), sampler=own, **settings)
 
 
-def turns(
-    storage: str, made: list[optuna.trial.FrozenTrial], rounds: int, restarts: int = 0, **kind: str
-) -> dict[str, Times]:
+def turns(storage: str, made: list[Any], rounds: int, restarts: int = 0, **kind: str) -> dict[str, Times]:
     """Milliseconds of each round's asks by sampler, and under "restart" those of the first ask of new processes."""
     chart = kind.get("chart", "sgd")
     times: dict[str, Times] = {name: {"wall": [], "process": []} for name in SAMPLERS}
@@ -125,8 +123,9 @@ def measure_search(rounds: int, counts: Sequence[int] = COUNTS, restarts: int = 
     for chart in CHARTS:
         made = history(sampler(OURS, chart), chart, max(counts))
         for storage, count in itertools.product(("memory", "sqlite"), counts):
-            again = restarts if storage == "sqlite" else 0
-            for name, own in turns(storage, made[:count], rounds, again, chart=chart).items():
+            for name, own in turns(
+                storage, made[:count], rounds, restarts * (storage == "sqlite"), chart=chart
+            ).items():
                 about = {"chart": chart, "storage": storage, "trials": count, "sampler": name}
                 found.append({**about, **({"storage": name, "sampler": OURS} if name == "restart" else {}), **own})
     return found
