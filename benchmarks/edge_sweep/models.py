@@ -43,7 +43,7 @@ def transformer(point: Point, seed: int, watch: Watch, device: torch.device) -> 
         model = NextCharacter(text().distinct, width=32, layers=1, heads=2).to(device)
         betas = (1.0 - point.one_minus_beta1, BETA2)
         optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=point.weight_decay, fused=True)
-        for step, batch in enumerate(text().windows(2 * seed + 1, STEPS, WINDOWS, device), 1):
+        for step, batch in enumerate(text().windows(seed, STEPS, WINDOWS, device), 1):
             rate = optimizer.param_groups[0]["lr"] = point.learning_rate * runs.MULTIPLIERS[step - 1]
             loss = _loss(model.train(), *batch)
             optimizer.zero_grad(set_to_none=True)
@@ -100,6 +100,6 @@ def about(name: str, device: str) -> dict[str, Any]:
     made = {key: value for key, value in provenance().items() if key not in ("host", "git")}
     made |= {"device": f"{place} ({device_name(place)})", "threads": 1}
     if name == "transformer":
-        return {"subject": name, **made, "data": f"{text().name} {text().checksum}", "precision": "fp32"}
+        return {"subject": name, **made, "data": text().data, "precision": "fp32"}
     data = f"digits {load(digits(), DataConfig(), place).checksum}"
     return {"subject": name, **made, "data": data, "precision": resolve_precision("auto", place)}
