@@ -1,4 +1,4 @@
-"""benchmarks/step_sampling: the rivals' rules on known curves, measuring that resumes, a page that says what rows say."""
+"""benchmarks/step_sampling: the rivals' rules on known curves, measuring that resumes, a page from its rows."""
 
 from __future__ import annotations
 

@@ -66,9 +66,10 @@ def make(folder: Path, settings: Mapping[str, Any]) -> None:
 
     torch.set_num_threads(1)
     names, parts, device = tuple(settings["subject"]), settings["only"], settings["device"]
+    trained = names if {"record", "sweeps", "confirm"} & set(parts) else ()
     with (folder / "claims.lock").open("a") as claims:
-        made = {name: noted(folder, about(name, device)) for name in names}
-        work = Work(folder, trainers(names, device), made, claims, settings["budget"])
+        made = {name: noted(folder, about(name, device)) for name in trained}
+        work = Work(folder, trainers(trained, device), made, claims, settings["budget"])
         if "record" in parts:
             work.train("recorded", lambda: to_record(folder, names, settings["runs"]))
         for name in names if "replay" in parts else ():
