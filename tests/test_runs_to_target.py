@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,49 +13,14 @@ import pytest
 
 from benchmarks import rows
 from benchmarks.lattice import lattices
-from benchmarks.lattice.lattices import Cell
 from benchmarks.runs_to_target import __main__ as command
 from benchmarks.runs_to_target import baselines, cells, conditions, page, real, simulation, surface
 from benchmarks.runs_to_target.conditions import HERE, NONE, Condition, Start
-from benchmarks.runs_to_target.surface import Sample, Surface
+from benchmarks.runs_to_target.surface import Sample
 from flatdirs.charts import named_chart
 from flatdirs.objective import Measurement
 from flatdirs.search import Outcome, Question, Verdict
 from flatdirs.starting import automatic_start
-
-DIGITS = lattices.named("digits")
-TOP = 95.0
-
-
-def truth(cell: Cell) -> float | None:
-    """A ridge along lr·wd/(1 − momentum) = 2⁻⁹ between guesses; None, divergence, beyond lr/(1 − momentum) = 8."""
-    rate, averaging, decay = cell
-    return None if rate - averaging > 3 else 10 + (TOP - 10) * math.exp(-(((rate + decay - averaging + 9) / 4) ** 2))
-
-
-def row(cell: Cell, seed: int) -> dict[str, str]:
-    """A row of the lattice's file."""
-    value = truth(cell)
-    noise = 0.3 * math.sin(1000 * seed + 7 * cell[0] + 5 * cell[1] + 3 * cell[2])
-    accuracy = 10.0 if value is None else min(value + noise, 100.0)
-    loss = math.nan if value is None else 2.3 - 2 * (accuracy - 10) / 90
-    powers = {f"log2_{axis}": str(power) for axis, power in zip(DIGITS.axes, cell, strict=True)}
-    return {
-        **powers,
-        "seed": str(seed),
-        "accuracy": f"{accuracy:.2f}",
-        "loss": f"{loss:.4g}",
-        "diverged": str(int(value is None)),
-    }
-
-
-@lru_cache
-def ground(learnt: bool = False) -> Surface:
-    """The surface of a part of the lattice's cells, two seeds each; with the metrics of digits, or with its own."""
-    tried = [c for c in np.ndindex(20, 9, 15) if c[0] % 2 == 0 and c[1] % 2 == 0 and c[2] % 3 == 0]
-    found = [row((a - 14, b - 8, c - 16), seed) for a, b, c in tried for seed in (0, 1)]
-    metrics = None if learnt else surface.known(HERE)["digits"]["metrics"]
-    return surface.build(cells.from_rows(DIGITS, found), metrics)
 
 
 def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
@@ -65,28 +29,38 @@ def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_the_fit_follows_the_truth_plateaus_and_cliffs() -> None:
-    found = ground(learnt=True)
+def test_the_fit_follows_plateaus_and_cliffs() -> None:
+    """A ridge along lr·wd/(1 − momentum) = 2⁻⁹ between guesses; beyond lr/(1 − momentum) = 8 a run diverges."""
+
+    def truth(rate: float, averaging: float, decay: float) -> float:
+        return 10 + (95 - 10) * math.exp(-(((rate + decay - averaging + 9) / 4) ** 2))
+
+    lattice, found = lattices.named("digits"), []
+    for place in np.ndindex(10, 5, 5, 2):
+        cell = (2 * place[0] - 14, 2 * place[1] - 8, 3 * place[2] - 16)
+        accuracy = truth(*cell) + 0.3 * math.sin(1000 * place[3] + 7 * cell[0] + 5 * cell[1] + 3 * cell[2])
+        powers = {f"log2_{axis}": str(power) for axis, power in zip(lattice.axes, cell, strict=True)}
+        measured = {"accuracy": f"{accuracy:.2f}", "loss": f"{2.5 - accuracy / 50:.4g}"}
+        found.append({**powers, "seed": str(place[3]), **measured, "diverged": str(int(cell[0] - cell[1] > 3))})
+    ground = surface.build(cells.from_rows(lattice, found))
     between = [(a - 14, b - 8, c - 16) for a, b, c in np.ndindex(14, 8, 14) if a % 2 and b % 2 and c % 2]
-    off = [found.value(at(*cell)) - (truth(cell) or 0) for cell in between if cell[0] - cell[1] < 2]
+    off = [ground.value(at(*cell)) - truth(*cell) for cell in between if cell[0] - cell[1] < 2]
     assert math.sqrt(np.mean(np.square(off))) < 2.0
-    assert abs(found.best - TOP) < 1.0
-    assert max(found.value(at(rate, -1, -15)) for rate in np.arange(-14, -8, 0.3)) < 12
-    assert found.value(at(3, -2, -14)) == 10.0
-    steps = np.abs(np.diff([found.value(at(rate, -2, -11)) for rate in np.arange(0, 4, 0.05)]))
-    assert sorted(steps)[-1] > 40, "one jump"
-    assert sorted(steps)[-2] < 5
-    assert found.value(at(-3, -12, -30)) == found.value(at(-3, -8, -16)), "outside as on the edge"
+    assert abs(ground.best - 95) < 1.0
+    assert max(ground.value(at(rate, -1, -15)) for rate in np.arange(-14, -8, 0.3)) < 12
+    steps = sorted(np.abs(np.diff([ground.value(at(rate, -2, -11)) for rate in np.arange(0, 4, 0.05)])))
+    assert (steps[-1] > 40, steps[-2] < 5) == (True, True), "one jump"
+    assert ground.value(at(-3, -12, -30)) == ground.value(at(-3, -8, -16)), "outside as on the edge"
 
 
 def test_noise_is_that_of_real_runs_and_in_images() -> None:
-    point, generator = at(-4, -4, -9), np.random.default_rng(0)
-    samples = [ground().observe(point, generator) for _ in range(500)]
+    point, generator, ground = at(-3, -3, -9), np.random.default_rng(0), surface.named("digits")
+    samples = [ground.observe(point, generator, 0.0) for _ in range(500)]
     accuracies = [sample.accuracy for sample in samples]
     assert all(abs(accuracy * 10 - round(accuracy * 10)) < 1e-6 for accuracy in accuracies)
-    assert 0.05 < np.std(accuracies) < 0.6
-    assert np.mean(accuracies) == pytest.approx(ground().value(point), abs=0.2)
-    assert np.corrcoef(accuracies, [math.log(sample.loss or 1) for sample in samples])[0, 1] < -0.5
+    assert 0.2 < np.std(accuracies) < 1.5
+    assert np.mean(accuracies) == pytest.approx(ground.value(point), abs=0.2)
+    assert np.corrcoef(accuracies, [math.log(sample.loss or 1) for sample in samples])[0, 1] < 0
 
 
 def test_a_run_on_record_is_free_and_a_replicate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +80,9 @@ def test_a_run_on_record_is_free_and_a_replicate_is_not(monkeypatch: pytest.Monk
         return Sample(next(accuracies), 1.0, False)
 
     begin = Start(at(-4, -4, -9), 0.0)
-    returned = list(simulation.drive(Condition("digits", "myrtle", NONE, "good"), ground(), begin, 0, measure))
+    returned = list(
+        simulation.drive(Condition("digits", "myrtle", NONE, "good"), surface.named("digits"), begin, 0, measure)
+    )
     assert points == [(2.0**-4, 0), (2.0**-3, 0), (2.0**-4, 1)]
     assert returned[-1] == at(-4, -4, -9)
 
@@ -120,7 +96,7 @@ def test_baselines_stay_in_their_box_and_repeat_themselves(name: str) -> None:
         method, noise = baselines.make(name, named_chart("sgd"), box, begin, 3), np.random.default_rng(0)
         found = [next(method)]
         for _ in range(14):
-            found.append(method.send(ground().observe(found[-1][0], noise)))
+            found.append(method.send(surface.named("digits").observe(found[-1][0], noise, 0.0)))
         points = [point for point, _, _ in found]
         assert found[-1][2] in points
         return points
@@ -156,7 +132,7 @@ def test_rows_that_are_missing_are_made_again_as_they_were(tmp_path: Path) -> No
     ]
     some = [one for one in kept if one["seed"] != "1"]
     stale = [{**one, "key": "old"} if one["method"] == "random" else one for one in some]
-    rows.write(tmp_path / "digits.csv", simulation.FIELDS, stale)
+    rows.write(tmp_path / "digits.csv", list(kept[0]), stale)
     arguments = [f"folder={tmp_path}", "lattice=digits", "only=myrtle,random", "seeds=3", "full=true", "draw=false"]
     assert command.main(arguments) == 0
     made = [one for one in rows.read(tmp_path / "digits.csv") if one["method"] != "random+start"]
@@ -175,7 +151,7 @@ def test_real_training_resumes_where_it_was_killed(tmp_path: Path, monkeypatch: 
                 raise KeyboardInterrupt
             trained.append(seed)
             epoch = {"number": 1, "train_loss": 0.5, "loss": 0.5, "accuracy": 50.0, "seconds": 1.0, "seed": seed}
-            return Measurement("finished", ground().value(point), 0.5, False, 1.0, (epoch,), {})
+            return Measurement("finished", 50.0 + point["learning_rate"], 0.5, False, 1.0, (epoch,), {})
 
         real.run("digits", train, tmp_path, ("myrtle", "tpe"))
 

@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> int:
             def train(run: Run) -> Measurement:
                 return objective.measure(lattice.hyperparameters(run.cell), [run.seed], lambda *_: None)
 
-            running.probe(HERE, lattice, objective, about, print)
-            running.fill(HERE, lattice, train, about, settings["budget"], print)
+            running.probe(HERE, lattice, objective, about)
+            running.fill(HERE, lattice, train, about, settings["budget"])
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
         return 2

@@ -38,29 +38,24 @@ def cells(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def values(folder: Path) -> dict[str, str]:
     """What the page quotes."""
     runs, table = cells(folder)
-    names = list(lattices.read())
-    every = runs.groupby("lattice").agg(
-        diverged=("diverged", "sum"), seconds=("seconds", "median"), runs=("seed", "size")
-    )
-    every["cells"] = table.groupby("lattice").size()
+    every, by = lattices.read(), table.groupby("lattice")
+    found = runs.groupby("lattice").agg(runs=("seed", "size"), diverged=("diverged", "sum")).assign(cells=by.size())
     for count in (2, 3):
-        every[f"{count} seeds or more"] = table[table["size"] >= count].groupby("lattice").size()
-    every["level (%)"] = table.groupby("lattice")["level"].first()
-    near = table["lattice"].map({name: lattice.near for name, lattice in lattices.read().items()})
-    every["cells on the ridge"] = table[table["below"] <= near].groupby("lattice").size()
-    every["s a run"] = every["seconds"].map("{:.1f}".format)
-    order = ["runs", "diverged", *every.columns[3:]]
+        found[f"{count} seeds or more"] = by["size"].agg(lambda seeds, count=count: (seeds >= count).sum())
+    found["level (%)"] = by["level"].first()
+    found["cells on the ridge"] = [int((some["below"] <= every[name].near).sum()) for name, some in by]
+    found["s a run"] = runs.groupby("lattice")["seconds"].median().map("{:.1f}".format)
     top = table[table["size"] > 1].sort_values("mean", ascending=False, kind="stable").groupby("lattice").head(BEST)
-    top = top.set_index("lattice").loc[names].reset_index()
+    top = top.set_index("lattice").loc[list(every)].reset_index()
     top["each"] = [", ".join(f"{value:.2f}" for value in some) for some in top["list"]]
-    return {
-        "lattices": drawing.table(every.loc[names, order].reset_index()),
-        "probes": drawing.table(probes(folder).loc[names].reset_index()),
-        "best": drawing.table(top[["lattice", "mean", "each", *AXES, RATIO, PRODUCT]]),
-        "sides": drawing.table(sides(table)[["axis", "end", *names]]),
-        "noise": drawing.table(noise(table)[["points below the level", *names]]),
-        "runs": f"{len(runs):,}",
+    tables = {
+        "lattices": found.loc[list(every)].reset_index(),
+        "probes": probes(folder).loc[list(every)].reset_index(),
+        "best": top[["lattice", "mean", "each", *AXES, RATIO, PRODUCT]],
+        "sides": sides(table)[["axis", "end", *every]],
+        "noise": noise(table)[["points below the level", *every]],
     }
+    return {name: drawing.table(some) for name, some in tables.items()}
 
 
 def probes(folder: Path) -> pd.DataFrame:

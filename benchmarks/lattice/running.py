@@ -29,43 +29,42 @@ WAIT_SECONDS = 1.0  # between looks at what other processes have finished
 PROBE_SEEDS = 20
 PICKS = ("log_midpoint", "half_loss", "steepest", "min_lr", "max_lr")
 
-Say = Callable[[str], None]
-Train = Callable[[Run], Measurement]
 
-
-def fill(folder: Path, lattice: Lattice, train: Train, about: Mapping[str, Any], budget: int | None, say: Say) -> int:
-    """Make the runs that the lattice lacks, at most `budget` of them; returns how many this process made."""
+def fill(
+    folder: Path, lattice: Lattice, train: Callable[[Run], Measurement], about: Mapping[str, Any], budget: int | None
+) -> None:
+    """Make the runs that the lattice lacks, at most `budget` of them by this process."""
     path, made = folder / f"{lattice.name}.csv", 0
     with path.with_name(f"{path.name}.claims.lock").open("a") as claims:
         while wanted := runs_left(lattice, results(lattice, rows.read(path))):
             before = made
             for run in wanted:
                 if made == budget:
-                    return made
+                    return
                 with claimed(claims, crc32(repr(run).encode())) as mine:
                     if mine and run not in results(lattice, rows.read(path)):
                         found = train(run)
                         with locked(path):
                             rows.append(path, row(lattice, run, found, noted(folder, about)))
-                        say(f"{lattice.name} {run.cell} seed {run.seed}: {found.state}, {found.value:.2f} %")
+                        print(lattice.name, *run, found.state, found.value, flush=True)
                         made += 1
             if made == before:
                 time.sleep(WAIT_SECONDS)
-    return made
 
 
 def row(lattice: Lattice, run: Run, found: Measurement, made: str) -> dict[str, Any]:
     """A run as the file has it: cell, hyperparameters, result, every epoch, and the key of provenance.json (`made`)."""
-
-    def short(value: float | None) -> str:
-        return f"{math.nan if value is None else value:.4g}"
-
+    curves = {key: [math.nan if epoch[key] is None else epoch[key] for epoch in found.curve] for key in CURVE}
     return {
         **{f"log2_{axis}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
         **{name: repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
-        **{"seed": run.seed, "accuracy": f"{found.value:.2f}", "loss": short(found.loss)},
+        **{
+            "seed": run.seed,
+            "accuracy": f"{found.value:.2f}",
+            "loss": f"{math.nan if found.loss is None else found.loss:.4g}",
+        },
         **{"diverged": int(found.state == "diverged"), "seconds": f"{found.seconds:.1f}"},
-        **{f"{key}_curve": ";".join(short(epoch[key]) for epoch in found.curve) for key in CURVE},
+        **{f"{key}_curve": ";".join(f"{value:.4g}" for value in curve) for key, curve in curves.items()},
         "made": made,
     }
 
@@ -117,33 +116,34 @@ def next_round(lattice: Lattice, done: Mapping[Run, float]) -> list[Run]:
     return fresh
 
 
-def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapping[str, Any], say: Say) -> None:
-    """Step sampling with every seed that is not on file, as the start of a search has it."""
+def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapping[str, Any]) -> None:
+    """Step sampling with every seed that is not on file, as the start of a search has it: picks (empty for no answer), cost, points."""
+    from flatdirs.training.probing import probe_task
+    from flatdirs.training.records import ProbeConfig
+
     path = folder / "probes.csv"
     with path.with_name(f"{lattice.name}.probes.lock").open("a") as claims:
         for seed in range(PROBE_SEEDS):
             with claimed(claims, seed) as mine:
-                if mine and (lattice.name, str(seed)) not in {(old["lattice"], old["seed"]) for old in rows.read(path)}:
-                    found = probe_row(lattice, objective, seed)
-                    with locked(path):
-                        rows.append(path, {**found, "made": noted(folder, about)})
-                    say(f"{lattice.name} probe {seed}: {found['log_midpoint'] or found['problem']}")
-
-
-def probe_row(lattice: Lattice, objective: ImageObjective, seed: int) -> dict[str, Any]:
-    """One search for an lr: its picks (empty where it has no answer), its cost and its points."""
-    from flatdirs.training.probing import probe_task
-    from flatdirs.training.records import ProbeConfig
-
-    config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
-    found = probe_task(config, ProbeConfig(), progress=False)
-    points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
-    return {
-        **{"lattice": lattice.name, "seed": seed},
-        **{name: f"{getattr(found.picks, name).learning_rate:.6g}" if found.picks else "" for name in PICKS},
-        **{"cost_steps": f"{found.cost:.1f}", "run_steps": config.total_steps, "problem": found.problem or ""},
-        "points": ";".join(f"{rate:.6g}:{loss:.6g}" for rate, loss in points),
-    }
+                if not mine or (lattice.name, str(seed)) in {(old["lattice"], old["seed"]) for old in rows.read(path)}:
+                    continue
+                config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
+                found = probe_task(config, ProbeConfig(), progress=False)
+                points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
+                row = {
+                    **{"lattice": lattice.name, "seed": seed},
+                    **{
+                        name: f"{getattr(found.picks, name).learning_rate:.6g}" if found.picks else "" for name in PICKS
+                    },
+                    **{"cost_steps": f"{found.cost:.1f}", "run_steps": config.total_steps},
+                    **{
+                        "problem": found.problem or "",
+                        "points": ";".join(f"{lr:.6g}:{loss:.6g}" for lr, loss in points),
+                    },
+                }
+                with locked(path):
+                    rows.append(path, {**row, "made": noted(folder, about)})
+                print(lattice.name, "probe", seed, row["log_midpoint"] or row["problem"], flush=True)
 
 
 def noted(folder: Path, about: Mapping[str, Any]) -> str:

@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
             for (condition, key, *_), found in zip(
                 tasks, pool.map(simulation.rows, *zip(*tasks, strict=True)), strict=True
             ):
-                keep(folder / f"{condition.lattice}.csv", condition, key, found)
+                if found:
+                    keep(folder / f"{condition.lattice}.csv", condition, key, found)
                 print(*condition, len(found), flush=True)
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
@@ -89,12 +90,12 @@ def keep(path: Path, condition: Condition, key: str, found: Sequence[Mapping[str
         return row["method"], row["box"], row["start"]
 
     fresh = {str(new["seed"]) for new in found}
-    kept = [
-        old
-        for old in rows.read(path)
-        if place(old) != condition[1:] or not found or (old["key"] == key and old["seed"] not in fresh)
-    ]
-    rows.write(path, simulation.FIELDS, sorted([*kept, *found], key=lambda row: (place(row), int(row["seed"]))))
+    kept = (
+        row
+        for row in rows.read(path)
+        if place(row) != condition[1:] or (row["key"] == key and row["seed"] not in fresh)
+    )
+    rows.write(path, list(found[0]), sorted([*kept, *found], key=lambda row: (place(row), int(row["seed"]))))
 
 
 if __name__ == "__main__":

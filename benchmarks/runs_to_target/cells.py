@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.lattice.lattices import Lattice
-from benchmarks.lattice.running import run_of
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDTH = 0.25  # how near, in log(1 + points below the level), a residual's cell must be to stand for the noise there
@@ -97,35 +97,26 @@ class Cells:
 
 def from_rows(lattice: Lattice, found: Sequence[Mapping[str, str]]) -> Cells:
     """Cells from rows as benchmarks.lattice writes them; residuals widened to what single runs have."""
-    finished: dict[tuple[int, ...], list[list[float]]] = {}
-    broken: dict[tuple[int, ...], list[bool]] = {}
-    for row in sorted(found, key=lambda row: run_of(lattice, row)):
-        cell = run_of(lattice, row).cell
-        broken.setdefault(cell, []).append(row["diverged"] == "1")
-        if row["diverged"] != "1":
-            finished.setdefault(cell, []).append([float(row["accuracy"]), math.log(float(row["loss"]))])
-    groups, places = [np.array(values) for values in finished.values()], np.array(list(finished), dtype=float)
+    axes = [f"log2_{axis}" for axis in lattice.axes]
+    types = {**dict.fromkeys([*axes, "seed", "diverged"], int), **dict.fromkeys(["accuracy", "loss"], float)}
+    table = pd.DataFrame(found).astype(types).sort_values([*axes, "seed"])
+    tried, finished = table.groupby(axes)["diverged"].mean(), table[table["diverged"] == 0].groupby(axes)
+    groups = [np.array([some["accuracy"], [math.log(loss) for loss in some["loss"]]]).T for _, some in finished]
     means = np.array([group.mean(axis=0) for group in groups])
-    level = float(np.mean(np.sort(means[:, 0])[-10:]))
+    level, places = float(np.mean(np.sort(means[:, 0])[-10:])), np.array(list(finished.groups), dtype=float)
     spread = [
         (math.log1p(max(level - group[:, 0].mean(), 0.0)), residual)
         for group in groups
-        for residual in (group - group.mean(axis=0)) * math.sqrt(len(group) / max(len(group) - 1, 1))
         if len(group) > 1
+        for residual in (group - group.mean(axis=0)) * math.sqrt(len(group) / (len(group) - 1))
     ]
     logs, residuals = zip(*sorted(spread, key=lambda pair: pair[0]), strict=True)
+    shared = zip(*shared_noise(places, groups, level), strict=True)
     lines = sorted(",".join(row.values()) for row in found)  # in whichever order they were made
-    return Cells(
-        lattice,
-        places,
-        means,
-        np.array([float(len(group)) for group in groups]),
-        np.array(list(broken), dtype=float),
-        np.array([sum(values) / len(values) for values in broken.values()]),
-        level,
-        Spread(list(logs), np.array(residuals), *zip(*shared_noise(places, groups, level), strict=True)),
-        hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest(),
-    )
+    checksum = hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest()
+    counts, every = np.array([float(len(group)) for group in groups]), np.array(list(tried.index), dtype=float)
+    spread_ = Spread(list(logs), np.array(residuals), *shared)
+    return Cells(lattice, places, means, counts, every, tried.to_numpy(), level, spread_, checksum)
 
 
 def shared_noise(places: Array, groups: Sequence[Array], level: float) -> list[tuple[float, int]]:

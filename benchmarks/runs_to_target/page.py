@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +57,9 @@ class Evidence:
         """The rows with the key of their condition; those of another surface, box, start or search are left out."""
         fitted = {name: f"{self.entries[name]['checksum']}-{self.entries[name]['version']}" for name in self.names}
         every = [condition for name in self.names for condition in conditions.conditions(name)]
-        keys = {condition: conditions.key(condition, surface or fitted[condition.lattice]) for condition in every}
-        return rows[
-            rows["key"] == pd.Series([keys.get(parts) for parts in rows[ID].itertuples(index=False, name=None)])
-        ]
+        keys = {one: conditions.key(one, surface or fitted[one.lattice]) for one in every}
+        own = [keys.get(parts) for parts in rows[ID].itertuples(index=False, name=None)]
+        return rows[rows["key"] == pd.Series(own)]
 
     def median(self, lattice: str, target: float, method: str, box: str = NONE, start: str = NONE) -> float:
         """nan where there are no rows."""
@@ -88,42 +85,38 @@ def promises(evidence: Evidence) -> pd.DataFrame:
     for name, facts in evidence.facts.items():
         for target in [t for t in TARGETS if low <= facts["volumes"]["expert"][f"{t:g}"] <= high]:
             there = [s for s, value in facts["starts"].items() if value >= facts["best"] * (1 - target / 100)]
-            for start, promise, own, other, met in promised(partial(evidence.median, name, target)):
-                measured = f"{own:.3g}" + ("" if math.isnan(other) else f" against {other:.3g}")
+            for bar, start in [(one, start) for one in SETTINGS["bars"]["lines"] for start in one["starts"]]:
+                own = evidence.median(name, target, OURS, NONE, start)
+                promise, measured, bound = f"at most {bar.get('runs')}", f"{own:.3g}", bar.get("runs")
+                if "method" in bar:
+                    begin = NONE if bar["method"] == "tpe" else start
+                    other, ratio = evidence.median(name, target, bar["method"], bar["box"], begin), bar.get("ratio", 1)
+                    part = (
+                        "less than "
+                        if "below" in bar
+                        else f"at most {'' if ratio == 1 else f'1/{round(1 / ratio)} of '}"
+                    )
+                    promise, bound = f"{part}the median of `{bar['method']}`, {bar['box']} box", ratio * other
+                    measured += f" against {other:.3g}"
+                met = own < bound if "below" in bar else own <= bound
                 found.append((name, target, start, promise, measured, met, start in there))
             own = pd.concat([evidence.runs[name, OURS, NONE, start, target] for start in evidence.starts[name]])
-            lost = int((own > BUDGET).sum())
-            promise, met = f"at most {most:g} % never arrive", 100 * lost <= most * len(own)
-            found.append((name, target, "all", promise, f"{lost} of {len(own)}", met, False))
+            lost, promise = int((own > BUDGET).sum()), f"at most {most:g} % never arrive"
+            found.append((name, target, "all", promise, f"{lost} of {len(own)}", 100 * lost <= most * len(own), False))
     return pd.DataFrame(found, columns=["lattice", "target", "start", "promise", "measured", "met", "begun"])
-
-
-def promised(median: Callable[..., float]) -> Iterator[tuple[str, str, float, float, bool]]:
-    """Of one lattice and target: start, promise, own median, that of the rival (nan: none), and whether it is met."""
-    bars = SETTINGS["bars"]
-    for start in bars["good_starts"]:
-        own = median(OURS, NONE, start)
-        for rival, begin, ratios in (("tpe", NONE, bars["tpe_ratio"]), ("cmaes", start, bars["cmaes_ratio"])):
-            for box, ratio in ratios.items():
-                other, part = median(rival, box, begin), "" if ratio == 1 else f"1/{round(1 / ratio)} of "
-                yield start, f"at most {part}the median of `{rival}`, {box} box", own, other, own <= ratio * other
-        if start == "auto":
-            yield start, f"at most {bars['auto_runs']}, probes included", own, math.nan, own <= bars["auto_runs"]
-    for start in bars["careless_starts"]:
-        own, other = median(OURS, NONE, start), median("tpe", "ignorant")
-        yield start, f"at most {bars['careless_runs']}", own, math.nan, own <= bars["careless_runs"]
-        yield start, "less than the median of `tpe`, ignorant box", own, other, own < other
 
 
 def tally(found: pd.DataFrame) -> pd.DataFrame:
     """By promise: how many lines are met, and each that is missed; * where the start is at the target already."""
-    star = found["begun"].map({True: "*", False: ""})
-    target = found["target"].map(" {:g} % ".format)
-    missed = found["lattice"] + target + found["start"] + star + ": " + found["measured"]
+    start = found["start"] + found["begun"].map({True: "*: ", False: ": "})
+    missed = found["lattice"] + found["target"].map(" {:g} % ".format) + start + found["measured"]
     grouped = found.assign(missed=missed.where(~found["met"])).groupby("promise", sort=False)
-    return grouped.agg(
-        lines=("met", "size"), met=("met", "sum"), missed=("missed", lambda some: "; ".join(some.dropna()))
-    ).reset_index()
+    columns = {
+        "lines": ("met", "size"),
+        "met": ("met", "sum"),
+        "missed": ("missed", lambda some: "; ".join(some.dropna())),
+    }
+    return grouped.agg(**columns).reset_index()
 
 
 def behind(evidence: Evidence) -> pd.DataFrame:
@@ -146,17 +139,13 @@ def behind(evidence: Evidence) -> pd.DataFrame:
 
 def duels(evidence: Evidence) -> pd.DataFrame:
     """By lattice: in how many cases the same descent needs fewer runs on flat coordinates (myrtle) or on raw ones (raw)."""
-    words, found = {1: "myrtle needs fewer", -1: "raw needs fewer", 0: "neither"}, []
+    found = {name: {"myrtle": 0, "raw": 0, "neither": 0, "cases of raw": list[str]()} for name in evidence.names}
     for name, target, start in evidence.cases:
         winner = evidence.faster(*((name, method, NONE, start, target) for method in ("myrtle", "raw")))
-        found.append(
-            {"lattice": name, "cases where raw does": f"{target:g} % {start}" if winner < 0 else None, words[winner]: 1}
-        )
-    columns = {
-        **{word: (word, "count") for word in words.values()},
-        "cases where raw does": ("cases where raw does", lambda s: ", ".join(s.dropna())),
-    }
-    return pd.DataFrame(found).groupby("lattice", sort=False).agg(**columns).reset_index()
+        found[name][("neither", "myrtle", "raw")[winner]] += 1
+        found[name]["cases of raw"] += [f"{target:g} % {start}"] * (winner < 0)
+    table = pd.DataFrame.from_dict(found, orient="index").rename_axis("lattice").reset_index()
+    return table.assign(**{"cases of raw": table["cases of raw"].map(", ".join)})
 
 
 def medians(evidence: Evidence, name: str) -> pd.DataFrame:
@@ -167,12 +156,10 @@ def medians(evidence: Evidence, name: str) -> pd.DataFrame:
         for start in (NONE, *evidence.starts[name]):
             cells = [evidence.cell(name, method if start == NONE else full, box, start, target) for target in TARGETS]
             line["no start" if start == NONE else start] = " / ".join(cell for cell in cells if cell)
-        known = [
-            parts for parts in ((name, full, box, "auto"), (name, method, box, NONE)) if parts in evidence.lost.index
-        ]
-        found.append(
-            {**line, "returned": " / ".join(f"{lost:.2f}" for lost in evidence.lost.loc[known[0]]) if known else ""}
-        )
+        for parts in ((name, method, box, NONE), (name, full, box, "auto")):
+            if parts in evidence.lost.index:
+                line["returned"] = " / ".join(map("{:.2f}".format, evidence.lost.loc[parts]))
+        found.append(line)
     return pd.DataFrame(found)
 
 
@@ -194,36 +181,32 @@ def real(evidence: Evidence) -> pd.DataFrame:
     table = grouped[["runs", *shown.values()]].median()
     table["runs"] = ["never" if runs > settings["budget"] else f"{runs:.3g}" for runs in table["runs"]]
     table["returned"] = grouped["mean"].agg(drawing.spread)
-    table = table.assign(mean=grouped["mean"].mean(), error=grouped["mean"].sem())
-    return table.loc[
-        [c for name in evidence.names for c in conditions.conditions(name) if c in table.index]
-    ].reset_index()
+    order = [c for name in evidence.names for c in conditions.conditions(name) if c in table.index]
+    return table.assign(mean=grouped["mean"].mean(), error=grouped["mean"].sem()).loc[order].reset_index()
 
 
-def fits(evidence: Evidence) -> list[dict[str, Any]]:
-    """The cross-validation of every surface."""
-    found = []
+def surfaces(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
+    """By lattice: the cross-validated fit; accuracies of starts and how much of each box reaches the targets; the automatic start."""
+    found: dict[str, list[dict[str, Any]]] = {"fits": [], "targets": [], "timescales": [], "auto": []}
     for name, facts in evidence.facts.items():
-        off = evidence.entries[name]["errors"]
-        line = {"lattice": name, "cells": off["tried"], "diverged (mixed)": f"{off['diverged']} ({off['mixed']})"}
-        line |= {"best": facts["best"], "seed noise there": facts["noise"], "bias near": f"{off['near_bias']:+.2f}"}
-        line |= {
-            f"{part}: error (noise)": f"{off[part]:.2f} ({off[f'{part}_noise']:.2f})" for part in ("near", "overall")
+        off, lattice = evidence.entries[name]["errors"], {"lattice": name}
+        fit = {"cells": off["tried"], "diverged (mixed)": f"{off['diverged']} ({off['mixed']})", "best": facts["best"]}
+        fit |= {"seed noise there": facts["noise"], "bias near": f"{off['near_bias']:+.2f}"}
+        fit |= {
+            f"{part}: error (noise)": f"{off[part]:.2f} ({off[part + '_noise']:.2f})" for part in ("near", "overall")
         }
         shared = ", ".join(f"{part:.2f} ({pairs})" for part, pairs in facts["shared"])
-        found.append({**line, "wrong side of the cliff": off["cliff_wrong"], "shared noise (pairs)": shared})
-    return found
-
-
-def targets(evidence: Evidence) -> list[dict[str, Any]]:
-    """By lattice: accuracies of starts without noise, cost of the probes, and how much of each box reaches the targets."""
-    found = []
-    for name, facts in evidence.facts.items():
-        line = {"lattice": name, **{start: f"{facts['starts'][start]:.1f}" for start in evidence.starts[name]}}
+        found["fits"].append(
+            lattice | fit | {"wrong side of the cliff": off["cliff_wrong"], "shared noise (pairs)": shared}
+        )
+        filled = {start: f"{facts['starts'][start]:.1f}" for start in evidence.starts[name]}
         for box, volumes in facts["volumes"].items():
-            each = (f"{volumes[t]:.2f} ({facts['at_edge'][box][t]:.0f})" for t in map("{:g}".format, TARGETS))
-            line[f"{box} box, %"] = ", ".join(each)
-        found.append({**line, "probes": facts["probe_runs"]})
+            each = [f"{volumes[t]:.2f} ({facts['at_edge'][box][t]:.0f})" for t in map("{:g}".format, TARGETS)]
+            filled[f"{box} box, %"] = ", ".join(each)
+        found["targets"].append(lattice | filled | {"probes": facts["probe_runs"]})
+        found["timescales"].append(lattice | {t: f"{a:.2f} ({b:.2f})" for t, (a, b) in facts["timescales"].items()})
+        cells = {column: evidence.cell(name, *parts, SHOWN) for column, parts in SHORT.items()}
+        found["auto"].append(lattice | {"within": f"{SHOWN:g} %"} | cells)
     return found
 
 
@@ -231,80 +214,52 @@ def values(folder: Path) -> dict[str, str]:
     """What the pages quote."""
     evidence = Evidence(folder)
     found, slower, fight, trained = promises(evidence), behind(evidence), duels(evidence), real(evidence)
-    lattices = []
-    for name, facts in evidence.facts.items():
-        own, other = (evidence.lost["returned_20"].get((name, method, NONE, "auto")) for method in (OURS, "myrtle"))
-        outside = [f"{value:g}, {low:.3g} to {high:.3g}" for value, low, high in facts["outside"]["expert"].values()]
-        line = {
-            "lattice": name,
-            "cases where another needs fewer": f"{(slower['lattice'] == name).sum()} of {len(evidence.cases) // len(evidence.names)}",
-        }
-        line |= {
-            "returned: `flatdirs`": own,
-            "returned: `myrtle`": other,
-            "best lr, where outside the expert's box": "; ".join(outside),
-        }
-        lattices.append(line)
-    lost = [(name, facts["timescales"]) for name, facts in evidence.facts.items()]
-    tables: dict[str, Any] = {
-        "auto": [
-            {
-                "lattice": name,
-                "within": f"{SHOWN:g} %",
-                **{c: evidence.cell(name, *parts, SHOWN) for c, parts in SHORT.items()},
-            }
-            for name in evidence.names
-        ],
-        "lattices": lattices,
-        "promises": tally(found),
-        "behind": slower.drop(columns="clipped"),
-        "raw": fight,
-        "fits": fits(evidence),
-        "targets": targets(evidence),
-        "timescales": [
-            {"lattice": name, **{t: f"{a:.2f} ({b:.2f})" for t, (a, b) in each.items()}} for name, each in lost
-        ],
-        "real": trained.drop(columns=["mean", "error"]),
-        **{name: medians(evidence, name) for name in evidence.names},
-    }
     held, begun = found[found["lattice"].isin(SETTINGS["held_out"])], found[found["begun"]]
     numbers = {"lines": len(found), "met": found["met"].sum(), "missed": (~found["met"]).sum(), "begun": len(begun)}
     numbers |= {"begun_met": begun["met"].sum(), "held_out": len(held), "held_out_met": held["met"].sum()}
     numbers |= {"cases": len(evidence.cases), "slower": len(slower), "clipped": slower["clipped"].sum()}
-    numbers |= {f"raw_{word.split()[0]}": fight[word].sum() for word in fight.columns[1:4]}
+    numbers |= {f"raw_{word}": fight[word].sum() for word in ("myrtle", "raw", "neither")}
     numbers["raw_chance"] = f"{LEVEL / 2 * len(evidence.cases):.1f}"
-    for one in slower.itertuples():
-        numbers[f"{one.lattice}_{one.start}_{one.target.split()[0]}"] = (
-            f"{one[4]} runs against {one[5].split(';')[0].strip('*').split()[-1]}"
+    for name, target, start, own, texts, _ in slower.itertuples(index=False):
+        numbers[f"{name}_{start}_{target.split()[0]}"] = (
+            f"{own} runs against {texts.split(';')[0].strip('*').split()[-1]}"
         )
+    lattices = []
     for name, facts in evidence.facts.items():
-        off = evidence.entries[name]["errors"]
+        off, some = evidence.entries[name]["errors"], trained[trained["lattice"] == name]
         numbers[f"error_{name}"] = f"{math.sqrt(max(0.0, off['near'] ** 2 - off['near_noise'] ** 2)):.2f}"
         numbers |= {f"gap_{name}_{target:g}": f"{facts['best'] * target / 100:.2f}" for target in TARGETS}
-        for one in trained[(trained["lattice"] == name) & (trained["method"] == OURS)].itertuples():
-            more = trained[(trained["lattice"] == name) & (trained["mean"] > one.mean)]
+        for one in some[some["method"] == OURS].itertuples():
+            more = some[some["mean"] > one.mean]
             sure = more["mean"] - one.mean > 2 * (more["error"] ** 2 + one.error**2) ** 0.5
             numbers |= {f"real_{name}": one.returned, f"real_{name}_more": len(more), f"real_{name}_sure": sure.sum()}
             numbers |= {f"real_{name}_{other.method}": other.returned for other in more.itertuples()}
-            numbers[f"real_{name}_others"] = (trained["lattice"] == name).sum() - 1
-    shown = {name: drawing.table(pd.DataFrame(each)) for name, each in tables.items()}
-    return shown | {name: str(number) for name, number in numbers.items()}
+            numbers[f"real_{name}_others"] = len(some) - 1
+        count = f"{(slower['lattice'] == name).sum()} of {sum(case[0] == name for case in evidence.cases)}"
+        line = {"lattice": name, "cases where another needs fewer": count}
+        for method in (OURS, "myrtle"):
+            line[f"returned: `{method}`"] = evidence.lost["returned_20"].get((name, method, NONE, "auto"))
+        outside = [f"{value:g}, {low:.3g} to {high:.3g}" for value, low, high in facts["outside"]["expert"].values()]
+        lattices.append({**line, "best lr, where outside the expert's box": "; ".join(outside)})
+    tables = {name: pd.DataFrame(lines) for name, lines in (surfaces(evidence) | {"lattices": lattices}).items()}
+    tables |= {"promises": tally(found), "behind": slower.drop(columns="clipped"), "raw": fight}
+    tables |= {"real": trained.drop(columns=["mean", "error"])}
+    tables |= {name: medians(evidence, name) for name in evidence.names}
+    return {name: drawing.table(each) for name, each in tables.items()} | {name: str(n) for name, n in numbers.items()}
 
 
 def figures(folder: Path) -> dict[str, bytes]:
     """The share of seeds at the target against runs, a panel a lattice: methods from `auto`, or without a start."""
     evidence = Evidence(folder)
     figure, panels = drawing.canvas(1, len(evidence.names), 3.2, 3.4)
+    for (name, method, box, start, target), runs in evidence.runs.items():
+        if target == SHOWN and method in COLOURS and start in ("auto", NONE):
+            style = {"color": COLOURS[method], "ls": {"ignorant": "--", "expert": ":"}.get(box, "-")}
+            style |= {"label": method if box == NONE else f"{method}, {box}", "lw": 2.4 if method == OURS else 1.2}
+            panels[evidence.names.index(name)].ecdf(runs, **style)
     for name, axes in zip(evidence.names, panels, strict=True):
-        for (lattice, method, box, start, target), runs in evidence.runs.items():
-            if lattice == name and target == SHOWN and method in COLOURS and start in ("auto", NONE):
-                style = {"label": method if box == NONE else f"{method}, {box}", "color": COLOURS[method]}
-                axes.ecdf(
-                    runs, **style, ls={"ignorant": "--", "expert": ":"}.get(box, "-"), lw=2.4 if method == OURS else 1.2
-                )
         axes.set(title=name, xlim=(0, BUDGET), ylim=(-0.02, 1.02), xlabel="runs, probes included")
     panels[0].set_ylabel(f"share of seeds within {SHOWN:g} %")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, frameon=False, fontsize=8
-    )
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=7, frameon=False, fontsize=8)
     return {"auto.png": drawing.png(figure, 80)}

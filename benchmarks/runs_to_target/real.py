@@ -87,10 +87,17 @@ def repetition(condition: Condition, seed: int, path: Path, train: Train) -> Non
         old = known.get((kind, number))
         if old and all(math.isclose(float(old[f"h{i}"]), x, rel_tol=1e-6, abs_tol=1e-9) for i, x in enumerate(values)):
             return old
-        row = {**about, "kind": kind, "run": str(number), **row_of(train(point, training_seed), values)}
+        found, place = train(point, training_seed), {**about, "kind": kind, "run": str(number)}
+        diverged, last = found.state == "diverged", found.curve[-1]["train_loss"] if found.curve else None
+        row = {
+            **{**place, **{f"h{i}": repr(value) for i, value in enumerate(values)}},
+            "accuracy": f"{CHANCE if diverged or found.value is None else found.value:.2f}",
+            **{key: "" if x is None else f"{x:.5g}" for key, x in (("loss", found.loss), ("train_loss", last))},
+            **{"diverged": str(int(diverged)), "seconds": f"{found.seconds:.1f}"},
+        }
         with locked(path):
-            place = {**about, "kind": kind, "run": str(number)}.items()
-            rows.write(path, list(row), [*(some for some in rows.read(path) if not place <= some.items()), row])
+            kept = [some for some in rows.read(path) if not place.items() <= some.items()]
+            rows.write(path, list(row), [*kept, row])
         print(*condition, f"{seed}: {kind} {number}, {row['accuracy']} %", flush=True)
         return row
 
@@ -102,17 +109,6 @@ def repetition(condition: Condition, seed: int, path: Path, train: Train) -> Non
     *_, returned = itertools.islice(runs, budget)
     for number in range(1, SETTINGS["real"]["confirmed"] + 1):
         trained("confirm", number, returned, CONFIRMING + 10 * seed + number)
-
-
-def row_of(found: Measurement, values: Sequence[float]) -> dict[str, str]:
-    """A run as the file has it."""
-    diverged, last = found.state == "diverged", found.curve[-1]["train_loss"] if found.curve else None
-    return {
-        **{f"h{index}": repr(value) for index, value in enumerate(values)},
-        "accuracy": f"{CHANCE if diverged or found.value is None else found.value:.2f}",
-        **{name: "" if loss is None else f"{loss:.5g}" for name, loss in (("loss", found.loss), ("train_loss", last))},
-        **{"diverged": str(int(diverged)), "seconds": f"{found.seconds:.1f}"},
-    }
 
 
 if __name__ == "__main__":

@@ -28,15 +28,8 @@ from flatdirs.paths import conf_folder
 from flatdirs.search import SEARCHES, VERSIONS, Outcome, Rules, Verdict, chart_of, make
 
 REPLICATES = 1000  # noise terms drawn for a repetition: one for its training seed, the others for replicates
-FIELDS = (
-    *("method", "box", "start", "seed", "key"),
-    *(f"runs_{percent:g}" for percent in TARGETS),
-    *(f"returned_{count}" for count in AFTER),
-    *("runs", "complete", "overhead_ms"),
-)
-Asked = tuple[
-    Hyperparameters, int, Hyperparameters | None
-]  # a point, how often it was run before, what is returned so far
+# A point, how often it was run before, and what would be returned so far
+Asked = tuple[Hyperparameters, int, Hyperparameters | None]
 
 
 def own(name: str, ground: Surface, begin: Start) -> Generator[Asked, Sample, Hyperparameters]:
@@ -128,9 +121,12 @@ def row(condition: Condition, key: str, seed: int, complete: bool, ground: Surfa
         runs = math.floor(count - cost + 1e-9)
         return f"{returned[min(runs, len(returned)) - 1]:.2f}" if runs <= len(returned) or stopped else ""
 
-    numbers = [*(reached(ground.target(percent)) for percent in TARGETS), *map(after, AFTER)]
-    whole = (*condition[1:], seed, key, *numbers, len(values), int(not cut), f"{overhead:.2g}")
-    return dict(zip(FIELDS, whole, strict=True))
+    return {
+        **{"method": condition.method, "box": condition.box, "start": condition.start, "seed": seed, "key": key},
+        **{f"runs_{percent:g}": reached(ground.target(percent)) for percent in TARGETS},
+        **{f"returned_{count}": after(count) for count in AFTER},
+        **{"runs": len(values), "complete": int(not cut), "overhead_ms": f"{overhead:.2g}"},
+    }
 
 
 def rows(condition: Condition, key: str, seeds: Sequence[int], complete: bool, folder: Path) -> list[dict[str, Any]]:

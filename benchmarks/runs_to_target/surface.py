@@ -42,6 +42,11 @@ class Sample(NamedTuple):
     diverged: bool
 
 
+def percent(fields: Array) -> Array:
+    """Accuracy from fields (…, 3) as those of a grid."""
+    return np.where(fields[..., 2] > 0, CHANCE, fit.unwarp(fields[..., 0]))
+
+
 @dataclass(frozen=True)
 class Surface:
     """`grid` (a, b, c, 3): warped accuracy, log loss, the sign (positive: diverges), at half octaves of the axes."""
@@ -51,7 +56,6 @@ class Surface:
 
     @property
     def lattice(self) -> Lattice:
-        """Whose surface it is."""
         return self.cells.lattice
 
     @property
@@ -62,34 +66,29 @@ class Surface:
     @cached_property
     def values(self) -> Array:
         """Accuracy in percent at every place of the grid (a, b, c)."""
-        return np.where(self.grid[..., 2] > 0, CHANCE, fit.unwarp(self.grid[..., 0]))
+        return percent(self.grid)
 
     @cached_property
     def best(self) -> float:
-        """The highest value of the grid, percent; every target refers to it."""
+        """The highest value of the grid, to which every target refers."""
         return float(self.values.max())
 
-    def target(self, percent: float) -> float:
+    def target(self, below: float) -> float:
         """The accuracy so many percent below the best."""
-        return self.best * (1 - percent / 100)
+        return self.best * (1 - below / 100)
 
     def value(self, hyperparameters: Mapping[str, float]) -> float:
         """Accuracy in percent without noise."""
         accuracy, _, diverged = self._at(hyperparameters)
         return CHANCE if diverged else accuracy
 
-    def observe(
-        self, hyperparameters: Mapping[str, float], generator: np.random.Generator, luck: float | None = None
-    ) -> Sample:
-        """One run with its noise; takes two numbers from the generator, whatever happens.
-
-        `luck`, standard normal, is the training seed's: give the same to all runs of a seed. None draws one for this run.
-        """
-        own, drawn = generator.standard_normal(2).tolist()
+    def observe(self, hyperparameters: Mapping[str, float], generator: np.random.Generator, luck: float) -> Sample:
+        """One run with its noise; `luck`, standard normal, is that of the training seed."""
+        own, _ = generator.standard_normal(2).tolist()  # rows on file were made with two numbers a run
         accuracy, loss, diverged = self._at(hyperparameters)
         if diverged:
             return Sample(CHANCE, None, True)
-        noise = self.cells.spread.draw(self.cells.level - accuracy, own, drawn if luck is None else luck)
+        noise = self.cells.spread.draw(self.cells.level - accuracy, own, luck)
         image = 100.0 / self.lattice.recipe["validation_images"]
         noisy = min(max(round((accuracy + noise[0]) / image) * image, 0.0), 100.0)
         return Sample(noisy, math.exp(loss + noise[1]), False)
@@ -174,12 +173,8 @@ def facts(ground: Surface) -> dict[str, Any]:
     found: dict[str, Any] = {"volumes": {}, "at_edge": {}, "outside": {}, "timescales": lost}
     for box in group["boxes"]:
         ends = conditions.box(name, box)
-        out = {
-            axis: [float(f"{x:.3g}"), *ends[axis]]
-            for axis, x in best.items()
-            if not ends[axis][0] <= x <= ends[axis][1]
-        }
-        found["outside"][box], filled = out, {f"{percent:g}": _filled(ground, ends, percent) for percent in TARGETS}
+        out = {a: [float(f"{x:.3g}"), *ends[a]] for a, x in best.items() if not ends[a][0] <= x <= ends[a][1]}
+        found["outside"][box], filled = out, {f"{t:g}": _filled(ground, ends, t) for t in TARGETS}
         found["volumes"][box], found["at_edge"][box] = ({t: part[i] for t, part in filled.items()} for i in (0, 1))
     return found | {
         "best": round(ground.best, 3),
@@ -190,13 +185,12 @@ def facts(ground: Surface) -> dict[str, Any]:
     }
 
 
-def _filled(ground: Surface, box: Box, percent: float) -> tuple[float, float]:
+def _filled(ground: Surface, box: Box, below: float) -> tuple[float, float]:
     """Percent of a box, log-uniform in its sides, that reaches a target; percent of that on an end of the lattice or beyond."""
     first, last = np.array(list(ground.lattice.axes.values())).T
-    sides = np.log2(np.array([box[axis] for axis in ground.lattice.axes]))
-    logs = sides[:, 0] + qmc.Sobol(3, scramble=True, seed=0).random_base2(15) * (sides[:, 1] - sides[:, 0])
-    steps = tuple(np.arange(size, dtype=float) for size in ground.values.shape)
-    found = RegularGridInterpolator(steps, ground.grid)((np.clip(logs, first, last) - first) * PER_OCTAVE)
-    reached = logs[np.where(found[:, 2] > 0, CHANCE, fit.unwarp(found[:, 0])) >= ground.target(percent)]
+    low, high = np.log2(np.array([box[axis] for axis in ground.lattice.axes])).T
+    logs = low + qmc.Sobol(3, scramble=True, seed=0).random_base2(15) * (high - low)
+    fields = RegularGridInterpolator([np.arange(size) for size in ground.values.shape], ground.grid)
+    reached = logs[percent(fields((np.clip(logs, first, last) - first) * PER_OCTAVE)) >= ground.target(below)]
     beyond = ((reached <= first) | (reached >= last)).any(axis=1)
     return round(100 * len(reached) / len(logs), 2), round(100 * float(beyond.mean()), 1) if len(reached) else 0.0
