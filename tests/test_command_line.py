@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from flatdirs.config.tune.tune import ALL_SCHEDULES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from flatdirs.cli import frame, keys
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
 from flatdirs.cli.words import read_words
+from flatdirs.config.tune import ALL_SCHEDULES
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder

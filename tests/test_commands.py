@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 import yaml
-from flatdirs.config.tune.tune import read_train, read_tune
-from flatdirs.tuning.loop.commands import hydra_text, search_from, train_command, tune_overrides
-from flatdirs.tuning.loop.formatting import assignments, exact
-from flatdirs.tuning.loop.settings import TuneConfig
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.trials import IDENTITY
+from flatdirs.config.tune import read_train, read_tune
 from flatdirs.errors import ConfigError, FlatdirsError, masked
 from flatdirs.report.closing import place
+from flatdirs.tuning.commands import hydra_text, search_from, train_command, tune_overrides
+from flatdirs.tuning.formatting import assignments, exact
+from flatdirs.tuning.settings import TuneConfig
 from tests.conftest import Ended, composed, module_of, printed_command, printed_commands
 
 Command = Callable[..., Ended]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flatdirs.tuning.loop.start import PEAK_RATIO
 
+from flatdirs.tuning.start import PEAK_RATIO
 from tests.cifar10_pack import unpacked
 from tests.conftest import Ended
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from flatdirs.config.tune.tune import read_optimizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flatdirs.config.tune import read_optimizer
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 from flatdirs.settings import describe

@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from flatdirs.config.tune.tune import read_tune
-from flatdirs.tuning.loop.formatting import duration, value_text
-from flatdirs.tuning.loop.loop import tune
 from rich.console import Console
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import view_study
 from flatdirs.backend.table_rows import Row, axis_lines, gap, rows
+from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.report.tables import number, plain_line
 from flatdirs.space.library import named_chart
+from flatdirs.tuning.formatting import duration, value_text
+from flatdirs.tuning.loop import tune
 from tests.conftest import composed, module_of, printed_command
 
 

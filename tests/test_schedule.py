@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from flatdirs.config.tune.tune import read_schedule
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
+from flatdirs.config.tune import read_schedule
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 from flatdirs.settings import describe

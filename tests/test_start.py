@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flatdirs.config.tune.tune import read_tune
-from flatdirs.tuning.loop.cdat_start import SIGMA, STEP_PRICE
-from flatdirs.tuning.loop.formatting import assignments
-from flatdirs.tuning.loop.settings import TuneConfig, identity
-from flatdirs.tuning.loop.start import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start, with_start
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import PROBES, read_study
 from flatdirs.backend.trials import IDENTITY
+from flatdirs.config.tune import read_tune
 from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import conf_folder
 from flatdirs.training.schedule import Triangle
+from flatdirs.tuning.cdat_start import SIGMA, STEP_PRICE
+from flatdirs.tuning.formatting import assignments
 from flatdirs.tuning.loop import start as starting
+from flatdirs.tuning.settings import TuneConfig, identity
+from flatdirs.tuning.start import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start, with_start
 from tests.conftest import Ended, composed, module_of, printed_command, spawn
 
 Command = Callable[..., Ended]

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from flatdirs.tuning.loop.confirm import doubt_of
-from flatdirs.tuning.loop.formatting import value_text
 from rich.console import Console
 
 from flatdirs.backend.storages import open_storage
@@ -21,6 +19,8 @@ from flatdirs.backend.trial_runs import REASON
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import print_runs, runs_table
 from flatdirs.search.flatness import Findings, Flatness
+from flatdirs.tuning.confirm import doubt_of
+from flatdirs.tuning.formatting import value_text
 from tests.conftest import Ended, module_of
 
 Command = Callable[..., Ended]

@@ -19,8 +19,8 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.analysis.reading import read_sweep
     from flatdirs.backend.locate import existing_study
     from flatdirs.backend.trials import study_folder
-    from flatdirs.config.tune.tune import read_storage
-    from flatdirs.config.tune.values import read_integer, read_value
+    from flatdirs.config.tune import read_storage
+    from flatdirs.config.values import read_integer, read_value
     from flatdirs.errors import ConfigError
     from flatdirs.report.analysis import sections
     from flatdirs.report.console import Output

@@ -10,9 +10,9 @@ from flatdirs.cli import frame
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """Probe, print the rates found and what they cost, draw the curve where a file is named."""
-    from flatdirs.config.tune.tune import read_find_lr
-    from flatdirs.tuning.loop.commands import train_command
-    from flatdirs.tuning.loop.probing import probe_task
+    from flatdirs.config.tune import read_find_lr
+    from flatdirs.tuning.commands import train_command
+    from flatdirs.tuning.probing import probe_task
 
     config = read_find_lr(settings)
     training = config.training

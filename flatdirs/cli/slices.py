@@ -11,11 +11,11 @@ from flatdirs.cli.tune import say
 def run(settings: dict[str, Any], words: list[str]) -> int:
     """Make the runs that are missing, then draw."""
     from flatdirs.backend.trials import study_folder
-    from flatdirs.config.tune.slices import read_slices
-    from flatdirs.config.tune.values import read_integer
+    from flatdirs.config.slices import read_slices
+    from flatdirs.config.values import read_integer
     from flatdirs.report.heatmap import describe, write_slice
     from flatdirs.slices.loop import run_slice
-    from flatdirs.tuning.loop.workers import Workers, require_shared
+    from flatdirs.tuning.workers import Workers, require_shared
 
     config = read_slices(settings)
     x, y = config.grid.x, config.grid.y

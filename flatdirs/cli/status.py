@@ -19,7 +19,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.backend.locate import existing_study
     from flatdirs.backend.study import read_study, view_study
     from flatdirs.backend.table_rows import rows
-    from flatdirs.config.tune.tune import read_storage
+    from flatdirs.config.tune import read_storage
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs

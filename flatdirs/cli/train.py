@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """One training run, printed epoch by epoch."""
-    from flatdirs.config.tune.curvature import read_curvature_files
-    from flatdirs.config.tune.tune import read_train
-    from flatdirs.config.tune.values import check_writable
+    from flatdirs.config.curvature import read_curvature_files
+    from flatdirs.config.tune import read_train
+    from flatdirs.config.values import check_writable
     from flatdirs.training.loop import expected_seconds, train
 
     config = read_train(settings)

@@ -16,12 +16,12 @@ def say(line: str) -> None:
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
-    from flatdirs.config.tune.tune import read_tune
+    from flatdirs.config.tune import read_tune
     from flatdirs.report.live import Report
-    from flatdirs.tuning.loop.commands import helper_overrides
-    from flatdirs.tuning.loop.loop import tune
-    from flatdirs.tuning.loop.start import with_start
-    from flatdirs.tuning.loop.workers import Workers
+    from flatdirs.tuning.commands import helper_overrides
+    from flatdirs.tuning.loop import tune
+    from flatdirs.tuning.start import with_start
+    from flatdirs.tuning.workers import Workers
 
     config = read_tune(settings)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flatdirs.config.tune.values import check_picture, check_writable, read_dataclass, read_value
+from flatdirs.config.values import check_picture, check_writable, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.training.records import CurvatureConfig, TrainConfig
 

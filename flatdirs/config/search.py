@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.tune.values import read_choice, read_dataclass, read_value
+from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
 from flatdirs.search import SEARCHES, grid_chart
@@ -16,8 +16,8 @@ from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
 from flatdirs.space.names import canonical, canonical_keys
 from flatdirs.training.task import ImageTask
-from flatdirs.tuning.loop.commands import search_keys
-from flatdirs.tuning.loop.start import START_WORDS, typical_start
+from flatdirs.tuning.commands import search_keys
+from flatdirs.tuning.start import START_WORDS, typical_start
 
 
 @dataclass(frozen=True)

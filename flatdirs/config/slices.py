@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from flatdirs.config.tune.tune import read_objective, read_storage, read_task
-from flatdirs.config.tune.values import (
+from flatdirs.config.tune import read_objective, read_storage, read_task
+from flatdirs.config.values import (
     read_choice,
     read_dataclass,
     read_folder,

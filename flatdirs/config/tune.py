@@ -13,9 +13,9 @@ from typing import Any
 
 from flatdirs.backend.pruner_settings import PRUNERS
 from flatdirs.backend.storages import StorageConfig
-from flatdirs.config.tune.curvature import read_curvature
-from flatdirs.config.tune.search import read_search
-from flatdirs.config.tune.values import (
+from flatdirs.config.curvature import read_curvature
+from flatdirs.config.search import read_search
+from flatdirs.config.values import (
     check_picture,
     check_writable,
     read_choice,
@@ -38,8 +38,8 @@ from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.tuning.loop.settings import Limits, TuneConfig
-from flatdirs.tuning.loop.workers import require_shared
+from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.workers import require_shared
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
 USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`

@@ -20,13 +20,13 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table
-from flatdirs.tuning.loop.commands import search_from, train_command, train_from
-from flatdirs.tuning.loop.formatting import assignments, value_text
+from flatdirs.tuning.commands import search_from, train_command, train_from
+from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
-    from flatdirs.tuning.loop.loop import Result
-    from flatdirs.tuning.loop.settings import TuneConfig
+    from flatdirs.tuning.loop import Result
+    from flatdirs.tuning.settings import TuneConfig
 
 
 def print_summary(console: Console, study: Study, unit: str) -> None:

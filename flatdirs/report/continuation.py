@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flatdirs.analysis.ranges import Edge
 from flatdirs.analysis.records import Sweep
-from flatdirs.tuning.loop.commands import override, wider_search
+from flatdirs.tuning.commands import override, wider_search
 
 
 def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:

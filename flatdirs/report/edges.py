@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from flatdirs.analysis.ranges import Edge, edges_among, limits_of, uniform_over_decades
 from flatdirs.analysis.records import Range
 from flatdirs.report.continuation import wider_ranges
-from flatdirs.tuning.loop.commands import tune_overrides, usual_box, wider_search
-from flatdirs.tuning.loop.formatting import exact
+from flatdirs.tuning.commands import tune_overrides, usual_box, wider_search
+from flatdirs.tuning.formatting import exact
 
 if TYPE_CHECKING:
-    from flatdirs.tuning.loop.settings import TuneConfig
+    from flatdirs.tuning.settings import TuneConfig
 
 
 def uniform_lines(config: TuneConfig) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from flatdirs.search.flatness import SHORT, Findings, Flatness
-from flatdirs.tuning.loop.formatting import value_text
+from flatdirs.tuning.formatting import value_text
 
 
 def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:

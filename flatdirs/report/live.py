@@ -19,12 +19,12 @@ from flatdirs.report.closing import best_line, place, print_result, print_summar
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
-from flatdirs.tuning.loop.formatting import duration, exact, value_text
+from flatdirs.tuning.formatting import duration, exact, value_text
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
-    from flatdirs.tuning.loop.loop import Result
-    from flatdirs.tuning.loop.settings import TuneConfig
+    from flatdirs.tuning.loop import Result
+    from flatdirs.tuning.settings import TuneConfig
 
 CHROME = 12  # lines of a terminal that are not rows: progress, borders, prompt
 

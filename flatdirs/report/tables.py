@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flatdirs.backend.table_rows import AxisLine, Row, significant
 from flatdirs.space.coordinates import Chart
-from flatdirs.tuning.loop.formatting import DIGITS, value_text
+from flatdirs.tuning.formatting import DIGITS, value_text
 
 DROPPED = ("seconds", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason

@@ -12,9 +12,9 @@ import yaml
 from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.tuning.loop.commands import search_from, train_from, train_settings
-from flatdirs.tuning.loop.formatting import value_text
-from flatdirs.tuning.loop.settings import TuneConfig
+from flatdirs.tuning.commands import search_from, train_from, train_settings
+from flatdirs.tuning.formatting import value_text
+from flatdirs.tuning.settings import TuneConfig
 
 
 def best_path(config: TuneConfig) -> Path:

@@ -58,7 +58,7 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
     from flatdirs.training.data import load
     from flatdirs.training.device import cpu_threads, resolve_device
     from flatdirs.training.model import build_model
-    from flatdirs.tuning.loop.probing import TaskBatches
+    from flatdirs.tuning.probing import TaskBatches
 
     device = resolve_device(config.device)
     with cpu_threads(config.cpu_threads):

@@ -23,8 +23,8 @@ from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.settings import describe
 from flatdirs.space.library import describe_chart
 from flatdirs.training.records import TrainConfig
-from flatdirs.tuning.loop.formatting import exact
-from flatdirs.tuning.loop.settings import TuneConfig
+from flatdirs.tuning.formatting import exact
+from flatdirs.tuning.settings import TuneConfig
 
 TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient")  # keys of tune and train
 TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)

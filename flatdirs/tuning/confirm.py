@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
 from flatdirs.objectives.base import Progress
-from flatdirs.tuning.loop.formatting import exact, value_text
-from flatdirs.tuning.loop.settings import TuneConfig
+from flatdirs.tuning.formatting import exact, value_text
+from flatdirs.tuning.settings import TuneConfig
 
 FRESH = 1000  # the first seed of confirmation runs, beyond those of the search
 

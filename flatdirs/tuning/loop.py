@@ -23,11 +23,11 @@ from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
 from flatdirs.errors import ConfigError, masked
-from flatdirs.tuning.loop.best_file import write_winner
-from flatdirs.tuning.loop.commands import tune_overrides
-from flatdirs.tuning.loop.confirm import Doubt, confirm, doubt_of, seconds_per_run
-from flatdirs.tuning.loop.formatting import duration
-from flatdirs.tuning.loop.settings import TuneConfig, identity
+from flatdirs.tuning.best_file import write_winner
+from flatdirs.tuning.commands import tune_overrides
+from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
+from flatdirs.tuning.formatting import duration
+from flatdirs.tuning.settings import TuneConfig, identity
 
 WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
 PASSING = ("budget=", "target=", "minutes=", "confirm=", "live=", "workers=")  # of one command, not of its study

@@ -26,9 +26,9 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.space.coordinates import Chart
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
-from flatdirs.tuning.loop.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
-from flatdirs.tuning.loop.formatting import assignments, exact
-from flatdirs.tuning.loop.settings import TuneConfig, identity
+from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
+from flatdirs.tuning.formatting import assignments, exact
+from flatdirs.tuning.settings import TuneConfig, identity
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -219,7 +219,7 @@ def _storage(config: TuneConfig) -> Iterator[BaseStorage]:
 
 def _probe(config: TuneConfig, word: str) -> dict[str, Any]:
     """Step sampling at the start's other hyperparameters: the start it gives, and the points behind it."""
-    from flatdirs.tuning.loop.probing import probe_task
+    from flatdirs.tuning.probing import probe_task
 
     try:
         record = _record(config, probe_task(_training(config), ProbeConfig(), progress=config.live is not False))
