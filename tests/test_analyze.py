@@ -450,19 +450,14 @@ def test_a_metric_takes_the_place_of_the_intermediate_values() -> None:
     assert read.warmup == 0.5
 
 
-def test_a_box_that_was_uniform_goes_on_with_its_keys() -> None:
-    """The range's third word is no number, what the runs were counted by goes along, a metric's direction does not."""
+def test_a_wider_search_keeps_the_other_overrides() -> None:
+    """A range that was uniform is log-uniform when it is wider."""
     searched = Range("lr", 1e-3, 1.0, False)
-    identity = {
-        "chart": {"name": "sgd", "fixed": []}, "search": {"name": "random"}, "task": {"name": "digits", "epochs": 20},
-        "start": {}, "direction": "minimize", "evaluate_every": 4, "clip_gradient": 1.5,
-        "box": {"lr": [1e-3, 1.0, "uniform"]},
-    }  # fmt: skip
-    one = sweep([run(1.0, hyperparameters={"lr": 0.99})], ranges=(searched,), identity=identity)
-    words = shlex.split(continuation(one, edges(one), Path("studies")))
-    assert "box.lr=[0.001,10]" in words
-    assert {"evaluate_every=4", "clip_gradient=1.5"} <= set(words)
-    assert not any(word.startswith("direction=") for word in words)
+    command = ("search=random", "evaluate_every=4", "output=elsewhere", "study=narrow", "box.lr=[0.001,1,uniform]")
+    one = sweep([run(1.0, hyperparameters={"lr": 0.99})], ranges=(searched,), identity={"search": {}}, command=command)
+    words = shlex.split(continuation(one, edges(one), Path("my studies")))
+    kept = ["search=random", "evaluate_every=4", 'output="my studies"', "box.lr=[0.001,10]"]
+    assert words == ["flatdirs", "tune", *kept, f"study={one.name}-wider"]
 
 
 @pytest.mark.parametrize(
@@ -643,12 +638,10 @@ def test_the_continuation_is_a_command_that_runs(workplace: Path, command: Comma
     assert command("tune", *tune, *box).code == 0
     ended = command("analyze", "narrow")
     assert ended.code == 0, ended.err
-    line = re.search(r"^python -m flatdirs\.(\w+) (.*)$", ended.out, re.MULTILINE)
-    assert line is not None
-    words = shlex.split(line.group(2))
+    name, *words = shlex.split(re.findall(r"^flatdirs (.*)$", ended.out, re.MULTILINE)[0])
     assert "box.lr=[0.0001,0.01]" in words
     assert {"search=random", "seed=3", "study=narrow-wider", "task=callable", function} <= set(words)
-    assert command(line.group(1), *words, "budget=2", "confirm=0", "live=false").code == 0
+    assert command(name, *words, "budget=2", "confirm=0", "live=false").code == 0
 
 
 @pytest.mark.slow
