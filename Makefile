@@ -19,10 +19,12 @@ test: $(STAMP)  ## the whole test suite, six to ten minutes on two cores, by the
 test-quick: $(STAMP)  ## the tests that are not marked slow: about a minute on two cores
 	$(PYTEST) -m "not slow" $(TEST)
 
-check: $(STAMP)  ## ruff, mypy --strict, and the commands in README.md
+check: $(STAMP)  ## ruff, mypy --strict, the import contracts, repeated code, and the commands in README.md
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
+	$(RUN) -m pylint --disable=all --enable=duplicate-code --min-similarity-lines=13 flatdirs
 	$(RUN) tests/readme_commands.py
 
 format: $(STAMP)  ## let ruff put things in order

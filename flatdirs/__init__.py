@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
     from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
-    from flatdirs.curvature.edge import edge_of_stability, preconditioner
     from flatdirs.curvature.line_search import ArmijoLineSearch
-    from flatdirs.curvature.recorder import CurvatureLog
+    from flatdirs.curvature.log import CurvatureLog
     from flatdirs.curvature.sharpness import Sharpness, sharpness
+    from flatdirs.curvature.stability import edge_of_stability
     from flatdirs.errors import (
         ChartError,
         ConfigError,
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
         DataError,
         FinderError,
         FlatdirsError,
+        MissingExtra,
         ObjectiveError,
         StudyError,
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
-    from flatdirs.search import Outcome, Rules
     from flatdirs.space.coordinates import Axis, Chart
     from flatdirs.space.grid import Grid
     from flatdirs.space.library import named_chart
-    from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
+    from flatdirs.training.edge_metric import EdgeOfStability
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -43,7 +43,7 @@ _HOMES = {
     "ChartError": "errors",
     "ConfigError": "errors",
     "CurvatureError": "errors",
-    "CurvatureLog": "curvature.recorder",
+    "CurvatureLog": "curvature.log",
     "DataError": "errors",
     "EdgeOfStability": "training.edge_metric",
     "FinderError": "errors",
@@ -52,19 +52,16 @@ _HOMES = {
     "IncumbentPruner": "backend.pruners",
     "Grid": "space.grid",
     "LearningRates": "lr_finder.result",
+    "MissingExtra": "errors",
     "ObjectiveError": "errors",
-    "Outcome": "search",
     "QuadraticallyGreedy": "curvature.cdat",
-    "Rules": "search",
     "RungsPruner": "backend.pruners",
     "Sharpness": "curvature.sharpness",
     "StudyError": "errors",
     "WandbPruner": "backend.pruners",
-    "edge_metric": "training.edge_metric",
-    "edge_of_stability": "curvature.edge",
+    "edge_of_stability": "curvature.stability",
     "find_learning_rate": "lr_finder.finder",
     "named_chart": "space.library",
-    "preconditioner": "curvature.edge",
     "sharpness": "curvature.sharpness",
 }
 __all__ = [
@@ -84,20 +81,17 @@ __all__ = [
     "Grid",
     "IncumbentPruner",
     "LearningRates",
+    "MissingExtra",
     "ObjectiveError",
-    "Outcome",
     "QuadraticallyGreedy",
-    "Rules",
     "RungsPruner",
     "Sharpness",
     "StudyError",
     "WandbPruner",
     "__version__",
-    "edge_metric",
     "edge_of_stability",
     "find_learning_rate",
     "named_chart",
-    "preconditioner",
     "sharpness",
 ]
 
@@ -105,7 +99,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'flatdirs' has no attribute {name!r}")
-    return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from flatdirs.errors import missing_extra
+
+        if (missing := missing_extra(error)) is None:
+            raise
+        raise missing from error
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,9 @@ ordinary exception.
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
+
+EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
 
 # the password of scheme://user:password@host, up to the last @ of a word, and password=… in a URL's query
 _PASSWORD = re.compile(
@@ -77,3 +80,22 @@ class CurvatureError(FlatdirsError):
 
 class MissingExtra(FlatdirsError):
     """A package that is not installed. `key`: the extra that brings it, such as flatdirs[torch]."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
+    """The sentence that says which extra to install for a failed import; None for a module that no extra brings."""
+    module = (error.name or "").partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    extra, package = f"flatdirs[{EXTRAS[module]}]", "scikit-learn" if module == "sklearn" else module
+    return MissingExtra(f"{package} is not installed; run pip install '{extra}'", key=extra)
+
+
+def require(module: str) -> None:
+    """Raise MissingExtra where a module of an extra is not installed, without importing it."""
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None and (missing := missing_extra(ModuleNotFoundError(name=module))) is not None:
+        raise missing

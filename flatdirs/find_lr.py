@@ -1,5 +1,3 @@
-"""`python -m flatdirs.find_lr`: the same as the console command."""
-
 from flatdirs.cli.find_lr import main
 
 if __name__ == "__main__":

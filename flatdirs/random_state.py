@@ -1,8 +1,7 @@
-"""Random generators: those of the process, and those that are found inside loaders, data sets and functions.
+"""Random generators: those of the process, and those inside loaders, data sets and functions.
 
-A data set or a transform may own a generator anywhere, and no library lists them. So they are looked for: breadth first
-through attributes, short containers, partial functions, closures and the globals that a function names, up to LOOKED_AT
-objects. Dropped: a depth limit alone, which nested lists of annotations make endless.
+A data set or a transform may own a generator anywhere, so they are searched breadth first through attributes, short
+containers, partial functions, closures and the globals that a function names.
 """
 
 from __future__ import annotations
@@ -21,25 +20,14 @@ import torch
 from torch import Tensor
 
 GENERATORS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-CLOSED = (
-    str,
-    bytes,
-    int,
-    float,
-    complex,
-    type(None),
-    Tensor,
-    np.ndarray,
-    type,
-    ModuleType,
-)  # nothing to be found inside
-LOOKED_AT = 10_000  # objects; near ones come first
-SHORT = 64  # transforms come in short containers; the rest of a long one is data
-METHODS = ("__getitem__", "__iter__", "__call__")  # of a class, that may name a global generator
+CLOSED = (str, bytes, int, float, complex, type(None), Tensor, np.ndarray, type, ModuleType)  # hold no generator
+MOST = 10_000  # objects to look at; near ones come first
+SHORT = 64  # elements of a container to look at: transforms are in short ones, long ones hold data
+METHODS = ("__getitem__", "__iter__", "__call__")  # methods that may use a global generator
 
 
 def generator_state(generator: Any) -> Callable[[], None]:
-    """How to set a random generator back."""
+    """A function that restores the current state of a generator."""
     if isinstance(generator, np.random.Generator):
         array = generator.bit_generator.state
 
@@ -53,7 +41,7 @@ def generator_state(generator: Any) -> Callable[[], None]:
 
 
 def global_state() -> Callable[[], None]:
-    """How to set back the generators of Python, NumPy, and torch on every device that is in use."""
+    """A function that restores the generators of Python, NumPy, and torch on every device in use."""
     python, array, host = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if cuda_in_use() else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -71,7 +59,7 @@ def global_state() -> Callable[[], None]:
 
 
 def reseed(offset: int) -> None:
-    """Other random numbers from torch, on every device in use; one that is not must not learn of it."""
+    """Reseed torch on every device in use; an unused device is not initialised."""
     seed = (torch.initial_seed() + offset) % 2**63
     torch.default_generator.manual_seed(seed)
     if cuda_in_use():
@@ -81,14 +69,14 @@ def reseed(offset: int) -> None:
 
 
 def cuda_in_use() -> bool:
-    """Whether CUDA is there and has been started."""
+    """Whether CUDA is available and initialised."""
     return torch.cuda.is_available() and bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def generators_in(sources: Iterable[Any]) -> list[Any]:
-    """The generators inside batch sources and functions: their own, their samplers', data sets' and transforms'."""
+    """The generators inside batch sources and functions, their samplers, data sets and transforms."""
     todo, seen, found = deque(sources), dict[int, Any](), []
-    while todo and len(seen) < LOOKED_AT:
+    while todo and len(seen) < MOST:
         value = todo.popleft()
         if id(value) in seen or isinstance(value, CLOSED):
             continue
@@ -101,7 +89,7 @@ def generators_in(sources: Iterable[Any]) -> list[Any]:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    """What an object holds and uses, as far as it can be seen."""
+    """What an object holds and uses."""
     if isinstance(value, dict):
         return list(islice(value.values(), SHORT))
     if isinstance(value, (list, tuple)):
@@ -120,6 +108,6 @@ def _used_by(function: FunctionType) -> list[Any]:
     """The defaults, captured variables and globals of a function."""
     used = [function.__defaults__, function.__kwdefaults__]
     for cell in function.__closure__ or ():
-        with suppress(ValueError):  # not filled yet
+        with suppress(ValueError):  # an empty cell
             used.append(cell.cell_contents)
     return used + [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]

@@ -1,10 +1,15 @@
-"""Where the files that come with the package lie: conf/ beside flatdirs/ in a checkout, inside it in a wheel."""
+"""The YAML files that come with flatdirs, and which of their keys are taken verbatim from a command line."""
 
 from pathlib import Path
 
+# Keys whose values belong to the user: everything behind the = counts, whatever characters it has. In the values of
+# the first ones ~ is the home folder.
+PATHS = ("output", "folder", "data.path", "save", "figure", "curvature.figure", "curvature.save", "storage.url")
+VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit")
+
 
 def conf_folder() -> Path:
-    """The folder of the YAML files, absolute."""
+    """The folder of the YAML files, absolute: beside flatdirs/ in a checkout, inside it in a wheel."""
     here = Path(__file__).resolve().parent
     inside = here / "conf"
     return inside if inside.is_dir() else here.parent / "conf"

@@ -1,5 +1,3 @@
-"""`python -m flatdirs.tune`: the same as the console command."""
-
 from flatdirs.cli.tune import main
 
 if __name__ == "__main__":

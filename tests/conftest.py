@@ -98,11 +98,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     def run(name: str, *arguments: str) -> Ended:
         from importlib import import_module
 
-        from flatdirs.cli import frame as command_line
-
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            command_line.main(name, import_module(f"flatdirs.cli.{name}").run, list(arguments))
+            import_module(f"flatdirs.cli.{name}").main(list(arguments))
         code = end.value.code
         assert isinstance(code, int)
         return Ended(code, *capsys.readouterr())
@@ -110,17 +108,12 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     return run
 
 
-def composed(name: str, *overrides: str) -> dict[str, Any]:
-    """The plain settings that Hydra composes for a command."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+def composed(name: str, *words: str) -> dict[str, Any]:
+    """The plain settings that a command's words compose to."""
+    from flatdirs.cli.compose import compose
+    from flatdirs.cli.words import read_words
 
-    from flatdirs.resources import conf_folder
-
-    with initialize_config_dir(config_dir=str(conf_folder()), version_base="1.3"):
-        plain = OmegaConf.to_container(compose(name, list(overrides)), resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return compose(name, read_words(name, words))
 
 
 def printed_commands(text: str) -> list[list[str]]:

@@ -30,7 +30,7 @@ from benchmarks.cdat import (
 from benchmarks.cdat.findings import Evidence
 from benchmarks.cdat.plan import Run
 from flatdirs.curvature.cdat import CDAT
-from flatdirs.curvature.edge import BASES
+from flatdirs.curvature.stability import BASES
 from flatdirs.training.task import DataConfig
 
 BASE = Run("full_batch", "compare", "digits_mlp", "gd", "constant", 0.0, 0)

@@ -8,6 +8,7 @@ units in the last place per factor, which 1e-11 (relative) covers for exponents 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,18 @@ from hypothesis import strategies as st
 
 from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import Axis, Chart
-from flatdirs.space.names import label
-from flatdirs.space.grid import Grid
+from flatdirs.space.grid import Grid, significant
 from flatdirs.space.library import describe_chart, named_chart, read_chart
+from flatdirs.space.names import label
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
 START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01, "batch_size": 512, "beta1": 0.9}
 CLOSE = 1e-11
+
+
+def rounding(chart: Chart, name: str) -> float:
+    """How far rounded hyperparameters may move an axis, relatively: two roundings of half a unit in the fourth digit."""
+    return 1.2e-3 * sum(abs(n) for axis in chart.axes if axis.name == name for n in axis.exponents.values())
 
 
 def grid_of(chart: Chart, **changes: float) -> Grid:
@@ -112,38 +118,33 @@ def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
     step = 2**factor if factor else grid.chart.step
     for number, name in enumerate(before):
         expected = before[name] * (step if number == axis else 1.0)
-        assert after[name] == pytest.approx(expected, rel=CLOSE)
+        assert after[name] == pytest.approx(expected, rel=rounding(grid.chart, name))
 
 
 @settings(max_examples=100)
-@given(drawn_points())
-def test_powers_of_two_are_exact(where: tuple[Grid, tuple[int, ...]]) -> None:
-    """Nothing is rounded at all: every hyperparameter is its start times a power of two, bit for bit."""
+@given(st.one_of(drawn_points(), shipped_points()))
+def test_what_is_run_has_four_significant_digits(where: tuple[Grid, tuple[int, ...]]) -> None:
     grid, point = where
-    chart = Chart("exact", grid.chart.hyperparameters, grid.chart.axes, follows=None, step=2.0)
-    exact = Grid(chart, dict.fromkeys(chart.hyperparameters, 0.7))
-    for value in exact.hyperparameters(point).values():
-        mantissa, _ = math.frexp(value)
-        assert mantissa == 0.7
-    for number, (name, value) in enumerate(exact.coordinates(point).items()):
-        assert value == pytest.approx(exact.coordinates(exact.origin)[name] * 2.0 ** point[number], rel=1e-15)
+    for name, value in grid.hyperparameters(point).items():
+        if name in grid.chart.free and value != grid.start[name] and name not in grid.chart.whole:
+            inner = 1 - value if name in grid.chart.one_minus else value
+            assert inner == pytest.approx(float(f"{inner:.4g}"), rel=1e-9)
+            assert len(repr(value)) <= 24
+            assert name in grid.chart.one_minus or value == float(f"{value:.4g}")
 
 
-def test_the_source_move_is_exact_to_the_last_bit() -> None:
-    """From the source's start lr·wd/(1−momentum) and wd keep every bit while 1 − momentum is halved five times."""
-    grid = grid_of(named_chart("sgd"))
-    before = grid.coordinates((3, 0, -2))
-    after = grid.coordinates((3, -5, -2))
-    assert after["lr·wd/(1−momentum)"] == before["lr·wd/(1−momentum)"]
-    assert after["wd"] == before["wd"]
-    assert after["1−momentum"] == before["1−momentum"] / 32
+def test_values_print_as_people_would_type_them() -> None:
+    grid = Grid(named_chart("sgd").refine(2), {"lr": 0.096, "momentum": 0.9, "wd": 0.0029})
+    assert grid.hyperparameters((2, 0, 0)) == {"lr": 0.192, "momentum": 0.9, "wd": 0.0029}
+    assert grid.hyperparameters((0, 1, 0))["momentum"] == 0.8586
+    assert grid.hyperparameters((0, -6, 0))["momentum"] == 0.9875
 
 
 @settings(max_examples=200)
 @given(st.one_of(drawn_points(), shipped_points()))
 def test_the_map_inverts(where: tuple[Grid, tuple[int, ...]]) -> None:
     grid, point = where
-    if representable(grid, point) and grid.wall(point) is None:
+    if representable(grid, point) and grid.out_of_bounds(point) is None:
         assert grid.locate(grid.hyperparameters(point)) == point
 
 
@@ -172,7 +173,7 @@ def test_a_chart_may_be_refined_once_and_an_unrefined_one_is_described_as_ever()
     assert Grid(fine, start).hyperparameters((4, -2, 6)) == Grid(chart, start).hyperparameters((2, -1, 3))
 
 
-def test_off_the_lattice_is_no_point() -> None:
+def test_between_points_is_no_point() -> None:
     grid = grid_of(named_chart("sgd"))
     assert grid.locate({"lr": 0.003, "momentum": 0.5, "wd": 0.01}) is None
     assert grid.locate({"lr": 0.0, "momentum": 0.5, "wd": 0.01}) is None
@@ -195,19 +196,19 @@ def test_moves_of_the_source(axis: int, direction: Any, expected: dict[str, floa
 
 
 @pytest.mark.parametrize("step", [math.sqrt(2), 1.4142])
-def test_two_steps_of_root_two_are_one_doubling_bit_for_bit(step: float) -> None:
+def test_two_steps_of_root_two_are_one_doubling(step: float) -> None:
     fine = Grid(read_chart({**describe_chart(named_chart("sgd")), "step": step}), grid_of(named_chart("sgd")).start)
     coarse = grid_of(named_chart("sgd"))
     for count in range(-6, 7):
         assert fine.hyperparameters((2 * count, -4, -2)) == coarse.hyperparameters((count, -2, -1))
-    assert fine.hyperparameters((1, 0, 0))["lr"] == pytest.approx(0.001 * math.sqrt(2), rel=CLOSE)
+    assert fine.hyperparameters((1, 0, 0))["lr"] == 0.001414
 
 
 @pytest.mark.parametrize("twelfths", range(1, 13))
 def test_twelve_steps_of_a_twelfth_of_an_octave_are_whole_octaves(twelfths: int) -> None:
     chart = Chart("one", ("x",), (Axis("x", {"x": 1}),), follows="x", step=2 ** (twelfths / 12))
-    assert Grid(chart, {"x": 0.3}).hyperparameters((12,)) == {"x": math.ldexp(0.3, twelfths)}
-    assert Grid(chart, {"x": 0.3}).hyperparameters((-12,)) == {"x": math.ldexp(0.3, -twelfths)}
+    assert Grid(chart, {"x": 0.3}).hyperparameters((12,)) == {"x": significant(math.ldexp(0.3, twelfths))}
+    assert Grid(chart, {"x": 0.3}).hyperparameters((-12,)) == {"x": significant(math.ldexp(0.3, -twelfths))}
 
 
 class TestBatchSize:
@@ -227,9 +228,8 @@ class TestBatchSize:
         grid = self.grid(step=step)
         wanted = grid.coordinates(grid.origin)["lr·wd/((1−momentum)·batch_size)"]
         for count in range(-6, 9):
-            assert grid.coordinates((0, 0, 0, count))["lr·wd/((1−momentum)·batch_size)"] == pytest.approx(
-                wanted, rel=CLOSE
-            )
+            there = grid.coordinates((0, 0, 0, count))["lr·wd/((1−momentum)·batch_size)"]
+            assert there == pytest.approx(wanted, rel=1e-4)
 
     def test_there_and_back_does_not_accumulate_rounding(self) -> None:
         grid = self.grid(start=75)
@@ -238,40 +238,40 @@ class TestBatchSize:
             point = grid.move(point, 3, direction)  # type: ignore[arg-type]
         assert grid.hyperparameters(point) == grid.hyperparameters(grid.origin)
 
-    def test_one_is_a_wall_even_without_a_bound(self) -> None:
+    def test_one_is_a_bound_even_without_a_bound(self) -> None:
         """No point is run twice under two names: below 1 every batch size would be rounded to the same 1."""
         settings_of = describe_chart(named_chart("sgd_batch"))
         settings_of["bounds"] = {}
         grid = grid_of(read_chart(settings_of), batch_size=4)
-        assert grid.wall((0, 0, 0, -2)) is None
-        assert "batch_size" in str(grid.wall((0, 0, 0, -3)))
+        assert grid.out_of_bounds((0, 0, 0, -2)) is None
+        assert "batch_size" in str(grid.out_of_bounds((0, 0, 0, -3)))
 
 
-class TestWalls:
+class TestBounds:
     def test_momentum_stops_at_zero(self) -> None:
         grid = grid_of(named_chart("sgd"))
-        assert grid.wall((0, 1, 0)) is None  # momentum = 0 itself
-        assert "momentum" in str(grid.wall((0, 2, 0)))
+        assert grid.out_of_bounds((0, 1, 0)) is None  # momentum = 0 itself
+        assert "momentum" in str(grid.out_of_bounds((0, 2, 0)))
 
-    def test_a_user_wall_is_named_and_its_own_value_is_inside(self) -> None:
+    def test_a_user_bound_is_named_and_its_own_value_is_inside(self) -> None:
         chart = named_chart("sgd").within({"lr": (0.0005, 0.004)})
         grid = grid_of(chart)
-        assert grid.wall((2, 0, 0)) is None
-        assert "lr would rise above 0.004" in str(grid.wall((3, 0, 0)))
-        assert grid.wall((-1, 0, 0)) is None
-        assert "lr would fall below 0.0005" in str(grid.wall((-2, 0, 0)))
+        assert grid.out_of_bounds((2, 0, 0)) is None
+        assert "lr would rise above 0.004" in str(grid.out_of_bounds((3, 0, 0)))
+        assert grid.out_of_bounds((-1, 0, 0)) is None
+        assert "lr would fall below 0.0005" in str(grid.out_of_bounds((-2, 0, 0)))
 
     def test_a_bound_met_up_to_the_last_bit_is_inside(self) -> None:
         chart = named_chart("sgd").within({"lr": (None, 0.3)})
-        assert grid_of(chart, lr=0.1 * 3 / 8).wall((3, 0, 0)) is None
+        assert grid_of(chart, lr=0.1 * 3 / 8).out_of_bounds((3, 0, 0)) is None
 
-    def test_the_narrower_wall_counts(self) -> None:
+    def test_the_narrower_bound_counts(self) -> None:
         chart = named_chart("sgd").within({"lr": (1e-4, 1.0)}).within({"lr": (1e-5, 0.1)})
         assert chart.bounds["lr"] == (1e-4, 0.1)
 
     @pytest.mark.parametrize("point", [(5000, 0, 0), (-5000, 0, 0), (0, -5000, 0), (0, 0, 5000)])
-    def test_the_end_of_the_floats_is_a_wall(self, point: tuple[int, ...]) -> None:
-        assert "floats" in str(grid_of(named_chart("sgd")).wall(point))
+    def test_the_end_of_the_floats_is_a_bound(self, point: tuple[int, ...]) -> None:
+        assert "floats" in str(grid_of(named_chart("sgd")).out_of_bounds(point))
 
 
 class TestOtherCharts:
@@ -342,61 +342,63 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(step=math.nan), "chart.step"),
         (changed(one_minus=["momentun"]), "chart.one_minus"),
         (changed(whole=["size"]), "chart.whole"),
-        (changed(bounds={"lr": [0, 1]}), "chart.bounds"),
+        (changed(bounds={"rate": [0, 1]}), "chart.bounds"),
         (changed(bounds={"lr": [1, 0]}), "chart.bounds.lr"),
         (changed(bounds={"lr": 3}), "chart.bounds.lr"),
         (changed(bounds={"lr": ["a", 1]}), "chart.bounds.lr"),
         (changed(follows="rate"), "chart.follows"),
         (changed(fixed=["rate"]), "chart.fixed"),
-        (changed(hyperparameters=["lr", "momentum"]), "chart.hyperparameters"),
+        (changed(hyperparameters=["lr", "momentum"]), "chart.axes"),
         (changed(hyperparameters=["lr", "momentum", "wd", "momentum"]), "chart.hyperparameters"),
         (changed(axes=SGD["axes"][:2]), "chart.axes"),
-        (changed(axes=[SGD["axes"][0]] * 3), "chart.axes"),
+        (changed(axes=[SGD["axes"][0]] * 3), "chart.hyperparameters"),
         (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 2}}, *SGD["axes"][1:]]), "chart.axes"),
-        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 1.5}}, *SGD["axes"][1:]]), "axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 1.5}}, *SGD["axes"][1:]]), "chart"),
         (changed(axes=[{**SGD["axes"][0], "first": "up"}, *SGD["axes"][1:]]), "chart.axes"),
-        (changed(axes=[{"name": "x"}]), "exponents"),
-        ({}, "axes"),
+        (changed(axes=[{"name": "x"}]), "chart"),
+        ({}, "chart"),
     ],
 )
 def test_a_chart_that_cannot_be_read_names_the_key(settings_of: dict[str, Any], key: str) -> None:
     with pytest.raises(ChartError) as refusal:
         read_chart(settings_of)
-    assert key in str(refusal.value)
+    assert refusal.value.key == key
 
 
 @pytest.mark.parametrize(
     ("start", "key"),
     [
-        ({"momentum": 1.2}, "change start.momentum"),
-        ({"momentum": 1.0}, "change start.momentum"),
-        ({"momentum": -0.1}, "change start.momentum"),
-        ({"lr": -1.0}, "change start.lr"),
-        ({"lr": 0.0}, "fixed=[lr]"),
-        ({"lr": math.nan}, "change start.lr"),
-        ({"wd": math.inf}, "change start.wd"),
-        ({"wd": "much"}, "change start.wd"),
-        ({"batch_size": 12.5}, "change start.batch_size"),
-        ({"batch_size": 0}, "change start.batch_size"),
+        ({"momentum": 1.2}, "start.momentum"),
+        ({"momentum": 1.0}, "start.momentum"),
+        ({"momentum": -0.1}, "start.momentum"),
+        ({"lr": -1.0}, "start.lr"),
+        ({"lr": 0.0}, "start.lr"),
+        ({"lr": math.nan}, "start.lr"),
+        ({"wd": math.inf}, "start.wd"),
+        ({"wd": "much"}, "start.wd"),
+        ({"batch_size": 12.5}, "start.batch_size"),
+        ({"batch_size": 0}, "start.batch_size"),
     ],
 )
 def test_a_start_that_cannot_stand_on_the_chart_names_the_key(start: dict[str, Any], key: str) -> None:
     with pytest.raises(ChartError) as refusal:
         grid_of(named_chart("sgd_batch"), **start)
-    assert key in str(refusal.value)
+    assert refusal.value.key == key
+
+
+def refused(make: Callable[[], object]) -> str:
+    """The key of the refusal."""
+    with pytest.raises(ChartError) as refusal:
+        make()
+    return refusal.value.key
 
 
 def test_other_refusals_name_the_key() -> None:
-    with pytest.raises(ChartError, match=r"add start\.momentum"):
-        Grid(named_chart("sgd"), {"lr": 0.1, "wd": 0.1})
-    with pytest.raises(ChartError, match=r"chart\.bounds\.lr"):
-        grid_of(named_chart("sgd").within({"lr": (0.1, 1.0)}))
-    with pytest.raises(ChartError, match=r"chart=sdg is unknown; choose one of adamw, cdat, .*, sgd"):
-        named_chart("sdg")
-    with pytest.raises(ChartError, match="change fixed to some of lr, momentum, wd"):
-        named_chart("sgd").fix(["lr"])
-    with pytest.raises(ChartError, match="take one out of fixed"):
-        named_chart("sgd").fix(["lr", "momentum", "wd"])
+    sgd = named_chart("sgd")
+    assert refused(lambda: Grid(sgd, {"lr": 0.1, "wd": 0.1})) == "start.momentum"
+    assert refused(lambda: grid_of(sgd.within({"lr": (0.1, 1.0)}))) == "start.lr"
+    assert refused(lambda: named_chart("sdg")) == "chart"
+    assert refused(lambda: sgd.fix(["rate"])) == "fixed"
+    assert refused(lambda: sgd.fix(["lr", "momentum", "wd"])) == "fixed"
     two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
-    with pytest.raises(ChartError, match="change fixed"):
-        two.fix(["a"])
+    assert refused(lambda: two.fix(["a"])) == "fixed"

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from flatdirs.backend.pruning import Incumbent
 
 from benchmarks import rows
 from benchmarks.edge_sweep import __main__ as command
@@ -34,7 +35,6 @@ from benchmarks.edge_sweep.setting import (
     rates,
 )
 from benchmarks.edge_sweep.subjects import Watch, subject
-from flatdirs.backend.pruning import Incumbent
 from flatdirs.errors import ConfigError, StudyError
 
 POINT = Point(1e-3, 0.1, 0.01)

@@ -20,7 +20,7 @@ from benchmarks.lattice import lattices, page, refinement, running
 from benchmarks.lattice.findings import Evidence
 from benchmarks.lattice.lattices import Axis, Lattice, Run
 from benchmarks.lattice.results import CHANCE, Result, by_cell, results, run_of
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 
 TINY = Lattice(
     name="tiny",

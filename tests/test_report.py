@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flatdirs.backend.rows import Row, axis_lines, gap, rows
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import view_study
+from flatdirs.backend.table_rows import Row, axis_lines, gap, rows
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.report.tables import number, plain_line

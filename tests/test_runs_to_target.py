@@ -33,7 +33,7 @@ from benchmarks.runs_to_target.conditions import NONE, Condition
 from benchmarks.runs_to_target.findings import NEVER, Evidence, curve, summary, versus
 from benchmarks.runs_to_target.repeating import Job, Trace
 from benchmarks.runs_to_target.surface import Sample, Surface
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 from flatdirs.search import Outcome, Question, Verdict
 from flatdirs.tuning.start import TIMESCALE, automatic_start
 
@@ -164,7 +164,7 @@ def asks(questions: list[Question]) -> type:
         best = (-math.inf, (0, 0, 0))
         for question in questions:
             outcome = yield question
-            best = max(best, (outcome.score, question.point))
+            best = max(best, (outcome.value, question.point))
             yield Verdict("better", best[1])
         return best[1]
 

@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
+from flatdirs.backend.trial_runs import MOVE
 from tests import workers
 from tests.test_descent import SOURCE, bowl, search_on
 
@@ -33,7 +34,7 @@ def expected() -> list[dict[str, float]]:
 
 def walked(study: optuna.Study) -> list[tuple[float, ...]]:
     """The points that were asked for by the search, not drawn at random."""
-    return [tuple(trial.params.values()) for trial in study.trials if trial.user_attrs.get("move") != "random"]
+    return [tuple(trial.params.values()) for trial in study.trials if trial.user_attrs.get(MOVE) != "random"]
 
 
 class TestThreads:
@@ -57,7 +58,7 @@ class TestThreads:
             time.sleep(0.01 * (1 + trial.number % 3))
             with lock:
                 running.remove(point)
-            return bowl(values).score
+            return bowl(values).value
 
         study = optuna.create_study(direction="maximize", sampler=workers.source_sampler())
         study.optimize(objective, n_trials=60, n_jobs=4)
@@ -77,7 +78,7 @@ class TestThreads:
             rounds += 1
             trials = [study.ask() for _ in range(4)]
             for trial, values in [(trial, workers.suggest(trial)) for trial in trials]:
-                study.tell(trial, bowl(values).score)
+                study.tell(trial, bowl(values).value)
         assert rounds <= 12
 
     def test_waiting_for_ranges_that_nobody_shows_ends(self) -> None:
@@ -144,7 +145,7 @@ def counted(folder: Path, kind: str = "journal") -> list[dict[str, float]]:
 def runs(study: optuna.Study) -> list[tuple[float, ...]]:
     """The runs of a study, repeats told apart."""
     claimed = [trial.system_attrs["flatdirs:claim"] for trial in study.trials]
-    return [(*t.params.values(), c.get("repeat", 0)) for t, c in zip(study.trials, claimed, strict=True)]
+    return [(*t.params.values(), c.get("replicate", 0)) for t, c in zip(study.trials, claimed, strict=True)]
 
 
 class TestFlatdirs:
@@ -161,7 +162,7 @@ class TestFlatdirs:
             time.sleep(0.01 * (1 + trial.number % 3))
             with lock:
                 running -= 1
-            return bowl(values).score
+            return bowl(values).value
 
         study.optimize(objective, n_trials=40, n_jobs=4)
         assert most == 4
@@ -174,7 +175,7 @@ class TestFlatdirs:
         for _ in range(6):
             trials = [study.ask() for _ in range(4)]
             for trial, values in [(trial, workers.suggest(trial)) for trial in trials]:
-                study.tell(trial, bowl(values).score)
+                study.tell(trial, bowl(values).value)
         assert study.best_value > 93.06
         assert len(set(runs(study))) == 24
 
@@ -196,7 +197,7 @@ class TestFlatdirs:
         self, tmp_path: Path, every: int, kind: str
     ) -> None:
         whole = optuna.create_study(direction="maximize", sampler=workers.source_sampler(search="flatdirs"))
-        whole.optimize(lambda trial: bowl(workers.suggest(trial)).score, n_trials=12)
+        whole.optimize(lambda trial: bowl(workers.suggest(trial)).value, n_trials=12)
         study = workers.open_shared(tmp_path, kind, "flatdirs")
         while sum(trial.state == TrialState.COMPLETE for trial in study.trials) < 12:
             assert workers.run(tmp_path, trials=every, then="kill", kind=kind, search="flatdirs") == -9

@@ -34,7 +34,7 @@ SETTINGS = st.fixed_dictionaries(
 )
 
 
-def relaxation(steps: float, setting: dict[str, float]) -> float:
+def timescales(steps: float, setting: dict[str, float]) -> float:
     """T·lr·wd/(1−momentum)."""
     return steps * setting["lr"] * setting["wd"] / (1 - setting["momentum"])
 
@@ -44,7 +44,7 @@ def test_a_transfer_keeps_the_relaxation_or_all_numbers_and_comes_back(
     setting: dict[str, float], carried: Transfer
 ) -> None:
     scout = carried.to_scout(setting)
-    kept = relaxation(STEPS / plan.SHORTER, scout) / relaxation(STEPS, setting)
+    kept = timescales(STEPS / plan.SHORTER, scout) / timescales(STEPS, setting)
     assert kept == pytest.approx(1.0 if carried.moved else 1 / plan.SHORTER)
     assert carried.to_whole(scout) == setting
     assert {name for name in setting if scout[name] != setting[name]} == set(carried.moved)

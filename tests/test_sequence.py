@@ -11,7 +11,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.sequences import SequenceSampler
+from flatdirs.backend.liveness import this_worker
+from flatdirs.backend.random_sequences import SequenceSampler
 
 BOX: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-4, 1.0, log=True),
@@ -87,7 +88,7 @@ def test_an_interrupted_index_is_run_again_and_a_failed_one_is_not(kind: str) ->
 def test_pending_indices_are_left_alone_and_those_of_dead_workers_are_not(kind: str) -> None:
     study = new_study(kind)
     held, lost = study.ask(BOX), study.ask(BOX)
-    gone = {**claims.this_worker(), "pid": 2**22 + 1}
+    gone = {**this_worker(), "pid": 2**22 + 1}
     claim = study._storage.get_trial_system_attrs(lost._trial_id)[claims.CLAIM]
     study._storage.set_trial_system_attr(lost._trial_id, claims.CLAIM, {**claim, "worker": gone})
     following = [study.ask(BOX).params for _ in range(2)]

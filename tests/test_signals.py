@@ -59,8 +59,8 @@ def test_the_conclusion_counts_transfers_either_way() -> None:
 def test_what_signals_add_where_runs_are_longest_is_told_beside_the_others() -> None:
     found = {"short": planted(4), "long": planted(5)}
     lines = by_length(found, {"short": 6, "long": 80})
-    number = list(SIGNALS).index("relaxation")
+    number = list(SIGNALS).index("timescales")
     here, there = (float(added(found[name])[number]) for name in ("long", "short"))
-    assert f"*relaxation* adds {here:+.2f} [" in lines[-1]
+    assert f"*timescales* adds {here:+.2f} [" in lines[-1]
     assert f"(80 epochs), {there:+.2f} on short (6)." in lines[-1]
     assert by_length(found, {"short": 6, "long": 6}) == []

@@ -19,17 +19,18 @@ from benchmarks.signals.correlated import Correlated, PeakRun, looking_at_peaks
 from benchmarks.signals.peaks import PeakSurface, early_row, with_peaks
 from benchmarks.signals.searching import LOOKS
 from flatdirs.search import bayes as flat
-from flatdirs.search import chart_of
+from flatdirs.search import grid_chart
 from flatdirs.search.gp import Hypothesis, Model
 from flatdirs.search.score_warping import BELOW, warp
 from flatdirs.space.grid import Grid as Lattice
 from flatdirs.space.library import named_chart
-from flatdirs.space.log_grid import Array, LogGrid as Geometry
+from flatdirs.space.log_grid import Array
+from flatdirs.space.log_grid import LogGrid as Geometry
 from tests.test_scouts import STEPS
 from tests.test_scouts import ground as ground_of
 
 START = {"lr": 0.1, "momentum": 0.9, "wd": 0.001}
-GEOMETRY = Geometry(Lattice(chart_of("flatdirs", named_chart("sgd")), START))
+GEOMETRY = Geometry(Lattice(grid_chart("flatdirs", named_chart("sgd")), START))
 PLACES = np.array([[1.0, 0.0, 0.0], [5.0, 2.0, -3.0], [-9.0, 1.0, 4.0]])
 
 
@@ -106,7 +107,7 @@ def test_a_run_tells_the_loss_at_the_peak_and_is_else_the_same() -> None:
         assert found.peak_loss == pytest.approx(math.exp(early), rel=1e-6)
         outcome = ground().outcome(found)
         assert outcome.peak == pytest.approx(-early, abs=1e-6)
-        assert outcome.score == plain.accuracy
+        assert outcome.value == plain.accuracy
 
 
 def test_the_row_of_a_lattice_has_the_loss_of_the_epoch_with_the_peak() -> None:

@@ -253,14 +253,14 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_search_on_postgresql(postgresql: str, workplace: Path, command: Command) -> None:
-    arguments = [*own_function(workplace), "storage=url", f"storage.url='{postgresql}'"]
+    arguments = [*own_function(workplace), "storage=url", f"storage.url={postgresql}"]
     assert command("tune", *arguments, "budget=3").code == 0
     ended = command("tune", *arguments, "budget=12")
     assert ended.code == 0
     assert "continuing after 3 runs" in ended.out
     made = calls(workplace)
     assert len(made) == len(set(made)) == 12
-    status = command("status", "study=callable-myrtle", "storage=url", f"storage.url='{postgresql}'")
+    status = command("status", "study=callable-myrtle", "storage=url", f"storage.url={postgresql}")
     assert status.code == 0
     assert "best: run" in status.out
 
@@ -308,7 +308,7 @@ def test_a_password_comes_from_the_environment_or_the_url_and_is_shown_nowhere(
 @pytest.mark.slow
 def test_four_writers_on_postgresql(postgresql: str, workplace: Path) -> None:
     slow_function(workplace, seconds=0.4)
-    arguments = [*own_function(workplace), "task.function=slow:train", "storage=url", f"storage.url='{postgresql}'"]
+    arguments = [*own_function(workplace), "task.function=slow:train", "storage=url", f"storage.url={postgresql}"]
     crowd = [spawn("flatdirs.tune", *arguments, "study=crowd", "budget=16", cwd=workplace) for _ in range(4)]
     for process in crowd:
         _, err = process.communicate(timeout=120)

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from flatdirs.backend.rows import rows, significant, winner
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import Study, view_study
+from flatdirs.backend.table_rows import rows, significant, winner
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import print_runs, runs_table
 from flatdirs.search.flatness import Findings, Flatness

@@ -59,9 +59,9 @@ def row(question: Question, path: str | None) -> dict[str, Any]:
 
     from flatdirs.objectives.image import ImageObjective
     from flatdirs.resources import conf_folder
+    from flatdirs.training.lr_tuners import Cdat
     from flatdirs.training.optimizer import OPTIMIZERS
     from flatdirs.training.task import DataConfig, ImageTask
-    from flatdirs.training.tuners import Cdat
 
     name, base, sigma, seed = question
     task = ImageTask(**yaml.safe_load((conf_folder() / "task" / f"{name}.yaml").read_text(encoding="utf-8")))

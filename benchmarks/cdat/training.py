@@ -24,7 +24,7 @@ from benchmarks.cdat import thinning
 from benchmarks.cdat.plan import AROUND, CAP, HOPELESS, LAST, MOST_IMAGES, PROBLEMS, WARMUP, Problem, Run
 from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
-from flatdirs.curvature.recorder import CurvatureLog
+from flatdirs.curvature.log import CurvatureLog
 from flatdirs.curvature.sharpness import NotFoundError, sharpness
 from flatdirs.training.data import load
 from flatdirs.training.model import build_model

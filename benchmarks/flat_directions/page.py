@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import pages
 from flatdirs.report.heatmap import LABELS, flatness_sentence, read_cells, slice_figure, slope_sentence
-from flatdirs.slices.cells import SliceAxis, SliceGrid, Run, by_cell
+from flatdirs.slices.cells import Run, SliceAxis, SliceGrid, by_cell
 from flatdirs.slices.ridge import Ridge, claimed_exponent, fit_ridge
 
 HERE = Path(__file__).resolve().parent

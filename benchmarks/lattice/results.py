@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.lattice.lattices import Cell, Lattice, Run
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 
 CHANCE = 10.0  # percent; every task here has ten classes
 CURVE = ("train_loss", "loss", "accuracy")

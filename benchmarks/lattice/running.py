@@ -20,7 +20,8 @@ from benchmarks import rows
 from benchmarks.lattice.lattices import Lattice, Run
 from benchmarks.lattice.refinement import runs_left
 from benchmarks.lattice.results import results, row, run_of
-from flatdirs.objectives.image import ImageObjective, Measurement
+from flatdirs.objectives.base import Measurement
+from flatdirs.objectives.image import ImageObjective
 
 WAIT_SECONDS = 1.0  # between looks at what the other processes have finished
 PROBE_SEEDS = 20

@@ -29,7 +29,7 @@ from benchmarks.runs_to_target import conditions, methods, surface
 from benchmarks.runs_to_target.conditions import HERE, NONE, Condition
 from benchmarks.runs_to_target.surface import Sample, Surface
 from flatdirs.errors import ConfigError, FlatdirsError
-from flatdirs.objectives.image import Measurement
+from flatdirs.objectives.base import Measurement
 
 FILE = "real.csv"
 FIRST_SEED, REPEAT, CONFIRMING = (

@@ -25,7 +25,8 @@ from flatdirs.search.gp import FREEDOM, Hypothesis, Model, Run
 from flatdirs.search.kernel import solve
 from flatdirs.search.question import Told
 from flatdirs.search.score_warping import BELOW, warp
-from flatdirs.space.log_grid import Array, LogGrid as Geometry
+from flatdirs.space.log_grid import Array
+from flatdirs.space.log_grid import LogGrid as Geometry
 
 FEWEST = 3  # runs with a loss at the peak; with fewer there is nothing to warp
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import rows
 from flatdirs.lr_finder.curve import Curve
-from flatdirs.lr_finder.placement import Placement
+from flatdirs.lr_finder.range_search import RangeSearch
 
 NOISES = (0.0, 0.02, 0.05, 0.1)
 SEEDS = range(1000, 1200)
@@ -82,13 +82,13 @@ def search(shape: Shape, noise: float, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     center = CENTER + random.uniform(-1, 1)
     true = truth(shape, center)
-    placement = Placement()
+    ranges = RangeSearch()
     losses: dict[float, float] = {}
-    while (x := placement.next(Curve(true.initial_loss, losses))) is not None:
+    while (x := ranges.next(Curve(true.initial_loss, losses))) is not None:
         loss = float(shape(np.array([x]), center)[0])
         losses[x] = loss + noise * true.reduction * random.standard_normal() if loss < 1e6 else math.inf
     curve = Curve(true.initial_loss, losses)
-    if placement.problem(curve) is not None:
+    if ranges.problem(curve) is not None:
         return {"midpoint_off": "", "knee_off": "", "minimum_off": ""}
     found = curve.landmarks
     pairs = {"midpoint": true.midpoint, "knee": true.knee, "minimum": true.minimum}

@@ -25,6 +25,7 @@ from torch.nn.functional import conv2d, cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 from flatdirs.training import loop
+from flatdirs.training.data_files import fixed_order
 from flatdirs.training.device import (
     DTYPES,
     cpu_threads,
@@ -35,7 +36,6 @@ from flatdirs.training.device import (
 )
 from flatdirs.training.loop import TrainConfig, train
 from flatdirs.training.model import build_model
-from flatdirs.training.sources import fixed_order
 from flatdirs.training.task import CLASSES, DataConfig, ImageTask
 
 RATES = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4}

@@ -1,24 +1,23 @@
-"""Where a sweep's runs lay against the edge of stability, as far as curvature was recorded (curvature.every).
+"""How near the edge of stability the runs trained, for runs that recorded curvature (curvature.every).
 
-A record's ratio is the sharpness over what the optimizer bears at its rate (flatdirs/curvature/edge.py): 1 is on the
-edge. Of a run that is told: the median over its second half, where an early rise is past, and the highest.
+The ratio of a record is the sharpness over the largest one that the optimizer tolerates at its learning rate
+(flatdirs/curvature/edge.py); it is 1 at the edge. Each run is described by medians over the second half of its records,
+after the early rise.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flatdirs.analysis.records import Missing, Run, Sweep
+from flatdirs.analysis.records import Missing, Run, Sweep, median
 
-EDGE = (0.8, 1.2)  # a median ratio in here is on the edge
+AT_EDGE = (0.8, 1.2)  # median ratios that count as at the edge
 
 
 @dataclass(frozen=True)
 class Stability:
-    """One run: medians over the second half of its records, nan where none of them was measured."""
+    """One run: medians over the second half of its records, and the highest ratio; nan where not measured."""
 
     run: Run
     sharpness: float
@@ -28,19 +27,18 @@ class Stability:
 
     @property
     def where(self) -> str:
-        """In words."""
         if math.isnan(self.ratio):
             return "not known"
-        return "below" if self.ratio < EDGE[0] else "beyond" if self.ratio > EDGE[1] else "on it"
+        return "below" if self.ratio < AT_EDGE[0] else "beyond" if self.ratio > AT_EDGE[1] else "at the edge"
 
 
 def stabilities(sweep: Sweep) -> tuple[Stability, ...] | Missing:
-    """Every run with records: survivors by their value, the best first, then the others as they came."""
-    watched = [run for run in sweep.runs if run.curvature]
-    if not watched:
-        return Missing("no run recorded its curvature (curvature.every=10 would), so nothing is known of the edge")
+    """Every run with records: finished ones by their value, the best first, then the others in their order."""
+    recorded = [run for run in sweep.runs if run.curvature]
+    if not recorded:
+        return Missing("no run recorded its curvature; set curvature.every=10 to record it")
     sign = -1.0 if sweep.maximize else 1.0
-    ranked = sorted(watched, key=lambda run: (not run.finished, sign * (run.value or 0.0) if run.finished else 0.0))
+    ranked = sorted(recorded, key=lambda run: (not run.finished, sign * (run.value or 0.0) if run.finished else 0.0))
     return tuple(_stability(run) for run in ranked)
 
 
@@ -48,13 +46,8 @@ def _stability(run: Run) -> Stability:
     late = run.curvature[len(run.curvature) // 2 :]
     return Stability(
         run,
-        _median(record.sharpness for record in late),
-        _median(record.ratio for record in late),
+        median(record.sharpness for record in late),
+        median(record.ratio for record in late),
         max((record.ratio for record in run.curvature if math.isfinite(record.ratio)), default=math.nan),
-        _median(abs(record.alignment) for record in late),
+        median(abs(record.alignment) for record in late),
     )
-
-
-def _median(values: Iterable[float]) -> float:
-    kept = [value for value in values if math.isfinite(value)]
-    return statistics.median(kept) if kept else math.nan

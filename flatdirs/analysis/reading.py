@@ -1,9 +1,10 @@
-"""Optuna study → `Sweep`: ours, with all that our objectives keep, or anybody's that follows the usual names.
+"""Optuna study → `Sweep`, of flatdirs or of anybody else.
 
-Ours: `setting` has the hyperparameters, `outcome` state, value and loss, `curve` the evaluations, `steps` the arrays of
-every step. Others': parameters lr (lr), momentum, wd (wd), beta1, batch_size, or one_minus_ before
-a name; intermediate values and the value are losses where the study minimises, and turned round where it maximises.
-A failed trial of theirs counts as diverged, as does a pruned one whose last value is not finite.
+Runs of flatdirs hold hyperparameters, outcome, evaluations and steps in user attributes under `flatdirs:`. Of all other
+trials only Optuna's own fields are read: parameters (lr or learning_rate, momentum, wd or weight_decay, beta1,
+batch_size, or one_minus_ before a name), intermediate values and the value. These are taken to be losses, or, where the
+study maximises, accuracies whose sign is turned. A failed trial counts as diverged, as does a pruned one whose last
+intermediate value is not finite.
 """
 
 from __future__ import annotations
@@ -21,73 +22,62 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.records import Points, Range, Run, State, Sweep
-from flatdirs.backend.outcomes import SETTING, outcome_of, swallowed
-from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, PROVENANCE
-from flatdirs.config.values import read_named
+from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
+from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS
 from flatdirs.curvature.record import records
 from flatdirs.errors import ChartError, StudyError
-from flatdirs.space.coordinates import Axis, Chart
+from flatdirs.space.coordinates import Chart
 from flatdirs.space.library import named_chart, read_chart
-from flatdirs.space.names import ONE_MINUS, hyperparameter, label
-from flatdirs.training.schedule import SCHEDULES
-from flatdirs.training.tuners import TUNERS
-
-STEPS = "steps"  # a trial's arrays of every step: {"lr": […], "gradient_norm": […]}
-COUNTED = ("evaluation", "number", "step")  # what an entry of a curve may call its place
-PLAIN_LOSS = ("loss", "accuracy", "value", "none", None)  # what a study's `metric` is called where it is none
+from flatdirs.space.names import ONE_MINUS, hyperparameter
 
 
 def read_sweep(storage: BaseStorage, name: str) -> Sweep:
     """A stored study as records. Raises StudyError where there is none, or where it has several objectives."""
     names = sorted(summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False))
     if name not in names:
-        raise StudyError(f"there is no study {name} here ({', '.join(names) or 'none at all'}); change study or output")
+        known = ", ".join(names) or "no studies"
+        raise StudyError(f"there is no study {name} in this storage, which has {known}; change study", key="study")
     return sweep_of(optuna.load_study(study_name=name, storage=storage))
 
 
 def sweep_of(study: optuna.Study) -> Sweep:
     """Any Optuna study with one objective as records. Raises StudyError where it has several."""
-    if len(study.directions) != 1:
-        raise StudyError(
-            f"study {study.study_name} has {len(study.directions)} objectives; analyze reads studies of one"
-        )
+    if (count := len(study.directions)) != 1:
+        sentence = f"study={study.study_name} has {count} objectives, but analyze reads studies of one; change study"
+        raise StudyError(sentence, key="study")
     identity = dict(study.user_attrs.get(IDENTITY, {}))
     trials = study.get_trials(deepcopy=False)
     maximize = study.direction == StudyDirection.MAXIMIZE
-    metric = _metric(identity, study)
+    metric = (identity.get("metric") or {}).get("name")
+    metric = None if metric in (None, "loss", "accuracy") else str(metric)
     runs = [run for trial in trials if (run := _run(trial, trials, maximize, metric)) is not None]
-    runs, judged_by = _judged(runs, maximize, bool(identity))
+    runs, loss_name = _with_loss(runs, maximize, bool(identity))
     return Sweep(
         name=study.study_name,
         maximize=maximize,
-        judged_by=judged_by,
+        loss_name=loss_name,
         runs=tuple(runs),
         ranges=_ranges(trials),
         chart=_chart(identity, runs),
-        metric=(metric or "metric") if any(run.metrics for run in runs) else None,
-        warmup=_warmup(identity, runs),
+        metric=metric if any(run.metrics for run in runs) else None,
+        warmup=_warmup(runs),
         identity=identity,
         command=tuple(study.user_attrs.get(COMMAND, ())),
     )
 
 
-def _metric(identity: Mapping[str, Any], study: optuna.Study) -> str | None:
-    """The name of a metric that takes the losses' place in the intermediate values; None for plain ones."""
-    kept = identity.get("metric", study.user_attrs.get("metric"))
-    name = kept.get("name") if isinstance(kept, Mapping) else kept
-    return None if name in PLAIN_LOSS else str(name)
-
-
 def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metric: str | None) -> Run | None:
-    """One trial as a record, None where it says nothing (waiting, running, interrupted)."""
-    outcome = outcome_of(trial, maximize, swallowed(trial, trials))
+    """One trial as a record; None while it waits or runs, or after it was interrupted."""
+    outcome = run_of(trial, maximize, counts_as_result(trial, trials))
     if outcome is None:
         return None
     reported = tuple(sorted((step, float(value)) for step, value in trial.intermediate_values.items()))
     state: State = outcome.state
     if state == "pruned" and reported and not math.isfinite(reported[-1][1]):
         state = "diverged"
+    finished = state == "finished"
     curve = trial.user_attrs.get(CURVE) or []
     losses, metrics = _mean_curve(curve, "loss"), _mean_curve(curve, "metric")
     if metric is not None:
@@ -95,25 +85,28 @@ def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metr
     elif not losses:
         losses = _finite((step, -value if maximize else value) for step, value in reported)
     rates, norms = _steps(trial)
-    value = (outcome.score if maximize else -outcome.score) if state == "finished" else None
-    loss = outcome.loss if state == "finished" else None
-    if state == "finished" and loss is None and metric is not None and losses:
-        loss = losses[-1][1]  # the value may be the metric
-    watched = records(kept[0]) if (kept := trial.user_attrs.get(CURVATURE)) else ()
-    trained = _train_losses(curve) if watched else ()
+    curvature = records(kept[0]) if (kept := trial.user_attrs.get(CURVATURE)) else ()
     return Run(
-        trial.number, state, _hyperparameters(trial), value, loss, losses, metrics, rates, norms, watched, trained
+        number=trial.number,
+        state=state,
+        hyperparameters=_hyperparameters(trial),
+        value=(outcome.value if maximize else -outcome.value) if finished else None,
+        loss=outcome.loss if finished else None,
+        losses=losses,
+        metrics=metrics,
+        rates=rates,
+        gradient_norms=norms,
+        curvature=curvature,
+        train_losses=_train_losses(curve) if curvature else (),
     )
 
 
-def _judged(runs: Sequence[Run], maximize: bool, ours: bool) -> tuple[list[Run], str]:
-    """Runs that all have the same kind of loss, and what it is: the loss our objective kept, else the value."""
+def _with_loss(runs: list[Run], maximize: bool, ours: bool) -> tuple[list[Run], str]:
+    """Runs with one kind of loss, and its name: the recorded loss if every finished run has one, else the value."""
     finished = [run for run in runs if run.state == "finished"]
     if finished and all(run.loss is not None for run in finished):
-        return list(runs), "validation loss" if ours else "loss"
-    turned = [
-        run if run.value is None else replace(run, loss=-run.value if maximize else run.value) for run in runs
-    ]  # fmt: skip
+        return runs, "validation loss" if ours else "loss"
+    turned = [run if run.value is None else replace(run, loss=-run.value if maximize else run.value) for run in runs]
     return turned, "value with its sign turned" if maximize else "value"
 
 
@@ -122,27 +115,24 @@ def _finite(points: Iterable[tuple[int, float]]) -> Points:
 
 
 def _mean_curve(curve: Sequence[Mapping[str, Any]], key: str) -> Points:
-    """One quantity of a curve against its evaluation, the mean over seeds."""
+    """One quantity of a curve against the number of its evaluation, the mean over seeds."""
     values: defaultdict[int, list[float]] = defaultdict(list)
     for entry in curve:
-        step, value = next((entry[word] for word in COUNTED if word in entry), None), entry.get(key)
-        if step is not None and value is not None and math.isfinite(value):
-            values[int(step)].append(float(value))
-    return tuple((step, sum(several) / len(several)) for step, several in sorted(values.items()))
+        value = entry.get(key)
+        if value is not None and math.isfinite(value):
+            values[int(entry["number"])].append(float(value))
+    return tuple((number, sum(several) / len(several)) for number, several in sorted(values.items()))
 
 
 def _steps(trial: FrozenTrial) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Learning rate and gradient norm of every step, as long as both were kept."""
-    for kept in (trial.user_attrs.get(STEPS), (trial.user_attrs.get(PROVENANCE) or {}).get(STEPS)):
-        if isinstance(kept, Mapping) and kept.get("lr") and kept.get("gradient_norm"):
-            pairs = list(zip(kept["lr"], kept["gradient_norm"], strict=False))
-            plain = [(math.nan if r is None else float(r), math.nan if n is None else float(n)) for r, n in pairs]
-            return tuple(rate for rate, _ in plain), tuple(norm for _, norm in plain)
-    return (), ()
+    """Learning rate and gradient norm of the recorded steps, nan where they were not finite."""
+    kept = trial.user_attrs.get(STEPS) or {}
+    rates, norms = ([math.nan if x is None else float(x) for x in kept.get(key, ())] for key in ("lr", "gradient_norm"))
+    return tuple(rates), tuple(norms)
 
 
 def _train_losses(curve: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
-    """The first seed's training losses, each against the middle of the steps it is the mean of."""
+    """The first seed's training losses, each at the middle of the steps that it is the mean of."""
     own = [entry for entry in curve if entry.get("seed") == curve[0].get("seed") and entry.get("steps")]
     ends = accumulate(int(entry["steps"]) for entry in own)
     pairs = [(end - entry["steps"] / 2, entry.get("train_loss")) for end, entry in zip(ends, own, strict=True)]
@@ -150,7 +140,7 @@ def _train_losses(curve: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, floa
 
 
 def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:
-    """Numbers only, under flatdirs' names."""
+    """The numbers among a trial's parameters, under flatdirs' names."""
     setting = trial.user_attrs.get(SETTING)
     if setting is not None:
         return {name: float(value) for name, value in setting["hyperparameters"].items()}
@@ -162,7 +152,7 @@ def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:
 
 
 def _ranges(trials: Sequence[FrozenTrial]) -> tuple[Range, ...]:
-    """What each number was last asked for in, by the study's own names."""
+    """The last range of each numeric parameter, under the study's own name."""
     last: dict[str, Range] = {}
     for trial in trials:
         for name, space in trial.distributions.items():
@@ -172,61 +162,20 @@ def _ranges(trials: Sequence[FrozenTrial]) -> tuple[Range, ...]:
 
 
 def _chart(identity: Mapping[str, Any], runs: Sequence[Run]) -> Chart | None:
-    """The study's own chart, or the one that fits its hyperparameters."""
+    """The study's own chart (for search=raw the one that it leaves out), or the one that fits its hyperparameters."""
     if kept := identity.get("chart"):
         chart = read_chart(kept)
         try:
             return named_chart(chart.name.removesuffix("-raw")) if chart.name.endswith("-raw") else chart
         except ChartError:
             return chart
-    names = set.intersection(*(set(run.hyperparameters) for run in runs)) if runs else set()
-    return fitting_chart(names)
+    return fitting_chart(set.intersection(*(set(run.hyperparameters) for run in runs)) if runs else ())
 
 
-def fitting_chart(names: Iterable[str]) -> Chart | None:
-    """The chart of flatdirs that covers most of these hyperparameters, held to those; None where none covers two.
+def _warmup(runs: Sequence[Run]) -> float | None:
+    """The share of a run in which the learning rate rises, from a finished run that recorded it.
 
-    Without momentum a rate and a weight decay are read as AdamW's. Axes lose what is not among the names, and are
-    then named after what is left.
+    None where no run did, or where the rate is found step by step, as CDAT does: such runs have no lr of their own.
     """
-    known = set(names)
-    wanted = "adamw" if not {"momentum", "batch_size"} & known else "sgd_batch" if "batch_size" in known else "sgd"
-    wanted = "sgd_plain" if wanted == "sgd" and "wd" not in known else wanted
-    chart = named_chart(wanted)
-    absent = [name for name in chart.hyperparameters if name not in known]
-    if "lr" not in known or len(absent) > len(chart.hyperparameters) - 2:
-        return None
-    if not absent:
-        return chart
-    try:
-        held = chart.fix(absent)
-    except ChartError:
-        return None
-    axes = []
-    for axis in held.axes:
-        exponents = {name: power for name, power in axis.exponents.items() if name not in absent}
-        axes.append(Axis(_axis_name(exponents, chart.one_minus), exponents, axis.first))
-    return replace(held, axes=tuple(axes))
-
-
-def _axis_name(exponents: Mapping[str, int], one_minus: frozenset[str]) -> str:
-    """A product of powers of ±1 as people write it."""
-    above = [name for name, power in exponents.items() if power > 0]
-    below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
-    below = [f"({part})" if "−" in part else part for part in below]
-    top = "·".join(label(name, name in one_minus) for name in above)
-    return f"{top}/({'·'.join(below)})" if len(below) > 1 else f"{top}/{below[0]}" if below else top
-
-
-def _warmup(identity: Mapping[str, Any], runs: Sequence[Run]) -> float | None:
-    """The share of a run in which the rate rises: as the study's schedule says, else as a finished run recorded it."""
-    schedule, epochs = identity.get("schedule"), (identity.get("task") or {}).get("epochs")
-    if schedule and schedule.get("name") in TUNERS:
-        return None  # its rate is found step by step
-    if schedule and epochs:
-        return read_named(SCHEDULES, "schedule", schedule).warmup(int(epochs)) / int(epochs)
-    for run in runs:
-        if run.state == "finished" and len(run.learning_rates) > 1:
-            rates = run.learning_rates
-            return rates.index(max(rates)) / len(rates)
-    return None
+    recorded = (run.rates for run in runs if run.finished and len(run.rates) > 1 and "lr" in run.hyperparameters)
+    return next((rates.index(max(rates)) / len(rates) for rates in recorded), None)

@@ -1,10 +1,8 @@
-"""A finished or running sweep as plain frozen records: what every analysis here is a pure function of.
+"""A study as plain frozen records. Every analysis in this folder is a pure function of a `Sweep`.
 
-reading.py makes them from an Optuna study, ours or anybody's. Losses are lower-is-better throughout; where a study
-kept none, its value takes their place with its sign turned, and `Sweep.judged_by` says so. Evaluations are counted,
-not iterated: rung 25 is the 25th evaluation, whatever a study calls its steps (the source's own mistake).
-
-An analysis that has too little to go on returns `Missing`, one sentence, in the place of its result.
+reading.py makes the records from an Optuna study, of flatdirs or not. A loss is always lower-is-better; where a study
+recorded none it is the objective value, with its sign turned where the study maximises (`Sweep.loss_name`). Evaluations
+are counted from 1, whatever steps a study reported at. An analysis that has too few runs returns `Missing`.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Points = tuple[tuple[int, float], ...]  # (step as the study counts it, value), in the order of steps
 State = Literal["finished", "pruned", "diverged"]
-VARIES = 1e-9  # a coordinate that spans less than this (in octaves) is held, not searched
+VARIES = 1e-9  # in doublings; a coordinate that spans less was held, not searched
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Range:
-    """What a hyperparameter was searched in, as the study calls it; `log`: log-uniformly."""
+    """The range of a hyperparameter, under the study's own name. `log`: sampled log-uniformly."""
 
     name: str
     low: float
@@ -47,12 +45,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Run:
-    """One run that counts. `number`: the trial's, from 0.
+    """One run. `number`: the trial's, from 0.
 
-    `hyperparameters` under flatdirs' names, momentum as momentum. `value` in the study's own unit and direction,
-    `loss` lower-is-better, both None where the run did not finish. `losses` and `metrics`: the evaluations.
-    `learning_rates` and `gradient_norms`: one a step, empty where nobody recorded them. `curvature`: the first seed's
-    records, and `train_losses` its mean training loss between evaluations, against the step half-way between.
+    `hyperparameters` have flatdirs' names, momentum as momentum. `value` has the study's unit and direction, `loss` is
+    lower-is-better; both are None where the run did not finish. `losses` and `metrics`: the evaluations. `rates` and
+    `gradient_norms`: learning rate and gradient norm of every step, empty where not recorded. `curvature`: the records
+    of the first seed. `train_losses`: its mean training loss between evaluations, at the step half-way between them.
     """
 
     number: int
@@ -62,14 +60,13 @@ class Run:
     loss: float | None = None
     losses: Points = ()
     metrics: Points = ()
-    learning_rates: tuple[float, ...] = ()
+    rates: tuple[float, ...] = ()
     gradient_norms: tuple[float, ...] = ()
     curvature: tuple[CurvatureRecord, ...] = ()
     train_losses: tuple[tuple[float, float], ...] = ()
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end with a loss: a survivor."""
         return self.state == "finished" and self.loss is not None
 
 
@@ -77,15 +74,15 @@ class Run:
 class Sweep:
     """A study as records.
 
-    `judged_by`: what `loss` is, in words. `metric`: the name of what `metrics` hold, None without any. `chart`: the
-    flat coordinates that fit the hyperparameters searched, None where no chart has them. `identity` and `command` (the
-    overrides of `tune`): what flatdirs keeps with its studies, empty for others'. `warmup`: the share of a run in which
-    the learning rate rises, None where nobody knows.
+    `loss_name`: what `loss` is. `metric`: the name of what `metrics` hold, None without any. `chart`: the coordinates
+    that fit the hyperparameters, None where no chart has them. `warmup`: the share of a run in which the learning rate
+    rises, None where it is not known. `identity` and `command` (the overrides of `tune`): what flatdirs keeps with its
+    studies, empty for others.
     """
 
     name: str
     maximize: bool
-    judged_by: str
+    loss_name: str
     runs: tuple[Run, ...]
     ranges: tuple[Range, ...] = ()
     chart: Chart | None = None
@@ -95,29 +92,26 @@ class Sweep:
     command: tuple[str, ...] = ()
 
     @cached_property
-    def survivors(self) -> tuple[Run, ...]:
-        """The runs that came to their end, in the order of the study."""
+    def finished_runs(self) -> tuple[Run, ...]:
+        """In the order of the study."""
         return tuple(run for run in self.runs if run.finished)
 
     @cached_property
     def best(self) -> Run | None:
-        """The survivor with the best value, the study's own judgement."""
-        scored = [run for run in self.survivors if run.value is not None]
+        """The finished run with the best objective value."""
+        scored = [run for run in self.finished_runs if run.value is not None]
         sign = 1.0 if self.maximize else -1.0
         return max(scored, key=lambda run: sign * (run.value or 0.0), default=None)
 
     @cached_property
     def evaluations(self) -> tuple[int, ...]:
-        """The steps at which anything was reported; the nth of them is evaluation n."""
+        """The steps at which any run reported; the nth of them is evaluation n."""
         return tuple(sorted({step for run in self.runs for step, _ in (*run.losses, *run.metrics)}))
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A sweep's runs in logarithms: `logs` is (runs, names), in octaves, with the same names for a user to read.
-
-    `left_out`: hyperparameters without a logarithm (zero, or not set in every run), by name.
-    """
+    """Where runs lie: `logs` has shape (runs, names), log2. `left_out`: hyperparameters without a logarithm."""
 
     names: tuple[str, ...]
     logs: Numbers
@@ -125,59 +119,64 @@ class Coordinates:
 
 
 def raw_coordinates(runs: Sequence[Run]) -> Coordinates:
-    """Each hyperparameter that was varied, momentum and beta1 as one minus, log2: (runs, hyperparameters).
+    """The hyperparameters that were varied, momentum and beta1 as 1 − value.
 
-    What some run lacks, or has at zero, has no place in logarithms and is left out by name.
+    A hyperparameter that is zero or absent in some run is left out, by name.
     """
-    names = list(dict.fromkeys(name for run in runs for name in run.hyperparameters))
-    columns, kept, left_out = [], [], []
-    for name in names:
-        values = [inner(name, run.hyperparameters.get(name, math.nan)) for run in runs]
-        if not all(value > 0 and math.isfinite(value) for value in values):
-            left_out.append(name)
-        elif np.ptp(logs := np.log2(values)) > VARIES:
-            columns.append(logs)
-            kept.append(label(name, enters_as_one_minus(name)))
-    return Coordinates(tuple(kept), _columns(columns, len(runs)), tuple(left_out))
+    columns = {name: _log2(runs, name) for name in _names(runs)}
+    left_out = tuple(name for name, column in columns.items() if not np.isfinite(column).all())
+    return _varied({label(name, enters_as_one_minus(name)): logs for name, logs in columns.items()}, runs, left_out)
 
 
-def flat_coordinates(chart: Chart, runs: Sequence[Run]) -> Coordinates:
-    """The chart's coordinates that vary, log2: (runs, axes). Runs that lack a hyperparameter have nan."""
-    columns, kept = [], []
-    for axis in chart.axes:
-        column = np.zeros(len(runs))
-        for name, power in axis.exponents.items():
-            values = [inner(name, run.hyperparameters.get(name, math.nan)) for run in runs]
-            column += power * np.log2([value if value > 0 else math.nan for value in values])
-        if np.isfinite(column).all() and np.ptp(column) > VARIES:
-            columns.append(column)
-            kept.append(axis.name)
-    return Coordinates(tuple(kept), _columns(columns, len(runs)))
+def chart_coordinates(chart: Chart, runs: Sequence[Run]) -> Coordinates:
+    """The coordinates of a chart that were varied. One that some run lacks is left out."""
+    columns = {
+        axis.name: sum((power * _log2(runs, name) for name, power in axis.exponents.items()), np.zeros(len(runs)))
+        for axis in chart.axes
+    }
+    return _varied(columns, runs)
 
 
-def _columns(columns: Sequence[Numbers], runs: int) -> Numbers:
-    return np.stack(columns, axis=1) if columns else np.zeros((runs, 0))
+def _varied(columns: Mapping[str, Numbers], runs: Sequence[Run], left_out: tuple[str, ...] = ()) -> Coordinates:
+    kept = {name: c for name, c in columns.items() if len(c) and np.isfinite(c).all() and np.ptp(c) > VARIES}
+    logs = np.stack(list(kept.values()), axis=1) if kept else np.zeros((len(runs), 0))
+    return Coordinates(tuple(kept), logs, left_out)
 
 
-def inner(name: str, value: float) -> float:
-    """A hyperparameter as it enters the products."""
-    return 1.0 - value if enters_as_one_minus(name) else float(value)
+def _names(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.hyperparameters))
+
+
+def _log2(runs: Sequence[Run], name: str) -> Numbers:
+    """log2 of a hyperparameter, of 1 − value for momentum and beta1; nan where there is none. Shape (runs,)."""
+    values = np.array([run.hyperparameters.get(name, math.nan) for run in runs])
+    values = 1.0 - values if enters_as_one_minus(name) else values
+    return np.log2(np.where(values > 0, values, np.nan))
+
+
+def geometric_centre(runs: Iterable[Run]) -> dict[str, float]:
+    """The mean of runs in logarithms, as hyperparameters (momentum as momentum)."""
+    runs, centre = list(runs), {}
+    for name in _names(runs):
+        mean = float(2.0 ** _log2(runs, name).mean())
+        if math.isfinite(mean):
+            centre[name] = 1.0 - mean if enters_as_one_minus(name) else mean
+    return centre
 
 
 def value_at(points: Points, step: int) -> float | None:
-    """The last value reported up to `step`, None where the run had none yet or had ended before."""
+    """The last value reported up to `step`; None where the run had none yet or ended before."""
     if not points or points[-1][0] < step:
         return None
     return next((value for at, value in reversed(points) if at <= step), None)
 
 
-def geometric_centre(runs: Iterable[Run]) -> dict[str, float]:
-    """The mean of runs in logarithms, back in user's units (momentum as momentum)."""
-    runs = list(runs)
-    centre = {}
-    for name in dict.fromkeys(name for run in runs for name in run.hyperparameters):
-        values = [inner(name, run.hyperparameters.get(name, math.nan)) for run in runs]
-        if all(value > 0 and math.isfinite(value) for value in values):
-            mean = math.exp(float(np.mean(np.log(values))))
-            centre[name] = 1.0 - mean if enters_as_one_minus(name) else mean
-    return centre
+def median(values: Iterable[float]) -> float:
+    """The median of the finite values, nan without any."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.median(finite)) if finite else math.nan
+
+
+def counted(runs: int) -> str:
+    """Such as "1 run" and "2 runs"."""
+    return {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")

@@ -1,26 +1,24 @@
-"""Who works on which trial: claims in the study's own storage, so that nothing is held in memory.
+"""Who runs which trial: claims in the study's own storage, so that no state is held in memory.
 
-A sampler claims what it proposes the moment a trial is created, in the trial's system attributes, together with the
+A sampler claims what it suggests the moment a trial is created, in the trial's system attributes, together with the
 process that will run it. Claims are made in the order of trial numbers (an earlier trial without one is waited for,
-briefly), so that two workers asking at once never get the same point. A claim whose process is gone holds nothing.
+briefly), so that two workers that ask at once never get the same point. The claim of a process that is gone holds
+nothing.
 
-Processes on this machine are looked up; those elsewhere are believed alive until they have been silent for a while.
-Tried and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
+Processes on this machine are looked up; those elsewhere count as alive until they have been silent for a while. Tried
+and dropped: a lock (storages have none in common), and Optuna's heartbeats (relational storages only).
 """
 
 from __future__ import annotations
 
 import datetime
-import os
-import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
-from pathlib import Path
-from types import FrameType
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
+
+from flatdirs.backend import adapter
+from flatdirs.backend.liveness import STALE_SECONDS, is_gone, this_worker
 
 if TYPE_CHECKING:
     import optuna
@@ -29,43 +27,17 @@ if TYPE_CHECKING:
 CLAIM = "flatdirs:claim"
 ALIVE = "flatdirs:alive"
 FAILURE = "flatdirs:failure"
-ANSWER, INTERRUPTION = "answer", "interruption"
+RESULT, INTERRUPTION = "result", "interruption"
 PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it is passed over
-STALE_SECONDS = 1800.0  # how long a worker on another machine may be silent before it counts as gone
 
 
 _met: dict[tuple[int, datetime.datetime | None], float] = {}
 
 
-@lru_cache(maxsize=1)
-def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
-    boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return {"host": socket.gethostname(), "place": f"{boot} {space}", "pid": pid, "started": _started(pid)}
-
-
-def this_worker() -> dict[str, Any]:
-    """This process: host name, boot and process namespace, process id and its start time."""
-    return _place(os.getpid())
-
-
-def is_gone(worker: Mapping[str, Any], last_seen: float, stale_seconds: float = STALE_SECONDS) -> bool:
-    """Whether a worker has ended: by its process id on this machine, by its silence (unix time) elsewhere."""
-    here = this_worker()
-    if worker == here:
-        return False
-    if worker.get("place") == here["place"]:
-        return _started(int(worker["pid"])) != worker.get("started")
-    return time.time() - last_seen > stale_seconds
-
-
 def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
     """Claim `what` for a trial, in this process's name."""
     claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
-    study._storage.set_trial_system_attr(trial._trial_id, CLAIM, claim)
+    adapter.set_system_attribute(study, trial, CLAIM, claim)
 
 
 def read(trial: FrozenTrial) -> dict[str, Any] | None:
@@ -75,12 +47,12 @@ def read(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def latest(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> dict[str, Any] | None:
     """A trial's claim as stored now, for trials that were read before it was made."""
-    return study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM)
+    return adapter.system_attributes(study, trial).get(CLAIM)
 
 
 def beat(study: optuna.Study, trial: optuna.Trial) -> None:
     """Say that the worker of this trial still lives."""
-    study._storage.set_trial_system_attr(trial._trial_id, ALIVE, time.time())
+    adapter.set_system_attribute(study, trial, ALIVE, time.time())
 
 
 def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
@@ -92,31 +64,17 @@ def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
 
 
 def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Write, before a trial is closed as failed, whether that answers its question or only interrupted it.
+    """Write, before a trial is closed as failed, whether that is its result or only interrupted it.
 
-    A stored trial cannot tell an exception that `catch` swallowed from one that ended `study.optimize`, Ctrl-C among
-    them; Optuna's own frame can. A failure told by hand is an answer.
+    An exception that ends `study.optimize`, Ctrl-C among them, is an interruption; a failure told by hand is a result.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != "_run_trial":
-        frame = frame.f_back
-    seen = {} if frame is None else frame.f_locals
-    raised = seen.get("func_err") is not None and not isinstance(seen["func_err"], seen.get("catch", ()))
-    study._storage.set_trial_system_attr(trial._trial_id, FAILURE, INTERRUPTION if raised else ANSWER)
-
-
-def describe_worker(claim: Mapping[str, Any]) -> str:
-    """Who runs a trial, in words."""
-    worker = claim.get("worker")
-    if not isinstance(worker, Mapping):
-        return "an unknown process"
-    here = worker.get("place") == this_worker()["place"]
-    return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
+    ended = adapter.an_exception_ends_the_study()
+    adapter.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)
 
 
 def wait_for_earlier(
+    study: optuna.Study,
     trial: FrozenTrial,
-    read_trials: Callable[[], list[FrozenTrial]],
     parameters: Collection[frozenset[str]] = (),
 ) -> list[FrozenTrial]:
     """All trials, read once every running trial with a lower number has claimed something (or had its time).
@@ -126,7 +84,7 @@ def wait_for_earlier(
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        trials = read_trials()
+        trials = adapter.all_trials(study)
         if time.monotonic() > deadline:
             return trials
         blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
@@ -142,7 +100,7 @@ def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool
         return False
     claim = read(other)
     if claim is None:
-        if other.params or other.system_attrs.get("fixed_params"):
+        if other.params or adapter.fixed_parameters(other):
             return False
     elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
         return False  # what this very thread has asked for cannot go on while it waits
@@ -153,32 +111,8 @@ def _first_seen(trial: FrozenTrial) -> float:
     """When this process first met a trial, by its own clock: those of other machines may say anything."""
     if len(_met) > 10_000:
         _met.clear()
-    return _met.setdefault((trial._trial_id, trial.datetime_start), time.monotonic())
+    return _met.setdefault((adapter.trial_id(trial), trial.datetime_start), time.monotonic())
 
 
 def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:
     return trial.state.is_finished() or all(group & set(trial.distributions) for group in parameters)
-
-
-def _started(pid: int) -> str:
-    """When a process started, in clock ticks since boot; empty if there is none (or only a zombie)."""
-    text = _read(f"/proc/{pid}/stat")
-    if text:
-        fields = text.rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:  # no /proc: macOS and others can only say whether the id is in use
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except OSError:
-        pass
-    return "running"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

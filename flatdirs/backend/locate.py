@@ -1,90 +1,81 @@
-"""The study that a command which only looks is to look at: found by its name, its storage, or as the last written to.
+"""Locate an existing study for the commands that only read one, `status` and `analyze`.
 
-`status` and `analyze` share this. Nothing is made: a file or a study that is not there is refused with a sentence.
+A study is found by its name in the output folder, at `storage.url`, or as the one last written to. Nothing is created,
+locked or repaired, so a study may lie in a folder that cannot be written.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from optuna.storages import BaseStorage
+
+from flatdirs.backend.storages import FILES, close_storage, open_journal, open_sqlite, open_storage, storage_errors
+from flatdirs.backend.trials import study_folder
 from flatdirs.errors import StudyError
-
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
-    from flatdirs.backend.storages import StorageConfig
 
 SQLITE = "sqlite:///"
 SQLITE_START = b"SQLite format 3"
 
 
-def latest_study(output: Path, config: StorageConfig) -> str:
-    """The study last written to in the output folder. Raises StudyError where there is none."""
-    from flatdirs.backend.storages import FILES
-
-    files = [path for name in FILES.values() for path in output.glob(f"*/{name}")]
-    if config.kind == "url" or not files:
-        raise StudyError(f"there is no study in {output}; set study and storage, or change output")
-    return max(files, key=lambda path: path.stat().st_mtime).parent.name
-
-
-def open_existing(config: StorageConfig, output: Path, name: str) -> BaseStorage:
-    """The storage of an existing study; a journal file or SQLite, whichever the study's folder holds."""
-    from flatdirs.backend.storages import FILES, open_storage
-    from flatdirs.backend.trials import study_folder
-
-    folder = study_folder(output, name)
-    kind = config.kind
-    if kind == "journal" and not (folder / "journal.log").exists() and (folder / "study.db").exists():
-        kind = "sqlite"
-    file = FILES.get(kind)
-    if file and not (folder / file).exists():
-        raise StudyError(f"there is no study {name} in {output}; change study or output")
-    return open_storage(kind, folder, config.url)
-
-
 @contextmanager
-def existing_study(config: StorageConfig, output: Path, name: str | None) -> Iterator[tuple[BaseStorage, str]]:
-    """A storage and the name of a study in it, closed afterwards.
+def existing_study(kind: str, url: str | None, output: Path, name: str | None) -> Iterator[tuple[BaseStorage, str]]:
+    """The storage of a study and the study's name, closed afterwards.
 
-    `config.url` may also be the path of anybody's journal or SQLite file, and counts whatever the storage's kind is.
-    A database with a single study needs no name. Raises StudyError.
+    `url` may also be the path of any journal or SQLite file; where it is given, `kind` and `output` do not matter.
+    Without `name` it is the only study at `url`, or the one in `output` that was last written to. Raises StudyError.
     """
-    from flatdirs.backend.storages import close_storage
-
-    if config.url:
-        storage = _open_address(config)
+    if url is None and kind == "memory":
+        raise StudyError("storage=memory keeps no study to read; change storage", key="storage")
+    if url is not None or kind == "url":
+        storage = _at(url)
     else:
-        name = name or latest_study(output, config)
-        storage = open_existing(config, output, name)
+        name = name or _latest(output)
+        storage = _in_folder(kind, output, name)
     try:
-        yield storage, name or _only_study(storage)
+        with storage_errors():
+            yield storage, name or _only_study(storage)
     finally:
         close_storage(storage)
 
 
-def _open_address(config: StorageConfig) -> BaseStorage:
-    """A database by its address, or a file by its path; never one that has to be made first."""
-    from flatdirs.backend.storages import open_journal, open_storage
+def _latest(output: Path) -> str:
+    files = [path for name in FILES.values() for path in output.glob(f"*/{name}")]
+    if not files:
+        raise StudyError(f"there is no study in {output}; change output, or set storage.url", key="output")
+    return max(files, key=lambda path: path.stat().st_mtime).parent.name
 
-    address = str(config.url)
-    path = Path(address.removeprefix(SQLITE).partition("?")[0])
-    if address.startswith(SQLITE) or "://" not in address:
-        if not path.is_file():
-            raise StudyError(f"there is no file {path}; change storage.url")
-        with path.open("rb") as file:
-            sqlite = file.read(len(SQLITE_START)) == SQLITE_START
-        if not sqlite and not address.startswith(SQLITE):
-            return open_journal(path)
-        address = address if address.startswith(SQLITE) else SQLITE + address
-    return open_storage("url", path.parent, address)
+
+def _in_folder(kind: str, output: Path, name: str) -> BaseStorage:
+    """The journal or the SQLite file in the study's folder; where both lie there, the one of this kind."""
+    folder = study_folder(output, name)
+    kinds = [one for one, file in FILES.items() if (folder / file).is_file()]
+    if not kinds:
+        known = [path.name for path in output.iterdir()] if output.is_dir() else []
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "change study or output"
+        raise StudyError(f"there is no study {name} in {output}; {hint}", key="study")
+    return open_storage(kind if kind in kinds else kinds[0], folder, reading=True)
+
+
+def _at(url: str | None) -> BaseStorage:
+    """A database by its address, or a journal or SQLite file by its path."""
+    if url is None or (not url.startswith(SQLITE) and "://" in url):
+        return open_storage("url", Path(), url, reading=True)
+    path = Path(url.removeprefix(SQLITE).partition("?")[0] if url.startswith(SQLITE) else url)
+    if not path.is_file():
+        raise StudyError(f"there is no file {path}; change storage.url", key="storage.url")
+    with path.open("rb") as file:
+        is_sqlite = file.read(len(SQLITE_START)) == SQLITE_START
+    return open_sqlite(path, reading=True) if is_sqlite else open_journal(path, reading=True)
 
 
 def _only_study(storage: BaseStorage) -> str:
     names = sorted(study.study_name for study in storage.get_all_studies())
     if len(names) != 1:
-        raise StudyError(f"storage.url holds {len(names)} studies ({', '.join(names) or 'none'}); set study to one")
+        found = f"{len(names)} studies ({', '.join(names)})" if names else "no study"
+        raise StudyError(f"storage.url holds {found}; set study to one", key="study")
     return names[0]

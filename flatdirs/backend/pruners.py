@@ -1,92 +1,96 @@
-"""Optuna pruners for sweeps, usable in any study, whichever way it optimises and whoever samples.
+"""Optuna pruners, for studies of flatdirs and for any other study.
 
-    RungsPruner       successive halving with one bracket: Optuna's, but a run that was killed competes no more
-    WandbPruner       the rule of W&B sweeps (github.com/wandb/sweeps, hyperband_stopping.py), to the letter
-    IncumbentPruner   for line searches: stop a run that lies far behind the incumbent's own curve
+    RungsPruner       successive halving with one bracket (Optuna's)
+    WandbPruner       the early stopping of W&B sweeps (github.com/wandb/sweeps, hyperband_stopping.py)
+    IncumbentPruner   stop a run that is far behind the learning curve of the incumbent
 
-Hyperband is Optuna's own HyperbandPruner; settings.py builds it. Values count by the step they are reported at, which
-should be the number of the evaluation, from 1. These three pass over a run of ours that was killed and will be run
-again, so that with them a search goes on after a kill as it would have gone on without; Optuna's Hyperband does not.
+Report values at the number of the evaluation, counted from 1. A run of flatdirs that was interrupted is run again, so
+these three ignore its first attempt: an interrupted study continues as it would have without the interruption. Optuna's
+HyperbandPruner does not.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from optuna.pruners import BasePruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims
-from flatdirs.backend.bands import bands_of
-from flatdirs.backend.outcomes import OUTCOME, SETTING, outcome_of
-from flatdirs.backend.pruning import FIRST_COMPARED, SEEDS_PER_JITTER
+from flatdirs.backend.pruner_settings import Hyperband, Incumbent, Pruning, Rungs, Wandb
+from flatdirs.backend.trial_runs import INCUMBENT, OUTCOME, SETTING, run_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-JITTER = 0.6745 * math.sqrt(1.5)  # of the median |v − (before + after)/2| of noise with standard deviation 1
+FIRST_COMPARED = 0.75  # of the incumbent's evaluations: most curves that cross have done so by then
+SEEDS_PER_JITTER = 6.0  # the seed noise where no point was run twice, in jitters of the incumbent's curve
+JITTER = 0.6745 * math.sqrt(1.5)  # the median |v − (before + after)/2| of noise with standard deviation 1
 
 
-def counted(study: Study) -> list[FrozenTrial]:
-    """A study's trials without those of ours that were interrupted: their point is run again."""
-    return [trial for trial in study.get_trials(deepcopy=False) if not _interrupted(trial)]
+def build_pruner(settings: Pruning, evaluations: int | None) -> BasePruner:
+    """Optuna's pruner for runs of `evaluations` evaluations; None where the number is not known."""
+    if isinstance(settings, Hyperband):
+        longest = "auto" if evaluations is None else evaluations  # auto: as long as the first run that ends
+        return HyperbandPruner(settings.first_rung, longest, settings.factor)
+    kinds: dict[type[Pruning], type[BasePruner]] = {
+        Rungs: RungsPruner,
+        Wandb: WandbPruner,
+        Incumbent: IncumbentPruner,
+    }
+    return kinds.get(type(settings), NopPruner)(**asdict(settings))
 
 
-def _interrupted(trial: FrozenTrial) -> bool:
+def _is_interrupted(trial: FrozenTrial) -> bool:
+    """Whether this is a run of flatdirs that was interrupted and will be run again."""
     return trial.state == TrialState.FAIL and SETTING in trial.user_attrs and OUTCOME not in trial.user_attrs
 
 
-class _Counted:
-    """A study as the runs that count leave it; everything else is the study's own."""
+class _WithoutInterrupted:
+    """A study without its interrupted trials; everything else is the study's own."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
-        """The trials that were not interrupted."""
-        return [trial for trial in self._study.get_trials(deepcopy, states) if not _interrupted(trial)]
+        return [trial for trial in self._study.get_trials(deepcopy, states) if not _is_interrupted(trial)]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
 
 
 class RungsPruner(SuccessiveHalvingPruner):
-    """Successive halving: at evaluation `first_rung`·`factor`^i a run goes on if it is in the best 1/`factor` so far.
+    """Successive halving: at evaluation `first_rung`·`factor`^i a run continues if it is in the best 1/`factor` so far.
 
-    The rungs 25, 50, 100, 200 by default (reference/000). A first rung beyond a run's last evaluation stops nothing.
-
-    Raises:
-        ValueError: a first rung below 1, a factor below 2 (Optuna's own).
+    Raises ConfigError for a first rung below 1 or a factor below 2.
     """
 
     def __init__(self, first_rung: int = 25, factor: int = 2) -> None:
+        Rungs(first_rung, factor)
         super().__init__(min_resource=first_rung, reduction_factor=factor, min_early_stopping_rate=0)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the run fails at the last rung it has reached."""
-        return super().prune(_Counted(study), trial)  # type: ignore[arg-type]
+        return super().prune(_WithoutInterrupted(study), trial)  # type: ignore[arg-type]
 
 
 class WandbPruner(BasePruner):
-    """The early stopping of W&B sweeps ("hyperband" there): bands int(`min_iter`·`eta`^i), or below `max_iter` by `s`.
+    """The early stopping of W&B sweeps, called "hyperband" there.
 
-    Bands count a run's own finite values, from 1. At the largest band it has reached, a run stops if its value at the
-    band (without `strict`: its best so far) is above sorted(values at the band)[int(n/eta)], the n being all runs with
-    so many values, ended ones and itself included; so floor(n/eta) + 1 of n would stay. Equal is not above. It is
-    asked again at each report, as others arrive. Values are turned round where the study maximises.
+    Bands are int(`min_iter`·`eta`^i), or int(`max_iter`/`eta`^i) for i up to `s`; they count a run's own finite values.
+    At the largest band it has reached, a run stops if its value at the band is worse than sorted(values)[int(n/eta)],
+    where the n values are those at the same band of all runs that reached it, ended ones and itself included. Without
+    `strict` the run's best value so far is compared instead of its value at the band.
 
-    Found: wandb/sweeps, hyperband_stopping.py, as released in sweeps 0.3.0 (PyPI), where `strict` is the default and
-    eta is 3. Its versions before "strict" (such as src/sweeps/hyperband_stopping.py at c462496e and wandb/wandb,
-    wandb/sweeps/hyperband_stopping.py at 04b52e77) read the value after the band, history[band], and want band + 1
-    values: wandb/wandb issue 1237 calls that off by one, and it is mended there. Ours alone: a run of flatdirs that
-    was killed, and is run again, is no run.
+    Source: hyperband_stopping.py of https://pypi.org/project/sweeps/0.3.0/. Versions of that file before it had
+    `strict` read the value after the band, which https://github.com/wandb/wandb/issues/1237 reports as off by one.
 
-    Raises:
-        ValueError: min_iter below 1, eta not above 1, max_iter without s or one without bands.
+    Raises ConfigError for min_iter below 1, eta not above 1, max_iter without s, or settings without any band.
     """
 
     def __init__(
@@ -97,27 +101,20 @@ class WandbPruner(BasePruner):
         max_iter: int | None = None,
         s: int | None = None,
     ) -> None:
-        if min_iter < 1 or not eta > 1:
-            raise ValueError(f"min_iter={min_iter} must be 1 or more, eta={eta} above 1")
-        if (max_iter is None) != (s is None):
-            raise ValueError(f"max_iter={max_iter} and s={s} must be given together")
-        self._bands = bands_of(min_iter, eta, max_iter, s)
-        if not self._bands:
-            raise ValueError(f"max_iter={max_iter}, eta={eta} and s={s} must be enough for a band of 1 or more")
-        self._eta, self._strict = eta, strict
+        self._settings = Wandb(min_iter, eta, strict, max_iter, s)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the run is worse than the threshold of its largest band."""
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         own = _history(trial, sign)
-        reached = [band for band in self._bands if band <= len(own)]
+        reached = [band for band in self._settings.bands if band <= len(own)]
         if not reached:
             return False
-        band = reached[-1]
-        others = (_history(other, sign) for other in counted(study) if other.number != trial.number)
-        there = sorted([own[band - 1], *(history[band - 1] for history in others if len(history) >= band)])
-        threshold = there[int(1.0 / self._eta * len(there))]  # as the source computes it
-        return (own[band - 1] if self._strict else min(own)) > threshold
+        at = reached[-1] - 1
+        trials = _WithoutInterrupted(study).get_trials(deepcopy=False)
+        others = [_history(other, sign) for other in trials if other.number != trial.number]
+        there = sorted([own[at], *(history[at] for history in others if len(history) > at)])
+        threshold = there[int(1.0 / self._settings.eta * len(there))]  # the order of operations is W&B's
+        return (own[at] if self._settings.strict else min(own)) > threshold
 
 
 def _history(trial: FrozenTrial, sign: float) -> list[float]:
@@ -127,60 +124,65 @@ def _history(trial: FrozenTrial, sign: float) -> list[float]:
 
 
 class IncumbentPruner(BasePruner):
-    """Stop a run that lies more than `margin` spreads behind the incumbent's own curve at the same evaluation. Ours.
+    """Stop a run that is more than `margin` standard deviations behind the incumbent at the same evaluation.
 
-    The incumbent is the best point a search holds (what FlatDirectionsSampler compares with, elsewhere the best
-    finished run); its curve is the mean over its runs. The spread is `spread` in the study's unit, or (None) the
-    standard deviation between finished runs of one point at that evaluation, pooled over points; where no point was run
-    twice, 6 times what the incumbent's curve itself jitters by from one evaluation to the next. Never stopped: the
-    first run, a search's start, another run of a point that has finished, and any run before evaluation `first` (None:
-    three quarters of the incumbent's) or at the incumbent's last. So recorded searches lose the run that would have won
-    at most once in a hundred (benchmarks/edge_sweep).
+    The incumbent is the point that FlatDirectionsSampler compares with, in other studies the best finished run; its
+    curve is the mean over its runs. The standard deviation is `spread`, in the study's unit. Without it, it is the seed
+    noise at that evaluation: between finished runs of one point, pooled over points. Where no point was run twice, it
+    is 6 times the jitter of the incumbent's curve from one evaluation to the next.
 
-    Raises:
-        ValueError: a margin or spread below 0, a first evaluation below 1.
+    Runs are compared from evaluation `first` on (default: at three quarters of the incumbent's evaluations), never at
+    the last one. Never stopped: the first run, the start of a search, another run of a point that has finished.
+
+    Raises ConfigError for a negative margin or spread, or `first` below 1.
     """
 
     def __init__(self, margin: float = 3.0, spread: float | None = None, first: int | None = None) -> None:
-        if not margin >= 0 or (spread is not None and not spread >= 0) or (first is not None and first < 1):
-            raise ValueError(f"margin={margin} and spread={spread} must be 0 or more, first={first} 1 or more")
-        self._margin, self._spread, self._first = margin, spread, first
+        self._settings = Incumbent(margin, spread, first)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the run is too far behind."""
         step = trial.last_step
-        if step is None or trial.number == 0 or trial.user_attrs.get("move") == "start":
+        is_start = INCUMBENT in trial.user_attrs and trial.user_attrs[INCUMBENT] is None
+        if step is None or trial.number == 0 or is_start:
             return False
         maximize = study.direction == StudyDirection.MAXIMIZE
-        finished = [other for other in counted(study) if _finished(other, maximize) and other.number != trial.number]
+        trials = _WithoutInterrupted(study).get_trials(deepcopy=False)
+        finished = [other for other in trials if other.number != trial.number and _is_finished(other, maximize)]
         incumbent = _incumbent(trial, finished, maximize)
         if not incumbent or any(other.params == trial.params for other in finished):
             return False
         last = max(other.last_step or 0 for other in incumbent)
         curve = _mean_curve(incumbent)
-        first = math.ceil(FIRST_COMPARED * last) if self._first is None else self._first
+        first = self._settings.first or math.ceil(FIRST_COMPARED * last)
         if not first <= step < last or step not in curve:
             return False
-        spread = _seeds_spread(finished, step) if self._spread is None else self._spread
-        if spread is None and (jitter := jitter_of(list(curve.values()))) is not None:
-            spread = SEEDS_PER_JITTER * jitter
+        spread = self._spread(finished, step, list(curve.values()))
         if spread is None:
             return False
         behind = (curve[step] - trial.intermediate_values[step]) * (1.0 if maximize else -1.0)
-        return math.isnan(behind) or behind > self._margin * spread
+        return math.isnan(behind) or behind > self._settings.margin * spread
+
+    def _spread(self, finished: Sequence[FrozenTrial], step: int, curve: Sequence[float]) -> float | None:
+        """The standard deviation that counts; None where too little is known."""
+        if self._settings.spread is not None:
+            return self._settings.spread
+        if (noise := _seed_noise(finished, step)) is not None:
+            return noise
+        jitter = jitter_of(curve)
+        return None if jitter is None else SEEDS_PER_JITTER * jitter
 
 
-def _finished(trial: FrozenTrial, maximize: bool) -> bool:
-    outcome = outcome_of(trial, maximize, failure_counts=False)
+def _is_finished(trial: FrozenTrial, maximize: bool) -> bool:
+    outcome = run_of(trial, maximize, failure_counts=False)
     return outcome is not None and outcome.state == "finished" and bool(trial.intermediate_values)
 
 
 def _incumbent(trial: FrozenTrial, finished: Sequence[FrozenTrial], maximize: bool) -> list[FrozenTrial]:
-    """The runs of the point that a trial is up against; none before any has finished."""
-    named = trial.user_attrs.get("incumbent")
-    held = [other for other in finished if named and (claims.read(other) or {}).get("hyperparameters") == named]
-    if held or not finished:
-        return held
+    """The finished runs of the point that a trial is compared with."""
+    named = trial.user_attrs.get(INCUMBENT)
+    runs = [other for other in finished if named and (claims.read(other) or {}).get("hyperparameters") == named]
+    if runs or not finished:
+        return runs
     best = max(finished, key=lambda other: (other.value or 0.0) * (1.0 if maximize else -1.0))
     return [other for other in finished if other.params == best.params]
 
@@ -192,13 +194,13 @@ def _mean_curve(runs: Sequence[FrozenTrial]) -> dict[int, float]:
     return {step: value for step, value in curve.items() if math.isfinite(value)}
 
 
-def _seeds_spread(finished: Sequence[FrozenTrial], step: int) -> float | None:
+def _seed_noise(finished: Sequence[FrozenTrial], step: int) -> float | None:
     """The pooled standard deviation between runs of one point; None where no point was run twice."""
-    points: dict[tuple[Any, ...], list[float]] = {}
+    points: defaultdict[tuple[Any, ...], list[float]] = defaultdict(list)
     for trial in finished:
         value = trial.intermediate_values.get(step, math.nan)
         if math.isfinite(value):
-            points.setdefault(tuple(sorted(trial.params.items())), []).append(value)
+            points[tuple(sorted(trial.params.items()))].append(value)
     several = [values for values in points.values() if len(values) > 1]
     if not several:
         return None

@@ -1,11 +1,11 @@
-"""FlatDirectionsSampler: the search as an Optuna sampler, for any study and any objective.
+"""FlatDirectionsSampler: flatdirs' searches as an Optuna sampler, for any study and any objective.
 
-Stateless: when a trial is created, all trials are read from the storage, the search is replayed on their outcomes,
-and the first point that nobody has run or is running is claimed for it (claims.py). So it resumes, runs in threads
-and in processes, and works with every pruner: the storage is read directly because Hyperband hands out a filtered
-study. What an objective asks for under the chart's names comes from the claimed point; anything else is random.
+Stateless: when a trial is created, all trials are read from the storage, the search computes a suggestion from their
+runs, and the suggestion is claimed for the trial (claims.py) and stored with its reason. So a study resumes, works with
+threads and processes, and with every pruner. Parameters with names of the chart come from the suggestion; all others
+are random.
 
-Once the search is over, further trials are drawn at random within one step of the winner.
+Once Myrtle's search is over, further trials are drawn at random within one step of its best point.
 """
 
 from __future__ import annotations
@@ -19,32 +19,36 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs import search
-from flatdirs.backend import claims
-from flatdirs.backend.view import NUMERIC, Reader, View, fit
+from flatdirs import search as searches
+from flatdirs.backend import adapter, claims
+from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError
-from flatdirs.search import Question, Rules, replay
+from flatdirs.search import bayes, coordinate_descent
+from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.types import Suggestion
 from flatdirs.space.coordinates import Chart, Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
-from flatdirs.training.tuners import USUAL_SIGMA
+from flatdirs.space.names import ONE_MINUS, all_names, canonical, canonical_keys
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-TYPICAL_SGD = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 128, "sigma": USUAL_SIGMA}
-TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma": USUAL_SIGMA}
+TYPICAL_SGD = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 128, "sigma": 0.25}
+TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma": 0.25}
 
 
 class FlatDirectionsSampler(BaseSampler):
-    """Walks along the directions of hyperparameter space that matter.
+    """Search the learning rate, momentum and weight decay along the directions that matter.
 
-    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts begin
-    with), clipped into the ranges the objective asks for. `search`: "flatdirs", "myrtle" or "raw". `names`: the study's
-    parameter for each of the chart's, where they differ, such as {"lr": "lr"}; a parameter called
-    one_minus_<name> is understood. `fixed`: hyperparameters held at the start. `rules`: what counts as better. `seed`:
-    for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on several
-    objectives.
+    `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts use),
+    clipped into the ranges that the objective suggests. `search`: "flatdirs", "myrtle" or "raw"; `settings`: those of
+    that search. `names`: the study's parameter for each hyperparameter, where it is none of the usual names, such as
+    {"lr": "eta"}; a parameter called one_minus_<name> is understood. `fixed`: hyperparameters held at the start.
+    `seed`: for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on
+    several objectives.
     """
 
     def __init__(
@@ -56,66 +60,66 @@ class FlatDirectionsSampler(BaseSampler):
         seed: int | None = None,
         names: Mapping[str, str] | None = None,
         fixed: Iterable[str] = (),
-        rules: Rules | None = None,
-        stale_seconds: float = claims.STALE_SECONDS,
+        settings: searches.Settings | None = None,
+        stale_seconds: float = STALE_SECONDS,
     ) -> None:
-        given = named_chart(chart) if isinstance(chart, str) else chart
-        self._chart = _walked(given, search, fixed)
-        self._search = search
-        self._rules = rules or Rules()
-        self._start = typical_start(given)
-        if unknown := set(start or {}) - set(given.hyperparameters):
+        given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
+        self._chart = searches.grid_chart(search, given.fix(held) if held else given)
+        self._settings = settings or searches.SEARCHES[search]()
+        started = canonical_keys(start or {})
+        if unknown := set(started) - set(given.hyperparameters):
             raise ChartError(
-                f"start has {', '.join(sorted(unknown))}, which chart {given.name} does not know; change start"
+                f"start has {', '.join(sorted(unknown))}, which chart {given.name} does not have; change start",
+                key="start",
             )
-        self._start.update(start or {})
+        self._start = {**typical_start(given), **started}
         self._seed = int(np.random.default_rng().integers(2**63)) if seed is None else int(seed)
-        self._names = _study_names(given, names or {})
+        self._names = _study_names(given, canonical_keys(names or {}))
         self._groups = [_parameters_of(name, self._names) for name in self._chart.free]
         self._stale_seconds = stale_seconds
         Grid(self._chart, self._start)  # a start that does not fit is refused now
         self._reader: Reader | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Empty: every parameter is answered as it is asked for, from the trial's claim."""
-        self._raise_error_if_multi_objective(study)
+        """Empty: each parameter is answered as it is suggested, from the trial's claim."""
+        adapter.refuse_several_objectives(self, study)
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The same answers as one by one, for callers that pass a search space of their own."""
-        self._raise_error_if_multi_objective(study)
+        """The same answers, for callers that pass a search space of their own."""
+        adapter.refuse_several_objectives(self, study)
         return {name: self.sample_independent(study, trial, name, space) for name, space in search_space.items()}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Claim the next point for this trial, and write into it why."""
-        if study._is_multi_objective():
+        """Claim the next point for this trial and store the reason."""
+        if adapter.has_several_objectives(study):
             return
         if trial.params:  # a retried trial comes with its parameters and a claim; it needs a new worker only
             claims.write(study, trial, claims.read(trial) or {})
             return
-        trials = claims.wait_for_earlier(
-            trial,
-            lambda: study._storage.get_all_trials(study._study_id, deepcopy=False),
-            self._groups,
-        )
-        view = self._view(study, trials, trial.number)
+        view = self._view(study, claims.wait_for_earlier(study, trial, self._groups), trial.number)
         if view.grid is None:
             claims.write(study, trial, {})
             return
-        descent = search.make(self._search, view.grid, self._rules)
-        if set(trial.system_attrs.get("fixed_params", {})) & set(self._names):
-            best = replay.trace(descent, view.answers).incumbent
-            self._claim_rest(study, trial, view.grid, best or view.grid.origin)
-        elif (question := next(replay.proposals(descent, view.answers, view.busy), None)) is not None:
-            self._claim(study, trial, view, question)
-        else:
-            best = replay.trace(descent, view.answers).incumbent
-            self._claim_nearby(study, trial, view.grid, best or view.grid.origin)
+        enqueued = bool(set(adapter.fixed_parameters(trial)) & set(self._names))
+        suggestion = None if enqueued else self._suggest(view.grid, view)
+        if suggestion is not None:
+            claim = {"grid": view.mark, "point": list(suggestion.point), "replicate": suggestion.replicate}
+            self._write(study, trial, claim, view.grid, suggestion.point, suggestion)
+            return
+        best = self._best(view.grid, view)
+        point: Sequence[float] = best if enqueued else self._near(view.grid, best, trial.number)
+        why = (
+            Suggestion(best, 0, "enqueued; what it leaves open is that of the incumbent", "enqueued", best)
+            if enqueued
+            else Suggestion(best, 0, "the search is over: random within one step of the incumbent", "random", best)
+        )
+        self._write(study, trial, {"grid": "", "point": None}, view.grid, point, why)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Keep what a failure means: an answer, or an interruption after which the point is run again."""
+        """Store what a failure means: a result, or an interruption after which the point is run again."""
         if state == TrialState.FAIL:
             claims.note_failure(study, trial)
 
@@ -123,7 +127,7 @@ class FlatDirectionsSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """A parameter's value: from the claimed point where the chart has it, at random otherwise."""
-        self._raise_error_if_multi_objective(study)
+        adapter.refuse_several_objectives(self, study)
         known = self._names.get(param_name)
         claim = claims.latest(study, trial) if known else None
         if known is None or not (claim and "hyperparameters" in claim) or not isinstance(param_distribution, NUMERIC):
@@ -134,7 +138,7 @@ class FlatDirectionsSampler(BaseSampler):
         wanted = 1.0 - wanted if one_minus else wanted
         clipped = min(max(wanted, param_distribution.low), param_distribution.high)
         if not math.isclose(clipped, wanted, rel_tol=1e-9, abs_tol=1e-12) and any(claim["point"] or ()):
-            claims.write(study, trial, {**claim, "grid": "", "point": None})  # not the point it was meant to be
+            claims.write(study, trial, {**claim, "grid": "", "point": None})  # not the point that was suggested
         return fit(wanted, param_distribution)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -146,84 +150,72 @@ class FlatDirectionsSampler(BaseSampler):
             reader = self._reader = Reader(study, self._chart, self._start, self._names)
         return reader.view(trials, number, self._stale_seconds)
 
-    def _claim(self, study: Study, trial: FrozenTrial, view: View, question: Question) -> None:
-        grid = view.grid
-        assert grid is not None
-        axis = None if question.axis is None else grid.chart.axes[question.axis].name
-        incumbent = None if question.incumbent is None else grid.hyperparameters(question.incumbent)
-        why: dict[str, Any] = {"axis": axis, "move": question.move, "incumbent": incumbent, "reason": question.reason}
-        if question.repeat:  # for objectives that seed themselves
-            why["repeat"] = question.repeat
-        claim = {"grid": view.mark, "point": list(question.point), "repeat": question.repeat}
-        self._write(study, trial, claim, grid.hyperparameters(question.point), why)
+    def _suggest(self, grid: Grid, view: View) -> Suggestion | None:
+        """The search's next point; None once Myrtle's search is over."""
+        if isinstance(self._settings, BayesSettings):
+            return bayes.suggest(grid, view.runs, view.pending, self._settings)
+        return next(coordinate_descent.suggestions(grid, self._settings, view.runs, view.pending), None)
 
-    def _claim_nearby(self, study: Study, trial: FrozenTrial, grid: Grid, winner: Point) -> None:
-        random = np.random.default_rng([self._seed, trial.number])
-        place: tuple[float, ...] = winner
+    def _best(self, grid: Grid, view: View) -> Point:
+        """The incumbent, the start before any result."""
+        if isinstance(self._settings, BayesSettings):
+            return bayes.incumbent(grid, view.runs, self._settings) or grid.origin
+        answers = {run.id: run for run in reversed(view.runs)}
+        return coordinate_descent.trace(grid, self._settings, answers).incumbent or grid.origin
+
+    def _near(self, grid: Grid, best: Point, number: int) -> Sequence[float]:
+        """A random place within one step of a point and within the bounds."""
+        random = np.random.default_rng([self._seed, number])
         for _ in range(20):
-            drawn = tuple((np.array(winner) + random.uniform(-1, 1, len(winner))).tolist())
-            if grid.wall(drawn) is None:
-                place = drawn
-                break
-        why = {
-            "axis": None,
-            "move": "random",
-            "incumbent": grid.hyperparameters(winner),
-            "reason": "the search is over, or waits for runs in progress: at random within one step of the best",
-        }
-        self._write(study, trial, {"grid": "", "point": None}, grid.hyperparameters(place), why)
-
-    def _claim_rest(self, study: Study, trial: FrozenTrial, grid: Grid, best: Point) -> None:
-        """For an enqueued trial: what it leaves open comes from the best point so far."""
-        incumbent = grid.hyperparameters(best)
-        why = {
-            "axis": None,
-            "move": "enqueued",
-            "incumbent": incumbent,
-            "reason": "enqueued; what it leaves open is taken from the best so far",
-        }
-        self._write(study, trial, {"grid": "", "point": None}, incumbent, why)
+            drawn: list[float] = (np.array(best) + random.uniform(-1, 1, len(best))).tolist()
+            if grid.out_of_bounds(drawn) is None:
+                return drawn
+        return best
 
     def _write(
         self,
         study: Study,
         trial: FrozenTrial,
         claim: Mapping[str, Any],
-        hyperparameters: Mapping[str, float],
-        why: Mapping[str, Any],
+        grid: Grid,
+        point: Sequence[float],
+        why: Suggestion,
     ) -> None:
-        claims.write(study, trial, {**claim, "hyperparameters": dict(hyperparameters)})
-        for key, value in why.items():
-            study._storage.set_trial_user_attr(trial._trial_id, key, value)
-            trial.user_attrs[key] = value  # for the objective, which sees the trial as it was before these writes
+        """Store the claim, and the reason as it is now: it is shown from there and never computed again."""
+        claims.write(study, trial, {**claim, "hyperparameters": grid.hyperparameters(point)})
+        attributes: dict[str, Any] = {REASON: why.reason, MOVE: why.move}
+        attributes[AXIS] = None if why.axis is None else grid.chart.axes[why.axis].name
+        attributes[INCUMBENT] = None if why.incumbent is None else grid.hyperparameters(why.incumbent)
+        if claim.get("replicate"):  # for objectives that seed themselves
+            attributes[REPLICATE] = claim["replicate"]
+        for key, value in attributes.items():
+            adapter.set_user_attribute(study, trial, key, value)
 
 
 def typical_start(chart: Chart) -> dict[str, float]:
-    """What many scripts begin with, as far as a chart knows it."""
+    """What many scripts begin with, for the hyperparameters of a chart."""
     typical = TYPICAL_ADAMW if "beta1" in chart.hyperparameters else TYPICAL_SGD
     return {name: value for name, value in typical.items() if name in chart.hyperparameters}
-
-
-def _walked(chart: Chart, name: str, fixed: Iterable[str]) -> Chart:
-    """The chart a search walks on, with some hyperparameters held."""
-    fixed = tuple(fixed)
-    return search.chart_of(name, chart.fix(fixed) if fixed else chart)
 
 
 def _study_names(chart: Chart, names: Mapping[str, str]) -> dict[str, tuple[str, bool]]:
     """Study parameter → (hyperparameter, whether the study holds 1 − value). Raises ChartError on unknown ones."""
     if unknown := set(names) - set(chart.hyperparameters):
         raise ChartError(
-            f"names has {', '.join(sorted(unknown))}, but chart {chart.name} knows {', '.join(chart.hyperparameters)}"
+            f"names has {', '.join(sorted(unknown))}, but chart {chart.name} has {', '.join(chart.hyperparameters)}",
+            key="names",
         )
     result: dict[str, tuple[str, bool]] = {}
     for name in chart.hyperparameters:
-        parameter = names.get(name, name)
-        if parameter in result:
-            raise ChartError(f"names gives {parameter} to both {result[parameter][0]} and {name}; change names")
-        result[parameter] = (name, parameter.startswith("one_minus_"))
+        parameters = [names[name]] if name in names else all_names(name)
         if name not in names and name in chart.one_minus:
-            result[f"one_minus_{name}"] = (name, True)
+            parameters += [f"{ONE_MINUS}{parameter}" for parameter in all_names(name)]
+        for parameter in parameters:
+            if parameter in result:
+                raise ChartError(
+                    f"names gives {parameter} to both {result[parameter][0]} and {name}; change names", key="names"
+                )
+            result[parameter] = (name, parameter.startswith(ONE_MINUS))
     return result
 
 

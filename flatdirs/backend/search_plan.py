@@ -1,6 +1,7 @@
-"""Which search a study runs: our own over the grid, or one of Optuna's in a box, with the arguments written out.
+"""Which search a study runs: one of flatdirs' own on a grid, or one of Optuna's in a box, with its arguments written
+out.
 
-A `SearchPlan` is all that decides which points are asked for. `make_sampler` turns it into an Optuna sampler,
+A `SearchPlan` is all that decides which points are suggested. `make_sampler` turns it into an Optuna sampler,
 `plan_identity` into the part of a study's identity that must not change while it goes on.
 """
 
@@ -16,53 +17,52 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
+from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
-from flatdirs.backend.sequences import SequenceSampler
-from flatdirs.errors import StudyError
-from flatdirs.search import SEARCHES, Rules
+from flatdirs.errors import StudyError, require
+from flatdirs.search import SEARCHES, Settings
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import describe_chart
+from flatdirs.space.library import describe_chart, read_chart
 
 Space = FloatDistribution | IntDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
 RESEEDED = ("tpe", "gp", "cmaes")  # these get a new seed for each trial: its number
-FORMER = {"pruned": "worst"}  # a rule of earlier versions, as it is always now, so that their studies go on
-ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without walls
+ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without bounds
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Which search runs, where it starts, and what it may move."""
+    """Which search runs, where it starts, and what it may move. `settings`: of flatdirs' own searches, else None."""
 
     name: str
     grid: Grid
-    rules: Rules
+    settings: Settings | None
     seed: int
     box: Mapping[str, tuple[float, float]]  # of one_minus_… where the chart says so; baselines only
     uniform: frozenset[str] = frozenset()  # names in the box that are drawn uniformly, not log-uniformly
 
     @property
-    def descends(self) -> bool:
-        """Whether this is one of flatdirs' own searches over the grid."""
-        return self.name in SEARCHES
+    def on_grid(self) -> bool:
+        """Whether this is one of flatdirs' own searches."""
+        return self.settings is not None
 
     def spaces(self) -> dict[str, Space]:
-        """What a trial is asked for: the box for Optuna's searches, as good as no range at all for our own."""
+        """What a trial suggests: the box for Optuna's searches, practically no range for our own."""
         chart = self.grid.chart
-        return unbounded(chart) if self.descends else box_spaces(chart, self.box, self.uniform)
+        return unbounded(chart) if self.on_grid else box_spaces(chart, self.box, self.uniform)
 
 
 def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSampler:
-    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded by the number of the trial they propose."""
+    """The Optuna sampler of a search. TPE, GP and CMA-ES are seeded by the number of the trial they suggest."""
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
-    if plan.descends:
+    if plan.settings is not None:
         return FlatDirectionsSampler(
             chart=plan.grid.chart,
             start=dict(plan.grid.start),
             search=plan.name,
             seed=plan.seed,
-            rules=plan.rules,
+            settings=plan.settings,
             stale_seconds=stale_seconds,
         )
     if plan.name in ("random", "qmc"):
@@ -73,18 +73,14 @@ def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSam
             return optuna.samplers.TPESampler(
                 n_startup_trials=10, n_ei_candidates=24, multivariate=True, group=False, constant_liar=True, seed=seed
             )
-        try:
-            if plan.name == "gp":
-                return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
-            return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-        except ImportError as error:
-            raise StudyError(
-                f"search={plan.name} needs one more package; run pip install 'flatdirs[samplers]'"
-            ) from error
+        require("torch" if plan.name == "gp" else "cmaes")  # else it would be missed after ten runs
+        if plan.name == "gp":
+            return optuna.samplers.GPSampler(n_startup_trials=10, deterministic_objective=False, seed=seed)
+        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
 
 
 def unbounded(chart: Chart) -> dict[str, Space]:
-    """As good as no range at all: the search decides, the chart's walls bound it."""
+    """Practically no range at all: the search decides, the chart's bounds limit it."""
     spaces: dict[str, Space] = {}
     for name in chart.free:
         if name in chart.whole:
@@ -102,7 +98,7 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Co
     for name in chart.free:
         key = f"one_minus_{name}" if name in chart.one_minus else name
         if key not in box:
-            raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]")
+            raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]", key=f"box.{key}")
         low, high = box[key]
         if name in chart.whole:
             spaces[key] = IntDistribution(int(low), int(high), log=key not in uniform)
@@ -113,15 +109,23 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Co
 
 def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
-    chart = plan.grid.chart
-    settings = {"name": plan.name, **asdict(plan.rules), **FORMER} if plan.descends else {"name": plan.name}
-    identity = {
-        "search": settings,
-        "chart": describe_chart(chart),
+    identity: dict[str, Any] = {
+        "search": {"name": plan.name, **({} if plan.settings is None else asdict(plan.settings))},
+        "chart": describe_chart(plan.grid.chart),
         "start": dict(plan.grid.start),
         "seed": plan.seed,
     }
-    if not plan.descends:
+    if not plan.on_grid:
         words = {name: ["uniform"] for name in plan.uniform}
         identity["box"] = {name: [*plan.box[name], *words.get(name, [])] for name in plan.spaces()}
     return identity
+
+
+def plan_of(identity: Mapping[str, Any]) -> SearchPlan:
+    """The plan that a stored identity describes."""
+    settings = dict(identity["search"])
+    name = settings.pop("name")
+    box = {key: (pair[0], pair[1]) for key, pair in identity.get("box", {}).items()}
+    uniform = frozenset(key for key, pair in identity.get("box", {}).items() if len(pair) > 2)
+    own = SEARCHES[name](**settings) if name in SEARCHES else None
+    return SearchPlan(name, Grid(read_chart(identity["chart"]), identity["start"]), own, identity["seed"], box, uniform)

@@ -1,13 +1,7 @@
-"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
-
-Optuna stores; this module opens, and mends what a killed process can leave in a journal. `JournalLock` holds the
-kernel's lock on the journal itself while it holds Optuna's lock file, so a process that owns neither can tell that
-a lock file it finds was left by a dead one. Whoever gets the lock first cuts a last line that nobody finished.
-"""
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this opens."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -15,16 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend
 
+from flatdirs.backend.journal_repair import JournalLock
 from flatdirs.errors import StudyError
 
-FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; older ones are left-overs
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
 JOURNAL_START = b'{"op_code":'
@@ -39,108 +35,36 @@ class StorageConfig:
     stale_minutes: float = 30.0
 
 
-class JournalLock(JournalFileSymlinkLock):
-    """Optuna's lock file, which dies with its owner.
-
-    Shares the lock file with Optuna's own processes (a dashboard, say). A left-over lock file is cleared as soon as
-    no flatdirs process holds the kernel's lock and it has stayed for FOREIGN_LOCK_SECONDS.
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._path = path
-        self._held: dict[int, int] = {}  # thread → descriptor
-
-    def acquire(self) -> bool:
-        """Take both locks, then cut an unfinished last line. Blocks; raises OSError where the file is out of reach."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self._take_lock_file()
-            _cut_unfinished_line(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._held[_thread()] = descriptor
-        return True
-
-    def release(self) -> None:
-        """Give both locks back."""
-        descriptor = self._held.pop(_thread())
-        try:
-            super().release()
-        finally:
-            os.close(descriptor)
-
-    def _take_lock_file(self) -> None:
-        seen, since = None, time.monotonic()
-        while True:
-            try:
-                Path(self._lock_file).symlink_to(self._lock_target_file)
-                return
-            except FileExistsError:
-                mark = _identity(self._lock_file)
-                if mark != seen:
-                    seen, since = mark, time.monotonic()
-                elif time.monotonic() - since > FOREIGN_LOCK_SECONDS:
-                    Path(self._lock_file).unlink(missing_ok=True)
-                time.sleep(0.005)
-
-
-def _thread() -> int:
-    import threading
-
-    return threading.get_ident()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
-
-
-def _cut_unfinished_line(descriptor: int) -> None:
-    """Truncate a journal to its last newline. Safe under the lock: whoever wrote the rest is gone."""
-    size = end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - 65536)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
-
-
-def open_storage(kind: str, folder: Path, url: str | None = None) -> BaseStorage:
+def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool = False) -> BaseStorage:
     """Open a storage: "journal" or "sqlite" in `folder`, "memory", or "url".
 
+    `reading`: it exists already, and nothing is created, locked or repaired.
     Raises StudyError, naming the key to change, where the folder cannot be written or the file is no study.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if kind == "url":
-        return _open_url(url)
+        return _open_url(url, reading)
     _refuse_other_storage(kind, folder)
     if kind == "memory":
         return InMemoryStorage()
-    make_folder(folder)
+    if not reading:
+        make_folder(folder)
     file = folder / FILES[kind]
-    return open_journal(file) if kind == "journal" else _open_sqlite(file)
+    return open_journal(file, reading) if kind == "journal" else open_sqlite(file, reading)
 
 
 def _refuse_other_storage(kind: str, folder: Path) -> None:
     """Raise StudyError where the folder keeps its study in another kind of file, which would be left behind."""
     for other, name in FILES.items():
         if other != kind and (folder / name).exists() and not (folder / FILES.get(kind, "")).is_file():
-            raise StudyError(f"the study in {folder} is kept in {name}; use storage={other}, or change study")
+            raise StudyError(
+                f"the study in {folder} is kept in {name}; use storage={other}, or change study", key="storage"
+            )
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn a database's complaint while a study is in use into a sentence."""
+    """Turn a database error while a study is in use into a StudyError."""
     import sqlalchemy.exc
 
     try:
@@ -150,7 +74,8 @@ def storage_errors() -> Iterator[None]:
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
         raise StudyError(
             f"cannot write to the study's database ({reason}); free space or mend it, then give the same command "
-            f"again: everything up to the last finished run is kept"
+            f"again: everything up to the last finished run is kept",
+            key="storage",
         ) from error
 
 
@@ -169,21 +94,25 @@ def make_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output") from error
+        raise StudyError(f"cannot write in {folder} ({error.strerror}); change output", key="output") from error
 
 
-def open_journal(path: Path) -> BaseStorage:
-    """A journal file by its path, mended. Raises StudyError where it is none or out of reach."""
+def open_journal(path: Path, reading: bool = False) -> BaseStorage:
+    """A journal file by its path, repaired unless for `reading`. Raises StudyError where it is none or out of reach."""
     try:
         _refuse_other_files(path)
+        if reading:  # Optuna takes the lock to write only, and passes over a last line that is cut
+            return JournalStorage(JournalFileBackend(str(path)))
         lock = JournalLock(str(path))
         lock.acquire()
         lock.release()
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     except OSError as error:
-        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage") from error
+        raise StudyError(f"cannot open {path} ({error.strerror}); change output or storage", key="output") from error
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise StudyError(f"{path} is not a journal of a study ({error}); move it away or change study") from error
+        raise StudyError(
+            f"{path} is not a journal of a study ({error}); move it away or change study", key="study"
+        ) from error
 
 
 def _refuse_other_files(path: Path) -> None:
@@ -195,9 +124,15 @@ def _refuse_other_files(path: Path) -> None:
             raise ValueError("its first line is not one of Optuna's")
 
 
-def _open_sqlite(path: Path) -> BaseStorage:
+def open_sqlite(path: Path, reading: bool = False) -> BaseStorage:
+    """An SQLite file by its path. Raises StudyError where it is none of Optuna's or out of reach."""
     _refuse_other_tables(path)
-    return _open_rdb(f"sqlite:///{path}", f"{path} is not a study", "move it away or change study", {"timeout": 60})
+    return _open_rdb("sqlite:///study.db", f"{path} is not a study", "move it away or change study", reading, path)
+
+
+def _sqlite_address(path: Path, mode: str) -> str:
+    """The file as SQLite's own URI, in which the path may contain any character. `mode`: ro or rwc."""
+    return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
 
 def _refuse_other_tables(path: Path) -> None:
@@ -205,22 +140,25 @@ def _refuse_other_tables(path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(_sqlite_address(path, "ro"), uri=True)) as connection:
             names = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
-        raise StudyError(f"{path} is not a study ({error}); move it away or change study") from error
+        raise StudyError(f"{path} is not a study ({error}); move it away or change study", key="study") from error
     if names and "studies" not in names:
-        raise StudyError(f"{path} holds tables of another program; move it away or change study")
+        raise StudyError(f"{path} holds tables of another program; move it away or change study", key="study")
 
 
-def _open_url(url: str | None) -> BaseStorage:
+def _open_url(url: str | None, reading: bool) -> BaseStorage:
     if not url:
-        raise StudyError("storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name")
-    return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", {})
+        raise StudyError(
+            "storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name",
+            key="storage.url",
+        )
+    return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", reading)
 
 
 def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
-    """Open a database whose tables another worker may be making at this very moment; then look again."""
+    """Open a database whose tables another worker may be creating at this moment; then look again."""
     import sqlalchemy.exc
 
     for _ in range(JOIN_ATTEMPTS):
@@ -231,18 +169,22 @@ def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
     return RDBStorage(url, engine_kwargs=engine)
 
 
-def _open_rdb(url: str, claim: str, remedy: str, connect_args: dict[str, Any]) -> BaseStorage:
+def _open_rdb(url: str, claim: str, remedy: str, reading: bool, file: Path | None = None) -> BaseStorage:
+    """A database; `file`: its path, where it is an SQLite file."""
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     try:
-        engine = {"connect_args": connect_args} if connect_args else {"pool_pre_ping": True}
+        engine: dict[str, Any] = {"pool_pre_ping": True}
+        if file is not None:  # the URL only names the dialect: SQLAlchemy's own would not take every path
+            address = _sqlite_address(file, "ro" if reading else "rwc")
+            engine = {"creator": partial(sqlite3.connect, address, uri=True, timeout=60, check_same_thread=False)}
+        if reading:
+            return RDBStorage(url, engine_kwargs=engine, skip_table_creation=True)
         return _create_or_join(url, engine)
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, ImportError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        if connect_args and isinstance(error, sqlalchemy.exc.OperationalError):  # our own SQLite file
-            raise StudyError(
-                f"cannot open {url.partition('///')[2]} ({reason}); free space or change output"
-            ) from error
-        raise StudyError(f"{claim} ({reason}); {remedy}") from error
+        if file is not None and isinstance(error, sqlalchemy.exc.OperationalError):
+            raise StudyError(f"cannot open {file} ({reason}); free space or change output", key="output") from error
+        raise StudyError(f"{claim} ({reason}); {remedy}", key=remedy.rsplit(maxsplit=1)[-1]) from error

@@ -1,8 +1,8 @@
-"""What every study of ours shares: stored trials, who runs them, and closing them whatever happened.
+"""What all our studies share: stored trials, who runs them, and closing them in every case.
 
-Everything a later process needs lies in the storage: the study's identity (what must not change between two calls) and
-every trial's setting, outcome, curve and provenance. A killed worker's trial has no outcome, so it says nothing and is
-closed at the next start. `Study` (study.py) adds a search, slicing/running.py a grid.
+Everything a later process needs is in the storage: the study's identity (what must not change between two commands) and
+every trial's setting, outcome, curve and provenance. The trial of a killed worker has no outcome, so it says nothing
+and is closed at the next start. `Study` (study.py) adds a search, slices/loop.py a grid of runs.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend import claims
-from flatdirs.backend.outcomes import OUTCOME, outcome_of
+from flatdirs.backend import adapter, claims
+from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
-from flatdirs.objectives.image import Measurement
-from flatdirs.search import Outcome
+from flatdirs.objectives.base import Measurement
+from flatdirs.search.types import Run
 
 IDENTITY = "flatdirs:identity"
 COMMAND = "flatdirs:command"  # overrides of the `tune` command, for one that goes on from its study
-CURVE = "curve"
-CURVATURE = "curvature"
-PROVENANCE = "provenance"
-STEPS = "steps"
-OUTCOME_KEYS = ("state", "value", "loss", "at_chance", "relaxation", "accuracy", "partial")
-KEYS = {"version": "search algorithm version", "chart.fixed": "fixed"}  # how identity keys read in a sentence
+CURVE = "flatdirs:curve"
+CURVATURE = "flatdirs:curvature"
+PROVENANCE = "flatdirs:provenance"
+STEPS = "flatdirs:steps"
+OUTCOME_KEYS = ("state", "value", "loss", "at_chance", "timescales", "accuracy", "partial")
+KEYS = {"chart.fixed": "fixed"}  # how identity keys read in a sentence
 
 
 class Trials:
@@ -53,12 +53,12 @@ class Trials:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, oldest first, as stored now."""
-        return self.optuna_study._storage.get_all_trials(self.optuna_study._study_id, deepcopy=False)
+        return adapter.all_trials(self.optuna_study)
 
-    def runs(self) -> list[tuple[FrozenTrial, Outcome]]:
+    def runs(self) -> list[tuple[FrozenTrial, Run]]:
         """The runs that count, oldest first."""
-        pairs = ((trial, outcome_of(trial, self.maximize, failure_counts=False)) for trial in self.trials())
-        return [(trial, outcome) for trial, outcome in pairs if outcome is not None]
+        pairs = ((trial, run_of(trial, self.maximize, failure_counts=False)) for trial in self.trials())
+        return [(trial, run) for trial, run in pairs if run is not None]
 
     def live(self) -> list[FrozenTrial]:
         """Trials that some worker is running now."""
@@ -74,7 +74,7 @@ class Trials:
             with self._still_ours(trial):
                 trial.report(value, step)
 
-    def given_up(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
+    def should_stop(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
         """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last."""
         last = total is not None and done >= total
         if last or not math.isfinite(value) or isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner):
@@ -111,7 +111,7 @@ class Trials:
                 trial.set_user_attr(STEPS, dict(measurement.steps))
             outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
             trial.set_user_attr(OUTCOME, outcome)
-        self._close(trial._trial_id, outcome)
+        self._close(adapter.trial_id(trial), outcome)
 
     @contextmanager
     def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
@@ -119,13 +119,14 @@ class Trials:
             yield
         except optuna.exceptions.UpdateFinishedTrialError as error:
             raise StudyError(
-                f"another worker took run {trial.number + 1} over, because this one had been silent for more than "
-                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes"
+                f"another worker took run {trial.number + 1} over, because this one was silent for more than "
+                f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes",
+                key="storage.stale_minutes",
             ) from error
 
     def interrupt(self, trial: optuna.Trial) -> None:
-        """Give a run up; its point will be run again."""
-        self._close(trial._trial_id, None)
+        """Close a run without a result; its point will be run again."""
+        self._close(adapter.trial_id(trial), None)
 
     def tidy(self) -> None:
         """Close what dead processes left running; one that died before it could claim anything is given its time."""
@@ -135,24 +136,24 @@ class Trials:
             unclaimed &= self._unclaimed()
         for trial in self.trials():
             running = trial.state == TrialState.RUNNING
-            if running and (trial._trial_id in unclaimed or claims.abandoned(trial, self.stale_seconds)):
-                self._close(trial._trial_id, trial.user_attrs.get(OUTCOME))
+            if running and (adapter.trial_id(trial) in unclaimed or claims.abandoned(trial, self.stale_seconds)):
+                self._close(adapter.trial_id(trial), trial.user_attrs.get(OUTCOME))
 
     def _unclaimed(self) -> set[int]:
-        return {t._trial_id for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
+        return {adapter.trial_id(t) for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
 
     def _close(self, trial_id: int, outcome: Mapping[str, Any] | None) -> None:
         """Tell Optuna; a pruned run's value there is its last partial one, as Optuna's own loop has it."""
         state = TrialState.PRUNED if outcome is not None and outcome["state"] == "pruned" else TrialState.COMPLETE
         value = None if outcome is None else outcome.get("partial" if state == TrialState.PRUNED else "value")
         if value is None and state == TrialState.COMPLETE:
-            value = self.value_without_one(trial_id)
+            value = self.value_of_diverged(trial_id)
             state = TrialState.FAIL if value is None else state
         values = None if value is None else [float(value)]
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
-            self.optuna_study._storage.set_trial_state_values(trial_id, state, values)
+            adapter.storage_of(self.optuna_study).set_trial_state_values(trial_id, state, values)
 
-    def value_without_one(self, trial_id: int) -> float | None:
+    def value_of_diverged(self, trial_id: int) -> float | None:
         """What a run without a value is to Optuna; None closes it as failed."""
         return None
 
@@ -184,15 +185,15 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
     """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
     stored = study.user_attrs.get(IDENTITY)
     if stored is None:
-        raise StudyError(f"study {name} was not made by flatdirs; change study to another name")
+        raise StudyError(f"study {name} was not made by flatdirs; change study to another name", key="study")
     before, now = flatten(stored), flatten(identity)
-    keys = [*before, *(key for key in now if key not in before)]
-    for key in sorted(keys, key=lambda key: key == "version"):  # last: another search has another version as well
+    for key in (*before, *(key for key in now if key not in before)):
         if before.get(key) != now.get(key):
             said = KEYS.get(key, key.removesuffix(".name"))
             raise StudyError(
                 f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
-                f"continue it with the old value, or change study to another name"
+                f"continue it with the old value, or change study to another name",
+                key=key,
             )
 
 

@@ -1,16 +1,15 @@
-"""`python -m flatdirs.find_lr`: find a learning rate for one of our tasks by step sampling."""
+"""`flatdirs find-lr`: find a learning rate for one of the image tasks by step sampling."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
-from flatdirs.cli import frame as command_line
-from flatdirs.errors import FinderError
+from flatdirs.cli import frame
 
 
-def run(settings: dict[str, Any]) -> int:
-    """Probe, print the picks and what they cost, draw the curve where a file is named."""
+def run(settings: dict[str, Any], _: list[str]) -> int:
+    """Probe, print the rates found and what they cost, draw the curve where a file is named."""
     from flatdirs.config.tune import read_find_lr
     from flatdirs.tuning.commands import train_command
     from flatdirs.tuning.probing import probe_task
@@ -22,13 +21,12 @@ def run(settings: dict[str, Any]) -> int:
     if config.figure is not None:
         found.figure().savefig(config.figure, dpi=110)
         print(f"drawn: {config.figure}")
-    if found.problem is not None:
-        raise FinderError(found.problem)
+    if found.error is not None:
+        raise found.error
     rate = found.learning_rate / training.optimizer.peak_rate(1.0, training.images_per_step)
     print(f"try it: {train_command(replace(training, lr=float(f'{rate:.4g}')))}")
     return 0
 
 
-def main() -> None:
-    """The console script."""
-    command_line.main("find_lr", run)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    frame.main("find-lr", run, arguments)

@@ -1,19 +1,19 @@
-"""`python -m flatdirs.train`: train once with the tuner's own trainer and print the curve."""
+"""`flatdirs train`: train once with flatdirs' own trainer and print the curve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from flatdirs.cli import frame as command_line
+from flatdirs.cli import frame
 
 if TYPE_CHECKING:
     from flatdirs.training.records import Epoch, TrainResult
 
 
-def run(settings: dict[str, Any]) -> int:
+def run(settings: dict[str, Any], _: list[str]) -> int:
     """One training run, printed epoch by epoch."""
     from flatdirs.config.curvature import read_curvature_files
     from flatdirs.config.tune import read_train
@@ -71,6 +71,5 @@ def _print_epoch(epoch: Epoch) -> None:
     )
 
 
-def main() -> None:
-    """The console script."""
-    command_line.main("train", run)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    frame.main("train", run, arguments)

@@ -1,11 +1,11 @@
-"""`python -m flatdirs.tune`: find good settings. Keys and groups: conf/tune.yaml, or --help."""
+"""`flatdirs tune`: find good settings. Keys and groups: conf/tune.yaml, or --help."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NoReturn
 
-from flatdirs.cli import frame as command_line
+from flatdirs.cli import frame
 
 
 def say(line: str) -> None:
@@ -13,8 +13,8 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def run(settings: dict[str, Any]) -> int:
-    """One search from settings to its closing table."""
+def run(settings: dict[str, Any], _: list[str]) -> int:
+    """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
     from flatdirs.config.tune import read_tune
     from flatdirs.report.live import Report
@@ -44,6 +44,5 @@ def run(settings: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
-    """The console script."""
-    command_line.main("tune", run)
+def main(arguments: list[str] | None = None) -> NoReturn:
+    frame.main("tune", run, arguments)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flatdirs.config.values import check_picture, check_writable, read_dataclass, read_value, wrong
+from flatdirs.config.values import check_picture, check_writable, read_dataclass, read_value
+from flatdirs.settings import wrong
 from flatdirs.training.records import CurvatureConfig, TrainConfig
 
 FILES = {"figure": "curvature.png", "save": "curvature.csv"}  # keys of `train` alone, with an example each
@@ -16,7 +17,7 @@ def read_curvature(settings: Mapping[str, Any]) -> CurvatureConfig:
     """How often the curvature is measured; never for a command without such keys."""
     keys = settings.get("curvature", {})
     if not isinstance(keys, Mapping):
-        raise wrong("curvature", keys, "must hold keys", f"set curvature.every={keys}")
+        raise wrong("curvature", keys, "must hold keys", remedy=f"set curvature.every={keys}")
     own = {key: value for key, value in keys.items() if key not in FILES}
     return read_dataclass(CurvatureConfig, own, "curvature.")
 
@@ -31,7 +32,9 @@ def read_curvature_files(settings: Mapping[str, Any], config: TrainConfig) -> di
         if (given := read_value(str | None, settings["curvature"].get(name), key)) is None:
             continue
         if not every:
-            raise wrong(key, given, "has no effect without curvature.every", f"set curvature.every=10 or remove {key}")
+            raise wrong(
+                key, given, "has no effect without curvature.every", remedy=f"set curvature.every=10 or remove {key}"
+            )
         paths[name] = Path(given)
         check_writable(paths[name], key, example)
         if name == "figure":

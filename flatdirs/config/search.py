@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.values import read_choice, read_dataclass, read_value, wrong
+from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
-from flatdirs.search import SEARCHES, Rules, chart_of
+from flatdirs.search import SEARCHES, grid_chart
+from flatdirs.settings import wrong
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
@@ -35,36 +36,19 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
     if strange := sorted(set(search) - set(search_keys(name))):
         key = f"search.{strange[0]}"
-        raise wrong(key, search[strange[0]], f"has no effect with search={name}", "remove it")
-    rules = read_dataclass(Rules, search, "search.") if name in SEARCHES else Rules()
-    chart = read_chart(_with_short_names(settings["chart"]))
+        raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
+    own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
+    chart = read_chart(settings["chart"])
     start, words = _read_start(settings["start"], chart, task)
     walked = chart.fix(fixed) if (fixed := _read_fixed(settings["fixed"])) else chart
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
-    walked = chart_of(name, walked) if name in SEARCHES else walked
+    walked = grid_chart(name, walked) if name in SEARCHES else walked
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
     box, uniform = _read_box(settings["box"])
     if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchSettings(chart, SearchPlan(name, Grid(walked, start), rules, seed, box, uniform), words)
-
-
-def _with_short_names(chart: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings of a chart with the short names of hyperparameters; what cannot be read is left as it is."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return canonical_keys(value)
-        if isinstance(value, list):
-            return [short(item) for item in value]
-        return canonical(value) if isinstance(value, str) else value
-
-    keys = ("hyperparameters", "one_minus", "whole", "follows", "bounds")
-    names = {key: short(chart[key]) for key in keys if key in chart}
-    if isinstance(axes := chart.get("axes"), list) and all(isinstance(axis, Mapping) for axis in axes):
-        names["axes"] = [{**axis, "exponents": short(axis.get("exponents"))} for axis in axes]
-    return {**chart, **names}
+    return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words)
 
 
 def _read_fixed(fixed: Any) -> list[str]:
@@ -102,7 +86,7 @@ def _read_start(
         start[name] = read_value(int if name in chart.whole else float, given[name], f"start.{name}")
     if given.get("batch_size") is not None and "batch_size" not in start:
         problem, remedy = f"has no effect with chart={chart.name}", "set task.batch_size, or choose chart=sgd_batch"
-        raise wrong("start.batch_size", given["batch_size"], problem, remedy)
+        raise wrong("start.batch_size", given["batch_size"], problem, remedy=remedy)
     return start, words
 
 

@@ -15,12 +15,12 @@ from flatdirs.config.values import (
     read_integer,
     read_study_name,
     read_value,
-    wrong,
 )
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys
@@ -38,7 +38,9 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     _refuse_scaled_rate(objective, {x, y})
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     if isinstance(task, ImageTask) and not maximize:
-        raise wrong("direction", "minimize", f"contradicts task={task.name}, whose value is an accuracy", "remove it")
+        raise wrong(
+            "direction", "minimize", f"contradicts task={task.name}, whose value is an accuracy", remedy="remove it"
+        )
     if x.removeprefix(ONE_MINUS) == y.removeprefix(ONE_MINUS):
         raise wrong("y", y, f"must be another hyperparameter than x={x}")
     center = _center(canonical_keys(settings["start"]), objective, (x, y))
@@ -81,7 +83,7 @@ def _refuse_scaled_rate(objective: AnyObjective, axes: set[str]) -> None:
     images = objective.optimizer.rate_per_images if isinstance(objective, ImageObjective) else None
     if images and "batch_size" in axes:
         key, problem = "optimizer.rate_per_images", "scales lr with the batch size, which the slice is to show"
-        raise wrong(key, images, problem, f"set {key}=null")
+        raise wrong(key, images, problem, remedy=f"set {key}=null")
 
 
 def _center(start: Mapping[str, Any], objective: AnyObjective, axes: tuple[str, str]) -> dict[str, float]:
@@ -127,7 +129,7 @@ def _axis(key: str, name: str, settings: Mapping[str, Any], center: Mapping[str,
     if name != hyperparameter and values[-1] > 1:
         raise wrong(steps_key, told, f"takes {name} to {values[-1]:g}, above 1")
     if len(set(values)) < len(values):
-        raise wrong(steps_key, told, f"rounds to the same {name} twice", f"change {steps_key} or step")
+        raise wrong(steps_key, told, f"rounds to the same {name} twice", remedy=f"change {steps_key} or step")
     return axis
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from flatdirs.backend.pruning import METRICS, PRUNERS, Accuracy, Metric
+from flatdirs.backend.pruner_settings import PRUNERS
 from flatdirs.backend.storages import StorageConfig
 from flatdirs.config.curvature import read_curvature
 from flatdirs.config.search import read_search
@@ -25,19 +25,20 @@ from flatdirs.config.values import (
     read_named,
     read_study_name,
     read_value,
-    wrong,
 )
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.evaluation import judged_often, silent
+from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.names import canonical_keys
+from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
+from flatdirs.training.metrics import METRICS, Accuracy, Metric
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
 from flatdirs.training.records import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
-from flatdirs.training.tuners import TUNERS, USUAL_SIGMA
 from flatdirs.tuning.settings import Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
@@ -83,7 +84,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         chart=search.chart,
         plan=search.plan,
         open_start=search.open_start,
-        objective=judged_often(objective, search.plan.grid.start),
+        objective=with_evaluations(objective, search.plan.grid.start),
         task=task,
         data=data,
         limits=_limits(settings, objective.unit),
@@ -93,7 +94,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
         workers=workers,
     )
-    config.pruning.check(config.evaluations, silent(config.objective))
+    config.pruning.check(config.evaluations, evaluations_without_value(config.objective))
     return config
 
 
@@ -102,7 +103,9 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     settings = canonical_keys(settings)
     task = read_task(settings["task"])
     if not isinstance(task, ImageTask):
-        raise wrong("task", task.name, "has a function and no model", "choose an image task, such as task=digits")
+        raise wrong(
+            "task", task.name, "has a function and no model", remedy="choose an image task, such as task=digits"
+        )
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
     hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient"), float | None)
@@ -110,8 +113,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     plain = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
-    if schedule.strength_name is not None and plain[schedule.strength_name] is None:
-        plain[schedule.strength_name] = USUAL_STRENGTH[schedule.strength_name]
+    if schedule.rate_name is not None and plain[schedule.rate_name] is None:
+        plain[schedule.rate_name] = USUAL_STRENGTH[schedule.rate_name]
     return TrainConfig(
         task=task,
         data=read_dataclass(DataConfig, settings["data"], "data."),
@@ -185,7 +188,7 @@ def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[s
         return said != "minimize"
     wanted = "maximize" if isinstance(objective.metric, Accuracy) else "minimize"
     if said not in ("auto", wanted):
-        raise wrong("direction", said, f"contradicts metric={objective.metric.name}", "remove it")
+        raise wrong("direction", said, f"contradicts metric={objective.metric.name}", remedy="remove it")
     return wanted == "maximize"
 
 
@@ -197,7 +200,7 @@ def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> N
     images = objective.optimizer.rate_per_images
     if images is not None and any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes):
         key, problem = "optimizer.rate_per_images", f"scales lr with the batch size, as chart={chart.name} does already"
-        raise wrong(key, images, problem, f"set {key}=null")
+        raise wrong(key, images, problem, remedy=f"set {key}=null")
     return None
 
 
@@ -206,7 +209,7 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     if target is not None and unit == "%":
         if 0 < target < 1:
             problem = "is a fraction, but accuracies are in percent"
-            raise wrong("target", f"{target:g}", problem, f"set target={100 * target:g}")
+            raise wrong("target", f"{target:g}", problem, remedy=f"set target={100 * target:g}")
         if not 0 <= target <= 100:
             raise wrong("target", f"{target:g}", "must be between 0 and 100 percent")
     minutes = read_value(float | None, settings["minutes"], "minutes")

@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flatdirs.errors import ConfigError
+from flatdirs.settings import wrong
 
 T = TypeVar("T")
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-
-
-def wrong(key: str, value: Any, problem: str, remedy: str = "") -> ConfigError:
-    """The error that `key=value` has a problem; without another remedy, the key is to be changed."""
-    return ConfigError(f"{key}={value} {problem}; {remedy or f'change {key}'}", key=key)
 
 
 def read_dataclass(kind: type[T], settings: Mapping[str, Any], prefix: str) -> T:
     """A frozen dataclass of plain fields from a mapping, whose keys are named `prefix`key in errors."""
     if not isinstance(settings, Mapping):
         group = prefix.rstrip(".")
-        raise wrong(group, settings, "must hold keys", "see --help for them")
+        raise wrong(group, settings, "must hold keys", remedy="see --help for them")
     hints = typing.get_type_hints(kind)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if strange := sorted(set(settings) - known):
@@ -99,9 +95,9 @@ def read_integer(settings: Mapping[str, Any], key: str, least: int, most: int | 
 def check_writable(path: Path, key: str, example: str) -> None:
     """Raise ConfigError if a file cannot be written, before anything is trained for it."""
     if not path.parent.is_dir():
-        raise wrong(key, path, f"lies in {path.parent}, which does not exist", f"create it or change {key}")
+        raise wrong(key, path, f"lies in {path.parent}, which does not exist", remedy=f"create it or change {key}")
     if path.is_dir():
-        raise wrong(key, path, "is a folder", f"change {key} to a file such as {example}")
+        raise wrong(key, path, "is a folder", remedy=f"change {key} to a file such as {example}")
     fresh = not path.exists()
     try:
         path.open("ab").close()

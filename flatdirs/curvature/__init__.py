@@ -1,12 +1,11 @@
-"""The curvature of a loss while it is trained on, and learning rates from it, for any torch model.
+"""The curvature of a loss during training, and learning rates from it, for any torch model (arXiv 2407.06183).
 
-    cdat.py, line_search.py   optimizers that find their own rate: closure → loss → g, u → uᵀHu → η = σ·n/d → w += ηu;
-                              tuned.py is what they share, bases.py the update directions, form.py uᵀHu from one graph
-    products.py               v ↦ Hv on one batch         sharpness.py  λmax of H or of P⁻¹H, by Lanczos
-    edge.py                   the λmax an optimizer bears, its preconditioner
-    recorder.py               both, every k steps of any loop   record.py, figure.py  what was seen, and a picture
-    settings.py               the keys of `curvature`
+    cdat.py, line_search.py   optimizers that choose their learning rate: closure → loss → g, u → uᵀHu → η → w += ηu;
+                              lr_tuner.py is their base class, base_optimizers.py the update directions u,
+                              quadratic_form.py (with layers.py, batch_norm.py) uᵀHu
+    hessian_products.py       v ↦ Hv on a batch           sharpness.py  λmax of H or of P⁻¹H, by Lanczos
+    stability.py              the edge of stability of an optimizer, and its preconditioner P
+    log.py                    sharpness and edge at every k-th step of any loop; record.py, figure.py  its records
 
-Nothing of it but settings.py needs the rest of flatdirs, except its errors and the finder's list of random generators.
-Source: reference/003, arXiv 2407.06183. Loads nothing by itself: settings and records are read without torch.
+Nothing is imported here: records are read without torch.
 """

@@ -1,17 +1,16 @@
-"""Training-mode batch norm for form.py: torch's kernels, and its part of uᵀHu in closed form.
+"""Training-mode batch norm for quadratic_form.py: torch's kernels, and its part of uᵀHu in closed form.
 
-Torch differentiates batch norm's backward pass through some seventy elementwise kernels a layer, on a small ResNet more
-than half of the price of Hu. Here it is one more call of the backward kernel, which also gives two of the sums, and
-three passes over the activations.
+Torch differentiates the backward pass of batch norm by about seventy elementwise kernels per layer. Here it is one more
+call of the backward kernel, which also gives two of the sums, and three passes over the activations.
 
-With x̂ = (x − μ)s, s = 1/√(var + ε), Σ and ⟨·⟩ over a channel's n values, g the gradient at the output, and A, B, D the
-tangents of x, γ and β, the gradient's pass through the backward kernel is the gradient of (derived)
+With x̂ = (x − μ)s, s = 1/√(var + ε), Σ and ⟨·⟩ over the n values of a channel, g the gradient at the output, and A, B, D
+the tangents of x, γ and β, the pass through the backward kernel has the gradient of
 
     S = γs·Q + B·Σgx̂ + D·Σg                      Q = ΣAg − (ΣA·Σg + ΣAx̂·Σgx̂)/n
     ẏ = ∂S/∂g = γs(A − ⟨A⟩ − x̂⟨Ax̂⟩) + Bx̂ + D     ∂S/∂γ = sQ
     ∂S/∂x = s(R − ⟨R⟩ − x̂⟨Rx̂⟩) − γs²Qx̂/n         R = −γs⟨gx̂⟩·A + (B − γs⟨Ax̂⟩)·g
 
-and its part of uᵀHu is ⟨∂S/∂x, A⟩ + B·sQ, a matter of sums per channel.
+Its part of uᵀHu is ⟨∂S/∂x, A⟩ + B·sQ, which needs only sums per channel.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from flatdirs.curvature.form import Cell, Gradients
+from flatdirs.curvature.layers import Cell, Gradients
 
 
-def swapped(
+def batch_norm(
     cell: Cell,
     input: Tensor,
     running_mean: Tensor | None,
@@ -36,7 +35,7 @@ def swapped(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Torch's arguments; what is not training, or has neither weight nor bias, goes to torch."""
+    """Torch's arguments; in evaluation mode, or without weight or bias, torch's function."""
     if not training or weight is None or bias is None or input.numel() <= input.shape[1]:
         return functional.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     y: Tensor = BatchNorm.apply(cell, input, weight, bias, running_mean, running_var, momentum, eps)
@@ -44,7 +43,7 @@ def swapped(
 
 
 class BatchNorm(torch.autograd.Function):
-    """(n, channels, …) → the same shape; the running statistics move as ever."""
+    """(n, channels, …) → the same shape; updates the running statistics as torch does."""
 
     @staticmethod
     def forward(
@@ -58,7 +57,6 @@ class BatchNorm(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        """Standardise over everything but the channels."""
         y, mean, scale = torch.native_batch_norm(x, weight, bias, running_mean, running_var, True, momentum, eps)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.cell, ctx.eps = cell, eps
@@ -67,24 +65,22 @@ class BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> Gradients:
-        """The gradients; in the pass through the graph of g, ⟨c, ẏ⟩ and nothing."""
         nothing = (None,) * 8
         if gradient is None:
             return nothing
         if ctx.cell.tape.adding:
-            ctx.cell.tape.stop(ctx.cell, gradient)
+            ctx.cell.stop(gradient)
             return nothing
         return (None, *BatchNormBackward.apply(ctx.cell, gradient, *ctx.saved_tensors, ctx.eps), *nothing[:4])
 
 
 class BatchNormBackward(torch.autograd.Function):
-    """The gradients at x, γ and β by torch's own kernel."""
+    """The gradients at x, γ and β, by torch's kernel."""
 
     @staticmethod
     def forward(
         ctx: Any, cell: Cell, gradient: Tensor, x: Tensor, weight: Tensor, mean: Tensor, scale: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What batch norm's backward pass gives."""
         at_x, at_weight, at_bias = _backward_kernel(gradient, x, weight, mean, scale, eps)
         ctx.save_for_backward(gradient, x, weight, mean, scale, at_weight, at_bias)
         ctx.cell, ctx.eps = cell, eps
@@ -92,7 +88,7 @@ class BatchNormBackward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, a: Tensor, b: Tensor, d: Tensor) -> Gradients:
-        """The formulas above, letter by letter; numbers per channel but for g, x, a and ẏ."""
+        """The formulas above; everything but g, x, a and ẏ has one number per channel."""
         ctx.cell.tape.require_adding()
         g, x, weight, mean, s, sum_gx, sum_g = ctx.saved_tensors
         n = x.numel() // x.shape[1]
@@ -114,7 +110,7 @@ class BatchNormBackward(torch.autograd.Function):
 
 
 def _channel_sum(first: Tensor, second: Tensor, dtype: torch.dtype) -> Tensor:
-    """Σ of the products of a channel, in the precision of the statistics."""
+    """Σ first·second per channel, in the precision of the statistics."""
     return (first * second.to(dtype)).sum([0, *range(2, first.ndim)])
 
 

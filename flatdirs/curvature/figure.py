@@ -1,4 +1,4 @@
-"""The curvature of a run as a picture: the loss against the steps, and what was logged below it."""
+"""A figure of the loss and the curvature of a run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HEIGHTS = (3, 1, 1, 2, 1, 1)
 def curvature_figure(
     records: Sequence[CurvatureRecord], losses: Sequence[tuple[float, float]] = (), name: str = "training"
 ) -> Figure:
-    """Loss, rate, gradient norm, sharpness with its threshold, their ratio, the alignment; all against the steps.
+    """Loss, lr, gradient norm, sharpness with its threshold, their ratio and the alignment, against the steps.
 
-    `losses`: (step, loss) of another curve beside the probe's, called `name`. What is not finite is left out.
+    `losses`: (step, loss) of a second loss curve, called `name`. Numbers that are not finite are left out.
     """
     from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def curvature_figure(
         steps, values = np.array(losses, dtype=float).T
         loss.plot(steps, np.where(np.isfinite(values), values, np.nan), "o", color="0.6", markersize=3, label=name)
     loss.legend(fontsize=8, frameon=False)
-    _line(rate, records, "learning_rate", "C0")
+    _line(rate, records, "lr", "C0")
     _line(gradient, records, "gradient_norm", "C0")
     _line(sharpness, records, "sharpness", "C3", "sharpness")
     _line(sharpness, records, "threshold", "0.4", "edge of stability", ":")
@@ -41,7 +41,7 @@ def curvature_figure(
     _line(ratio, records, "ratio", "C3")
     _line(alignment, records, "alignment", "C2", magnitude=True)
     alignment.set_ylim(0, 1)
-    names = ("loss", "rate", "gradient norm", "sharpness", "ratio", "|alignment|")
+    names = ("loss", "lr", "gradient norm", "sharpness", "ratio", "|alignment|")
     for axes, label in zip(figure.axes, names, strict=True):
         axes.set_ylabel(label, fontsize=8)
         axes.tick_params(labelsize=8)
@@ -60,14 +60,13 @@ def _line(
     style: str = "-",
     magnitude: bool = False,
 ) -> None:
-    """One quantity against the steps."""
     values = np.array([getattr(record, name) for record in records], dtype=float)
     values = np.where(np.isfinite(values), abs(values) if magnitude else values, np.nan)
     axes.plot([record.step for record in records], values, style, color=color, linewidth=1, label=label)
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic axis where all that is shown is above 0 and spans more than a factor of ten."""
+    """Use a logarithmic axis if all numbers shown are above 0 and span more than a factor of ten."""
     shown = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     shown = shown[np.isfinite(shown)]
     if shown.size and shown.min() > 0 and shown.max() > 10 * shown.min():

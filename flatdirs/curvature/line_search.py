@@ -1,53 +1,52 @@
-"""Backtracking line search after Armijo, with the same bases and the same closure as CDAT.
+"""Armijo backtracking with the base optimizers and the closure of CDAT.
 
-    guess η = 1.5 × the last rate, at most max_learning_rate; η ← 0.8η until f(w + ηu) ≤ f(w) + c·η·g·u; then w += ηu
+    first guess η = 1.5 × the last rate, at most max_learning_rate
+    η ← 0.8η until f(w + ηu) ≤ f(w) + c·η·g·u; then w += ηu
 
-f is the loss on this batch, with ½α|w|² where the decay is coupled; decoupled decay is in neither and is applied,
-scaled by η, once the rate is found. At the trial points dropout draws what it drew at first and no buffer moves
-(replaying.py). Every decision waits for the device: this is the one optimizer here that does.
+f is the loss of the batch, plus ½α|w|² with coupled weight decay α; decoupled decay is applied, scaled by η, once the
+rate is found. Trials use the same random numbers as the first evaluation and leave buffers unchanged
+(closure_replay.py). Every decision waits for the device.
 
-Where no rate is found, or none exists:
-- u does not descend (g·u ≥ 0, which momentum can bring about): a step of rate 0. The state moves on, so u turns; the
-  next guess is what it would have been.
-- `max_backtracks` trials fail: rate 0 as well, and the next search goes on from the smallest rate tried.
-- the loss or the slope is not finite: nothing changes at all, as ever (tuned.py). A trial that is not finite fails.
+- If u does not descend (g·u ≥ 0, possible with momentum), the step has rate 0 and updates the state, so u turns.
+- If `max_backtracks` trials fail, the rate is 0 and the next search continues from the smallest rate tried.
+- If loss or slope is not finite, nothing changes (lr_tuner.py). A trial that is not finite fails.
 
-Constants: c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, which the source compares with (found); the rest is ours.
+c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are the defaults of optax, which arXiv 2407.06183 compares with.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from flatdirs.curvature.bases import flat
-from flatdirs.curvature.replaying import Replay
-from flatdirs.curvature.tuned import Closure, Part, Record, TunedOptimizer, is_number
+from flatdirs.curvature.base_optimizers import flat
+from flatdirs.curvature.closure_replay import ClosureReplay
+from flatdirs.curvature.lr_tuner import Closure, LearningRateTuner, Part, Record
 from flatdirs.errors import CurvatureError
+from flatdirs.settings import require_integer, require_number
 
 
-class ArmijoLineSearch(TunedOptimizer):
-    """A base optimizer whose every step decreases the batch's loss enough for the rate it took.
+class ArmijoLineSearch(LearningRateTuner):
+    """A base optimizer that decreases the loss of the batch sufficiently at every step.
 
         optimizer = ArmijoLineSearch(model.parameters(), base="momentum")
         loss = optimizer.step(lambda: cross_entropy(model(x), y))
 
-    The closure is CDAT's, but is called several times a step: it must give the same loss for the same parameters,
-    dropout and batch norm apart, which are seen to.
+    The closure is CDAT's, but is called several times per step: apart from dropout and batch norm, which are handled,
+    it must return the same loss for the same parameters.
 
     Args:
-        params, base, momentum, betas, alpha, eps, weight_decay: CDAT's, with the same defaults.
-        decrease: c, the part of the promised decrease that is asked for.
-        shrink: what the rate is multiplied by after a failed trial.
-        grow: what the last rate is multiplied by for the first guess.
-        max_backtracks: trials before a step gives up.
-        max_learning_rate: no guess is above it, and the first one is it; None for no cap, then the first guess is 1.
+        params, base, momentum, betas, alpha, eps, weight_decay: as for CDAT.
+        decrease: c, the required fraction of the decrease that the slope promises.
+        shrink: factor of the rate after a failed trial.
+        grow: factor of the last rate for the first guess.
+        max_backtracks: most trials per step.
+        max_learning_rate: cap of all guesses, and the very first guess; None for no cap, then the first guess is 1.
 
     Raises:
-        CurvatureError: a setting that no step could use, or a sparse gradient.
+        CurvatureError: a setting out of range, or a sparse gradient.
     """
 
     settings: ClassVar[tuple[str, ...]] = ("decrease", "shrink", "grow", "max_backtracks", "max_learning_rate")
@@ -67,23 +66,18 @@ class ArmijoLineSearch(TunedOptimizer):
         eps: float = 1e-8,
         weight_decay: float | None = None,
     ) -> None:
-        for name, value, low, high in (("decrease", decrease, 0, 1), ("shrink", shrink, 0, 1)):
-            if not (is_number(value) and low < value < high):
-                raise CurvatureError(f"{name}={value} must lie between 0 and 1; change {name}")
-        if not (is_number(grow) and 1 <= grow < math.inf):
-            raise CurvatureError(f"grow={grow} must be finite and at least 1; change grow")
-        if isinstance(max_backtracks, bool) or not isinstance(max_backtracks, int) or max_backtracks < 1:
-            raise CurvatureError(
-                f"max_backtracks={max_backtracks} must be a whole number of 1 or more; change max_backtracks"
-            )
+        for name, value in (("decrease", decrease), ("shrink", shrink)):
+            require_number(name, value, 0, 1, above=True, below=True, error=CurvatureError)
+        require_number("grow", grow, 1, error=CurvatureError)
+        require_integer("max_backtracks", max_backtracks, 1, error=CurvatureError)
         super().__init__(params, base, max_learning_rate, momentum, betas, alpha, eps, weight_decay)
         self.decrease, self.shrink, self.grow, self.max_backtracks = decrease, shrink, grow, max_backtracks
         self._guess = self._capped(1.0 if max_learning_rate is None else max_learning_rate)
 
     @torch.no_grad()
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
-        """One step; the loss before it, detached, on the device. Raises CurvatureError."""
-        replay = Replay(self._device)
+        """Take one step; the loss before it, detached, on the device. Raises CurvatureError."""
+        replay = ClosureReplay(self._device)
         with torch.enable_grad():
             loss = closure()
             parts = self._parts(loss, create_graph=False)
@@ -100,8 +94,8 @@ class ArmijoLineSearch(TunedOptimizer):
         self._publish()
         return loss
 
-    def _search(self, closure: Closure, replay: Replay, parts: list[Part], loss: Tensor, slope: Tensor) -> float:
-        """The first rate that decreases enough, or 0; the parameters are where they were afterwards, to the bit."""
+    def _search(self, closure: Closure, replay: ClosureReplay, parts: list[Part], loss: Tensor, slope: Tensor) -> float:
+        """The first rate with a sufficient decrease, or 0; the parameters are restored exactly."""
         begins = [[parameter.clone() for parameter in part.parameters] for part in parts]
         start = loss.to(self._dtype) + self._penalty(parts)
         rate, accepted = self._guess, False
@@ -119,7 +113,7 @@ class ArmijoLineSearch(TunedOptimizer):
         return rate if accepted else 0.0
 
     def _penalty(self, parts: list[Part]) -> Tensor:
-        """½α|w|² where the decay is coupled: what its part of the gradient is the gradient of."""
+        """½α|w|² of coupled weight decay."""
         total = self._scalar(0.0)
         for part in parts:
             if part.coupled:

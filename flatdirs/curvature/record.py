@@ -1,4 +1,4 @@
-"""What is logged of the curvature at one step, and how it is kept: records, columns, a CSV file. No torch."""
+"""The record of the curvature at one step: columns, a CSV file, a table. Read without torch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-MOST_KEPT, SHOWN = 200, 12  # records of one run that a study keeps, that people are shown
-DIGITS = 6  # significant ones in a file or a study
+MOST_KEPT, SHOWN = 200, 12  # records of one run that a study keeps, that are printed
+DIGITS = 6  # significant digits in files and studies
 
 
 @dataclass(frozen=True)
 class CurvatureRecord:
-    """Step number `step`, counted from 1, and the curvature where it led to.
+    """Step number `step`, counted from 1, and the curvature after it; nan for what could not be measured.
 
-    `lr` and `gradient_norm` are those of the step (the gradient's Euclidean length as it lies in `.grad`,
-    without weight decay). `loss` and `sharpness` are the probe's, after the step; the sharpness has the optimizer's
-    preconditioner and coupled weight decay in it. `threshold` is the optimizer's edge of stability at this rate,
-    `ratio` the sharpness over it: 1 is on the edge. `alignment` is the cosine between the step, decoupled decay
-    included, and the top eigenvector; its sign means something beside the record before only. `residual` and
-    `products`: how well and how dearly the sharpness is known. What could not be measured is not a number.
+    `lr` and `gradient_norm` (of `.grad`, without weight decay) are those of the step. `loss` and `sharpness` are those
+    of the probe after the step; the sharpness includes preconditioner and coupled weight decay. `threshold` is the edge
+    of stability of the optimizer, `ratio` the sharpness divided by it. `alignment` is the cosine between the step and
+    the top eigenvector; its sign is comparable between successive records only. `residual` and `products`: relative
+    error bound and number of Hessian-vector products of the sharpness.
     """
 
     step: int
@@ -41,19 +40,19 @@ NAMES = tuple(field.name for field in fields(CurvatureRecord))
 
 
 def columns(records: Sequence[CurvatureRecord]) -> dict[str, list[float | None]]:
-    """Name → values, None for what JSON cannot hold; of many records every second, third … and the last."""
+    """Field → values, None for nan and infinity; thinned evenly to about MOST_KEPT records and the last."""
     kept = _thinned(records, MOST_KEPT)
     return {name: [_plain(getattr(record, name)) for record in kept] for name in NAMES}
 
 
 def records(kept: Mapping[str, Sequence[float | None]]) -> tuple[CurvatureRecord, ...]:
-    """The records behind `columns`; what could not be measured is nan again."""
+    """The inverse of `columns`; None becomes nan."""
     lines = zip(*([math.nan if value is None else value for value in kept[name]] for name in NAMES), strict=True)
     return tuple(CurvatureRecord(**dict(zip(NAMES, line, strict=True))) for line in lines)
 
 
 def write_csv(records: Sequence[CurvatureRecord], path: Path) -> None:
-    """One line a record under the names of its fields."""
+    """One line per record, with the names of the fields as header."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(NAMES)
@@ -64,8 +63,8 @@ def write_csv(records: Sequence[CurvatureRecord], path: Path) -> None:
 
 
 def shown(records: Sequence[CurvatureRecord]) -> list[str]:
-    """A few records as lines for people, under a line of titles; at most SHOWN and the last."""
-    lines = ["step    rate      probe loss  gradient  sharpness  edge      ratio  |alignment|"]
+    """At most SHOWN records and the last, as the lines of a table."""
+    lines = ["step    lr        probe loss  gradient  sharpness  edge      ratio  |alignment|"]
     lines += [
         f"{one.step:<6}  {one.lr:<8.3g}  {one.loss:<10.4f}  {one.gradient_norm:<8.3g}  "
         f"{one.sharpness:<9.4g}  {one.threshold:<8.4g}  {one.ratio:<5.2f}  {abs(one.alignment):.2f}"
@@ -75,7 +74,6 @@ def shown(records: Sequence[CurvatureRecord]) -> list[str]:
 
 
 def _thinned(records: Sequence[CurvatureRecord], most: int) -> list[CurvatureRecord]:
-    """Every record, or every second, third … and the last."""
     stride = max(1, -(-len(records) // most))
     return [record for number, record in enumerate(records, 1) if number % stride == 0 or number == len(records)]
 

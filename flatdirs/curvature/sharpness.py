@@ -1,12 +1,12 @@
-"""λmax of a loss's Hessian, or of the Hessian as an optimizer with a preconditioner sees it, by Lanczos.
+"""λmax of the Hessian of a loss, or of the Hessian as an optimizer with a preconditioner sees it, by Lanczos.
 
-`sharpness` hands Hessian-vector products to ARPACK (scipy.sparse.linalg.eigsh), which looks for the largest algebraic
-eigenvalue; power iteration would find the largest in magnitude, which may be negative. The products run on the model's
-device in its dtype; ARPACK's few vectors live on the host. A warm start, from the result at weights nearby, uses a
-smaller subspace; a tenth of it is noise, so that an eigenvector that has been overtaken is left.
+`sharpness` gives Hessian-vector products to ARPACK (scipy.sparse.linalg.eigsh), which finds the largest algebraic
+eigenvalue; power iteration would find the largest in magnitude, which may be negative. The products run on the device
+of the model in its dtype; ARPACK's few vectors are on the host. A warm start from the result at nearby weights uses a
+smaller subspace; a tenth of it is noise, so that an eigenvector that another has overtaken is left.
 
 With a diagonal preconditioner P the operator is S = P^(−1/2) (H + α) P^(−1/2), symmetric, with the eigenvalues of
-P⁻¹(H + α). Its eigenvectors live in the coordinates P^(1/2)w, and `alignment` takes an update there.
+P⁻¹(H + α). Its eigenvectors are in the coordinates P^(1/2)w, and `alignment` maps an update to them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flatdirs.curvature.products import Closure, Diagonal, HessianProducts, flat, hessian_products
+from flatdirs.curvature.hessian_products import Closure, Diagonal, HessianProducts, flat, hessian_products
 from flatdirs.errors import CurvatureError
+from flatdirs.settings import require_number
 
 TOLERANCE = {torch.float64: 1e-8}  # float32 and below: 1e-3
-DENSE = 40  # so few parameters that as many products give the whole matrix
-SUBSPACE, WARM_SUBSPACE = 12, 6  # Lanczos vectors that ARPACK keeps: fewest products on our own network in training
+DENSE = 40  # with at most so many parameters the whole matrix is computed
+SUBSPACE, WARM_SUBSPACE = 12, 6  # Lanczos vectors of ARPACK, chosen for the fewest products
 FINE, MORE = 1e-4, 3  # below this tolerance three times as many
-NOISE = 0.1  # part of a warm start that is random
+NOISE = 0.1  # random fraction of a warm start
 Vector = np.ndarray[Any, Any]
 
 
@@ -37,12 +38,11 @@ class NotFoundError(CurvatureError):
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The largest eigenvalue, and how well it is known.
+    """The largest eigenvalue, `value`, and its error.
 
-    `vector` (parameters,) is its eigenvector, of length 1, on the model's device: in the coordinates P^(1/2)w where
-    there is a preconditioner. `residual` is ‖Sv − λv‖/|λ|, from a product of its own: an eigenvalue lies within
-    residual · |λ| of `value`, in practice much nearer. It is above `tolerance`, what was asked for, where rounding or
-    `max_products` did not allow more. `loss` is the batch's, at the same weights.
+    `vector` (parameters,) is the eigenvector, of length 1, on the device of the model; in the coordinates P^(1/2)w with
+    a preconditioner. `residual` is ‖Sv − λv‖/|λ|: an eigenvalue is within residual · |λ| of `value`. It is above
+    `tolerance`, what was asked for, if rounding or `max_products` did not allow more. `loss` is that of the batch.
     """
 
     value: float
@@ -67,34 +67,35 @@ def sharpness(
     closure: Closure | None = None,
     seed: int = 0,
 ) -> Sharpness:
-    """The largest eigenvalue of the Hessian of `loss(model(inputs), targets)` over the parameters that are trained.
+    """The largest eigenvalue of the Hessian of `loss(model(inputs), targets)` over the trainable parameters.
 
-    Leaves no trace in the model, its buffers and gradients, and in the random generators.
+    Model, buffers, gradients and random generators are unchanged afterwards.
 
     Args:
-        model: on any device; in the mode, training or evaluation, whose loss is meant.
-        loss: see `hessian_products`, as for `batch`, `piece_size` and `closure`.
+        model: on any device; in training or evaluation mode.
+        loss: see `hessian_products`, also for `batch`, `piece_size` and `closure`.
         batch: (inputs, targets), or a mapping.
-        preconditioner: parameter → the diagonal of P in its shape, such as `preconditioner(optimizer)`; None for P = 1.
-        weight_decay: coupled decay α, which adds α to H: a number, or parameter → number.
-        start: the result at weights nearby, of the same model; its eigenvector is the warm start.
+        preconditioner: parameter → the diagonal of P in its shape; None for P = 1.
+        weight_decay: added to H, as coupled decay is: a number, or parameter → number.
+        start: the result at nearby weights of the same model, for a warm start.
         tolerance: of the residual, relative to the eigenvalue; None for 1e-3, in float64 1e-8.
-        max_products: about the most that are made; where they do not suffice, a looser tolerance must do.
-        piece_size: samples at a time, where a batch is too large for the memory.
+        max_products: about the most products; if they do not suffice, the tolerance is relaxed.
+        piece_size: samples at a time, for batches too large for the memory.
         closure: (model, batch) → scalar, instead of `loss`.
         seed: of the cold start.
 
     Raises:
-        CurvatureError: no such products, a loss or curvature that is not finite, or no convergence at all.
+        CurvatureError: unusable arguments, a loss or curvature that is not finite, or no convergence.
     """
     with hessian_products(model, loss, batch, closure=closure, piece_size=piece_size) as products:
         tolerance = TOLERANCE.get(products.example.dtype, 1e-3) if tolerance is None else tolerance
-        if not 0 < tolerance < 1:
-            raise CurvatureError(f"tolerance={tolerance} must lie between 0 and 1; change tolerance")
+        require_number("tolerance", tolerance, 0, 1, above=True, below=True, error=CurvatureError)
         operator = _Operator(products, preconditioner, weight_decay)
         begin = None if start is None else start.vector
         if begin is not None and begin.shape != (products.size,):
-            raise CurvatureError(f"start has {len(begin)} values for {products.size} parameters; leave start out")
+            raise CurvatureError(
+                f"start has {len(begin)} values for {products.size} parameters; use that of the same model", key="start"
+            )
         if products.size <= DENSE:
             value, vector = _dense(operator)
         else:
@@ -103,7 +104,7 @@ def sharpness(
         residual /= abs(value) if value else 1.0
         found = operator.on_device(vector)
         if begin is not None and float(found @ begin.to(found)) < 0:
-            found = -found  # the sign of an eigenvector means nothing but beside an earlier one
+            found = -found  # keep the sign of the earlier eigenvector
         return Sharpness(value, found, residual, tolerance, products.count, float(products.loss))
 
 
@@ -112,8 +113,8 @@ def alignment(
 ) -> float:
     """The cosine between an update (parameter → its change) and the top eigenvector, both in coordinates P^(1/2)w.
 
-    Between −1 and 1; its sign tells only which way along the eigenvector, beside results that were warm-started from
-    each other. Parameters in the model's order. Not a number where the update is zero.
+    Its sign is comparable only between results that were warm-started from each other. Parameters in the order of the
+    model; nan if the update is zero.
     """
     moved = [u if preconditioner is None else u * preconditioner[p].sqrt() for p, u in update.items()]
     along = flat(moved).to(found.vector)
@@ -122,7 +123,7 @@ def alignment(
 
 
 class _Operator:
-    """S on host vectors."""
+    """S for host vectors."""
 
     def __init__(self, products: HessianProducts, preconditioner: Mapping[Tensor, Tensor] | None, decay: Diagonal):
         self.products, self.size = products, products.size
@@ -138,29 +139,29 @@ class _Operator:
         product = product if self._scale is None else product * self._scale
         result: Vector = product.cpu().to(torch.promote_types(product.dtype, torch.float32)).numpy()
         if not np.isfinite(result).all():
-            raise NotFoundError("the loss or its curvature is not finite; measure where the run has not diverged")
+            raise NotFoundError("the loss or its curvature is not finite; measure before the run diverges", key="model")
         return result
 
     def on_device(self, vector: Vector) -> Tensor:
-        """A host vector where the model is, in its dtype."""
+        """A host vector on the device of the model, in its dtype."""
         return torch.from_numpy(np.array(vector, self.dtype).reshape(-1)).to(self.products.example)
 
 
 def _flat_diagonal(products: HessianProducts, diagonal: Mapping[Tensor, Any]) -> Tensor:
-    """A diagonal as one vector in the order of the products. Raises CurvatureError for a parameter without one."""
+    """A diagonal as one vector in the order of the parameters. Raises CurvatureError if it lacks a parameter."""
     example = products.example
     missing = [parameter for parameter in products.parameters if parameter not in diagonal]
     if missing:
         raise CurvatureError(
-            f"{len(missing)} trained parameters have no entry in the preconditioner or weight decay; give the "
-            f"optimizer all of the model's parameters, or freeze the others with requires_grad_(False)"
+            f"{len(missing)} trainable parameters have no entry in preconditioner or weight_decay; give the optimizer "
+            f"all parameters of the model, or freeze the others with requires_grad_(False)",
+            key="preconditioner",
         )
     parts = [torch.as_tensor(diagonal[one]).to(example).expand(one.shape) for one in products.parameters]
     return flat(parts)
 
 
 def _dense(operator: _Operator) -> tuple[float, Vector]:
-    """From the whole matrix, a product a column."""
     matrix = np.stack([operator(column) for column in np.eye(operator.size, dtype=operator.dtype)])
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return float(values[-1]), vectors[:, -1]
@@ -169,7 +170,7 @@ def _dense(operator: _Operator) -> tuple[float, Vector]:
 def _lanczos(
     operator: _Operator, begin: Tensor | None, tolerance: float, max_products: int, seed: int
 ) -> tuple[float, Vector]:
-    """By ARPACK; where it does not converge, again with a looser tolerance, while there are products left."""
+    """By ARPACK; without convergence again with a looser tolerance, as long as products are left."""
     from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 
     vector = np.random.default_rng(seed).standard_normal(operator.size)
@@ -181,7 +182,7 @@ def _lanczos(
     linear = LinearOperator((operator.size, operator.size), matvec=operator, dtype=operator.dtype)
     products = operator.products
     while products.count < max_products:
-        restarts = max(1, (max_products - products.count) // (2 * subspace))  # half is for looser tolerances
+        restarts = max(1, (max_products - products.count) // (2 * subspace))  # half for looser tolerances
         try:
             values, vectors = eigsh(linear, 1, which="LA", v0=vector, ncv=subspace, maxiter=restarts, tol=tolerance)
             return float(values[0]), vectors[:, 0]
@@ -190,5 +191,7 @@ def _lanczos(
         except ArpackError as error:
             if not operator(vector).any():
                 return 0.0, vector / np.linalg.norm(vector)  # a loss without curvature
-            raise NotFoundError(f"Lanczos broke down ({error}); try another seed") from error
-    raise NotFoundError(f"no eigenvalue within {products.count} products; raise max_products or tolerance")
+            raise NotFoundError(f"Lanczos failed ({error}); change seed", key="seed") from error
+    raise NotFoundError(
+        f"no eigenvalue within {products.count} products; raise max_products or tolerance", key="max_products"
+    )

@@ -1,8 +1,8 @@
-"""What a probe trains on and is judged on: batches in whatever shape the user's loop has them, and the loss of one.
+"""The batches of a probe, and the loss of a model on one of them.
 
-Batches are drawn once and kept, so that every probe sees the same ones in the same order and the user's loader is
-not touched again; with several seeds, each has the next stretch of batches. A model gets copies, one batch at a time:
-it may write into its input.
+Batches are drawn once and kept, so that every probe uses the same ones in the same order and the loader is not read
+again; with several seeds each has its own batches. The model gets copies, one batch at a time, as it may write into its
+input.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Closure = Callable[[nn.Module, Any], Tensor]
 
 
 def draw(source: Iterable[Any], count: int, name: str) -> list[Any]:
-    """The first `count` batches, from the beginning again where there are fewer.
+    """The first `count` batches of `source`, which is repeated if it has fewer.
 
     Raises:
-        FinderError: there are none, or `source` is an iterator, whose batches would be gone for the user.
+        FinderError: there are none, or `source` is an iterator, whose batches the user would lose.
     """
     _refuse_iterator(source, name)
     batches: list[Any] = []
@@ -36,29 +36,31 @@ def draw(source: Iterable[Any], count: int, name: str) -> list[Any]:
             if len(batches) == count:
                 break
         if len(batches) == before:
-            raise FinderError(f"{name} gave no batch; pass a loader or a list that holds at least one")
+            raise FinderError(f"{name} has no batch; pass a loader or a list with at least one", key=name)
     return batches
 
 
 def draw_validation(source: Any, count: int, example: Any) -> list[Any]:
-    """A fixed batch as it is, or at most `count` batches of a loader. `example`: a training batch.
+    """One batch as it is, or at most `count` batches of a loader. `example`: a training batch.
 
-    A last batch of one sample is left out where there are others: batch norm has no statistics of it.
+    A last batch of one sample is dropped if there are others, as batch norm has no statistics for it.
 
     Raises:
-        FinderError: as `draw` does.
+        FinderError: as for `draw`.
     """
     if isinstance(source, (Tensor, Mapping)) or _kind(source) == _kind(example):
         return [source]
     _refuse_iterator(source, "validation")
     batches = list(islice(_unshared(source), count))
     if not batches:
-        raise FinderError("validation gave no batch; pass a loader, a batch, or None for the training loss")
+        raise FinderError(
+            "validation has no batch; pass a loader, a batch, or None for the training loss", key="validation"
+        )
     return batches[:-1] if len(batches) > 1 and _samples(batches[-1]) == 1 else batches
 
 
 def _kind(value: Any) -> Any:
-    """What a batch is made of, as far as its first entries tell; a list of batches is one level deeper than a batch."""
+    """The nesting of a batch, by its first entries; a list of batches is one level deeper than a batch."""
     for kind in (Tensor, Mapping):
         if isinstance(value, kind):
             return kind
@@ -68,7 +70,7 @@ def _kind(value: Any) -> Any:
 
 
 def _samples(batch: Any) -> int | None:
-    """How many samples a batch has by its first tensor, None where none is seen."""
+    """The number of samples in the first tensor of a batch, None without a tensor."""
     if isinstance(batch, Tensor):
         return len(batch) if batch.ndim else None
     values = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
@@ -77,13 +79,15 @@ def _samples(batch: Any) -> int | None:
 
 def _refuse_iterator(source: Any, name: str) -> None:
     if not isinstance(source, Iterable):
-        raise FinderError(f"{name}={type(source).__name__} must be a loader or a list of batches; change {name}")
+        raise FinderError(
+            f"{name}={type(source).__name__} must be a loader or a list of batches; change {name}", key=name
+        )
     if isinstance(source, Iterator):
-        raise FinderError(f"{name} is an iterator, whose batches would be used up; pass the loader it was made from")
+        raise FinderError(f"{name} is an iterator, which can be read only once; pass its loader", key=name)
 
 
 def _unshared(source: Iterable[Any]) -> Iterable[Any]:
-    """A loader without the iterator that persistent workers share, so that one in use by the user goes on as it was."""
+    """A loader without the iterator that persistent workers share, so that the user's iterator is not disturbed."""
     if not isinstance(source, torch.utils.data.DataLoader):
         return source
     twin = copy.copy(source)
@@ -92,7 +96,7 @@ def _unshared(source: Iterable[Any]) -> Iterable[Any]:
 
 
 def moved(batch: Any, device: torch.device) -> Any:
-    """A copy of a batch with its tensors on `device`; what holds none and cannot be moved stays itself."""
+    """A copy of a batch with its tensors on `device`; objects without tensors stay the same."""
     if isinstance(batch, Tensor):
         return batch.detach().to(device, copy=True).requires_grad_(batch.requires_grad)
     if callable(getattr(batch, "to", None)):
@@ -108,23 +112,23 @@ def moved(batch: Any, device: torch.device) -> Any:
 
 
 def closure_of(loss: Any, closure: Closure | None, dtype: torch.dtype | None, device: torch.device) -> Closure:
-    """The loss of a model on a batch: the user's closure, or `loss` on what the model makes of the batch.
+    """A function (model, batch) → loss: the user's closure, or `loss` of the output of the model.
 
-    With `dtype` the forward pass and the loss run under autocast. Raises FinderError where neither or both are given.
+    With `dtype` the forward pass and the loss run under autocast. Raises FinderError if neither or both are given.
     """
     if (loss is None) == (closure is None) or not callable(loss if closure is None else closure):
         raise FinderError(
-            "pass either loss, a function of output and target, or closure, a function of model and batch"
+            "pass either loss, a function of output and target, or closure, a function of model and batch", key="loss"
         )
     if isinstance(loss, type):
-        raise FinderError(f"loss={loss.__name__} is a class; pass one of its objects, such as {loss.__name__}()")
+        raise FinderError(f"loss={loss.__name__} is a class; pass an instance, {loss.__name__}()", key="loss")
     inner: Closure = closure if closure is not None else lambda model, batch: _loss(loss, model, batch)
 
     def scaled() -> AbstractContextManager[Any]:
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
     def outer(model: nn.Module, batch: Any) -> Tensor:
-        torch.clear_autocast_cache()  # autocast around the whole call would keep the weights of the step before
+        torch.clear_autocast_cache()  # with autocast around the whole call it holds the weights of the step before
         with scaled():
             return _checked(inner(model, batch))
 
@@ -139,12 +143,13 @@ def _loss(loss: Callable[[Any, Any], Tensor], model: nn.Module, batch: Any) -> T
         return loss(model(batch[0]), batch[1])
     raise FinderError(
         f"a batch is a {type(batch).__name__}, neither a pair (inputs, target) nor a mapping; pass closure, a "
-        f"function of model and batch, instead of loss"
+        f"function of model and batch, instead of loss",
+        key="closure",
     )
 
 
 def _checked(value: Any) -> Tensor:
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
         shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise FinderError(f"the loss is {shape}, not a real scalar tensor; let loss return a mean or a sum")
+        raise FinderError(f"the loss is {shape}, not a real scalar tensor; return a mean or a sum", key="loss")
     return value.reshape(())

@@ -1,19 +1,16 @@
-"""Loss against learning rate → the points of interest: knee, minimum, half of the reduction, steepest descent.
+"""Points of interest of the curve of loss against learning rate: knee, minimum, half reduction, steepest descent.
 
-Pure: numbers in, numbers out; placement.py decides with it where to probe next, finder.py what to answer. x is log10 of
-the learning rate throughout, and derivatives are by x. Definitions are the source's (reference/001): max_lr is the
-minimum of the curve, min_lr the knee, where the curvature y''/(1+y'²)^(3/2) is least left of the point at which half of
-the reduction is reached. Curvature depends on the units of both axes: x is in decades and, ours, y in reductions, so
-that a sum and a mean of the same losses have the same knee. Ours is also how they are read off few and noisy points:
+Pure functions of numbers. x is log10 of the learning rate, and derivatives are with respect to x. The definitions are
+those of https://openreview.net/forum?id=Q1XWSM8ftl: max_lr is the minimum of the curve, min_lr the knee, where the
+curvature y''/(1+y'²)^(3/2) is lowest left of the point at which half of the reduction is reached. Curvature depends on
+the units of both axes: x is in decades and y (ours) in reductions, so that a sum and a mean of the same losses have the
+same knee. Few and noisy points are fitted (ours):
 
 - The falling flank, from the plateau to the lowest point, is a straight fall between two rounded corners (`_ramp`),
-  fitted with a weak prior on its five numbers, plus a smooth deviation from it, a Gaussian process that takes up what
-  the points show beyond their own scatter. Knee, half and steepest are read off that.
-- The minimum is that of a parabola through the points near the lowest, between its neighbours. Beyond a cliff (a point
-  that has lost half of the reduction again, or diverged) nothing is fitted: there the loss grows without bound.
-
-Tried and dropped: three-point differences of the bare points (they drown in noise), a Gaussian process alone (wriggles
-on the plateau, rounds off cliffs), sigmoids (their corners are too soft). benchmarks/step_sampling measures.
+  fitted with a weak prior on its five numbers, plus a smooth deviation, a Gaussian process. Knee, half and steepest are
+  read off this fit.
+- The minimum is that of a parabola through the points near the lowest, between its neighbours. Points beyond a cliff
+  (diverged, or up again by half of the reduction) are not fitted, as the loss there grows without bound.
 """
 
 from __future__ import annotations
@@ -29,24 +26,24 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 Array = NDArray[np.float64]
-CLIFF = 0.5  # of the reduction: a point this far above the minimum, to its right, is beyond the curve
-WRECKED = 10.0  # reductions above the initial loss: a point that high left of the minimum has diverged, too
-RESOLUTION = 0.01  # decades between the places at which the fitted curve is read
-NEAR = 0.6  # decades around the lowest point whose points the parabola goes through
-PLATEAU = (0.5, 1.0, 1.5)  # decades left of the first point where the loss is the initial one, as it is at rate 0
+CLIFF = 0.5  # of the reduction: a point this far above the minimum, to its right, is beyond the cliff
+WRECKED = 10.0  # reductions above the initial loss: a point that high left of the minimum has diverged too
+RESOLUTION = 0.01  # decades between the places at which the fitted curve is evaluated
+NEAR = 0.6  # decades around the lowest point that the parabola is fitted to
+PLATEAU = (0.5, 1.0, 1.5)  # decades left of the first point at which the loss is taken to be the initial one
 TYPICAL = (1.0, 0.0, math.log(0.2), math.log(0.2))  # of fall/reduction, log length, and log roundness of both corners
 SPREAD = (0.2, 0.5, 0.5, 0.5)
 LENGTHS = (0.15, 0.3, 0.6)  # decades: scales of a deviation from the ramp
 AMPLITUDES = (0.0, 0.01, 0.03, 0.1)  # of the reduction: its sizes
-NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the reduction: the points' own scatter
+NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the reduction: noise of the points
 
 
 @dataclass(frozen=True)
 class Landmarks:
     """The points of interest, each log10 of a learning rate.
 
-    `bend` is the second derivative at the knee, in reductions per squared decade, negative; `noise` the points' scatter
-    in units of the loss.
+    `bend` is the second derivative at the knee, in reductions per squared decade, negative; `noise` the noise of the
+    points in units of the loss.
     """
 
     knee: float
@@ -58,15 +55,14 @@ class Landmarks:
 
     @property
     def midpoint(self) -> float:
-        """The middle of the window, in decades."""
         return (self.knee + self.minimum) / 2
 
 
 @dataclass(frozen=True)
 class Flank:
-    """The fitted flank at steps of RESOLUTION: shape (n,) each, but for `noise`, the scatter of the points around it.
+    """The fitted flank at steps of RESOLUTION, arrays of shape (n,), and the noise of the points around it.
 
-    `loss` and `noise` are in units of the loss; slope, second derivative and curvature of the loss in reductions.
+    `loss` and `noise` are in units of the loss; slope, second derivative and curvature are of the loss in reductions.
     """
 
     x: Array
@@ -79,19 +75,18 @@ class Flank:
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses by x = log10(learning rate), inf or nan where a probe diverged, and the loss at rate 0."""
+    """Losses by x = log10(learning rate), infinity or nan if a probe diverged, and the loss at rate 0."""
 
     initial_loss: float
     losses: Mapping[float, float]
 
     @cached_property
     def x(self) -> Array:
-        """Where there are points, ascending."""
         return np.array(sorted(self.losses), dtype=float)
 
     @cached_property
     def y(self) -> Array:
-        """Their losses, inf for all that diverged."""
+        """The losses at `x`, infinity for diverged probes."""
         values = np.array([self.losses[x] for x in self.x], dtype=float)
         return np.where(np.isfinite(values), values, np.inf)
 
@@ -102,19 +97,19 @@ class Curve:
 
     @cached_property
     def reduction(self) -> float:
-        """How far the loss has come down at its lowest; −inf where every probe diverged."""
+        """The initial loss minus the lowest one; −infinity if every probe diverged."""
         return float(self.initial_loss - self.y[self.lowest])
 
     @cached_property
     def cliff(self) -> int:
-        """The index of the first point beyond the cliff right of the lowest; how many points where there is none."""
+        """The index of the first point beyond the cliff right of the lowest; the number of points if there is none."""
         limit = self.y[self.lowest] + CLIFF * self.reduction
         beyond = [index for index in range(self.lowest + 1, len(self.x)) if not self.y[index] < limit]
         return beyond[0] if beyond else len(self.x)
 
     @cached_property
     def landmarks(self) -> Landmarks:
-        """The points of interest. The curve must have a lowest point with a reduction above 0."""
+        """The points of interest of a curve with a reduction above 0."""
         minimum, bottom = self._minimum
         flank, half_way = self.flank, (self.initial_loss + bottom) / 2
         half = int(np.argmax(flank.loss <= half_way)) or len(flank.x) - 1
@@ -126,9 +121,9 @@ class Curve:
 
     @cached_property
     def _minimum(self) -> tuple[float, float]:
-        """Where the parabola through the lowest point and the points near it is lowest, and how low.
+        """Place and loss of the minimum of the parabola through the points near the lowest, between its neighbours.
 
-        Never beyond the lowest point's neighbours; the point itself at an end of the curve or beside a cliff.
+        The lowest point itself at an end of the curve or beside a cliff.
         """
         best = self.lowest
         lowest = float(self.x[best]), float(self.y[best])
@@ -171,7 +166,7 @@ class Curve:
 
 
 def _ramp(x: Array, ramp: Array) -> Array:
-    """How far the loss has fallen, in reductions: a straight rise from `start` over `length` with two rounded corners.
+    """The decrease of the loss in reductions: a straight rise from `start` over `length` with two rounded corners.
 
     `ramp` holds the height, the start, and the logs of the length and of the roundness of both corners (decades).
     """
@@ -183,7 +178,7 @@ def _ramp(x: Array, ramp: Array) -> Array:
 
 
 def _fit_ramp(x: Array, fallen: Array) -> Array:
-    """The ramp nearest to the points, against a prior that weighs as much as they scatter."""
+    """The ramp that fits the points best, with a prior weighted by their noise."""
     half = float(x[int(np.argmax(fallen >= 0.5))])
     weight = 0.03
     for _ in range(2):
@@ -195,7 +190,7 @@ def _fit_ramp(x: Array, fallen: Array) -> Array:
 
 
 def _fit_from(x: Array, fallen: Array, half: float, length: float, weight: float) -> Any:
-    """Least squares from one first guess; `weight`: the noise against which the prior is weighed."""
+    """Least squares from one first guess; `weight`: the noise that the prior is weighted by."""
     typical, spread = np.array(TYPICAL), np.array(SPREAD)
 
     def residuals(ramp: Array) -> Array:
@@ -209,10 +204,10 @@ def _fit_from(x: Array, fallen: Array, half: float, length: float, weight: float
 
 
 def _deviation(x: Array, left: Array, exact: int, grid: Array) -> tuple[Array, float]:
-    """What the points show beyond the ramp, at `grid`, and their own scatter; both averaged over what explains them.
+    """The deviation from the ramp at `grid`, and the noise of the points.
 
-    The first `exact` points are known without scatter. The average is over lengths, amplitudes and noises, each
-    weighed by its marginal likelihood (a Gaussian process with a squared exponential kernel).
+    Both are averages over the length scales, amplitudes and noises of a Gaussian process with a squared exponential
+    kernel, weighted by marginal likelihood. The first `exact` points have no noise.
     """
     curves, noises, evidence = [], [], []
     for length in LENGTHS:

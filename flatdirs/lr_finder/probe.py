@@ -1,8 +1,8 @@
-"""One probe: from the same state, a few steps at one constant learning rate, then the loss on the validation batches.
+"""One probe: from the same state, a few steps at a constant learning rate, then the validation loss.
 
-Source of the procedure: reference/001. Ours: batch norm is judged with the statistics of the validation batch, since
-its running ones lag after so few steps, while dropout is off; parameter groups keep the ratio of their rates; a probe
-that diverges stops at once and counts as infinite.
+The procedure is that of https://openreview.net/forum?id=Q1XWSM8ftl. Ours: batch norm uses the statistics of the
+validation batch, as its running ones lag after so few steps, while dropout is off; parameter groups keep the ratios of
+their rates; a probe that diverges stops at once and counts as infinite.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from flatdirs.lr_finder.batches import Closure, moved
 from flatdirs.lr_finder.snapshot import Snapshot
 from flatdirs.random_state import reseed
 
-HUGE = 1e18  # a weight beyond this has left all that could be trained
+HUGE = 1e18  # weights beyond this count as diverged
 
 
 @dataclass
 class Cost:
-    """What the probes have cost so far: optimizer steps, batches trained on, batches run forward alone."""
+    """Optimizer steps, training batches and evaluated batches (forward passes only) so far."""
 
     steps: int = 0
     trained_batches: int = 0
-    judged_batches: int = 0
+    evaluated_batches: int = 0
 
 
 @dataclass(frozen=True)
 class Prober:
-    """Probes a model. `snapshot` is the state that each begins from; `stretches` has the training batches of each seed.
+    """Probes a model, always from the state in `snapshot`.
 
-    `accumulate` batches make a step. `cost` counts what was done.
+    `batches` has the training batches of each seed, `accumulate` of which make a step. `validation` None: the loss of
+    the training batches counts. `cost` is updated.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     closure: Closure
-    stretches: Sequence[Sequence[Any]]
-    judged: Sequence[Any] | None
+    batches: Sequence[Sequence[Any]]
+    validation: Sequence[Any] | None
     snapshot: Snapshot
     device: torch.device
     accumulate: int = 1
@@ -53,23 +54,23 @@ class Prober:
     cost: Cost = field(default_factory=Cost)
 
     def initial_losses(self) -> list[float]:
-        """The losses at rate 0, one a seed. Raises FinderError where one is not finite."""
+        """The losses at rate 0, one per seed. Raises FinderError if one is not finite."""
         losses = []
-        for seed in range(len(self.stretches)):
+        for seed in range(len(self.batches)):
             self._begin(seed)
-            losses.append(self._judge(seed))
+            losses.append(self._evaluate(seed))
         if not all(map(math.isfinite, losses)):
             raise FinderError(
-                f"the loss is {losses[0]} before any training; mend the model, the loss or the batches first"
+                f"the loss is {losses[0]} before any training; correct the model, the loss or the batches", key="loss"
             )
         return losses
 
     def losses(self, learning_rate: float) -> list[float]:
-        """The losses after the steps at `learning_rate`, one a seed; inf where a probe diverged."""
-        return [self._probe(learning_rate, seed) for seed in range(len(self.stretches))]
+        """The losses after the steps at `learning_rate`, one per seed; infinity if a probe diverged."""
+        return [self._probe(learning_rate, seed) for seed in range(len(self.batches))]
 
     def _begin(self, seed: int) -> None:
-        """The state that every probe begins from, ready to learn; seeds after the first draw other random numbers."""
+        """Restore the initial state in training mode; seeds after the first draw other random numbers."""
         self.snapshot.restore()
         for parameter in _parameters(self.optimizer):
             parameter.grad = None
@@ -82,33 +83,33 @@ class Prober:
         self._begin(seed)
         _set_rate(self.optimizer, learning_rate)
         try:
-            loss = self._train_and_judge(seed)
+            loss = self._train_and_evaluate(seed)
         except (ValueError, RuntimeError, AssertionError):
             if self._is_finite():
                 raise
-            return math.inf  # a model or a loss that refuses nan
+            return math.inf  # a model or loss that raises for nan
         return loss if math.isfinite(loss) else math.inf
 
-    def _train_and_judge(self, seed: int) -> float:
-        batches = self.stretches[seed]
+    def _train_and_evaluate(self, seed: int) -> float:
+        batches = self.batches[seed]
         for first in range(0, len(batches), self.accumulate):
             if not self._step(batches[first : first + self.accumulate]):
                 return math.inf
-        return self._judge(seed)
+        return self._evaluate(seed)
 
     def _is_finite(self) -> bool:
-        """Whether all weights and buffers are numbers, and none so large that the next product is none."""
+        """Whether all weights and buffers are finite and below HUGE."""
         state = [*self.model.parameters(), *self.model.buffers()]
         return all(bool((part.detach().abs() < HUGE).all()) for part in state if part.is_floating_point())
 
     def _step(self, batches: Sequence[Any]) -> bool:
-        """One optimizer step over the mean of a few batches; whether their losses were finite."""
+        """One optimizer step on the mean of a few batches; returns whether their losses were finite."""
         self.cost.steps += 1
         losses = []
         for batch in batches:
             loss = self.closure(self.model, moved(batch, self.device)) / len(batches)
             if not loss.requires_grad:
-                raise FinderError("the loss depends on no parameter that learns; let loss use what the model returns")
+                raise FinderError("the loss does not depend on a trainable parameter; change loss", key="loss")
             losses.append(loss.detach())
             self.cost.trained_batches += 1
             (loss if self.scaler is None else self.scaler.scale(loss)).backward()
@@ -128,14 +129,14 @@ class Prober:
         return True
 
     @torch.no_grad()
-    def _judge(self, seed: int) -> float:
-        """The mean loss over the validation batches, or over the training batches of this seed where there are none."""
+    def _evaluate(self, seed: int) -> float:
+        """The mean loss over the validation batches or, without any, the training batches of this seed."""
         normalising = [part for part in self.model.modules() if isinstance(part, _NormBase) and part.training]
         self.model.eval()
         for part in normalising:
             part.train()
-        batches = self.stretches[seed] if self.judged is None else self.judged
-        self.cost.judged_batches += len(batches)
+        batches = self.batches[seed] if self.validation is None else self.validation
+        self.cost.evaluated_batches += len(batches)
         losses = [self.closure(self.model, moved(batch, self.device)).detach() for batch in batches]
         return float(torch.stack(losses).cpu().double().mean())
 
@@ -146,9 +147,9 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
 
 @torch.no_grad()
 def _set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Give the group with the highest rate `learning_rate` and the others their share of it.
+    """Set `learning_rate` in the group with the highest rate, and keep the ratios of the others to it.
 
-    Where a warm-up begins with 0 for all, the rates it leads to tell.
+    If a warm-up scheduler has set all rates to 0, the ratios are those of initial_lr.
     """
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     if max(rates) == 0:

@@ -1,31 +1,24 @@
-"""A line on standard error that says how far the probes are, where a person looks: in a terminal or a notebook."""
+"""A progress bar on standard error, in a terminal or a notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from flatdirs.lr_finder.result import Point
+from flatdirs.lr_finder.picks import Point
 
 
 @contextmanager
 def progress_bar(budget: int | None, show: bool) -> Iterator[Callable[[Point], None]]:
-    """Call what this yields after every probe. `budget` None: nobody knows how many there will be."""
+    """Yields a function to call after every probe. `budget` None: the number of probes is unknown."""
     if not show:
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (
-        TextColumn("probes"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
+    described = TextColumn("{task.description}")
+    columns = (TextColumn("probes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), described)
     console = Console(stderr=True)
     seen = console.is_terminal or console.is_jupyter
     with Progress(*columns, console=console, transient=True, disable=not seen) as bar:

@@ -1,104 +1,71 @@
-"""What a finder answers: points, window, three picks with intervals, what it cost, or why there is no answer."""
+"""`LearningRates`, the result of the finder: points, window, picks and cost, or the reason why there are no picks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import FinderError
 from flatdirs.lr_finder.curve import Curve
-from flatdirs.lr_finder.placement import Placement, neighbours
+from flatdirs.lr_finder.picks import Picks, Point, mean_curve, picks_of
+from flatdirs.lr_finder.range_search import RangeSearch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from flatdirs.lr_finder.probe import Cost
 
-FORWARD = 1 / 3  # of a training batch: what a forward pass alone costs
-
-
-@dataclass(frozen=True)
-class Point:
-    """One learning rate: the mean loss of its probes, and each seed's; inf where one diverged."""
-
-    learning_rate: float
-    loss: float
-    losses: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A rate with its interval: with one seed between the probes next to it, with several what the seeds span."""
-
-    learning_rate: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """The rate and its interval."""
-        return f"{self.learning_rate:.3g} [{self.low:.2g}, {self.high:.2g}]"
-
-
-@dataclass(frozen=True)
-class Picks:
-    """The window's two ends and the three picks inside it (reference/001).
-
-    `min_lr` is the knee, `max_lr` the minimum; `log_midpoint` lies half-way between them on the log axis, `half_loss`
-    where half of the reduction is reached, `steepest` where the loss falls fastest by the logarithm of the rate.
-    """
-
-    min_lr: Pick
-    max_lr: Pick
-    log_midpoint: Pick
-    half_loss: Pick
-    steepest: Pick
+FORWARD = 1 / 3  # cost of a forward pass, in training batches
 
 
 @dataclass(frozen=True)
 class LearningRates:
-    """The answer of `find_learning_rate`.
+    """The result of `find_learning_rate`.
 
-    `points` in ascending order of rate; `initial_loss` is that at rate 0; `judged_on` says whether losses are of
-    validation or of training batches. Either `picks` or `problem`, a sentence that says what is wrong with the curve,
-    is None. `steps` are optimizer steps; `cost` is all work in steps, a forward pass alone counted as a third.
+    `points` are in ascending order of learning rate; `initial_loss` is the loss at rate 0; `evaluated_on` is
+    "validation" or "training", the batches of the losses. One of `picks` and `error`, the reason why the curve has no
+    picks, is None. `steps` counts optimizer steps; `cost` is all work in steps, a forward pass counting a third.
     """
 
     points: tuple[Point, ...]
     initial_loss: float
-    judged_on: str
+    evaluated_on: str
     picks: Picks | None
-    problem: str | None
+    error: FinderError | None
     steps: int
     cost: float
     curve: Curve = field(repr=False)
 
     @property
+    def problem(self) -> str | None:
+        """Why there are no picks, None if there are."""
+        return None if self.error is None else str(self.error)
+
+    @property
     def learning_rate(self) -> float:
-        """The recommended rate, `log_midpoint`. Raises FinderError with the sentence where there is none."""
+        """The recommended rate, `log_midpoint`. Raises FinderError if there is none."""
         return self.found.log_midpoint.learning_rate
 
     @property
     def window(self) -> tuple[float, float]:
-        """(min_lr, max_lr), outside of which no rate is worth trying. Raises FinderError as `learning_rate` does."""
+        """(min_lr, max_lr), the range worth searching. Raises FinderError if there is none."""
         return self.found.min_lr.learning_rate, self.found.max_lr.learning_rate
 
     @property
     def found(self) -> Picks:
-        """The picks. Raises FinderError with the sentence where there are none."""
+        """The picks. Raises FinderError if there are none."""
         if self.picks is None:
-            raise FinderError(str(self.problem))
+            raise self.error or FinderError("the curve has no picks", key="steps")
         return self.picks
 
     def figure(self) -> Figure:
-        """Loss and curvature against log rate, with window and picks; shows itself in a notebook."""
+        """Loss and curvature against the learning rate on a log axis, with window and picks; shown in notebooks."""
         from flatdirs.lr_finder.figure import curve_figure
 
-        return curve_figure(self)
+        return curve_figure(self.curve, self.points, self.picks, self.problem, f"{self.evaluated_on} loss")
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
         from io import BytesIO
 
         stream = BytesIO()
@@ -106,71 +73,36 @@ class LearningRates:
         return stream.getvalue()
 
     def __str__(self) -> str:
-        """The answer in a few lines."""
         cost = (
-            f"{len(self.points)} learning rates, {self.steps} steps; with validation as much as {self.cost:.0f} steps"
+            f"cost: {len(self.points)} learning rates, {self.steps} steps; with validation as much as "
+            f"{self.cost:.0f} steps"
         )
         if self.picks is None:
-            return f"no learning rate: {self.problem}\ncost: {cost}"
+            return f"no learning rate: {self.problem}\n{cost}"
         picks = self.picks
         lines = [
             f"learning rate {picks.log_midpoint} (log_midpoint, recommended)",
             f"half_loss     {picks.half_loss}",
             f"steepest      {picks.steepest}",
             f"window        {picks.min_lr.learning_rate:.3g} to {picks.max_lr.learning_rate:.3g} (min_lr, max_lr)",
-            f"judged on {self.judged_on} loss: {self.initial_loss:.4g} untrained, {self.curve.y.min():.4g} at best",
-            f"cost: {cost}",
+            f"{self.evaluated_on} loss: {self.initial_loss:.4g} untrained, {self.curve.y.min():.4g} at best",
+            cost,
         ]
         return "\n".join(lines)
 
 
-def curve_of(initial: Sequence[float], points: Sequence[Point]) -> Curve:
-    """The mean curve of all seeds."""
-    return Curve(sum(initial) / len(initial), {math.log10(point.learning_rate): point.loss for point in points})
-
-
-def read_curve(
+def result_of(
     initial: Sequence[float],
     points: Sequence[Point],
-    placement: Placement,
-    judged_on: str,
+    search: RangeSearch,
+    evaluated_on: str,
     cost: Cost,
     accumulate: int = 1,
 ) -> LearningRates:
-    """The answer that a curve gives. `initial` and each point's `losses` have one entry a seed."""
+    """The result of a finished search. `initial` and the `losses` of each point have one entry per seed."""
     ordered = tuple(sorted(points, key=lambda point: point.learning_rate))
-    places = [math.log10(point.learning_rate) for point in ordered]
-    curve = curve_of(initial, ordered)
-    problem = placement.problem(curve)
-    own = [
-        Curve(start, dict(zip(places, (point.losses[seed] for point in ordered), strict=True)))
-        for seed, start in enumerate(initial)
-    ]
-    picks = None if problem is not None else _picks(curve, own if len(own) > 1 else [])
-    spent = (cost.trained_batches + FORWARD * cost.judged_batches) / accumulate
-    return LearningRates(ordered, curve.initial_loss, judged_on, picks, problem, cost.steps, spent, curve)
-
-
-def _picks(curve: Curve, own: Sequence[Curve]) -> Picks:
-    """Window and picks, with intervals from each seed's own curve or, with one seed, from the neighbouring probes."""
-    marks = curve.landmarks
-    seeds = [one.landmarks for one in own if one.reduction > 0]
-
-    def pick(name: str) -> Pick:
-        x = getattr(marks, name)
-        if own:
-            span = [x, *(getattr(one, name) for one in seeds)]
-            return _pick(x, min(span), max(span))
-        return _pick(x, *neighbours(curve, x))
-
-    ends = pick("knee"), pick("minimum")
-    if own:
-        middle = pick("midpoint")
-    else:
-        low, high = (math.sqrt(getattr(ends[0], side) * getattr(ends[1], side)) for side in ("low", "high"))
-        middle = Pick(10**marks.midpoint, low, high)
-    return Picks(ends[0], ends[1], middle, pick("half"), pick("steepest"))
-
-
-def _pick(x: float, low: float, high: float) -> Pick:
-    return Pick(10**x, 10**low, 10**high)
+    curve = mean_curve(initial, ordered)
+    error = search.problem(curve)
+    picks = None if error is not None else picks_of(curve, initial, ordered)
+    spent = (cost.trained_batches + FORWARD * cost.evaluated_batches) / accumulate
+    return LearningRates(ordered, curve.initial_loss, evaluated_on, picks, error, cost.steps, spent, curve)

@@ -1,15 +1,13 @@
-"""Everything a probe may change, remembered and put back to the bit, also when something goes wrong in between.
+"""Snapshots: everything that a probe may change, restored exactly, also after an exception.
 
-`Snapshot(objects, sources)` remembers the whole state of modules, optimizers and gradient scalers (every attribute:
-weights, gradients, buffers, training flags, state, parameter groups, plain counters); the own attributes of batch
-sources, of their samplers and data sets (positions, orders, counters; never the data); the random generators inside
-sources and functions, and the global ones of Python, NumPy and torch on every device. `restore` writes values back into
-the same tensors and containers, so whoever holds a reference (a scheduler, a compiled model, a closure) sees the old
-state again; what has not changed is not written to.
+`Snapshot(objects, sources)` records the whole state of modules, optimizers and gradient scalers (every attribute:
+weights, gradients, buffers, training flags, optimizer state, parameter groups, counters); the attributes of batch
+sources, their samplers and data sets (positions, orders, counters, not the data); and the random generators inside
+sources and functions and those of Python, NumPy and torch on every device. `restore` writes values back into the same
+tensors and containers, so that references to them (in a scheduler, a compiled model, a closure) stay valid; what has
+not changed is not written.
 
-Dropped: deep copies of model and optimizer, which a closure over the user's own objects would miss; and
-load_state_dict, which makes new containers and leaves out gradients, flags and everything that is not registered.
-Not covered: objects of other classes that a module or a data set holds, and a stream that can be read only once.
+Not covered: objects of other classes inside a module or a data set, and streams that can be read only once.
 """
 
 from __future__ import annotations
@@ -29,14 +27,14 @@ from torch import Tensor, nn
 from flatdirs.random_state import GENERATORS, generator_state, generators_in, global_state
 
 Restore = Callable[[], None]
-STATEFUL = (nn.Module, torch.optim.Optimizer, torch.amp.GradScaler)  # whose attributes are state, wherever they are met
+STATEFUL = (nn.Module, torch.optim.Optimizer, torch.amp.GradScaler)  # all their attributes are state
 CONTAINERS = (dict, list, deque, set)
 CHANGING = (*STATEFUL, *CONTAINERS, *GENERATORS, tuple, Tensor, np.ndarray)
 PARTS = ("sampler", "batch_sampler", "dataset")  # attributes of a batch source that hold its position
 
 
 class Snapshot:
-    """The state of `objects`, of the batch sources and functions in `sources`, and of every generator, as it is now."""
+    """The current state of `objects`, of the batch sources and functions in `sources`, and of all generators."""
 
     def __init__(self, objects: Iterable[Any], sources: Iterable[Any] = ()) -> None:
         sources = list(sources)
@@ -48,18 +46,18 @@ class Snapshot:
         self._restores.append(global_state())
 
     def add(self, objects: Iterable[Any]) -> None:
-        """Remember more objects, as they are now; what is known already is not looked at again."""
+        """Record more objects; those recorded already are skipped."""
         self._restores += _walk(objects, self._seen)
 
     def restore(self) -> None:
-        """Put everything back. May be called any number of times."""
+        """Restore everything; may be called repeatedly."""
         for put_back in self._restores:
             put_back()
 
 
 @contextmanager
 def put_back(snapshot: Snapshot) -> Iterator[None]:
-    """Restore at the end, whatever happens inside; a Ctrl-C during the restoring waits until it is done."""
+    """Restore at the end, also after an exception; Ctrl-C during the restoring waits until it is done."""
     try:
         yield
     finally:
@@ -69,7 +67,7 @@ def put_back(snapshot: Snapshot) -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while inside, where this thread is the one that gets it; then let it take its usual way."""
+    """Delay Ctrl-C until the end, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -84,7 +82,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _walk(objects: Iterable[Any], seen: dict[int, Any]) -> Iterator[Restore]:
-    """A restore for each thing that can change in the objects and what they hold; `seen` keeps what it knows alive."""
+    """A restore for each mutable part of the objects; `seen` keeps them alive, so that their ids stay unique."""
     todo = list(objects)
     while todo:
         value = todo.pop()
@@ -107,13 +105,13 @@ def _walk(objects: Iterable[Any], seen: dict[int, Any]) -> Iterator[Restore]:
 
 
 def _changing(values: Iterable[Any]) -> list[Any]:
-    """Those of some values that may change inside; a million numbers are looked at by type alone."""
+    """The mutable ones of some values; long lists of numbers are only checked by type."""
     kinds = {kind for kind in set(map(type, values)) if issubclass(kind, CHANGING)}
     return [value for value in values if type(value) in kinds] if kinds else []
 
 
 def _container(value: Any) -> Restore:
-    """How to refill a dict, list, deque or set with the objects it holds; untouched where it still holds them."""
+    """Refills a dict, list, deque or set with the objects it holds now, if they have changed."""
     if isinstance(value, dict):
         keys, values = list(value), list(value.values())
 
@@ -133,12 +131,10 @@ def _container(value: Any) -> Restore:
 
 
 def _same(values: Any, items: list[Any]) -> bool:
-    """Whether these are the same objects in the same order."""
     return len(values) == len(items) and all(map(is_, values, items))
 
 
 def _array(value: Any) -> Restore:
-    """How to put an array's values back into it."""
     copied = value.copy()
 
     def put_back() -> None:
@@ -148,7 +144,7 @@ def _array(value: Any) -> Restore:
 
 
 def _tensor(tensor: Tensor) -> Restore:
-    """How to put a tensor's values back into it; its gradient is the same object again, with its values."""
+    """Restores the values of a tensor, its flags, and its gradient as the same object."""
     written = _written(tensor.detach())
     copied = written.clone(memory_format=torch.preserve_format)
     leaf, needs, inference = tensor.is_leaf, tensor.requires_grad, tensor.is_inference()
@@ -168,7 +164,7 @@ def _tensor(tensor: Tensor) -> Restore:
 
 
 def _written(tensor: Tensor) -> Tensor:
-    """A tensor without the repetitions of an expanded one, which lie in the same place and cannot be written to."""
+    """A tensor without the repetitions of an expanded one, which share memory and cannot be written to."""
     if tensor.layout != torch.strided:
         return tensor
     for axis, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
@@ -178,7 +174,7 @@ def _written(tensor: Tensor) -> Tensor:
 
 
 def _parts(sources: Iterable[Any]) -> list[Any]:
-    """Batch sources, with the samplers and data sets inside them, as far as they have attributes."""
+    """Batch sources and the samplers and data sets inside them."""
     parts: dict[int, Any] = {}
     todo = list(sources)
     while todo:
@@ -190,7 +186,7 @@ def _parts(sources: Iterable[Any]) -> list[Any]:
 
 
 def _own_attributes(part: Any) -> Iterator[Restore]:
-    """How to put back an object's attributes and the order in its containers and index arrays; nothing inside these."""
+    """Restores the attributes of an object and the order in its containers and index arrays, not their contents."""
     yield _container(vars(part))
     for value in vars(part).values():
         if isinstance(value, CONTAINERS):

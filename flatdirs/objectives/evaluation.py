@@ -1,7 +1,7 @@
-"""How often the runs of a search are judged, and what the edge-of-stability metric can make of that.
+"""How often the runs of a study are evaluated, and the requirements of the edge-of-stability metric.
 
-That metric needs a curve: where nobody says how often, a run is judged about USUAL times, as the source does
-(reference/000); with every other metric once an epoch. Numbers hold at the start's batch size.
+That metric needs a loss curve: if `evaluate_every` is not set, a run is evaluated about USUAL times. With other metrics
+it is evaluated once per epoch. Step counts are those at the batch size of the start.
 """
 
 from __future__ import annotations
@@ -9,26 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flatdirs.backend.pruning import Edge
-from flatdirs.errors import ConfigError
+from flatdirs.objectives.base import Objective
 from flatdirs.objectives.function import CallableObjective
-from flatdirs.objectives.image import ImageObjective, Objective
+from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
+from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.records import TrainConfig
 from flatdirs.training.schedule import Planned
 
-USUAL = 200  # evaluations of a run, where the metric needs a curve
+USUAL = 200  # evaluations per run, for the edge-of-stability metric
 AnyObjective = ImageObjective | CallableObjective
 
 
-def judged_often(objective: AnyObjective, start: Mapping[str, float]) -> AnyObjective:
-    """The objective with an `evaluate_every` where the metric is the edge of stability's and nobody set one.
+def with_evaluations(objective: AnyObjective, start: Mapping[str, float]) -> AnyObjective:
+    """Set `evaluate_every` if the metric is the edge of stability and the user has not set it.
 
-    That is the whole number of steps nearest to a USUAL-th of the run, 1 or more; with a schedule whose result is taken
-    before the end, the nearest below that comes to it.
+    It becomes the whole number of steps nearest to total_steps / USUAL, at least 1; with a schedule that returns the
+    weights of an earlier epoch, the largest number below that for which an evaluation falls on the end of that epoch.
     """
-    if isinstance(objective, CallableObjective) or not isinstance(objective.metric, Edge):
-        return objective
-    if objective.evaluate_every is not None:
+    if _edge(objective) is None or not isinstance(objective, ImageObjective) or objective.evaluate_every is not None:
         return objective
     run = objective.config(start, 0)
     every = max(1, round(run.total_steps / USUAL))
@@ -38,56 +37,55 @@ def judged_often(objective: AnyObjective, start: Mapping[str, float]) -> AnyObje
     return replace(objective, evaluate_every=every)
 
 
-def evaluations_of(objective: AnyObjective, start: Mapping[str, float]) -> int | None:
-    """Evaluations of one run, of which a point makes one a seed; None: only a run can tell.
-
-    Raises:
-        ConfigError: the run is too short for the metric.
-    """
-    if isinstance(objective, CallableObjective):
+def evaluations_per_run(objective: AnyObjective, start: Mapping[str, float]) -> int | None:
+    """Evaluations of one run, None if unknown. Raises ConfigError if the run is too short for the metric."""
+    if not isinstance(objective, ImageObjective):
         return None
-    each, metric = objective.config(start, 0).evaluations, objective.metric
-    if isinstance(metric, Edge) and each < metric.first:
-        raise ConfigError(
-            f"metric.window={metric.window} leaves a run of {each} evaluations without a value; lower metric.window, "
-            f"or evaluate more often with evaluate_every (in steps)"
-        )
-    return each
+    count, metric = objective.config(start, 0).evaluations, _edge(objective)
+    if metric is not None and count < metric.first:
+        problem = f"leaves a run of {count} evaluations without a value"
+        raise wrong("metric.window", metric.window, problem, remedy="lower metric.window or evaluate_every")
+    return count
 
 
-def silent(objective: AnyObjective) -> int:
-    """How many of a run's first evaluations have no value."""
-    metric = None if isinstance(objective, CallableObjective) else objective.metric
-    return metric.first - 1 if isinstance(metric, Edge) else 0
+def evaluations_without_value(objective: Objective) -> int:
+    """The number of evaluations at the beginning of a run that have no value of the metric."""
+    metric = _edge(objective)
+    return 0 if metric is None else metric.first - 1
 
 
-def judging_line(objective: Objective, start: Mapping[str, float]) -> str | None:
-    """How often a run is judged, where that is not once an epoch."""
+def evaluation_note(objective: Objective, start: Mapping[str, float]) -> str | None:
+    """A line that says how often a run is evaluated, None if once per epoch."""
     if not isinstance(objective, ImageObjective) or objective.evaluate_every is None:
         return None
     every = objective.evaluate_every
     often = "step" if every == 1 else f"{every} steps"
-    return f"each run is judged every {often}, {objective.config(start, 0).evaluations} times (evaluate_every={every})"
-
-
-def unrewarded_line(objective: Objective, start: Mapping[str, float]) -> str | None:
-    """A sentence where the metric could reward nothing, since the learning rate rises at no evaluation that counts.
-
-    None for schedules that find the rate step by step, of which nobody knows.
-    """
-    if not isinstance(objective, ImageObjective) or not isinstance(objective.metric, Edge):
-        return None
-    run = objective.config(start, 0)
-    if not isinstance(run.schedule, Planned) or _rises(run, run.schedule, objective.metric.first):
-        return None
     return (
-        f"metric=edge_of_stability rewards nothing here, as the learning rate of schedule={run.schedule.name} never "
-        f"rises behind the first {objective.metric.window} evaluations; raise schedule.warmup_epochs"
+        f"each run is evaluated every {often}, {objective.config(start, 0).evaluations} times (evaluate_every={every})"
     )
 
 
+def edge_warning(objective: Objective, start: Mapping[str, float]) -> str | None:
+    """A warning if the learning rate never rises where the edge-of-stability metric could reward it, else None."""
+    metric = _edge(objective)
+    if metric is None or not isinstance(objective, ImageObjective):
+        return None
+    run = objective.config(start, 0)
+    if not isinstance(run.schedule, Planned) or _rises(run, run.schedule, metric.first):
+        return None
+    return (
+        f"metric=edge_of_stability has nothing to reward, as the learning rate of schedule={run.schedule.name} does "
+        f"not rise after the first {metric.window} evaluations; raise schedule.warmup_epochs"
+    )
+
+
+def _edge(objective: Objective) -> EdgeOfStability | None:
+    metric = objective.metric if isinstance(objective, ImageObjective) else None
+    return metric if isinstance(metric, EdgeOfStability) else None
+
+
 def _rises(run: TrainConfig, schedule: Planned, first: int) -> bool:
-    """Whether the rate at some evaluation from the `first` on is above the one before."""
+    """Whether the learning rate at some evaluation from number `first` on is higher than at the one before."""
     every, steps = run.steps_per_evaluation, run.total_steps
     last = [min(every * number, steps) - 1 for number in range(1, run.evaluations + 1)]
     rates = [schedule.multiplier(step, steps, run.steps_per_epoch) for step in last]

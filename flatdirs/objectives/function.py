@@ -1,8 +1,9 @@
-"""A user's own function as the objective: `train(lr, momentum, wd, seed, report) → number`.
+"""A user's function as the objective: `train(lr, momentum, wd, seed, report) → number`.
 
-NaN and infinity count as diverged. An exception is a bug and goes through, unless `task.catch` says that it counts as
-diverged too. Where the study's pruner gives a run up, `report` raises Stopped through the function. The function is
-offered everything it has a parameter for, and is checked before the first run.
+The function gets every hyperparameter that it has a parameter for, under the short or the long name
+(`learning_rate`, `weight_decay`), and `seed` and `report` if it takes them; its parameters are checked before the first
+run. NaN and infinity count as diverged. An exception is a bug and passes through, unless `task.catch` makes it count as
+diverged. If the pruner stops a run, `report` raises Stopped inside the function.
 """
 
 from __future__ import annotations
@@ -14,26 +15,28 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 from flatdirs.errors import FlatdirsError, ObjectiveError
-from flatdirs.objectives.image import Measurement, Progress
+from flatdirs.objectives.base import Measurement, Progress
 from flatdirs.objectives.provenance import provenance
+from flatdirs.settings import wrong
+from flatdirs.space.names import all_names, canonical
 
 MOST_ERROR = 200  # characters of an exception that are kept with the trial
-MOST_CURVE_POINTS = 500  # of a user's reports that are kept with the trial
+MOST_CURVE_POINTS = 500  # reports that are kept with the trial
 
 
 class Stopped(Exception):
-    """Raised by `report` in a run that its study has given up; the function may clean up and let it pass."""
+    """Raised by `report` in a run that the pruner stops; the function may clean up and must let it pass."""
 
 
 @dataclass(frozen=True)
 class CallableTask:
-    """A user's function as the task: `train(lr, momentum, wd, seed, report) → number`."""
+    """conf/task/callable.yaml. `function` is package.module:function."""
 
     name: str
     function: str
@@ -43,42 +46,39 @@ class CallableTask:
 
 @dataclass(frozen=True)
 class CallableObjective:
-    """A user's own function. NaN, infinity and (with `task.catch`) exceptions count as diverged."""
+    """A user's function. NaN, infinity and (with `task.catch`) exceptions count as diverged."""
 
     task: CallableTask
     total: int | None = None
 
     @property
     def unit(self) -> str:
-        """What stands behind the value in tables."""
         return self.task.unit
 
     def measure(
         self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
     ) -> Measurement:
-        """Call the function once a seed. Raises ObjectiveError where it returns no number."""
+        """Call the function once per seed. Raises ObjectiveError if it does not return a number."""
         function = find_function(self.task.function)
-        began, values, stopped = time.perf_counter(), [], False
+        began, values, stopped = time.perf_counter(), list[float](), False
         curve: list[dict[str, float]] = []
-        caught: list[str] = []
+        errors: list[str] = []
         for number, seed in enumerate(seeds):
             before = len(curve)
 
             def report(step: int, value: float, number: int = number, seed: int = seed, before: int = before) -> None:
                 try:
-                    whose = {"seed": seed} if len(seeds) > 1 else {}
-                    curve.append({"step": float(step), "value": float(value), **whose})
+                    of_seed = {"seed": seed} if len(seeds) > 1 else {}
+                    curve.append({"step": float(step), "value": float(value), **of_seed})
                 except (TypeError, ValueError) as error:
-                    raise ObjectiveError(
-                        f"{self.task.function} called report({step!r}, {value!r}); it takes two numbers, step and value"
-                    ) from error
+                    problem = f"called report({step!r}, {value!r}), which takes two numbers, step and value"
+                    raise self._wrong(problem) from error
                 if progress(len(curve) - before, None, float(value), number):
                     raise Stopped
 
-            offered = {**hyperparameters, "seed": seed, "report": report}
             try:
-                taken = {k: v for k, v in offered.items() if k in _accepted(function, offered)}
-                values.append(self._call(function, taken, caught))
+                offered = {**hyperparameters, "seed": seed, "report": report}
+                values.append(self._call(function, _arguments(function, offered), errors))
             except Stopped:
                 stopped = True
                 break
@@ -93,74 +93,59 @@ class CallableObjective:
             provenance={
                 "values": [v if math.isfinite(v) else repr(v) for v in values],
                 "seeds": list(seeds),
-                **({"error": caught[-1]} if caught else {}),
+                **({"error": errors[-1]} if errors else {}),
                 **provenance(),
             },
         )
 
-    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], caught: list[str]) -> float:
-        """The value; nan for an exception that `catch` lets pass, whose text `caught` takes."""
+    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], errors: list[str]) -> float:
+        """The returned number; nan for an exception that `task.catch` catches, whose text is appended to `errors`."""
         try:
             value = function(**arguments)
         except (FlatdirsError, Stopped):
             raise
         except SystemExit as error:
-            raise ObjectiveError(
-                f"{self.task.function} called sys.exit({error.code}); it must return a number, change task.function"
-            ) from error
-        except OSError as error:  # not to be taken for a disk of ours that is full
-            if self.task.catch:
-                caught.append(_told(error))
-                return math.nan
-            raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
+            raise self._wrong(f"called sys.exit({error.code}) and must return a number") from error
         except Exception as error:
             if self.task.catch:
-                caught.append(_told(error))
+                errors.append(_shortened(error))
                 return math.nan
+            if isinstance(error, OSError):  # or it would be taken for an error of the study's storage
+                raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
             raise
-        if isinstance(value, (str, bytes, bool)):
-            self._refuse(value)
         try:
+            if isinstance(value, (str, bytes, bool)):
+                raise TypeError
             return float(value)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            self._refuse(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            problem = f"returned {str(value)[:80]!r} ({type(value).__name__}) and must return a number"
+            raise self._wrong(problem) from error
 
-    def _refuse(self, value: object) -> NoReturn:
-        raise ObjectiveError(
-            f"{self.task.function} returned {str(value)[:80]!r} ({type(value).__name__}); it must return a number, "
-            f"change task.function"
-        )
+    def _wrong(self, problem: str, remedy: str = "") -> FlatdirsError:
+        return wrong("task.function", self.task.function, problem, ObjectiveError, remedy)
 
     def check(self, hyperparameters: Sequence[str], searched: Sequence[str]) -> None:
-        """Raise unless the function can be imported and takes every searched hyperparameter."""
+        """Raise ObjectiveError unless the function can be imported and takes every searched hyperparameter."""
         function = find_function(self.task.function)
-        accepted = _accepted(function, {*hyperparameters, "seed", "report"})
-        if missing := [name for name in searched if name not in accepted]:
-            raise ObjectiveError(
-                f"{self.task.function} takes no {' and no '.join(missing)}; add it, or set fixed=[{','.join(missing)}]"
-            )
-        required = {
-            parameter.name
-            for parameter in _parameters(function)
-            if parameter.default is parameter.empty
-            and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        }
-        if strange := required - accepted:
-            raise ObjectiveError(
-                f"{self.task.function} needs {', '.join(sorted(strange))}, which flatdirs does not know; give it a "
-                f"default, or change chart"
-            )
+        given = _arguments(function, dict.fromkeys([*hyperparameters, "seed", "report"]))
+        taken = {canonical(name) for name in given}
+        if missing := [name for name in searched if canonical(name) not in taken]:
+            remedy = f"add it, or set fixed=[{','.join(missing)}]"
+            raise self._wrong(f"has no parameter {' and none '.join(missing)}", remedy)
+        named = _named_parameters(function)
+        if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - set(given):
+            problem = f"needs {', '.join(sorted(unknown))}, which the search space does not have"
+            raise self._wrong(problem, "give the parameter a default, or change chart")
 
     def fingerprint(self) -> str:
-        """Nothing is known of the data of a user's function."""
+        """Empty: the data of a user's function are unknown."""
         return ""
 
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
-        """Only a run can tell."""
         return None
 
 
-def _told(error: Exception) -> str:
+def _shortened(error: Exception) -> str:
     """An exception in one short line."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= MOST_ERROR else f"{text[: MOST_ERROR - 1]}…"
@@ -171,7 +156,7 @@ def find_function(path: str) -> Callable[..., Any]:
     """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError."""
     module_name, colon, name = path.partition(":")
     if not (colon and module_name and name):
-        raise ObjectiveError(f"task.function={path} must look like my_package.my_module:train; change task.function")
+        raise wrong("task.function", path, "must look like my_package.my_module:train", ObjectiveError)
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
         sys.path.insert(0, here)
     try:
@@ -179,34 +164,46 @@ def find_function(path: str) -> Callable[..., Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ObjectiveError(f"task.function={path} cannot be imported ({error}); change task.function") from error
+        raise wrong("task.function", path, f"cannot be imported ({error})", ObjectiveError) from error
     except SyntaxError as error:
-        raise ObjectiveError(
-            f"task.function={path} cannot be imported ({error.msg}, {error.filename}:{error.lineno}); "
-            f"change task.function"
+        raise wrong(
+            "task.function", path, f"cannot be imported ({error.msg}, {error.filename}:{error.lineno})", ObjectiveError
         ) from error
     except (Exception, SystemExit) as error:
-        raise ObjectiveError(
-            f"task.function={path} cannot be imported (its module raises {type(error).__name__}: {error}); mend it or "
-            f"change task.function"
+        raise wrong(
+            "task.function",
+            path,
+            f"cannot be imported (its module raises {type(error).__name__}: {error})",
+            ObjectiveError,
         ) from error
     if not callable(found):
-        raise ObjectiveError(f"task.function={path} is a {type(found).__name__}, not a function; change task.function")
+        raise wrong("task.function", path, f"is a {type(found).__name__}, not a function", ObjectiveError)
     return found
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """A function's parameters. Raises ObjectiveError for built-in ones, which do not tell."""
+def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+    """The parameters of a function. Raises ObjectiveError for built-in functions without a signature."""
     try:
-        return list(inspect.signature(function).parameters.values())
+        return inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as error:
-        raise ObjectiveError(f"{function!r} does not say what it takes; change task.function") from error
+        raise wrong("task.function", repr(function), "does not say which parameters it has", ObjectiveError) from error
 
 
-def _accepted(function: Callable[..., Any], offered: Mapping[str, Any] | set[str]) -> set[str]:
-    """Which of the offered keywords a function takes."""
-    parameters = _parameters(function)
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return set(offered)
-    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    return named & set(offered)
+def _named_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that can be passed by keyword."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {parameter.name: parameter for parameter in _parameters(function) if parameter.kind in kinds}
+
+
+def _arguments(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the offered values that a function has a parameter for, by the name that the parameter has.
+
+    With **keywords it gets all others too, by their short names.
+    """
+    named = _named_parameters(function)
+    all_others = any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(function))
+    arguments = {}
+    for name, value in offered.items():
+        own = [spelling for spelling in all_names(canonical(name)) if spelling in named]
+        arguments.update(dict.fromkeys(own or ([canonical(name)] if all_others else []), value))
+    return arguments

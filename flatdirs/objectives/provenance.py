@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, and the revision of the code in the working directory."""
+"""The versions, machine and git revision that a result was made with."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PACKAGES = ("flatdirs", "torch", "torchvision", "numpy", "optuna", "scikit-learn
 
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, str | None]:
-    """Host, Python, package versions and git revision (None outside a repository), looked up once a process."""
+    """Host, Python, package versions and git revision (None outside a repository), looked up once per process."""
     versions = {name: _version(name) for name in PACKAGES}
     return {"host": socket.gethostname(), "python": platform.python_version(), **versions, "git": git_revision()}
 
 
 def git_revision() -> str | None:
-    """The commit checked out in the working directory, with + behind it where files were changed."""
+    """The commit of the working directory, with + if files were changed."""
     try:
         revision = _git("rev-parse", "HEAD")
         return revision + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")

@@ -1,4 +1,4 @@
-"""The figures of a sweep's analysis, one function a section: a result of flatdirs/sweep/ → a matplotlib figure."""
+"""The figures of an analysis: a function for each section, from a result of flatdirs/analysis to a figure."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ import numpy as np
 
 from flatdirs.analysis.clusters import Clusters
 from flatdirs.analysis.correlation import Quadrants, Rung
-from flatdirs.analysis.curves import Shape
+from flatdirs.analysis.curve_shape import Shape
 from flatdirs.analysis.divergence import Divergence
 from flatdirs.analysis.exploration import Exploration
-from flatdirs.analysis.gradients import GradientNorms
+from flatdirs.analysis.gradient_norms import GradientNorms
 from flatdirs.analysis.importance import Importances
-from flatdirs.analysis.records import Coordinates, Sweep, flat_coordinates, raw_coordinates
+from flatdirs.analysis.records import Coordinates, Sweep, chart_coordinates, raw_coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE = (6.4, 4.0)
-
 
 def gradients(found: GradientNorms) -> Figure:
-    """Median norm and quartiles against the rate; thin bins hollow; the spikes' share below."""
+    """Median norm and quartiles against the learning rate, thin bins hollow; the share of spikes below."""
     figure = _figure((6.4, 5.2))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     rates = np.array([np.sqrt(b.low * b.high) for b in found.bins])
-    upper.fill_between(
-        rates, [b.lower for b in found.bins], [b.upper for b in found.bins], alpha=0.2, label="quartiles"
-    )
-    upper.plot(rates, [b.median for b in found.bins], linewidth=1)
-    for thin, style in ((False, {"color": "C0"}), (True, {"facecolors": "white", "edgecolors": "C3"})):
-        own = [i for i, b in enumerate(found.bins) if b.thin == thin]
-        medians = [found.bins[i].median for i in own]
-        if own:
-            upper.scatter(rates[own], medians, zorder=3, label="thin bin" if thin else "median", **style)
+    medians, thin = np.array([b.median for b in found.bins]), np.array([b.thin for b in found.bins])
+    quartiles = [b.lower for b in found.bins], [b.upper for b in found.bins]
+    upper.fill_between(rates, *quartiles, alpha=0.2, label="quartiles")
+    upper.plot(rates, medians, linewidth=1)
+    for own, label, style in (
+        (~thin, "median", {"color": "C0"}),
+        (thin, "thin bin", {"facecolors": "white", "edgecolors": "C3"}),
+    ):
+        if own.any():
+            upper.scatter(rates[own], medians[own], zorder=3, label=label, **style)
     upper.set(xscale="log", yscale="log", ylabel="gradient norm")
     upper.legend()
     lower.bar(rates, [100 * b.spikes for b in found.bins], width=[0.8 * (b.high - b.low) for b in found.bins])
@@ -45,82 +44,74 @@ def gradients(found: GradientNorms) -> Figure:
 
 
 def correlations(found: Sequence[Rung], metric: str | None) -> Figure:
-    """Rank correlations and their intervals against the rung."""
+    """Rank correlations with their intervals against the evaluation."""
     figure, axes = _one()
     for shift, (key, label) in enumerate((("loss", "loss"), ("metric", metric or ""))):
-        told = [(i, c) for i, rung in enumerate(found) if (c := getattr(rung, key)) is not None]
-        if not told:
+        known = [(i, c) for i, rung in enumerate(found) if (c := getattr(rung, key)) is not None]
+        if not known:
             continue
-        values = np.array([c.value for _, c in told])
-        errors = [values - [c.low for _, c in told], [c.high for _, c in told] - values]
-        places = [i + 0.1 * shift for i, _ in told]
+        values = np.array([c.value for _, c in known])
+        errors = [values - [c.low for _, c in known], [c.high for _, c in known] - values]
+        places = [i + 0.1 * shift for i, _ in known]
         axes.errorbar(places, values, np.clip(errors, 0, None), fmt="o-", capsize=3, label=label)
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xticks(range(len(found)), [str(rung.evaluation) for rung in found])
-    axes.set(xlabel="evaluation", ylabel="Spearman's ρ with the final loss", ylim=(-1.05, 1.05))
+    axes.set(xlabel="evaluation", ylabel="rank correlation with the final loss", ylim=(-1.05, 1.05))
     _legend(axes)
     return figure
 
 
 def quadrants(found: Quadrants, sweep: Sweep) -> Figure:
-    """Loss against metric, with the medians."""
+    """Final loss against the last metric, with the medians."""
     figure, axes = _one()
     for one in found.quadrants:
-        metrics, losses = [run.metrics[-1][1] for run in one.runs], [run.loss for run in one.runs]
-        axes.scatter(metrics, losses, s=18)
+        axes.scatter([run.metrics[-1][1] for run in one.runs], [run.loss for run in one.runs], s=18)
     axes.axhline(found.median_loss, color="grey", linewidth=0.8)
     axes.axvline(found.median_metric, color="grey", linewidth=0.8)
-    axes.set(xlabel=f"last {sweep.metric}", ylabel=f"final {sweep.judged_by}")
+    axes.set(xlabel=f"last {sweep.metric}", ylabel=f"final {sweep.loss_name}")
     return figure
 
 
 def clusters(found: Clusters) -> Figure:
-    """The survivors in the two coordinates in which the clusters lie furthest apart, with their centres."""
+    """The finished runs in the two hyperparameters in which the clusters are furthest apart, with their centres."""
     figure, axes = _one()
     place = raw_coordinates([run for one in found.clusters for run in one.runs])
-    first, columns = 0, _furthest_apart(found, place)
-    for number, one in enumerate(found.clusters, start=1):
-        own = slice(first, first := first + len(one.runs))
-        logs = place.logs[own][:, columns]
-        axes.scatter(2.0 ** logs[:, 0], 2.0 ** logs[:, 1], s=18, label=f"cluster {number}")
-        centre = 2.0 ** logs.mean(axis=0)
-        axes.scatter(*centre, marker="x", color="black")
+    parts = np.split(place.logs, np.cumsum([len(one.runs) for one in found.clusters])[:-1])
+    order = np.argsort(-np.std([part.mean(axis=0) for part in parts], axis=0), kind="stable").tolist()
+    columns = [order[0], order[min(1, len(order) - 1)]]
+    for cluster, part in enumerate(parts, start=1):
+        axes.scatter(*(2.0 ** part[:, columns].T), s=18, label=f"cluster {cluster}")
+        axes.scatter(*(2.0 ** part[:, columns].mean(axis=0)), marker="x", color="black")
     _label(axes, place, columns)
     _legend(axes)
     return figure
 
 
-def _furthest_apart(found: Clusters, place: Coordinates) -> list[int]:
-    """The two columns in which the cluster means vary most, in octaves; the only one twice."""
-    ends = np.cumsum([len(one.runs) for one in found.clusters])[:-1]
-    means = np.array([part.mean(axis=0) for part in np.split(place.logs, ends)])
-    order = np.argsort(-means.std(axis=0), kind="stable").tolist()
-    return [order[0], order[min(1, len(order) - 1)]]
-
-
 def exploration(found: Exploration) -> Figure:
-    """Both distances over time."""
+    """Both distances over time, with the medians of the quarters."""
     figure, axes = _one()
-    runs = np.arange(2, len(found.novelty) + 2)
-    axes.plot(runs, found.novelty, ".", label="to the nearest earlier run")
-    axes.plot(runs, found.to_best, ".", label="to the best so far")
-    for key, colour in (("novelty", "C0"), ("to_best", "C1")):
+    runs = np.arange(2, len(found.nearest) + 2)
+    for key, label, colour in (
+        ("nearest", "to the nearest earlier run", "C0"),
+        ("to_best", "to the best so far", "C1"),
+    ):
+        axes.plot(runs, getattr(found, key), ".", color=colour, label=label)
         for quarter in found.quarters:
             axes.plot((quarter.first, quarter.last), [getattr(quarter, key)] * 2, color=colour)
-    axes.set(xlabel="run", ylabel="distance, octaves")
+    axes.set(xlabel="run", ylabel="distance, doublings")
     _legend(axes)
     return figure
 
 
-def shape(found: Shape) -> Figure:
-    """The curves of the best runs over those of the others."""
+def curve_shape(found: Shape) -> Figure:
+    """The loss curves of the best runs over those of the others; the warm-up shaded."""
     figure, axes = _one()
     for runs, style in (
         (found.other_runs, {"color": "lightgrey", "linewidth": 0.6}),
         (found.best_runs, {"color": "C0", "linewidth": 1.2}),
     ):
         for run in runs:
-            axes.plot([step for step, _ in run.losses], [loss for _, loss in run.losses], **style)
+            axes.plot(*zip(*run.losses, strict=True), **style)
     last = max(run.losses[-1][0] for run in (*found.best_runs, *found.other_runs))
     axes.axvspan(0, found.warmup * last, alpha=0.1, color="C1")
     axes.set(xlabel="step", ylabel="loss", yscale="log" if found.logarithmic else "linear")
@@ -128,9 +119,9 @@ def shape(found: Shape) -> Figure:
 
 
 def importance(found: Importances) -> Figure:
-    """Both evaluators as bars, raw beside flat."""
+    """Both evaluators as bars: hyperparameters, and beside them chart coordinates."""
     figure = _figure((8.0, 3.2))
-    parts = [("hyperparameters", found.raw), ("flat coordinates", found.flat)]
+    parts = [("hyperparameters", found.raw), ("chart coordinates", found.chart)]
     shown = [(title, part) for title, part in parts if part is not None]
     for axes, (title, part) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         names = list(part.ped_anova)[::-1]
@@ -143,33 +134,27 @@ def importance(found: Importances) -> Figure:
 
 
 def divergence(found: Divergence, sweep: Sweep) -> Figure | None:
-    """Diverged runs, survivors and pruned ones in the two coordinates that part them best, with the best threshold."""
-    place = _all_coordinates(sweep)
-    told = [one.coordinate for one in found.thresholds if one.coordinate in place.names]
-    names = list(dict.fromkeys([*told, *place.names]))[:2]
+    """All runs in the two coordinates that separate diverged ones best, with the best threshold."""
+    raw = raw_coordinates(sweep.runs)
+    chart = Coordinates((), raw.logs[:, :0]) if sweep.chart is None else chart_coordinates(sweep.chart, sweep.runs)
+    own = [i for i, name in enumerate(raw.names) if name not in chart.names]
+    logs = np.concatenate([chart.logs, raw.logs[:, own]], axis=1)
+    place = Coordinates((*chart.names, *(raw.names[i] for i in own)), logs)
+    best = [one.coordinate for one in found.thresholds if one.coordinate in place.names]
+    names = list(dict.fromkeys([*best, *place.names]))[:2]
     if not names:
         return None
     figure, axes = _one()
     columns = [place.names.index(name) for name in (names[0], names[-1])]
     for state, marker in (("finished", "o"), ("pruned", "."), ("diverged", "x")):
-        own = [i for i, run in enumerate(sweep.runs) if run.state == state]
-        if own:
-            x, y = (2.0 ** place.logs[own][:, column] for column in columns)
-            axes.scatter(x, y, s=24, marker=marker, label=state)
-    if told and told[0] == names[0] == found.thresholds[0].coordinate:
+        inside = [run.state == state for run in sweep.runs]
+        if any(inside):
+            axes.scatter(*(2.0 ** logs[inside][:, columns].T), s=24, marker=marker, label=state)
+    if best and best[0] == found.thresholds[0].coordinate:
         axes.axvline(found.thresholds[0].value, color="C3", linestyle="--", linewidth=1)
     _label(axes, place, columns)
     _legend(axes)
     return figure
-
-
-def _all_coordinates(sweep: Sweep) -> Coordinates:
-    """Flat coordinates, then the hyperparameters that are none of them, of every run."""
-    raw = raw_coordinates(sweep.runs)
-    flat = Coordinates((), raw.logs[:, :0]) if sweep.chart is None else flat_coordinates(sweep.chart, sweep.runs)
-    own = [i for i, name in enumerate(raw.names) if name not in flat.names]
-    names = (*flat.names, *(raw.names[i] for i in own))
-    return Coordinates(names, np.concatenate([flat.logs, raw.logs[:, own]], axis=1))
 
 
 def _label(axes: Axes, place: Coordinates, columns: Sequence[int]) -> None:
@@ -182,7 +167,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _one() -> tuple[Figure, Any]:
-    figure = _figure(SIZE)
+    figure = _figure((6.4, 4.0))
     return figure, figure.add_subplot()
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.rows import axis_lines, significant, winner
+from flatdirs.backend.table_rows import axis_lines, significant, winner
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
@@ -51,9 +51,9 @@ def best_line(study: Study, unit: str) -> str | None:
     if best is None:
         return None
     notes = [f"mean of {best.runs} runs"] if best.runs > 1 else []
-    expected = study.expected()
-    if expected is not None and expected[0] == best.key:
-        notes.append(f"expected {value_text(expected[1], unit, best.digits)}")
+    findings = study.findings()
+    if findings is not None and findings.expected is not None and findings.best == best.point:
+        notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, best.digits)}")
     if best.seen is not None:
         notes.append(f"best observed {value_text(best.seen[1], unit, best.digits)} in run {best.seen[0]}")
     told = f" ({'; '.join(notes)})" if notes else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flatdirs.analysis.range_checks import Edge
+from flatdirs.analysis.ranges import Edge
 from flatdirs.analysis.records import Sweep
-from flatdirs.tuning.commands import hydra_text, wider_search
+from flatdirs.tuning.commands import override, wider_search
 
 
 def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
@@ -25,7 +25,7 @@ def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
         ]
         return f"go on with trial.{' and trial.'.join(calls)}"
     words = [word for word in sweep.command if not word.startswith("output=")]
-    words += [] if output == Path("studies") else [f"output={hydra_text(str(output))}"]
+    words += [] if output == Path("studies") else [override("output", output)]
     return wider_search(words, wider_ranges(edges), sweep.name)
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from flatdirs.analysis.range_checks import Edge, edges_among
-from flatdirs.analysis.ranges import uniform_over_decades, walls_of
+from flatdirs.analysis.ranges import Edge, edges_among, limits_of, uniform_over_decades
 from flatdirs.analysis.records import Range
 from flatdirs.report.continuation import wider_ranges
 from flatdirs.tuning.commands import tune_overrides, usual_box, wider_search
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def uniform_lines(config: TuneConfig) -> list[str]:
     """A sentence for each rate that is drawn uniformly over more than a decade."""
     plan = config.plan
-    spaces = {} if plan.descends else plan.spaces()
+    spaces = {} if plan.on_grid else plan.spaces()
     told = [uniform_over_decades(f"box.{name}", *plan.box[name]) for name in spaces if name in plan.uniform]
     return [sentence for sentence in told if sentence is not None]
 
@@ -33,7 +32,7 @@ def unused_lines(config: TuneConfig) -> list[str]:
         for name, (low, high) in plan.box.items()
         if name in usual and name != "batch_size" and [low, high] != usual[name]  # batches are cut to the images
     ]
-    if not given or not plan.descends:
+    if not given or not plan.on_grid:
         return []
     bounds = " ".join(f"chart.bounds.{one}" for one in given if one.split("=")[0] in plan.grid.chart.free)
     instead = f"; set {bounds} to bound the search" if bounds else ""
@@ -57,8 +56,8 @@ def edge_lines(config: TuneConfig, hyperparameters: Mapping[str, float]) -> list
 def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple[Edge, ...]:
     """The edges of the box that these hyperparameters lie on; none for a search without a box."""
     plan = config.plan
-    if plan.descends:
+    if plan.on_grid:
         return ()
     ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
     bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)
-    return edges_among(ranges, hyperparameters, lambda name: walls_of(name, bounds, images))
+    return edges_among(ranges, hyperparameters, lambda name: limits_of(name, bounds, images))

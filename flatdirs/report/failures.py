@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from flatdirs.backend.outcomes import SETTING
+from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import IDENTITY, PROVENANCE
 
 if TYPE_CHECKING:
@@ -33,6 +33,6 @@ def failure_line(study: Study) -> str:
         return f"{failed}; {check}, which last raised {error}"
     if low > 0 and math.isfinite(high) and high / low > APART:
         return f"{failed}; {check}, as no learning rate helps"
-    where = "start" if study.plan.descends else "box"
+    where = "start" if study.plan.on_grid else "box"
     advice = f"try a smaller {where}.{name}" if name else f"try another {where}"
     return f"{failed}; {advice}, or {check}"

@@ -20,11 +20,9 @@ def finding_lines(findings: Findings, unit: str, sign: int) -> list[str]:
     if findings.flatness:
         lines.append(f"the noise of one run is taken to be ±{value_text(findings.flatness[0].noise, unit)}")
     if findings.short is not None and findings.short >= SHORT:
-        steep = findings.steep
-        alone, product = steep.replace("·wd", ""), steep if "wd" in steep else steep.replace("lr", "lr·wd")
         lines.append(
-            f"{alone} counts here, {product} hardly (probability {findings.short:.2f}): runs are short "
-            f"beside the time in which weight decay acts"
+            f"Weight decay hardly matters in runs this short: {findings.without_decay} is what counts "
+            f"(probability {findings.short:.2f})."
         )
     return lines
 
@@ -33,7 +31,7 @@ def _in_a_word(sides: list[Flatness]) -> str:
     """Whether an axis is flat, if that can be said of both of its sides."""
     if all(one.flat for one in sides):
         return "; flat: no more than another seed changes"
-    if all(one.flat or one.unseen for one in sides):
+    if all(one.flat or one.unclear for one in sides):
         return "; not told from a seed's spread by these runs"
     return ""
 

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flatdirs.backend.rows import Row, rows, significant
+from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.evaluation import judging_line, unrewarded_line
+from flatdirs.objectives.evaluation import edge_warning, evaluation_note
 from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
 from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
@@ -53,9 +53,9 @@ class Report:
             self._say(f"continuing after {done} run{'s' if done > 1 else ''}")
         cost = "" if expected_seconds is None else f", each about {duration(expected_seconds)} here"
         self._say(f"at most {config.limits.budget} runs{cost}")
-        if (often := judging_line(config.objective, config.plan.grid.start)) is not None:
+        if (often := evaluation_note(config.objective, config.plan.grid.start)) is not None:
             self._say(often)
-        unrewarded = unrewarded_line(config.objective, config.plan.grid.start)
+        unrewarded = edge_warning(config.objective, config.plan.grid.start)
         for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config), *unused_lines(config)]:
             self._say(f"warning: {sentence}")
         self.config, self.study = config, study

@@ -1,8 +1,4 @@
-"""Sections of a report: a title, sentences, tables and a figure; for the terminal, and as one self-contained HTML page.
-
-Made by others (analysis.py), shown here. Figures are matplotlib's; in the page they stand as PNGs in the text itself,
-so that it can be sent on as one file.
-"""
+"""Sections of a report: for the terminal, and as one HTML page that contains its figures."""
 
 from __future__ import annotations
 
@@ -31,11 +27,11 @@ th:first-child, td:first-child { text-align: left } img { max-width: 100% } code
 
 @dataclass(frozen=True)
 class Table:
-    """A table of words; the first column, and one called centre, are set to the left, the others to the right."""
+    """A table of text. The first column and one called centre are aligned to the left, the others to the right."""
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,13 +40,13 @@ class Section:
 
     name: str
     title: str
-    sentences: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
+    sentences: Sequence[str] = ()
+    tables: Sequence[Table] = ()
     figure: Figure | None = None
 
 
 def print_section(console: Console, section: Section) -> None:
-    """A section in the terminal, but for its figure."""
+    """Print a section without its figure."""
     console.print(f"\n[bold]{escape(section.title)}[/bold]")
     for sentence in section.sentences:
         console.print(sentence, markup=False, soft_wrap=True)
@@ -70,7 +66,7 @@ def _rich(table: Table) -> RichTable:
 
 
 def write_figures(folder: Path, sections: Sequence[Section]) -> list[Path]:
-    """Each section's figure as folder/<name>.png; a figure of an earlier look that has nothing to show now goes."""
+    """Write each section's figure to folder/<name>.png, and delete the file of a section that has none now."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
@@ -84,7 +80,7 @@ def write_figures(folder: Path, sections: Sequence[Section]) -> list[Path]:
 
 
 def html_page(title: str, sections: Sequence[Section]) -> str:
-    """One page that needs no other file."""
+    """A page that needs no other file."""
     body = "\n".join(_html(section) for section in sections)
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f"<!doctype html>\n<html><head>{head}</head><body>\n<h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flatdirs.backend.rows import EXPECTED, AxisLine, Row, significant
+from flatdirs.backend.table_rows import EXPECTED, AxisLine, Row, significant
 from flatdirs.space.coordinates import Chart
 from flatdirs.tuning.formatting import DIGITS, value_text
 

@@ -1,200 +1,202 @@
-"""flatdirs' own search: a line along the steep axis, then wherever a model of all runs expects the largest gain.
+"""The default search: `suggest`, a pure function from runs to the next point.
 
-1. The line (line.py). Along the chart's first axis the result has one peak: stride over it until the best run has a
-   worse one on each side.
-2. The model (model.py). Every further run goes where the expected gain is largest, in steps of half a move (√2),
-   along one axis or several; a point may be run again with another seed. There is no end: a search with budget left
-   has something to learn. An axis whose two doublings change no more than another seed does is left alone.
+    runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
+                 └──► otherwise ──► gp.py: the candidate with the largest expected improvement
 
-Needs no box and nothing but a score; the loss beside it and T·lr·wd/(1−momentum) are used where an outcome has them. A generator
-like the source's search (descent.py), so it resumes, replays and explains itself alike; and as the model is one of all
-runs, whoever asked for them, it takes those that others made, too. Ours.
+Candidates are whole steps of half a move (√2) around the two best points, along one axis or several, on a coarse grid
+that is refined around its best; tried points are candidates too, as replicates with a new seed. An axis along which two
+doublings change no more than another seed is left alone. There is no end: a search with budget left has something to
+learn. The same runs give the same suggestion, in whatever order they were made and by whomever. Ours.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from hashlib import blake2b
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flatdirs.search.bracketing import FAR, MOVE, next_on_line
+from flatdirs.search.bracketing import FAR, MOVE, STRIDE, next_on_line
 from flatdirs.search.explain import describe_move, reason
-from flatdirs.search.gp import RELAXED, SURE, Model, Run
-from flatdirs.search.judging import Judgement, Outcome, Rules
-from flatdirs.search.kernel import one_thread
-from flatdirs.search.question import Descent, Others, Question, Told, Verdict, Verdicts
-from flatdirs.search.score_warping import ROUNDING, TINY
+from flatdirs.search.gp import SURE, USUAL_TIMESCALES, Model
+from flatdirs.search.kernels import one_thread
+from flatdirs.search.score_warping import ROUNDING
+from flatdirs.search.types import Run, RunId, Suggestion, check_settings, usable_value
 from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import describe_chart
 from flatdirs.space.log_grid import Array, LogGrid
 
-REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points in which the model looks
-GRID = {"first": 2, "averaging": 4, "other": 2}  # the coarse grid there, refined around its best
-CENTRES = 2  # points that the model looks around
-PROMISING = 5  # of the coarse grid's points, refined
-AGREEING = 2  # repeats without a difference, after which points are not run again
-MEMORY = 20_000  # turns remembered, so that replaying a search costs next to nothing
-
-_remembered: OrderedDict[bytes, Turn] = OrderedDict()
+REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points that are candidates
+COARSE = {"first": 2, "averaging": 4, "other": 2}  # spacing of the coarse grid
+CENTRES = 2  # best points around which there are candidates
+PROMISING = 5  # candidates of the coarse grid that are refined
+AGREEING = 2  # replicates without a difference, after which points are not replicated any more
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """Where to go next, why, the best point so far, and the standard deviation of a point's runs (0: not known)."""
-
-    point: Point
-    repeat: int
-    reason: str
-    best: Point
-    noise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What a search makes of an answer: the runs with their scores, a verdict on each, and what it asks next."""
-
-    told: tuple[Told, ...]
-    found: tuple[tuple[Question, Verdict], ...]
-    question: Question
-
-
-def search_flat(grid: Grid, rules: Rules) -> Descent:
-    """Yield the Question to answer next, be sent its Outcome or Others; goes on for as long as it is asked."""
-    log_grid, told = LogGrid(grid), list[Told]()
-    question = Question(grid.origin, None, "start", None, 0, "the start")
-    history = blake2b(repr((describe_chart(grid.chart), grid.start, rules)).encode())
-    while True:
-        reply = yield question
-        assert reply is not None
-        news = _news(grid, question, reply)
-        history.update(repr([(asked.key, asked.asked, outcome) for asked, outcome in news]).encode())
-        turn = _recall(history.digest(), partial(_turn, log_grid, rules, told, news))
-        told += turn.told
-        yield Verdicts(turn.found) if isinstance(reply, Others) else turn.found[0][1]
-        question = turn.question
-
-
-def _turn(log_grid: LogGrid, rules: Rules, before: Sequence[Told], news: Sequence[tuple[Question, Outcome]]) -> Turn:
-    """What comes of these answers after those before."""
-    told = scored(news, rules, before)
-    latest, proposal = told[len(before) :], propose(log_grid, rules, told)
-    found = [(one.question, Verdict(_judgement(told, one, proposal), proposal.best)) for one in latest]
-    best, point, repeat = proposal.best, proposal.point, proposal.repeat
-    move = "repeat" if repeat else describe_move(log_grid.grid, best, point)
-    question = Question(point, None, move, best, len(told), proposal.reason, repeat, takes_others=True)
-    return Turn(tuple(latest), tuple(found), question)
-
-
-def _news(grid: Grid, question: Question, reply: Outcome | Others) -> list[tuple[Question, Outcome]]:
-    """What was answered: the question, or runs that it did not ask for, each with a question that stands for it."""
-    if isinstance(reply, Outcome):
-        return [(question, reply)]
-    found, best = [], question.incumbent
-    for key, outcome in reply.answers:
-        point, repeat = key[: len(grid.origin)], sum(key[len(grid.origin) :])
-        move = "repeat" if repeat or best is None else describe_move(grid, best, point)
-        reason = "made beside the search, which takes it in"
-        found.append((Question(point, None, move, best, question.visit, reason, repeat, asked=False), outcome))
-    return found
-
-
-def propose(log_grid: LogGrid, rules: Rules, told: Sequence[Told]) -> Proposal:
-    """The next run: along the line until its best is bracketed, then by the model."""
-    if _moves_rate(log_grid.grid) and not any(any(one.question.point[1:]) for one in told if one.question.asked):
-        line = [one for one in told if not any(one.question.point[1:]) and not one.question.repeat]
-        best = max(line, key=lambda one: one.score)
-        if (found := next_on_line(log_grid.grid, rules, line)) is not None:
-            return Proposal((found[0], *log_grid.grid.origin[1:]), 0, found[1], best.question.point)
-        if (point := _usual_decay(log_grid, best)) is not None and all(one.question.point != point for one in told):
-            relaxes = "T·lr·wd" if "beta1" in log_grid.grid.start else "T·lr·wd/(1−momentum)"
-            found_there = f"{relaxes} = {best.outcome.relaxation:.2g} at the line's best"
-            reason = f"{found_there}: the usual weight decay, at the same speed"
-            return Proposal(point, 0, reason, best.question.point)
-    with one_thread():
-        return _by_model(log_grid, told)
-
-
-def _moves_rate(grid: Grid) -> bool:
-    """Whether the first axis is what the line supposes: the learning rate alone, where there is one to move."""
-    chart = grid.chart
-    return "lr" not in chart.hyperparameters or "lr" in chart.free
-
-
-def _usual_decay(log_grid: LogGrid, best: Told) -> Point | None:
-    """The line's best with a weight decay under which the weights relax as often as usual, where theirs is far from it.
-
-    At the same lr/(1−momentum), which the line has found. None where nobody knows the relaxation, or a wall is in the way.
+class BayesSettings:
+    """`diverged`: "worst" ranks such a run below every finished one, "value" takes the number it left.
+    `plateau_limit`: runs along the first axis after which the model decides in any case.
     """
-    relaxation, point = best.outcome.relaxation, best.question.point
-    if log_grid.decay is None or not relaxation or best.score == -math.inf:
+
+    diverged: str = "worst"
+    plateau_limit: int = 12
+
+    def __post_init__(self) -> None:
+        check_settings(self.diverged, self.plateau_limit)
+
+
+def suggest(
+    grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
+) -> Suggestion:
+    """Return the point to run next.
+
+    Args:
+        grid: chart and start; the search works on half moves (`search.grid_chart`).
+        runs: all runs that have ended, whoever made them.
+        pending: points and replicates of runs in progress.
+        settings: what counts as the value of a run.
+    """
+    settings = settings or BayesSettings()
+    known = usable_runs(runs, settings)
+    taken = [point for point, _ in pending]
+    found = _on_first_axis(grid, known, taken, settings.plateau_limit)
+    if found is None:
+        with one_thread():
+            found = _by_model(LogGrid(grid), known, taken)
+    return replace(found, replicate=sum(point == found.point for point in (*(run.point for run in known), *taken)))
+
+
+def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
+    """The best point by these runs: the best observed while bracketing, then the highest posterior mean; None: no
+    run.
+    """
+    return suggest(grid, runs, (), settings).incumbent if runs else None
+
+
+def usable_runs(runs: Collection[Run], settings: BayesSettings) -> list[Run]:
+    """The runs with the values that count, nearest to the start first; values that differ by rounding become equal."""
+    valued = [replace(run, value=usable_value(run, settings.diverged)) for run in runs]
+    levels: dict[float, float] = {}
+    for value in sorted({run.value for run in valued}):
+        before = next(reversed(levels.values()), None)
+        same = before is not None and math.isclose(before, value, rel_tol=ROUNDING)
+        levels[value] = before if same and before is not None else value
+    ordered = sorted(valued, key=lambda run: (sum(map(abs, run.point)), run.point, run.replicate, run.value, run.state))
+    return [replace(run, value=levels[run.value]) for run in ordered]
+
+
+def model_of(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Model:
+    """The model of these runs (at least one)."""
+    return Model(LogGrid(grid), usable_runs(runs, settings or BayesSettings()))
+
+
+def _on_first_axis(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], limit: int) -> Suggestion | None:
+    """The next stride, while all runs lie on the first axis and their best is not bracketed."""
+    if not runs:
+        return _before_any_result(grid, pending)
+    if not _moves_lr(grid) or any(any(run.point[1:]) for run in runs) or runs[0].point != grid.origin:
+        return None
+    line = list({run.point: run for run in reversed(runs)}.values())[::-1]
+    best = max(line, key=lambda run: run.value)
+    found = next_on_line(grid, limit, line)
+    if found is not None and (found[0], *grid.origin[1:]) in pending:
+        found = next_on_line(grid, limit, [*line, *_assumed(line, best, pending)])
+    if found is not None and (found[0], *grid.origin[1:]) not in pending:
+        point = (found[0], *grid.origin[1:])
+        return Suggestion(point, 0, found[1], describe_move(grid, best.point, point), best.point)
+    decayed = _usual_decay(LogGrid(grid), best)
+    if found is None and decayed is not None and decayed not in pending:
+        said = f"T·lr·wd/(1−momentum) is {best.timescales:.2g} at the incumbent: try a usual weight decay"
+        return Suggestion(decayed, 0, said, describe_move(grid, best.point, decayed), best.point)
+    return None
+
+
+def _before_any_result(grid: Grid, pending: Sequence[Point]) -> Suggestion:
+    """The start; while that runs, strides to both sides of it."""
+    if grid.origin not in pending:
+        return Suggestion(grid.origin, 0, "the start", "start", None)
+    steps = (side * STRIDE * count for count in range(1, len(pending) + 1) for side in (1, -1))
+    for step in steps if _moves_lr(grid) else ():
+        point = (step, *grid.origin[1:])
+        if point not in pending and grid.out_of_bounds(point) is None:
+            why = f"along {grid.chart.axes[0].name}, while the start is running"
+            return Suggestion(point, 0, why, describe_move(grid, grid.origin, point), grid.origin)
+    return Suggestion(grid.origin, 0, "replicate: no run has finished yet", "replicate", grid.origin)
+
+
+def _assumed(line: Sequence[Run], best: Run, pending: Sequence[Point]) -> list[Run]:
+    """Pending runs on the line as if they came out a little worse than the best."""
+    known = {run.point for run in line}
+    fresh = dict.fromkeys(point for point in pending if not any(point[1:]) and point not in known)
+    finite = [run.value for run in line if math.isfinite(run.value)]
+    step = max((max(finite) - min(finite)) / 100 if finite else 0.0, abs(best.value) / 1000 if finite else 0.0)
+    worse = best.value - (step or 1.0)
+    return [replace(best, point=point, value=worse, loss=None, timescales=None) for point in fresh]
+
+
+def _moves_lr(grid: Grid) -> bool:
+    """Whether the first axis moves the learning rate, where there is one."""
+    return "lr" not in grid.chart.hyperparameters or "lr" in grid.chart.free
+
+
+def _usual_decay(log_grid: LogGrid, best: Run) -> Point | None:
+    """The best point of the line with a usual weight decay, at the same lr/(1−momentum), where its own is far from
+    that.
+
+    None where the timescales are not known or a bound is in the way.
+    """
+    if log_grid.decay is None or not best.timescales or best.value == -math.inf:
         return None
     axis, power = log_grid.decay
-    off = round(math.log2(RELAXED / relaxation) / log_grid.octaves)
-    moved = (point[0] + power * off, *point[1:axis], point[axis] + off, *point[axis + 1 :])
-    return moved if abs(off) >= FAR and log_grid.grid.wall(moved) is None else None
+    off = round(math.log2(USUAL_TIMESCALES / best.timescales) / log_grid.octaves)
+    moved = (best.point[0] + power * off, *best.point[1:axis], best.point[axis] + off, *best.point[axis + 1 :])
+    return moved if abs(off) >= FAR and log_grid.grid.out_of_bounds(moved) is None else None
 
 
-def _by_model(log_grid: LogGrid, told: Sequence[Told]) -> Proposal:
-    """The point that is worth most, by everything so far."""
-    model = model_of(log_grid, told)
+def _by_model(log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point]) -> Suggestion:
+    """The candidate with the largest acquisition, by all runs."""
+    model = Model(log_grid, runs, pending)
     best = model.best
-    tried = np.array(sorted({one.question.point for one in told}), dtype=float)
-    held = flat_axes(model, log_grid, best)
-    coarse = _allowed(model, _around(log_grid, _centres(model), held), tried, best)
-    promising = coarse[_ranked(model.worth(coarse))[:PROMISING]]
-    fine = _allowed(model, _refined(log_grid, promising, held), tried, best)
-    if repeats_agree(told) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
+    tried = np.array(sorted({*(run.point for run in runs), *pending}), dtype=float)
+    held = flat_axes(model, best)
+    coarse = _candidates(model, _around(log_grid, _centres(model), held), tried, best)
+    promising = coarse[_ranked(model.acquisition(coarse))[:PROMISING]]
+    fine = _candidates(model, _refined(log_grid, promising, held), tried, best)
+    if replicates_agree(runs) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
         fine = fine[new]
-    point = _first_inside(log_grid.grid, fine[_ranked(model.worth(fine))], best)
-    repeat = sum(one.question.point == point for one in told)
-    return Proposal(point, repeat, reason(model, held, point, repeat), best, model.spread)
+    point = _first_inside(log_grid.grid, fine[_ranked(model.acquisition(fine))], best)
+    count = sum(run.point == point for run in runs)
+    said = reason(model, held, point, count)
+    return Suggestion(point, 0, said, "replicate" if count else describe_move(log_grid.grid, best, point), best)
 
 
 def _first_inside(grid: Grid, ranked: Array, best: Point) -> Point:
-    """The first of these points (n, axes) that no wall keeps out, rounding of whole hyperparameters included."""
+    """The first of these points (n, axes) within the bounds, rounding of whole hyperparameters included."""
     points = (tuple(int(step) for step in row) for row in ranked)
-    return next((point for point in points if grid.wall(point) is None), best)
+    return next((point for point in points if grid.out_of_bounds(point) is None), best)
 
 
-def repeats_agree(told: Sequence[Told]) -> bool:
-    """Whether points that finished were run again, twice or more, and always gave the same as before."""
-    first = {one.question.point: one.score for one in told if not one.question.repeat}
-    again = [one for one in told if one.question.repeat and one.score > -math.inf]
-    return len(again) >= AGREEING and all(one.score == first.get(one.question.point) for one in again)
+def replicates_agree(runs: Sequence[Run]) -> bool:
+    """Whether finished points were replicated, AGREEING times or more in all, and always gave the same value."""
+    values: dict[Point, list[float]] = {}
+    for run in runs:
+        if run.value > -math.inf:
+            values.setdefault(run.point, []).append(run.value)
+    again = sum(len(found) - 1 for found in values.values())
+    return again >= AGREEING and all(len(set(found)) == 1 for found in values.values())
 
 
-def _ranked(worth: Array) -> NDArray[np.intp]:
-    """Places by falling worth; what differs in the last digits only, as it may between machines, keeps its order."""
-    return np.argsort(-np.round(worth / (worth.max() or 1.0), 9), kind="stable")
-
-
-def model_of(log_grid: LogGrid, told: Sequence[Told]) -> Model:
-    """The model of these runs."""
-    return Model(log_grid, runs_of(told))
-
-
-def runs_of(told: Sequence[Told]) -> list[Run]:
-    """The same runs as the model takes them: one that diverged fell off a cliff, a pruned one was only bad."""
-    return [
-        Run(
-            one.question.point,
-            one.score,
-            one.outcome.relaxation,
-            diverged=one.outcome.state == "diverged" and one.score == -math.inf,
-        )
-        for one in told
-    ]
+def _ranked(acquisition: Array) -> NDArray[np.intp]:
+    """Places by falling acquisition; differences in the last digits, as between machines, do not count."""
+    return np.argsort(-np.round(acquisition / (acquisition.max() or 1.0), 9), kind="stable")
 
 
 def _centres(model: Model) -> list[Point]:
+    """The points with the highest posterior means."""
     expected = np.round(model.expected, 9)
     ranked = dict.fromkeys(model.runs[number].point for number in np.argsort(-expected, kind="stable"))
     return list(ranked)[:CENTRES]
@@ -208,12 +210,12 @@ def _kinds(log_grid: LogGrid) -> list[str]:
 
 
 def _around(log_grid: LogGrid, centres: Sequence[Point], held: Sequence[int]) -> Array:
-    sides = [range(-REACH[kind], REACH[kind] + 1, GRID[kind]) for kind in _kinds(log_grid)]
+    sides = [range(-REACH[kind], REACH[kind] + 1, COARSE[kind]) for kind in _kinds(log_grid)]
     return _shifted(np.array(centres, dtype=float), sides, held)
 
 
 def _refined(log_grid: LogGrid, points: Array, held: Sequence[int]) -> Array:
-    sides = [range(-(GRID[kind] // 2), GRID[kind] // 2 + 1) for kind in _kinds(log_grid)]
+    sides = [range(-(COARSE[kind] // 2), COARSE[kind] // 2 + 1) for kind in _kinds(log_grid)]
     return _shifted(points, sides, held)
 
 
@@ -225,14 +227,14 @@ def _shifted(points: Array, sides: Sequence[range], held: Sequence[int]) -> Arra
     return moved
 
 
-def _allowed(model: Model, points: Array, tried: Array, best: Point) -> Array:
-    """Those inside the walls that do not idle, and the tried ones, each once, in order."""
-    usable = model.log_grid.inside(points) & ~model.idle(points, best)
+def _candidates(model: Model, points: Array, tried: Array, best: Point) -> Array:
+    """Those within the bounds whose weight decay has an effect, and the tried ones, each once, in order."""
+    usable = model.log_grid.inside(points) & ~model.without_effect(points, best)
     return _each_once(np.concatenate([points[usable], tried]))
 
 
 def _each_once(points: Array) -> Array:
-    """Points (n, axes) of whole steps, each once, in order: numpy's unique by axis takes five times as long."""
+    """Points (n, axes) of whole steps, each once, in order: five times as fast as numpy.unique along an axis."""
     low = points.min(axis=0)
     spans = points.max(axis=0) - low + 1.0
     numbers = (points - low) @ np.append(np.cumprod(spans[:0:-1])[::-1], 1.0)
@@ -240,57 +242,17 @@ def _each_once(points: Array) -> Array:
     return found
 
 
-def flat_axes(model: Model, log_grid: LogGrid, point: Point) -> list[int]:
+def flat_axes(model: Model, point: Point) -> list[int]:
     """Axes, but not the first, along which two doublings either way change no more than another seed, as runs show."""
     axes = [axis for axis in range(1, len(point)) if np.ptp(model.points[:, axis]) >= 2 * MOVE]
     steps = [(axis, side) for axis in axes for side in (-2 * MOVE, 2 * MOVE)]
     others = np.tile(np.array(point, dtype=float), (len(steps), 1))
     for row, (axis, side) in enumerate(steps):
         others[row, axis] += side
-    inside = log_grid.inside(others)
+    inside = model.log_grid.inside(others)
     if not inside.any():
         return axes
     means, deviations = model.changes(point, others[inside])
     matters = np.zeros(len(steps), dtype=bool)
     matters[inside] = np.abs(means) + SURE * deviations > math.sqrt(2.0) * model.noise
     return [axis for axis, either in zip(axes, matters.reshape(-1, 2), strict=True) if not either.any()]
-
-
-def scored(answers: Iterable[tuple[Question, Outcome]], rules: Rules, before: Sequence[Told] = ()) -> list[Told]:
-    """Answered questions, oldest first, each with its score beside those before it."""
-    told = list(before)
-    for question, outcome in answers:
-        told.append(Told(question, outcome, _score(outcome, told, rules)))
-    return told
-
-
-def _score(outcome: Outcome, told: Sequence[Told], rules: Rules) -> float:
-    """The score by the rules, rounding forgotten; a guess is just above the best, or as good as the middle run."""
-    if outcome.guess is None:
-        score = rules.score(outcome)
-        return next((one.score for one in told if math.isclose(one.score, score, rel_tol=ROUNDING)), score)
-    better, scores = outcome.guess == "better", sorted(one.score for one in told)
-    finite = [score for score in scores if score > -math.inf]
-    if not finite:
-        return 0.0 if better else -math.inf
-    top = finite[-1]
-    little = max(top / 100 - finite[0] / 100, abs(top) / 1000, TINY)
-    return top + little if better else min(scores[len(scores) // 2], top - little)
-
-
-def _judgement(told: Sequence[Told], one: Told, proposal: Proposal) -> Judgement:
-    """Better where the run's point became the best; a tie where its score is within one run's noise of the best's."""
-    question = one.question
-    if question.incumbent is None or (proposal.best == question.point != question.incumbent):
-        return "better"
-    best = max((other.score for other in told if other.question.point == proposal.best), default=-math.inf)
-    return "tie" if one.score >= best - proposal.noise else "worse"
-
-
-def _recall(key: bytes, make: Callable[[], Turn]) -> Turn:
-    """What came of the same history before, or something new."""
-    found = _remembered.pop(key, None) or make()
-    _remembered[key] = found
-    while len(_remembered) > MEMORY:
-        _remembered.popitem(last=False)
-    return found

@@ -1,9 +1,9 @@
-"""The line at the beginning of flatdirs' own search: strides along the steep axis, until its best run is bracketed.
+"""The first runs of the Bayesian search: strides along the first axis until the best run has a worse one on each side.
 
-The less has been learnt, the wider the stride: while nothing beats guessing, while losses or scores do not move.
-The first stride is set by what is usual: runs whose weights relax about once or twice (T·lr·wd/(1−momentum), where an outcome
-says so) and a speed lr/(1−momentum) about 1 (AdamW: lr about 0.001); where both are far off to the same side, it goes as far as
-the nearer of them. Moving the first axis of a chart moves the learning rate alone. Ours.
+Moving along the first axis of a chart moves the learning rate alone. The less is known, the wider the stride: while
+runs do no better than guessing, or values do not change. The first stride follows what is usual: one or two
+weight-decay timescales in a run (T·lr·wd/(1−momentum)) and lr/(1−momentum) near 1 (AdamW: lr near 0.001); where both
+are far off to the same side, it goes as far as the nearer of them. Ours.
 """
 
 from __future__ import annotations
@@ -11,77 +11,76 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flatdirs.search.gp import RELAXED
-from flatdirs.search.judging import Outcome, Rules, guessing
-from flatdirs.search.question import Told
+from flatdirs.search.gp import USUAL_TIMESCALES
+from flatdirs.search.types import Run
 from flatdirs.space.grid import Grid
 
-MOVE = 2  # steps of the walked grid in one move of the chart: it is refined to the square root
+MOVE = 2  # steps of the search's grid in one move of the chart: it works on half moves (√2)
 STRIDE, LONG_STRIDE, LONGEST_STRIDE = 2 * MOVE, 4 * MOVE, 8 * MOVE
 FAR = 3 * MOVE  # steps off what is usual, from which on that decides the first stride
-HIGHEST = 20 * MOVE  # steps above the start at which the line turns round, if nothing has begun to change
-UNMOVED = 1.05  # losses within this factor of each other: nothing has begun to change
-USUAL_SPEED, USUAL_RATE = 1.0, 1e-3  # lr/(1−momentum) of SGD, lr of AdamW
+HIGHEST = 20 * MOVE  # steps above the start at which the line turns round if nothing has changed
+UNCHANGED = 1.05  # losses within this factor of each other: nothing has changed yet
+USUAL_SPEED, USUAL_LR = 1.0, 1e-3  # lr/(1−momentum) of SGD, lr of AdamW
 
 
-def next_on_line(grid: Grid, rules: Rules, told: Sequence[Told]) -> tuple[int, str] | None:
-    """The next step along the first axis, and why; None once the best is bracketed, or a wall is in the way.
+def next_on_line(grid: Grid, plateau_limit: int, line: Sequence[Run]) -> tuple[int, str] | None:
+    """The next step along the first axis and why; None once the best is bracketed or a bound is in the way.
 
-    `told`: runs on the line alone, the start first.
+    `line`: one run a point of the first axis, the start's first.
     """
-    if len(told) > rules.plateau_limit:
+    if len(line) > plateau_limit:
         return None
-    step, why = _first(grid, told[0], rules) if len(told) == 1 else _further(rules, told)
-    if why is None or grid.wall((step, *grid.origin[1:])) is not None:
+    step, why = _first(grid, line[0]) if len(line) == 1 else _further(line)
+    if why is None or grid.out_of_bounds((step, *grid.origin[1:])) is not None:
         return None
     return step, f"along {grid.chart.axes[0].name}: {why}"
 
 
-def _first(grid: Grid, start: Told, rules: Rules) -> tuple[int, str]:
+def _first(grid: Grid, start: Run) -> tuple[int, str]:
     """Away from the start."""
-    if start.score == -math.inf:
+    if start.value == -math.inf:
         return -LONG_STRIDE, "the start diverged"
-    off = _off(grid, start.outcome)
+    off = _steps_to_usual(grid, start)
     if abs(off) >= FAR:
-        low = "less" if off > 0 else "more"
-        return int(math.copysign(_stride(STRIDE, abs(off)), off)), f"the start has far {low} of it than is usual"
-    return (LONG_STRIDE if guessing(start.outcome, rules) else STRIDE), "which way is better?"
+        low = "below" if off > 0 else "above"
+        return int(math.copysign(_stride(STRIDE, abs(off)), off)), f"the start is far {low} usual settings"
+    return (LONG_STRIDE if start.guesses else STRIDE), "find the better direction"
 
 
-def _off(grid: Grid, outcome: Outcome) -> int:
-    """Steps from the start to what is usual, by the nearer of relaxation and speed; 0 where they disagree."""
+def _steps_to_usual(grid: Grid, run: Run) -> int:
+    """Steps from the start to usual settings, by the nearer of timescales and lr; 0 where they disagree."""
     chart, start = grid.chart, grid.start
     offs = []
-    if outcome.relaxation is not None and 0 < outcome.relaxation < math.inf:
-        offs.append(math.log2(RELAXED / outcome.relaxation))
+    if run.timescales is not None and 0 < run.timescales < math.inf:
+        offs.append(math.log2(USUAL_TIMESCALES / run.timescales))
     if "lr" not in start:
         return 0
     if "momentum" in start:
         offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["lr"]))
     elif "beta1" in start:
-        offs.append(math.log2(USUAL_RATE / start["lr"]))
+        offs.append(math.log2(USUAL_LR / start["lr"]))
     if not offs or min(offs) < 0 < max(offs):
         return 0
     return round(min(offs, key=abs) / math.log2(chart.step))
 
 
-def _further(rules: Rules, told: Sequence[Told]) -> tuple[int, str | None]:
-    """Into a gap, beyond one end of the line, or nowhere (no reason) where its best lies between two others."""
-    line = sorted(told, key=lambda one: one.question.point[0])
+def _further(line: Sequence[Run]) -> tuple[int, str | None]:
+    """Into a gap, beyond one end of the line, or nowhere (no reason) where its best is bracketed."""
+    line = sorted(line, key=lambda run: run.point[0])
     middle = _in_the_gap(line)
-    return _outwards(rules, line) if middle is None else (middle, "between what diverged and what did not")
+    return _outwards(line) if middle is None else (middle, "between the runs that diverged and those that did not")
 
 
-def _outwards(rules: Rules, line: Sequence[Told]) -> tuple[int, str | None]:
+def _outwards(line: Sequence[Run]) -> tuple[int, str | None]:
     """Beyond one end of the line, sorted along it, or nowhere."""
-    steps = [one.question.point[0] for one in line]
+    steps = [run.point[0] for run in line]
     up, down = steps[-1] - steps[-2], steps[1] - steps[0]
-    best = max(range(len(line)), key=lambda number: line[number].score)
-    if line[best].score == -math.inf:
+    best = max(range(len(line)), key=lambda number: line[number].value)
+    if line[best].value == -math.inf:
         return steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
-    if line[-1].score > -math.inf and (_same(line) or guessing(line[best].outcome, rules)):
+    if line[-1].value > -math.inf and (_unchanged(line) or line[best].guesses):
         if steps[-1] < HIGHEST:
-            return steps[-1] + _stride(STRIDE, 2 * up), "nothing has begun to change"
+            return steps[-1] + _stride(STRIDE, 2 * up), "nothing has changed yet"
         return steps[0] - _stride(STRIDE, 2 * down), "nothing changes upwards"
     if best == len(line) - 1:
         return steps[-1] + _stride(STRIDE, _widened(line, up) if steps[-1] > 0 else 0), "the last stride was better"
@@ -90,17 +89,17 @@ def _outwards(rules: Rules, line: Sequence[Told]) -> tuple[int, str | None]:
     return 0, None
 
 
-def _in_the_gap(line: Sequence[Told]) -> int | None:
-    """The middle between the last run that ended and the first that diverged, where the best may hide in there.
+def _in_the_gap(line: Sequence[Run]) -> int | None:
+    """The middle between the last run that finished and the first that diverged, where the best may lie in between.
 
-    The way down from a start that diverges is long and may lead past it: onto a plateau, where nothing is learnt.
+    The way down from a start that diverges is long and may lead past the best onto a plateau where nothing is learnt.
     """
-    ended = [one for one in line if one.score > -math.inf]
-    beyond = [one for one in line[line.index(ended[-1]) + 1 :] if one.outcome.state == "diverged"] if ended else []
-    if not ended or not beyond or max(ended, key=lambda one: one.score).score > ended[-1].score:
+    ended = [run for run in line if run.value > -math.inf]
+    beyond = [run for run in line[line.index(ended[-1]) + 1 :] if run.state == "diverged"] if ended else []
+    if not ended or not beyond or max(run.value for run in ended) > ended[-1].value:
         return None
-    low, high = ended[-1].question.point[0], beyond[0].question.point[0]
-    level = ended[-1].outcome.at_chance is None and len(ended) > 1 and len({one.score for one in ended}) == 1
+    low, high = ended[-1].point[0], beyond[0].point[0]
+    level = ended[-1].at_chance is None and len(ended) > 1 and len({run.value for run in ended}) == 1
     return (low + high) // 2 if high - low > (STRIDE if level else LONG_STRIDE) else None
 
 
@@ -108,16 +107,16 @@ def _stride(least: int, wanted: int) -> int:
     return max(least, min(LONGEST_STRIDE, wanted))
 
 
-def _widened(line: Sequence[Told], stride: int) -> int:
-    """The next stride up: wider after two gains in a row, where nobody knows what guessing would give."""
-    gains = len(line) > 2 and line[-3].score < line[-2].score < line[-1].score
-    return 3 * stride // 2 if gains and line[-1].outcome.at_chance is None else min(stride, LONG_STRIDE)
+def _widened(line: Sequence[Run], stride: int) -> int:
+    """The next stride up: wider after two gains in a row, where it is not known what guessing gives."""
+    gains = len(line) > 2 and line[-3].value < line[-2].value < line[-1].value
+    return 3 * stride // 2 if gains and line[-1].at_chance is None else min(stride, LONG_STRIDE)
 
 
-def _same(line: Sequence[Told]) -> bool:
-    """Whether all scores are equal, or all runs have a loss and about the same, and none is known to have learnt."""
-    losses = [one.outcome.loss for one in line]
+def _unchanged(line: Sequence[Run]) -> bool:
+    """Whether all values are equal, or all runs have about the same loss and none is known to have learnt."""
+    losses = [run.loss for run in line]
     known = [loss for loss in losses if loss is not None and math.isfinite(loss)]
-    learnt = any(one.outcome.at_chance is False for one in line)
-    same = not learnt and len(known) == len(losses) and 0 < max(known) < UNMOVED * min(known)
-    return same or len({one.score for one in line}) == 1
+    learnt = any(run.at_chance is False for run in line)
+    same = not learnt and len(known) == len(losses) and 0 < max(known) < UNCHANGED * min(known)
+    return same or len({run.value for run in line}) == 1

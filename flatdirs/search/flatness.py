@@ -1,31 +1,33 @@
-"""What a search by model has learnt, in words: which directions are flat, and which coordinate counts. Pure reading."""
+"""What the Bayesian search has learnt: how flat each axis is around the incumbent, and which coordinate counts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
-from flatdirs.search.bayes import model_of
+from flatdirs.search.bayes import BayesSettings, model_of
 from flatdirs.search.bracketing import MOVE
+from flatdirs.search.explain import with_decay
 from flatdirs.search.gp import SURE, Model
-from flatdirs.search.question import Told
 from flatdirs.search.score_warping import ROUNDING
+from flatdirs.search.types import Run
+from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.log_grid import LogGrid
 
-FEWEST = 6  # runs before anything is said
-SHORT = 0.5  # probability from which on weight decay is said to have no part in the steep coordinate
+FEWEST = 6  # runs before anything is reported
+SHORT = 0.5  # probability from which on weight decay is reported to have no part in the steep coordinate
 
 
 @dataclass(frozen=True)
 class Flatness:
-    """What two doublings (`factor` 4) or halvings (¼) along an axis do to the score: mean and 90 % interval.
+    """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
 
-    `flat`: the whole interval lies within the standard deviation of the difference between two runs of one point, each
-    of which has `noise`.
+    `noise`: the standard deviation of one run. `flat`: the whole interval lies within the standard deviation of the
+    difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from
+    that.
     """
 
     axis: str
@@ -37,52 +39,62 @@ class Flatness:
 
     @property
     def flat(self) -> bool:
-        """Whether another seed may well change as much."""
+        """Whether another seed may change as much."""
         return max(-self.low, self.high) <= math.sqrt(2.0) * self.noise
 
     @property
-    def unseen(self) -> bool:
-        """Whether the runs can tell it neither from nothing nor from what another seed changes."""
+    def unclear(self) -> bool:
+        """Whether the change is not distinguishable from seed noise."""
         return self.low <= 0 <= self.high and abs(self.mean) <= math.sqrt(2.0) * self.noise
 
 
 @dataclass(frozen=True)
 class Findings:
-    """`flatness`: both ways along every axis, inside the walls. `short`: how likely weight decay hardly matters.
+    """`flatness`: both ways along every axis, within bounds. `short`: the probability that weight decay hardly matters.
 
-    `short` is None where the first axis, whose name is `steep`, has no learning rate or the chart no decay of its own.
-    `even`: all runs gave the same, so that there is nothing else to say.
+    `best`, `expected`: the incumbent and its posterior mean, None while no run has a value. `short` is None where the
+    first axis has no learning rate or the chart no weight decay of its own; `steep` and `without_decay` name the first
+    axis with and without it. `even`: all runs gave the same value, and there is nothing else to report.
     """
 
-    flatness: tuple[Flatness, ...]
-    short: float | None
+    best: Point
+    expected: float | None
+    flatness: tuple[Flatness, ...] = ()
+    short: float | None = None
     steep: str = ""
+    without_decay: str = ""
     even: bool = False
 
 
-def find(grid: Grid, told: Sequence[Told]) -> Findings | None:
-    """What the runs so far say; None where they are too few."""
-    if len(told) < FEWEST:
+def find(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Findings | None:
+    """What the runs so far show; None where they are too few."""
+    if len(runs) < FEWEST:
         return None
-    log_grid = LogGrid(grid)
-    model = model_of(log_grid, told)
-    if all(math.isclose(one.score, told[0].score, rel_tol=ROUNDING) for one in told) and math.isfinite(told[0].score):
-        return Findings((), None, even=True)
-    steep = grid.chart.axes[0].name
-    short = None if log_grid.decay is None or "lr" not in steep else model.short
-    return Findings(tuple(_flatness(log_grid, model)), short, steep)
+    model = model_of(grid, runs, settings)
+    values = [run.value for run in model.runs]
+    finite = any(math.isfinite(value) for value in values)
+    expected = model.value(model.peak) if finite else None
+    even = all(math.isclose(value, values[0], rel_tol=ROUNDING) for value in values) and math.isfinite(values[0])
+    if even and len(values) == len(runs):
+        return Findings(model.best, expected, even=True)
+    name = grid.chart.axes[0].name
+    steep = model.log_grid.decay is not None and "lr" in grid.chart.axes[0].exponents
+    flatness = tuple(_flatness(model))
+    return Findings(
+        model.best, expected, flatness, model.short if steep else None, with_decay(name, 1.0), with_decay(name, 0.0)
+    )
 
 
-def _flatness(log_grid: LogGrid, model: Model) -> list[Flatness]:
-    best, found = model.best, []
-    for axis, about in enumerate(log_grid.grid.chart.axes):
+def _flatness(model: Model) -> list[Flatness]:
+    grid, best, found = model.log_grid.grid, model.best, []
+    for axis, about in enumerate(grid.chart.axes):
         for side in (2 * MOVE, -2 * MOVE):
-            other = (*best[:axis], best[axis] + side, *best[axis + 1 :])
-            if not log_grid.inside(np.array([other], dtype=float))[0]:
+            other = np.array([[*best[:axis], best[axis] + side, *best[axis + 1 :]]], dtype=float)
+            if not model.log_grid.inside(other)[0]:
                 continue
-            mean, deviation = model.change(best, other)
+            means, deviations = model.changes(best, other)
+            mean, deviation = float(means[0]), float(deviations[0])
             shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
-            middle, low, high = (model.score(model.peak + shift) - model.score(model.peak) for shift in shifts)
-            factor = log_grid.grid.chart.step**side
-            found.append(Flatness(about.name, factor, middle, low, high, model.spread))
+            middle, low, high = (model.value(model.peak + shift) - model.value(model.peak) for shift in shifts)
+            found.append(Flatness(about.name, grid.chart.step**side, middle, low, high, model.spread))
     return found

@@ -1,18 +1,20 @@
-"""What is learnt from all runs: Gaussian processes over the chart's coordinates, and what a further run is worth.
+"""The surrogate of the Bayesian search: Gaussian processes over the coordinates of the chart, and expected improvement.
 
-A handful of noisy runs cannot tell length scales, so none is fitted. A few hypotheses stand side by side instead, and
-the runs decide how much each counts (their marginal likelihoods, the scale integrated out):
+A few noisy runs cannot identify length scales. We average over a fixed set of GP hyperparameters h, weighted by
+marginal likelihood p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1):
 
-- the first axis is the steep one, the others are long (the prior that gives flatdirs its name);
-- or the steep coordinate does not have the weight decay in it, because the run is as short as the weights' relaxation
-  time; or it has half of it; or the decay's own axis is nearly as steep as the first, so that no product is flat;
-- all lengths twice as long; noise from a trifle to as much as the process itself, which runs tell, repeats above all;
-  and, where the runs say how often the weights relax (T·lr·wd/(1−momentum)), that about once or twice is likely to be right.
+    y = μ(x) + s·(f(x) + ε),   f ~ GP(0, Matérn 5/2 with lengths ℓ),   ε ~ N(0, σ²)
 
-Scores enter warped (warp.py); where runs diverge is learnt apart (cliff.py). Ours throughout. Tried and dropped: a
-sum of one-dimensional processes; units without the part of the score, which takes a seed's luck for slopes; the loss at
-the peak of the rate as a second process that goes with the score (benchmarks/signals: no run is saved); a prior that
-keeps lr/(1−momentum) near that of the best run.
+- lengths ℓ: the first axis is steep, the others are long; once as they stand, once all twice as long;
+- shape: the steep coordinate contains the weight decay, half of it, or none of it (in runs too short for weight decay
+  to
+  act), or the axis of the weight decay is nearly as steep as the first;
+- noise σ: four levels, from small to as large as the process itself; replicates tell most about it;
+- mean μ: low away from the best run, lower far from usual momenta and, where runs report their weight-decay timescales
+  T·lr·wd/(1−momentum), lower far from one or two of these.
+
+Values enter warped (score_warping.py); divergence has a model of its own (divergence.py). Runs in progress lower the
+variance where they are and leave the mean as it is (kriging believer). Ours throughout.
 """
 
 from __future__ import annotations
@@ -28,31 +30,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from flatdirs.search.divergence import Cliff
-from flatdirs.search.kernel import factor, matern, solve, unexplained
+from flatdirs.search.divergence import DivergenceModel
+from flatdirs.search.kernels import factor, matern, posterior_variance, solve
 from flatdirs.search.score_warping import BELOW, ROUNDING, unwarp, warp
+from flatdirs.search.types import Run
 from flatdirs.space.coordinates import Point
 from flatdirs.space.log_grid import Array, LogGrid
 
-STEEP, LONG = 4.0, 10.0  # octaves over which a result changes, along the first axis and along the others
-NOISE = (0.125, 0.25, 0.5, 1.0)  # of one run, in parts of the process's own standard deviation
+STEEP, LONG = 4.0, 10.0  # length scales in octaves, along the first axis and along the others
+NOISE = (0.125, 0.25, 0.5, 1.0)  # standard deviation of one run, in units of the process's own
 STRETCH = (1.0, 2.0)
-RELAXED, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # relaxations that are likely right; cost of a squared octave off
-USUAL_AVERAGING, AVERAGING_COST = (
-    0.125,
-    0.03,
-)  # 1 − momentum or 1 − beta1 that is likely right; cost of a squared octave off
-IDLE = -5.0  # octaves below RELAXED: so little decay that less of it changes nothing
+USUAL_TIMESCALES, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # weight-decay timescales; cost of a squared octave off
+USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − momentum or 1 − beta1; cost of a squared octave off
+NO_EFFECT = -5.0  # octaves below USUAL_TIMESCALES: so little weight decay that less of it changes nothing
 FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
-MOST_RUNS = 80  # that the model looks at: the best half and the latest half
-BLOCK = 512  # points looked at together: larger arrays come from the system anew each time, page by page
+MOST_RUNS = 80  # that enter the model
+BLOCK = 512  # candidates that are evaluated together, so that arrays stay in the cache
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
-MOST, WEIGHT = 6, 0.02  # hypotheses that are kept; those with less weight are left out
+MOST, WEIGHT = 6, 0.02  # hypotheses that are kept, and the weight below which one is dropped
 SURE = 1.64  # standard deviations of a 90 % interval
 
 
 class Shape(NamedTuple):
-    """A guess at what is steep: the power of the weight decay in the first coordinate, the length of its own axis."""
+    """The power of the weight decay in the steep coordinate, and the length scale of its own axis."""
 
     decay: float
     length: float = LONG
@@ -62,23 +62,15 @@ SHAPES = (Shape(1.0), Shape(0.5), Shape(0.0), Shape(0.5, LONG / 2))
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: `score` is −inf where it diverged or was pruned; `relaxation` is T·lr·wd/(1−momentum), None where not known."""
-
-    point: Point
-    score: float
-    relaxation: float | None = None
-    diverged: bool = False
-
-
-@dataclass(frozen=True)
 class Hypothesis:
-    """One process with the n runs taken in; `lower` (n, n) is the Cholesky factor of their covariance."""
+    """One GP conditioned on n runs. `lower` (n, n): Cholesky factor of their covariance; `places` (n, axes) in units of
+    the length scales; `weights` (n,): covariance⁻¹ · (values − mean); `scale`: s².
+    """
 
     shape: Shape
     stretch: float
     noise: float
-    relaxes: bool
+    by_timescales: bool
     evidence: float
     scale: float
     places: Array
@@ -86,209 +78,215 @@ class Hypothesis:
     weights: Array
 
 
-@dataclass(frozen=True)
-class Belief:
-    """Mean and standard deviation of the warped score at some points, hypotheses along the first axis: (h, n)."""
-
-    mean: Array
-    deviation: Array
-
-
 class Model:
-    """The hypotheses that the runs leave standing, each with its weight. Made anew for every proposal: milliseconds."""
+    """The weighted hypotheses, given finished runs and the points of pending ones. Cheap: milliseconds."""
 
-    def __init__(self, log_grid: LogGrid, runs: Sequence[Run]) -> None:
+    def __init__(self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = ()) -> None:
         self.log_grid = log_grid
-        self.cliff = Cliff(log_grid, [run.point for run in runs], [not run.diverged for run in runs])
-        runs = [run for run in runs if not run.diverged] or runs
-        self.top, self.unit, warped = warp(np.array([run.score for run in runs]))
-        kept = _most_telling(warped)
-        self.runs = [runs[number] for number in kept]
+        fell = [run.state == "diverged" and run.value == -math.inf for run in runs]
+        self.divergence = DivergenceModel(log_grid, [run.point for run in runs], [not one for one in fell])
+        ended = [run for run, one in zip(runs, fell, strict=True) if not one] or list(runs)
+        self.top, self.unit, warped = warp(np.array([run.value for run in ended]))
+        kept = _most_informative([run.point for run in ended], warped)
+        self.runs = [ended[number] for number in kept]
         self.values: Array = warped[kept]
         self.points = np.array([run.point for run in self.runs], dtype=float)
+        self._places = log_grid.run_places([run.point for run in self.runs])
+        self._pending = log_grid.run_places(list(pending))
         self.level = float(self.values.max()) - BELOW
-        known = [
-            math.log2(run.relaxation / RELAXED) - float(log_grid.relaxing @ np.array(run.point, dtype=float))
-            for run in self.runs
-            if run.relaxation is not None and 0 < run.relaxation < math.inf
-        ]
-        self._relaxation = known[0] if known else None
+        self._timescales = self._timescales_of_start()
         found = list(self._hypotheses())
         likely = np.exp(np.array([one.evidence for one in found]) - max(one.evidence for one in found))
         likely /= likely.sum()
         order = np.argsort(-likely, kind="stable")[:MOST]
-        order = order[likely[order] > WEIGHT] if likely.max() > WEIGHT else order  # two runs tell hardly any apart
+        order = order[likely[order] > WEIGHT] if likely.max() > WEIGHT else order
         self.hypotheses = [found[number] for number in order]
         self.weights: Array = likely[order] / likely[order].sum()
         self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
 
+    def _timescales_of_start(self) -> float | None:
+        """log₂ of the weight-decay timescales of a run at the start, relative to the usual; None where not known."""
+        for run, place in zip(self.runs, self._places, strict=True):
+            if run.timescales is not None and 0 < run.timescales < math.inf:
+                return math.log2(run.timescales / USUAL_TIMESCALES) - float(self.log_grid.timescales @ place)
+        return None
+
     def _hypotheses(self) -> Iterator[Hypothesis]:
         shapes = SHAPES if self.log_grid.decay is not None else SHAPES[:1]
-        count = len(self.points)
-        relaxing = (False, True) if self._relaxation is not None else (False,)
-        offs = np.stack([self.values - self._prior(self.points, relaxes) for relaxes in relaxing], axis=1)
+        count = len(self._places)
+        means = (False, True) if self._timescales is not None else (False,)
+        offs = np.stack([self.values - self._prior(self._places, one) for one in means], axis=1)
         for shape, stretch in itertools.product(shapes, STRETCH):
-            places = self._places(self.points, shape, stretch)
-            alike = matern(places, places)
+            places = self._scaled(self._places, shape, stretch)
+            covariance = matern(places, places)
             for noise in NOISE:
-                lower = factor(alike, noise)
+                lower = factor(covariance, noise)
                 halves = solve(lower, offs)
                 weights = solve(lower, halves, transposed=True)
                 volume = float(np.log(lower.diagonal()).sum())
-                for number, relaxes in enumerate(relaxing):
+                for number, by_timescales in enumerate(means):
                     misfit = float(halves[:, number] @ halves[:, number]) + FREEDOM
                     evidence = -volume - 0.5 * (count + FREEDOM) * math.log(misfit)
                     scale = misfit / (count + FREEDOM)
-                    yield Hypothesis(shape, stretch, noise, relaxes, evidence, scale, places, lower, weights[:, number])
+                    found = (places, lower, weights[:, number])
+                    yield Hypothesis(shape, stretch, noise, by_timescales, evidence, scale, *found)
 
-    def _places(self, points: Array, shape: Shape, stretch: float) -> Array:
-        """Points (n, axes) in units of a hypothesis' lengths."""
+    def _scaled(self, points: Array, shape: Shape, stretch: float) -> Array:
+        """Points (n, axes), in steps, in units of the length scales of a hypothesis."""
         lengths = np.full(points.shape[1], LONG)
         lengths[0] = STEEP
         if self.log_grid.decay is not None:
             lengths[self.log_grid.decay[0]] = shape.length
         return self.log_grid.sheared(points, shape.decay) / (lengths * stretch)
 
-    def _prior(self, points: Array, relaxes: bool) -> Array:
-        """The mean before any run (n,): low, and lower far from usual averaging and (`relaxes`) usual relaxation."""
+    def _prior(self, points: Array, by_timescales: bool) -> Array:
+        """The prior mean μ (n,) of warped values."""
         mean = np.full(len(points), self.level)
         logs = self.log_grid.base + points @ self.log_grid.rows.T
         for place in self.log_grid.averaging:
             mean -= AVERAGING_COST * (logs[:, place] - math.log2(USUAL_AVERAGING)) ** 2
-        if relaxes and self._relaxation is not None:
-            off = self._relaxation + points @ self.log_grid.relaxing
+        if by_timescales and self._timescales is not None:
+            off = self._timescales + points @ self.log_grid.timescales
             mean -= np.where(off < 0, TOO_LITTLE, TOO_MUCH) * off**2
         return mean
 
-    def idle(self, points: Array, best: Point) -> NDArray[np.bool_]:
-        """Which points (n, axes) have less weight decay than the best where it does nothing already: T·lr·wd/(1−momentum) ≪ 1."""
-        if self._relaxation is None or self.log_grid.decay is None:
+    def without_effect(self, points: Array, best: Point) -> NDArray[np.bool_]:
+        """Which points (n, axes) have less weight decay than the best, where it has no effect: timescales ≪ 1."""
+        if self._timescales is None or self.log_grid.decay is None:
             return np.zeros(len(points), dtype=bool)
         axis, _ = self.log_grid.decay
-        found: NDArray[np.bool_] = (points[:, axis] < best[axis]) & (
-            self._relaxation + points @ self.log_grid.relaxing < IDLE
-        )
+        off = self._timescales + points @ self.log_grid.timescales
+        found: NDArray[np.bool_] = (points[:, axis] < best[axis]) & (off < NO_EFFECT)
         return found
 
-    def believe(self, points: Array) -> Belief:
-        """What each hypothesis says of points (n, axes), noise left out."""
-        alikes = self._alikes(points)
-        factors = {id(one.lower): one for one in self.hypotheses}  # hypotheses that differ elsewhere share these
-        left = {key: unexplained(one.lower, alikes[id(one.places)]) for key, one in factors.items()}
-        spreads = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.hypotheses]
-        return Belief(self.means(points, alikes), np.array(spreads))
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Posterior mean and standard deviation of f at points (n, axes), one row a hypothesis: (h, n) each.
 
-    def _alikes(self, points: Array) -> dict[int, Array]:
-        """The kernel between points (n, axes) and the m runs, (n, m): one for all hypotheses with the same places."""
+        Pending runs lower the standard deviation and leave the mean.
+        """
+        covariances = self._covariances(points)
+        left = {key: posterior_variance(*pair) for key, pair in self._conditions(points, covariances).items()}
+        deviations = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.hypotheses]
+        return self.means(points, covariances), np.array(deviations)
+
+    def _conditions(self, points: Array, covariances: dict[int, Array]) -> dict[int, tuple[Array, Array]]:
+        """By hypothesis: the Cholesky factor of all runs, pending ones included, and the points' covariance with
+        them.
+        """
+        found = {}
+        for one in {id(one.lower): one for one in self.hypotheses}.values():  # several hypotheses share a factor
+            covariance, lower = covariances[id(one.places)], one.lower
+            if len(self._pending):
+                pending = self._scaled(self._pending, one.shape, one.stretch)
+                every = np.concatenate([one.places, pending])
+                lower = factor(matern(every, every), one.noise)
+                scaled = self._scaled(points, one.shape, one.stretch)
+                covariance = np.concatenate([covariance, matern(scaled, pending)], axis=1)
+            found[id(one.lower)] = lower, covariance
+        return found
+
+    def _covariances(self, points: Array) -> dict[int, Array]:
+        """The kernel between points (n, axes) and the m runs, (n, m); hypotheses with the same places share one."""
         places = {id(one.places): one for one in self.hypotheses}
-        return {key: matern(self._places(points, one.shape, one.stretch), one.places) for key, one in places.items()}
+        return {key: matern(self._scaled(points, one.shape, one.stretch), one.places) for key, one in places.items()}
 
-    def means(self, points: Array, alikes: dict[int, Array] | None = None) -> Array:
-        """The warped score that each hypothesis expects: (h, n); `alikes` where the kernel is known already."""
-        alikes = self._alikes(points) if alikes is None else alikes
-        priors = {relaxes: self._prior(points, relaxes) for relaxes in sorted({one.relaxes for one in self.hypotheses})}
-        return np.array([priors[one.relaxes] + alikes[id(one.places)] @ one.weights for one in self.hypotheses])
-
-    def mean(self, points: Array) -> Array:
-        """The expected warped score (n,)."""
-        expected: Array = self.weights @ self.means(points)
-        return expected
+    def means(self, points: Array, covariances: dict[int, Array] | None = None) -> Array:
+        """The posterior mean of each hypothesis at points (n, axes): (h, n)."""
+        covariances = self._covariances(points) if covariances is None else covariances
+        kinds = sorted({one.by_timescales for one in self.hypotheses})
+        priors = {kind: self._prior(points, kind) for kind in kinds}
+        return np.array([priors[h.by_timescales] + covariances[id(h.places)] @ h.weights for h in self.hypotheses])
 
     @cached_property
     def expected(self) -> Array:
-        """The expected warped score of the runs looked at (n,)."""
-        return self.mean(self.points)
+        """The posterior mean (n,) of the warped value at the runs in the model."""
+        found: Array = self.weights @ self.means(self._places)
+        return found
 
     @property
     def even(self) -> bool:
-        """Whether all runs looked at that have a score have the same, but for rounding."""
-        finite = [run.score for run in self.runs if math.isfinite(run.score)]
+        """Whether all runs in the model that have a value have the same, but for rounding."""
+        finite = [run.value for run in self.runs if math.isfinite(run.value)]
         return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
 
     @property
     def best(self) -> Point:
-        """The point expected to be best, of a run with a score where there is one; the first while all are alike."""
+        """The incumbent: the point with the highest posterior mean among those that have a value."""
         return self.runs[self._best].point
 
     @property
     def peak(self) -> float:
-        """The warped score expected of the best point."""
+        """The posterior mean of the warped value at the incumbent."""
         return float(self.expected[self._best])
 
     @cached_property
     def _best(self) -> int:
-        scored = np.array([math.isfinite(run.score) for run in self.runs])
+        usable = np.array([math.isfinite(run.value) for run in self.runs])
         if self.even:
-            return int(np.argmax(scored))
-        return int(np.argmax(np.where(scored | ~scored.any(), np.round(self.expected, 9), -math.inf)))
+            return int(np.argmax(usable))
+        return int(np.argmax(np.where(usable | ~usable.any(), np.round(self.expected, 9), -math.inf)))
 
     def changes(self, point: Point, others: Array) -> tuple[Array, Array]:
-        """By how much the warped score changes from a point to others (n, axes): means and standard deviations (n,)."""
+        """Posterior mean and standard deviation (n,) of f(other) − f(point), for others (n, axes), in warped units."""
         points = np.concatenate([np.array([point], dtype=float), others])
-        alikes = self._alikes(points)
-        means = self.means(points, alikes)
+        covariances = self._covariances(points)
+        means = self.means(points, covariances)
         shifts = means[:, 1:] - means[:, :1]
         between, left = dict[int, Array](), dict[int, Array]()
         for one in self.hypotheses:
             if id(one.places) not in between:
-                places = self._places(points, one.shape, one.stretch)
+                places = self._scaled(points, one.shape, one.stretch)
                 between[id(one.places)] = matern(places[:1], places[1:])[0]
             if id(one.lower) not in left:
-                alike = alikes[id(one.places)]
-                told = solve(one.lower, (alike[1:] - alike[0]).T)
+                covariance = covariances[id(one.places)]
+                told = solve(one.lower, (covariance[1:] - covariance[0]).T)
                 left[id(one.lower)] = 2.0 - 2.0 * between[id(one.places)] - np.einsum("ij,ij->j", told, told)
         variances = np.array([one.scale * np.maximum(0.0, left[id(one.lower)]) for one in self.hypotheses])
         mean: Array = self.weights @ shifts
         return mean, np.sqrt(self.weights @ (variances + (shifts - mean) ** 2))
 
-    def change(self, point: Point, other: Point) -> tuple[float, float]:
-        """The same for one other point."""
-        means, deviations = self.changes(point, np.array([other], dtype=float))
-        return float(means[0]), float(deviations[0])
-
     @property
     def noise(self) -> float:
-        """The standard deviation of one run, in warped units near the best."""
-        return math.fsum(
-            float(weight) * one.noise * math.sqrt(one.scale)
-            for weight, one in zip(self.weights, self.hypotheses, strict=True)
-        )
+        """The standard deviation of one run, in warped units near the incumbent."""
+        pairs = zip(self.weights, self.hypotheses, strict=True)
+        return math.fsum(float(weight) * one.noise * math.sqrt(one.scale) for weight, one in pairs)
 
     @property
     def spread(self) -> float:
-        """The same as a score: what one standard deviation is where the best point is expected."""
+        """The standard deviation of one run at the incumbent, in units of the objective."""
         return self.noise * self.unit * math.exp(-float(self.expected.max()))
 
-    def score(self, warped: float) -> float:
-        """A warped value as a score."""
+    def value(self, warped: float) -> float:
+        """A warped value in units of the objective."""
         return unwarp(self.top, self.unit, warped)
 
-    def worth(self, points: Array) -> Array:
-        """The gain that a run at each point (n,) can be expected to bring over the best, less what its noise hides.
+    def acquisition(self, points: Array) -> Array:
+        """Expected improvement (n,) of a run at points (n, axes) over the incumbent's posterior mean plus MARGIN.
 
-        Expected improvement over the best expected score of the runs, with Huang's factor for noisy runs, so that a
-        repeat of a point is worth something where a decision hangs on it; times the probability that the run ends.
+        With the factor of Huang et al. (doi:10.1007/s10898-005-2454-3) for noisy runs, which also says what a replicate
+        is worth, times the probability that the run does not diverge.
         """
         if len(points) > BLOCK:
-            return np.concatenate([self.worth(points[first : first + BLOCK]) for first in range(0, len(points), BLOCK)])
-        belief = self.believe(points)
+            blocks = range(0, len(points), BLOCK)
+            return np.concatenate([self.acquisition(points[first : first + BLOCK]) for first in blocks])
+        means, deviations = self.predict(points)
         bar = float(self.expected.max()) + MARGIN
         gain = np.zeros(len(points))
-        for weight, one, mean, deviation in zip(
-            self.weights, self.hypotheses, belief.mean, belief.deviation, strict=True
-        ):
+        for weight, one, mean, deviation in zip(self.weights, self.hypotheses, means, deviations, strict=True):
             z = (mean - bar) / deviation
-            expected = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
+            improvement = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
             noise = one.noise * math.sqrt(one.scale)
-            gain += weight * expected * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
-        return gain * self.cliff.ends(points)
+            gain += weight * improvement * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
+        return gain * self.divergence.finishes(points)
 
 
-def _most_telling(values: Array) -> list[int]:
-    """The places of the runs that the model looks at, oldest first: all, or the best and the latest ones."""
+def _most_informative(points: Sequence[Point], values: Array) -> list[int]:
+    """The places of the runs that enter the model: all, or the better half and those nearest to the best."""
     if len(values) <= MOST_RUNS:
         return list(range(len(values)))
     half = MOST_RUNS // 2
-    best = np.argsort(-values, kind="stable")[:half].tolist()
-    latest = [number for number in range(len(values) - 1, -1, -1) if number not in set(best)][: MOST_RUNS - half]
-    return sorted([*best, *latest])
+    better = np.argsort(-values, kind="stable")[:half].tolist()
+    places = np.array(points, dtype=float)
+    near = np.argsort(np.abs(places - places[better[0]]).sum(axis=1), kind="stable").tolist()
+    rest = [number for number in near if number not in set(better)][: MOST_RUNS - half]
+    return sorted([*better, *rest])

@@ -1,5 +1,3 @@
-"""`python -m flatdirs.slices`: the same as the console command."""
-
 from flatdirs.cli.slices import main
 
 if __name__ == "__main__":

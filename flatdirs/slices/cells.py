@@ -1,12 +1,9 @@
-"""A slice as whole numbers: its cells, the runs it has, and the runs it still wants. Pure.
+"""The grid of a slice in whole numbers: its cells, the runs made, and the runs to make next. Pure.
 
-A cell is a pair of integers, steps of a factor from the centre along x and along y, so cells are equal or not, never
-nearly, and a grid can be made larger later without losing what was run.
-
-Every cell is trained once. Then the top of every row (one value of y) and its neighbours along x get all their seeds;
-where that makes another cell the top, its neighbourhood follows, until nothing moves. Decisions of a row are made only
-when nothing of it is running, so the runs of a finished slice do not depend on how many workers made it. The rule is
-ours; the source trained every cell three times.
+A cell is a pair of integers, steps of a factor from the centre along x and along y, so a grid can be enlarged later
+without losing runs. Every cell is trained once. Then the best cell of every row (one value of y) and its neighbours
+along x get all their seeds; if another cell becomes the best, its neighbourhood follows. A row is judged only while
+none of its runs is in progress, so the runs of a finished slice do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -16,15 +13,16 @@ import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flatdirs.space.names import ONE_MINUS
+
 Cell = tuple[int, int]  # steps from the centre along x and along y
 Key = tuple[Cell, int]  # a cell and the number of a seed, from 0
 
 
 @dataclass(frozen=True)
 class SliceAxis:
-    """One axis: a hyperparameter, its value in the centre, a factor per step, and the first and last step.
-
-    `name` may be one_minus_… of a hyperparameter. `whole`: values are rounded to whole numbers.
+    """One axis: a hyperparameter (or one_minus_ and its name), its value in the centre, the factor of a step, the first
+    and the last step. `whole`: values are rounded to whole numbers.
     """
 
     name: str
@@ -36,31 +34,30 @@ class SliceAxis:
 
     @property
     def steps(self) -> range:
-        """All steps, from the smallest value to the largest."""
         return range(self.first, self.last + 1)
 
     def value(self, step: int) -> float:
-        """The value so many steps from the centre."""
+        """The value that many steps from the centre."""
         value = self.center * self.factor**step
         return float(max(1, round(value))) if self.whole else value
 
     def values(self) -> list[float]:
-        """The value of every step."""
+        """The value of every step, rising."""
         return [self.value(step) for step in self.steps]
 
     @property
     def hyperparameter(self) -> str:
-        """What a run is given: momentum for one_minus_momentum."""
-        return self.name.removeprefix("one_minus_")
+        """Such as momentum for one_minus_momentum."""
+        return self.name.removeprefix(ONE_MINUS)
 
     def setting(self, step: int) -> float:
-        """The hyperparameter's value: 1 − value where the axis says so."""
+        """The hyperparameter's value at a step."""
         return 1.0 - self.value(step) if self.hyperparameter != self.name else self.value(step)
 
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """Two axes and how often cells are trained: `seeds` times around the top of a row (`near` cells to each side)."""
+    """Two axes; `seeds`: runs of a cell around the best of a row, which is `near` cells to each side."""
 
     x: SliceAxis
     y: SliceAxis
@@ -79,7 +76,7 @@ class SliceGrid:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished training run of a cell. `value`: None where there is none; a diverged run counts as worst."""
+    """One run of a cell that has ended; `value` is None where it has none."""
 
     cell: Cell
     seed: int
@@ -96,38 +93,36 @@ def by_cell(runs: Iterable[Run]) -> dict[Cell, list[Run]]:
     return found
 
 
-def mean_score(runs: Sequence[Run], maximize: bool = True) -> float:
-    """The mean of a cell's runs, higher is better; minus infinity where one of them diverged or has no value."""
+def mean_value(runs: Sequence[Run]) -> float:
+    """The mean of a cell's runs; nan without runs, or if one of them diverged or has no value."""
     values = [run.value for run in runs if run.value is not None and not run.diverged]
-    if not runs or len(values) < len(runs):
-        return -math.inf
-    return statistics.fmean(values) * (1 if maximize else -1)
+    return statistics.fmean(values) if values and len(values) == len(runs) else math.nan
 
 
-def wanted(grid: SliceGrid, runs: Sequence[Run], busy: Collection[Key] = (), maximize: bool = True) -> Iterator[Key]:
-    """The runs to make next, those that are running left out; nothing where all is done or waits for a running one."""
+def runs_to_make(
+    grid: SliceGrid, runs: Sequence[Run], running: Collection[Key] = (), maximize: bool = True
+) -> Iterator[Key]:
+    """The runs to make now, without those in progress; none if the slice is finished or waits for one in progress."""
     done = {(run.cell, run.seed) for run in runs}
-    yield from ((cell, 0) for cell in grid.cells() if (cell, 0) not in done and (cell, 0) not in busy)
+    yield from ((cell, 0) for cell in grid.cells() if (cell, 0) not in done and (cell, 0) not in running)
     cells = by_cell(runs)
     for y in sorted(grid.y.steps, key=abs):
-        if any((x, y) not in cells for x in grid.x.steps) or any(cell[1] == y for cell, _ in busy):
+        if any((x, y) not in cells for x in grid.x.steps) or any(cell[1] == y for cell, _ in running):
             continue
-        for cell in _around_top(grid, y, cells, maximize):
+        for cell in _around_best(grid, y, cells, maximize):
             yield from ((cell, seed) for seed in range(1, grid.seeds) if (cell, seed) not in done)
 
 
-def _around_top(grid: SliceGrid, y: int, cells: Mapping[Cell, Sequence[Run]], maximize: bool) -> list[Cell]:
-    """The best cell of a row and its neighbours, none where every run of the row diverged."""
-    scores = {x: mean_score(cells[x, y], maximize) for x in grid.x.steps}
-    top = max(scores, key=lambda x: scores[x])
-    if scores[top] == -math.inf:
-        return []
-    return [(x, y) for x in grid.x.steps if abs(x - top) <= grid.near]
+def _around_best(grid: SliceGrid, y: int, cells: Mapping[Cell, Sequence[Run]], maximize: bool) -> list[Cell]:
+    """The best cell of a row and its neighbours; none if every cell of the row has a diverged run."""
+    means = {x: mean_value(cells[x, y]) * (1 if maximize else -1) for x in grid.x.steps}
+    best = max((x for x in means if not math.isnan(means[x])), key=lambda x: means[x], default=None)
+    return [] if best is None else [(x, y) for x in grid.x.steps if abs(x - best) <= grid.near]
 
 
 def runs_left(grid: SliceGrid, runs: Sequence[Run], maximize: bool = True) -> int:
-    """About how many runs are to come: in the first pass an estimate, later what the rows' present tops want."""
+    """About how many runs are left: an estimate until every cell has a run, then what the present best cells need."""
     done = {(run.cell, run.seed) for run in runs}
     if once := sum((cell, 0) not in done for cell in grid.cells()):
         return once + len(grid.y.steps) * min(2 * grid.near + 1, len(grid.x.steps)) * (grid.seeds - 1)
-    return sum(1 for _ in wanted(grid, runs, (), maximize))
+    return sum(1 for _ in runs_to_make(grid, runs, (), maximize))

@@ -1,7 +1,7 @@
-"""The loop of a slice: claim a run, train, store, say so; then draw. No Hydra.
+"""The loop of a slice: claim a run, train, store, report it.
 
-Any number of processes may work on one slice with the same command. A killed one loses the run in progress; what is
-stored stays, also when the grid is made larger or the seeds more.
+Any number of processes may work on one slice with the same command. A killed one loses the run in progress; stored runs
+stay, also if the grid is enlarged or gets more seeds.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from typing import Any
 
 import optuna
 
-from flatdirs.backend.outcomes import SETTING
+from flatdirs.backend import adapter
 from flatdirs.backend.storages import StorageConfig, close_storage, make_folder, open_storage, storage_errors
+from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
-from flatdirs.objectives.image import Objective
-from flatdirs.slices.cells import Run, SliceGrid, runs_left
+from flatdirs.objectives.base import Objective
+from flatdirs.slices.cells import Key, Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
 
-WAIT_SECONDS = 0.5  # between looks at what the other workers have finished
+WAIT_SECONDS = 0.5  # between two looks at what the other workers have finished
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class SliceConfig:
-    """Everything one `slices` command says. `fixed`: the hyperparameters of the centre, the axes' own included."""
+    """All settings of `flatdirs slices`. `center`: the hyperparameters of the centre, those of the axes included."""
 
     study: str
     output: Path
@@ -45,7 +46,7 @@ class SliceConfig:
 
 
 def run_slice(config: SliceConfig, say: Say, wait_for_helpers: Callable[[], None] | None = None) -> list[Run]:
-    """Make the runs that a slice still wants, at most `budget` of them; all runs there are. Raises FlatdirsError.
+    """Make the runs that a slice still needs, at most `budget` of them, and return all its runs. Raises FlatdirsError.
 
     `wait_for_helpers` is called before the runs are read for the last time.
     """
@@ -63,18 +64,14 @@ def run_slice(config: SliceConfig, say: Say, wait_for_helpers: Callable[[], None
             _work(config, trials, sampler, say)
             if wait_for_helpers is not None:
                 wait_for_helpers()
-            return [run for run in read_runs(trials.trials()) if _inside(config.grid, run)]
+            cells = set(config.grid.cells())  # the stored grid may have been larger
+            return [run for run in read_runs(trials.trials()) if run.cell in cells]
     finally:
         close_storage(storage)
 
 
-def _inside(grid: SliceGrid, run: Run) -> bool:
-    """Whether a stored run belongs to the grid as it is now; an earlier one may have been larger."""
-    return run.cell[0] in grid.x.steps and run.cell[1] in grid.y.steps
-
-
 def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) -> None:
-    """One run after the other until nothing is left, or nothing that does not wait for another worker's run."""
+    """Make runs until none is left and no other worker's run is in progress, or the budget is used up."""
     made = 0
     while config.budget is None or made < config.budget:
         if sampler.next_key(trials.trials()) is None:
@@ -83,7 +80,7 @@ def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) 
             time.sleep(WAIT_SECONDS)
             continue
         trial = trials.optuna_study.ask({axis.name: range_of(axis) for axis in (config.grid.x, config.grid.y)})
-        key = key_of(trials.optuna_study._storage.get_trial(trial._trial_id))
+        key = key_of(adapter.stored_trial(trials.optuna_study, adapter.trial_id(trial)))
         if key is None:  # another worker was faster
             trials.interrupt(trial)
             continue
@@ -91,32 +88,26 @@ def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) 
         made += 1
 
 
-def _run_once(config: SliceConfig, trials: Trials, trial: optuna.Trial, key: Any, say: Say) -> None:
+def _run_once(config: SliceConfig, trials: Trials, trial: optuna.Trial, key: Key, say: Say) -> None:
     cell, number = key
     hyperparameters = {**config.center, **config.grid.hyperparameters(cell)}
     seed = config.seed + number
     trial.set_user_attr(SETTING, {"hyperparameters": hyperparameters, "cell": list(cell), "seeds": [seed]})
     try:
         with trials.alive(trial):
-            measurement = config.objective.measure(hyperparameters, [seed], _unwatched)
+            measurement = config.objective.measure(hyperparameters, [seed], lambda *_: None)
         trials.end(trial, measurement)
     except BaseException:
-        with suppress(Exception):  # what went wrong first is what to tell; the next start closes an unclosed trial
+        with suppress(Exception):  # report the first error; the next start closes a trial that stayed open
             trials.interrupt(trial)
         raise
     runs = read_runs(trials.trials())
-    axes = " ".join(
-        f"{axis.name}={axis.value(step):.6g}" for axis, step in zip((config.grid.x, config.grid.y), cell, strict=True)
-    )
+    axes = zip((config.grid.x, config.grid.y), cell, strict=True)
+    place = " ".join(f"{axis.name}={axis.value(step):.6g}" for axis, step in axes)
     value = "diverged" if measurement.state == "diverged" else f"{measurement.value:.2f}{config.objective.unit}"
-    say(f"{axes} seed={seed}: {value} in {measurement.seconds:.0f} s; {_left(config, runs)}")
-
-
-def _unwatched(done: int, total: int | None, value: float, repeat: int) -> None:
-    """Nobody looks at a run's epochs."""
-
-
-def _left(config: SliceConfig, runs: list[Run]) -> str:
     left = runs_left(config.grid, runs, config.maximize)
-    seconds = statistics.fmean(run.seconds or 0.0 for run in runs) * left
-    return f"{len(runs)} runs done, about {left} left ({seconds / 60:.0f} minutes for one worker)"
+    minutes = statistics.fmean(run.seconds or 0.0 for run in runs) * left / 60
+    say(
+        f"{place} seed={seed}: {value} in {measurement.seconds:.0f} s; {len(runs)} runs done, about {left} left "
+        f"({minutes:.0f} minutes for one worker)"
+    )

@@ -1,18 +1,20 @@
-"""The ridge of a slice: where it runs, how steep it is in the picture, and what one doubling costs along and across it.
+"""The ridge of a slice: where it runs, and what one doubling costs along and across it.
 
     u = log2 x, v = log2 y.  In every row (one v) a parabola through the cells around the best one has its vertex at
     u*(v), of height h(v) and curvature a.  The ridge is the line u* = p + b·v: x grows as y to the power b, and on
-    equal log-log axes the ridge rises at the angle atan2(1, b).  The source's claim (reference/004) is 45°: b = 1 for
-    batch size and 1 − momentum, b = −1 for weight decay.
+    equal log-log axes the ridge rises at the angle atan2(1, b).
 
-Costs, in the unit of the values: `across` is what one doubling of x away from the vertex costs (the median curvature of
-the rows); `along` what one doubling of y away from the ridge's own top costs when x follows the ridge (the curvature of
-a parabola through h). Both are second-order terms, so the same yardstick measures both.
+If lr·wd/((1−momentum)·batch_size) is what counts, then b = 1 for lr against batch size or 1 − momentum, and b = −1 for
+lr against wd: lines at 45°, as in https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/.
 
-Intervals are bootstrapped: rows are drawn with replacement, and to every cell's mean Gaussian noise is added, of the
-seeds' pooled spread over the root of the cell's number of runs. Rows whose best cell is the first or last of the grid
-tell only that the ridge lies further out; they are left out and counted. Definitions are ours. Tried and dropped: one
-quadratic surface through all cells, which a cliff of diverged runs on one side bends.
+Costs are in the unit of the values. `across`: one doubling of x away from the vertex, the median curvature of the rows.
+`along`: one doubling of y away from the best point of the ridge while x follows it, the curvature of a parabola through
+h. Both are second-order terms, so they compare.
+
+Bootstrap intervals: rows are drawn with replacement, and to every cell's mean Gaussian noise is added, the pooled
+standard deviation between seeds over the root of the number of runs. A row whose best cell is its first or last one
+says only that the ridge lies further out; it is left out and counted. A quadratic surface through all cells was tried
+instead; a region of diverged runs on one side bends it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from flatdirs.slices.cells import Run, SliceGrid, by_cell
+from flatdirs.slices.cells import Run, SliceGrid, by_cell, mean_value
 
 WINDOW = 2  # cells to each side of a row's best that its parabola is laid through
 LEVEL = 95  # percent of the bootstrap interval
@@ -43,7 +45,7 @@ class Interval:
     high: float
 
     def holds(self, claim: float) -> bool:
-        """Whether a claimed number lies inside, but for rounding."""
+        """Whether a number lies inside, up to rounding."""
         return self.low - ROUNDING <= claim <= self.high + ROUNDING
 
 
@@ -59,11 +61,11 @@ class RidgePoint:
 
 @dataclass(frozen=True)
 class Ridge:
-    """What a slice says. Costs are positive for a loss, in the unit of the values, per doubling.
+    """A fitted ridge. Costs are positive where values become worse, in their unit, per doubling.
 
-    `exponent`: x ∝ y^exponent on the ridge. `angle`: degrees in the log-log picture, 45 for exponent 1, 135 (as steep,
-    but falling) for −1. `spread`: the pooled standard deviation between seeds, None without repeated cells.
-    `drop`: the fitted points' best height less their worst, over `doublings` of y. `edge_rows`: rows left out.
+    `exponent`: x ∝ y^exponent on the ridge. `angle`: in degrees, 45 for exponent 1, 135 for −1. `spread`: the pooled
+    standard deviation between seeds, None without repeated cells. `drop`: the difference between the best and the worst
+    vertex, over `doublings` of y. `edge_rows`: the number of rows left out.
     """
 
     points: tuple[RidgePoint, ...]
@@ -80,7 +82,7 @@ class Ridge:
 
 @dataclass(frozen=True)
 class _Row:
-    """One row's cells in the order of x: logs, means, numbers of runs; diverged cells have a mean of nan."""
+    """One row in the order of x: log2 x, means (nan for diverged cells), numbers of runs."""
 
     v: float
     u: Numbers
@@ -91,7 +93,7 @@ class _Row:
 def fit_ridge(
     grid: SliceGrid, runs: Sequence[Run], maximize: bool = True, draws: int = 2000, seed: int = 0
 ) -> Ridge | None:
-    """The ridge of a slice, None where fewer than three rows have their top inside the grid."""
+    """The ridge of a slice; None if fewer than three rows have their best cell inside the grid."""
     rows, spread = _rows(grid, runs, 1.0 if maximize else -1.0), pooled_spread(runs)
     tops = [(row, _tops(row, row.means[None])[0]) for row in rows]
     inside = [(row, top) for row, top in tops if math.isfinite(top[0])]
@@ -101,7 +103,7 @@ def fit_ridge(
     fitted = _fit(v[None], found[None])[0]
     drawn = _bootstrap([row for row, _ in inside], spread or 0.0, draws, np.random.default_rng(seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number has none: nan
+        warnings.simplefilter("ignore", RuntimeWarning)  # the percentile of no numbers is nan
         low, high = np.nanpercentile(drawn, [(100 - LEVEL) / 2, (100 + LEVEL) / 2], axis=0)
     exponent, angle, along, across = (
         Interval(*map(float, three)) for three in zip(fitted[1:], low[1:], high[1:], strict=True)
@@ -121,30 +123,29 @@ def fit_ridge(
 
 
 def claimed_exponent(grid: SliceGrid) -> float | None:
-    """The exponent that keeps lr·wd/((1−momentum)·batch_size) fixed along the ridge (reference/004); None for other hyperparameters."""
+    """The exponent that keeps lr·wd/((1−momentum)·batch_size) fixed; None for other hyperparameters."""
     if not {grid.x.name, grid.y.name} <= set(EFFECTIVE_STEP):
         return None
     return -EFFECTIVE_STEP[grid.y.name] / EFFECTIVE_STEP[grid.x.name]
 
 
 def pooled_spread(runs: Sequence[Run]) -> float | None:
-    """The standard deviation between seeds, pooled over the cells that have several; None without any."""
+    """The standard deviation between seeds, pooled over the cells with several runs; None without any."""
     squares, freedom = 0.0, 0
     for cell in by_cell(runs).values():
-        values = [run.value for run in cell if run.value is not None and not run.diverged]
-        if len(values) == len(cell) > 1:
-            squares += float(np.var(values)) * len(values)
-            freedom += len(values) - 1
+        if len(cell) > 1 and math.isfinite(mean_value(cell)):
+            squares += float(np.var([run.value or 0.0 for run in cell])) * len(cell)
+            freedom += len(cell) - 1
     return math.sqrt(squares / freedom) if freedom else None
 
 
 def _rows(grid: SliceGrid, runs: Sequence[Run], sign: float) -> list[_Row]:
-    """The rows of a grid that have at least one finished cell; values turned so that higher is better."""
+    """The rows with at least one finished cell; higher is better."""
     cells = by_cell(runs)
     rows = []
     for y in grid.y.steps:
         steps = [x for x in grid.x.steps if (x, y) in cells]
-        means = [_mean([run.value if not run.diverged else None for run in cells[x, y]]) for x in steps]
+        means = [mean_value(cells[x, y]) for x in steps]
         if any(math.isfinite(mean) for mean in means):
             u = np.array([math.log2(grid.x.value(x)) for x in steps])
             counts = np.array([float(len(cells[x, y])) for x in steps])
@@ -152,16 +153,11 @@ def _rows(grid: SliceGrid, runs: Sequence[Run], sign: float) -> list[_Row]:
     return rows
 
 
-def _mean(values: Sequence[float | None]) -> float:
-    finite = [value for value in values if value is not None]
-    return math.fsum(finite) / len(finite) if finite and len(finite) == len(values) else math.nan
-
-
 def _tops(row: _Row, means: Numbers) -> Numbers:
-    """Tops of the parabolas around the best cell: (draws, cells) → (draws, 3), place, height, curvature.
+    """Vertices of the parabolas around the best cell, (draws, cells) → (draws, 3): place, height, curvature.
 
-    A draw whose best cell is the row's first or last has nan throughout. Where the cells around the best one do not
-    bend down, the best cell itself is the top and the curvature nan.
+    All nan for a draw whose best cell is the first or the last of the row. If the cells around the best one do not bend
+    down, the vertex is the best cell itself and the curvature nan.
     """
     tops = np.full((len(means), 3), np.nan)
     best = np.nanargmax(means, axis=1)
@@ -183,9 +179,9 @@ def _tops(row: _Row, means: Numbers) -> Numbers:
 
 
 def _fit(v: Numbers, tops: Numbers) -> Numbers:
-    """(draws, rows) and (draws, rows, 3) → (draws, 5): intercept, exponent, angle in degrees, cost along, cost across.
+    """(draws, rows), (draws, rows, 3) → (draws, 5): intercept, exponent, angle in degrees, cost along, cost across.
 
-    Rows without a top (nan) are left out; a draw with fewer than three different rows gives nan.
+    Rows without a vertex are left out; a draw with fewer than three different rows gives nan.
     """
     fitted = np.full((len(v), 5), np.nan)
     for draw, (logs, found) in enumerate(zip(v, tops, strict=True)):
@@ -201,7 +197,7 @@ def _fit(v: Numbers, tops: Numbers) -> Numbers:
 
 
 def _bootstrap(rows: Sequence[_Row], spread: float, draws: int, random: np.random.Generator) -> Numbers:
-    """`_fit` of so many slices, rows drawn with replacement and noise added to every cell: (draws, 5)."""
+    """`_fit` of rows drawn with replacement, noise added to every cell: (draws, 5)."""
     noise = [random.normal(0, spread, (draws, len(row.u))) / np.sqrt(row.counts) for row in rows]
     tops = np.stack([_tops(row, row.means + errors) for row, errors in zip(rows, noise, strict=True)], axis=1)
     chosen = random.integers(len(rows), size=(draws, len(rows)))

@@ -1,11 +1,11 @@
-"""The chart: hyperparameters on one side, coordinates on the other, an invertible integer map in logarithms between.
+"""A chart: a change of coordinates between hyperparameters and products of their powers.
 
 A chart is data: a square matrix of integer exponents with determinant ±1, read from conf/chart/*.yaml. Its axes are
-products of powers of the hyperparameters, so moving one axis by one step multiplies that coordinate by the step
-factor and leaves the others where they are; learning rate, momentum and weight decay follow by the inverse matrix.
-Charts are read in charts.py, and grid.py anchors one at a start.
+products of powers of the hyperparameters, such as lr·wd/(1−momentum). Moving along one axis multiplies that product and
+leaves the other axes as they are; learning rate, momentum and weight decay follow by the inverse matrix.
 
-Source: reference/004 for the coordinates (found); the inverse is derived.
+library.py reads charts, grid.py anchors one at a start. Source of the coordinates (found; the inverse is derived):
+https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Chart:
     """An invertible map between hyperparameters and coordinates, linear and unimodular in logarithms.
 
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
-    (batch size). What rounding does to either is taken up by `follows` (the learning rate), so that the first
-    coordinate it enters keeps its value. `bounds` are walls per hyperparameter, None where there is none; `fixed`
-    ones stay at the start. `step` is the factor of one step of the grid, of which `parts` make one move.
-    Raises ChartError where the axes do not determine the hyperparameters.
+    (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters
+    keeps its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is
+    the factor of one step of the grid, of which `parts` make one move. Raises ChartError where the axes do not
+    determine the hyperparameters.
     """
 
     name: str
@@ -61,30 +61,38 @@ class Chart:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.step) and self.step > 1):
-            raise ChartError(f"step={self.step} must be a number above 1, such as 2 or 1.4142; change chart.step")
+            raise ChartError(
+                f"step={self.step} must be a number above 1, such as 2 or 1.4142; change chart.step", key="chart.step"
+            )
         known = set(self.hyperparameters)
         for axis in self.axes:
             if axis.first not in SIGN:
-                raise ChartError(f"axis {axis.name}: first={axis.first} must be double or halve; change chart.axes")
+                raise ChartError(
+                    f"axis {axis.name}: first={axis.first} must be double or halve; change chart.axes", key="chart.axes"
+                )
             if unknown := set(axis.exponents) - known:
                 raise ChartError(
-                    f"axis {axis.name} uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list"
+                    f"axis {axis.name} uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list",
+                    key="chart.axes",
                 )
         follows = set() if self.follows in (None, "lr") else {str(self.follows)}
         named = {"one_minus": self.one_minus, "whole": self.whole, "bounds": set(self.bounds), "follows": follows}
         for key, names in {**named, "fixed": self.fixed}.items():
             if unknown := set(names) - known:
                 raise ChartError(
-                    f"{', '.join(sorted(map(str, unknown)))} is no hyperparameter of the chart; change chart.{key}"
+                    f"{', '.join(sorted(map(str, unknown)))} is no hyperparameter of the chart; change chart.{key}",
+                    key=f"chart.{key}",
                 )
         if len(known) != len(self.hyperparameters) or len({axis.name for axis in self.axes}) != len(self.axes):
             raise ChartError(
-                f"chart {self.name} uses a name twice; change chart.hyperparameters or the names in chart.axes"
+                f"chart {self.name} uses a name twice; change chart.hyperparameters or the names in chart.axes",
+                key="chart.hyperparameters",
             )
         if len(self.axes) != len(self.free) or not _unimodular(self.matrix):
             raise ChartError(
                 f"chart {self.name}: the exponents of {len(self.axes)} axes over {', '.join(self.free)} must form a "
-                f"square integer matrix of determinant 1 or -1; change chart.axes"
+                f"square integer matrix of determinant 1 or -1; change chart.axes",
+                key="chart.axes",
             )
 
     @cached_property
@@ -122,11 +130,11 @@ class Chart:
         return 1.0 - value if name in self.one_minus else float(value)
 
     def refine(self, parts: int) -> Chart:
-        """The chart with moves of so many steps each; one that has them already stays as it is."""
+        """The chart with moves of so many steps each."""
         return self if self.parts == parts else replace(self, step=self.step ** (self.parts / parts), parts=parts)
 
     def raw(self) -> Chart:
-        """The same hyperparameters with one axis each: the coordinates the source warns about."""
+        """The same hyperparameters with one axis each."""
         halving = {axis.name: axis.first for axis in self.axes}
         axes = tuple(
             Axis(label, {name: 1}, halving.get(label, "double"))
@@ -137,23 +145,24 @@ class Chart:
     def fix(self, names: Iterable[str]) -> Chart:
         """The chart with some hyperparameters held at the start.
 
-        Keeps the first axes that still determine the free hyperparameters, so lr·wd/(1−momentum) comes before 1−momentum and wd. One that
-        moves a single hyperparameter, as lr·wd/(1−momentum) does where momentum and wd are fixed, becomes that one's own axis, lr.
-        Raises ChartError for an unknown name, or where nothing is left to search.
+        Keeps the first axes that still determine the free hyperparameters. An axis with one free hyperparameter left,
+        as lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown
+        name, or where nothing is left to search.
         """
         names = frozenset(names)
         if unknown := names - set(self.hyperparameters):
             raise ChartError(
                 f"fixed={sorted(unknown)} names no hyperparameter of chart {self.name}; "
-                f"change fixed to some of {', '.join(self.hyperparameters)}"
+                f"change fixed to some of {', '.join(self.hyperparameters)}",
+                key="fixed",
             )
         free = [name for name in self.hyperparameters if name not in self.fixed | names]
         if not free:
-            raise ChartError("fixed leaves no hyperparameter to search; take one out of fixed")
+            raise ChartError("fixed leaves no hyperparameter to search; take one out of fixed", key="fixed")
         for axes in itertools.combinations(self.axes, len(free)):
             if _unimodular(np.array([[axis.exponents.get(name, 0) for name in free] for axis in axes])):
                 return replace(self, axes=tuple(self._alone(axis, free) for axis in axes), fixed=self.fixed | names)
-        raise ChartError(f"no axes of chart {self.name} search {', '.join(free)} alone; change fixed")
+        raise ChartError(f"no axes of chart {self.name} search {', '.join(free)} alone; change fixed", key="fixed")
 
     def _alone(self, axis: Axis, free: Sequence[str]) -> Axis:
         """An axis under the name of the only free hyperparameter in it, where it goes up with that one."""
@@ -164,7 +173,7 @@ class Chart:
         return replace(axis, name=label(name, name in self.one_minus), exponents=moved)
 
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
-        """The chart with these walls as well; the narrower one counts on each side."""
+        """The chart with these bounds as well; the narrower one counts on each side."""
         merged = dict(self.bounds)
         for name, (low, high) in bounds.items():
             old_low, old_high = merged.get(name, (None, None))

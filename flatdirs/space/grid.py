@@ -1,9 +1,10 @@
-"""A grid: a chart anchored at a start; integer points on one side, hyperparameters on the other.
+"""A chart anchored at a start: integer points on one side, hyperparameters on the other.
 
-Points are tuples of integers, counted in steps from the start, so that equality is exact and no drift can creep in.
+A point is a tuple of whole steps along the axes of the chart, counted from the start, so that two runs of one point are
+recognised exactly. The hyperparameters of a point are rounded to what people can type before anything is run with them:
+learning rates, weight decays, 1 − momentum and 1 − beta to `DIGITS` significant digits, batch sizes to whole numbers.
 
-Source: reference/004; the rounding rule is derived. Tried and dropped: keeping lr exact and letting lr·wd/(1−momentum) take the
-rounding of a batch size, which breaks what the axis promises.
+Source of the coordinates: https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/. The rounding is ours.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import numpy as np
 from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import SIGN, Chart, Direction, Hyperparameters, Point
 
-ULPS = 1e-12  # 1 − momentum within this of one is one: momentum is zero, not the last bit below it
-SNAP = 5e-3  # how near, in twelfths of an octave, a step must be to a root of two to be taken for it
+DIGITS = 4  # significant digits of what is run
+SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change
+TWELFTH = 5e-3  # distance, in twelfths of an octave, within which a step is taken for a root of two
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A chart anchored at a start: integer points ↔ hyperparameters.
+    """Integer points ↔ hyperparameters, by a chart and a start.
 
-    Raises ChartError where the start is missing a hyperparameter, is not finite, or lies outside the walls.
+    Raises ChartError where the start lacks a hyperparameter, is not finite, or lies out of bounds.
     """
 
     chart: Chart
@@ -35,63 +37,78 @@ class Grid:
     def __post_init__(self) -> None:
         for name in self.chart.hyperparameters:
             if name not in self.start:
-                raise ChartError(f"the start has no {name}, which chart {self.chart.name} needs; add start.{name}")
+                raise ChartError(
+                    f"the start has no {name}, which chart {self.chart.name} needs; set start.{name}",
+                    key=f"start.{name}",
+                )
             _check_start(self.chart, name, self.start[name])
 
     @property
     def origin(self) -> Point:
-        """The start's own point."""
+        """The point of the start."""
         return (0,) * len(self.chart.axes)
 
     def move(self, point: Point, axis: int, direction: Direction) -> Point:
-        """The neighbour one step along one axis; the other coordinates keep their values."""
+        """The neighbour one step along one axis."""
         return (*point[:axis], point[axis] + SIGN[direction], *point[axis + 1 :])
 
     def hyperparameters(self, point: Sequence[float]) -> Hyperparameters:
-        """Hyperparameters at a point (whole steps, or any real numbers between them).
+        """The rounded hyperparameters of a point (whole steps, or any real numbers between them).
 
-        A step of two is exact in floats. What rounding leaves (1 − momentum stored as momentum, whole batch sizes) is taken up by
-        the learning rate, once, from the unrounded value: moving there and back is the identity.
+        What does not leave the start keeps the start's own value. `chart.follows` (the learning rate) makes up for the
+        rounding of the others, so that the first axis it enters keeps its value; it is rounded last.
         """
         chart = self.chart
         result, drift = dict(self.start), {}
-        for name, wanted in self._unrounded(point).items():
-            value = 1.0 - wanted if name in chart.one_minus else wanted
-            value = 0.0 if name in chart.one_minus and abs(value) < ULPS else value
-            if name in chart.whole:
-                value = float(max(1, math.floor(value + 0.5))) if math.isfinite(value) else value
-            result[name] = value
-            if name in chart.one_minus or name in chart.whole:
-                actual = chart.inner(name, value)
+        moved = self._unrounded(point)
+        for name, wanted in moved.items():
+            result[name] = self._rounded(name, wanted)
+            if name != chart.follows and (name in chart.one_minus or name in chart.whole):
+                actual = chart.inner(name, result[name])
                 if actual > 0 and math.isfinite(actual):
                     drift[name] = actual / wanted
-        self._follow(result, drift)
+        if (follows := chart.follows) in chart.free and follows is not None and drift:
+            inner = moved.get(follows, chart.inner(follows, self.start[follows]))
+            if (factor := self._compensation(follows, drift)) != 1.0:
+                result[follows] = self._rounded(follows, inner * factor)
         return {name: int(v) if name in chart.whole and math.isfinite(v) else v for name, v in result.items()}
 
+    def rounded(self, hyperparameters: Mapping[str, float]) -> Hyperparameters:
+        """Any hyperparameters, rounded as those of a point are."""
+        free = {name: self._rounded(name, self.chart.inner(name, hyperparameters[name])) for name in self.chart.free}
+        return {**hyperparameters, **{n: int(v) if n in self.chart.whole else v for n, v in free.items()}}
+
     def _unrounded(self, point: Sequence[float]) -> Hyperparameters:
-        """What each hyperparameter that leaves the start would be, as it enters the products."""
+        """Each hyperparameter that leaves the start, as it enters the products (momentum as 1 − momentum)."""
         chart, moved = self.chart, {}
         for name, row in zip(chart.free, chart.inverse.tolist(), strict=True):
             if count := sum(n * steps for n, steps in zip(row, point, strict=True) if n):
                 moved[name] = chart.inner(name, self.start[name]) * _power(chart.step, count)
         return moved
 
-    def _follow(self, result: Hyperparameters, drift: Mapping[str, float]) -> None:
-        """Let the learning rate take up what rounding did to the others, in the first axis it enters."""
-        follows = self.chart.follows
-        if follows is None or follows not in self.chart.free:
-            return
+    def _rounded(self, name: str, wanted: float) -> float:
+        """The value to run with for one that should enter the products as `wanted`."""
+        if name in self.chart.whole:
+            return float(max(1, math.floor(wanted + 0.5))) if math.isfinite(wanted) else wanted
+        inner = significant(wanted)
+        return _one_minus(inner) if name in self.chart.one_minus else inner
+
+    def _compensation(self, follows: str, drift: Mapping[str, float]) -> float:
+        """The factor by which `follows` makes up for the rounding of the others in the first axis it enters."""
         axis = next((axis for axis in self.chart.axes if axis.exponents.get(follows)), None)
-        for name, ratio in drift.items():
-            if axis is not None and name in axis.exponents and ratio != 1.0:
-                result[follows] *= ratio ** (-axis.exponents[name] / axis.exponents[follows])
+        powers = (
+            {}
+            if axis is None
+            else {n: axis.exponents[n] / axis.exponents[follows] for n in drift if n in axis.exponents}
+        )
+        return float(np.prod([drift[name] ** -power for name, power in powers.items()]))
 
     def coordinates(self, point: Sequence[float]) -> dict[str, float]:
         """The value of every axis, by name, at a point."""
         return self.chart.coordinates(self.hyperparameters(point))
 
-    def wall(self, point: Sequence[float]) -> str | None:
-        """The bound that keeps a point out, in words, or None inside."""
+    def out_of_bounds(self, point: Sequence[float]) -> str | None:
+        """The bound that a point violates, as a clause, or None."""
         values = self.hyperparameters(point)
         unrounded = self._unrounded(point) if self.chart.whole else {}
         for name in self.chart.free:
@@ -104,11 +121,11 @@ class Grid:
             if high is not None and value > high and not _close(value, high):
                 return f"{name} would rise above {high:g}"
             if not (math.isfinite(inner) and inner > 0):
-                return f"{name} would leave what floats can hold"
+                return f"{name} would exceed the range of floats"
         return None
 
     def locate(self, hyperparameters: Mapping[str, float]) -> Point | None:
-        """The point with these hyperparameters, to a relative 1e-9, or None off the grid."""
+        """The point with these hyperparameters, up to their rounding; None where they lie between points."""
         chart = self.chart
         logs = []
         for name in chart.free:
@@ -119,37 +136,49 @@ class Grid:
         steps = chart.matrix @ np.array(logs)
         point = tuple(int(n) for n in np.rint(steps))
         back = self.hyperparameters(point)
-        near = all(_close(chart.inner(n, back[n]), chart.inner(n, hyperparameters.get(n, back[n]))) for n in back)
-        return point if near else None
+        pairs = ((chart.inner(n, back[n]), chart.inner(n, hyperparameters.get(n, back[n]))) for n in back)
+        return point if all(math.isclose(a, b, rel_tol=SAME) for a, b in pairs) else None
+
+
+def significant(value: float, digits: int = DIGITS) -> float:
+    """The value rounded to so many significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
+def _one_minus(inner: float) -> float:
+    """1 − inner as the float that prints with no more decimals than it needs."""
+    if not 0 < inner < math.inf:
+        return 1.0 - inner
+    return round(1.0 - inner, DIGITS - 1 - math.floor(math.log10(inner)))
 
 
 def _check_start(chart: Chart, name: str, value: float) -> None:
-    """Raise ChartError unless a start's value can stand on the chart."""
-    key = f"start {name}={value}"
+    """Raise ChartError unless the value of a start fits the chart."""
+    key, said = f"start.{name}", f"start {name}={value}"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ChartError(f"{key} must be a finite number; change start.{name}")
+        raise ChartError(f"{said} must be a finite number; change {key}", key=key)
     if name in chart.one_minus:
         if not 0 <= value < 1:
-            raise ChartError(f"{key} must lie in [0, 1); change start.{name}")
+            raise ChartError(f"{said} must lie in [0, 1); change {key}", key=key)
     elif value < 0 or (value == 0 and name in chart.free):
-        hint = "" if value < 0 else f" (a logarithm cannot leave zero), or hold it with fixed=[{name}]"
-        raise ChartError(f"{key} must be greater than 0; change start.{name}{hint}")
+        hint = "" if value < 0 else f", or hold it at 0 with fixed=[{name}]"
+        raise ChartError(f"{said} must be greater than 0; change {key}{hint}", key=key)
     if name in chart.whole and value != int(value):
-        raise ChartError(f"{key} must be a whole number; change start.{name}")
+        raise ChartError(f"{said} must be a whole number; change {key}", key=key)
     low, high = chart.bounds.get(name, (None, None))
     if name in chart.free and ((low is not None and value < low) or (high is not None and value > high)):
-        raise ChartError(f"{key} lies outside its bounds [{low}, {high}]; change start.{name} or chart.bounds.{name}")
+        raise ChartError(f"{said} lies out of bounds [{low}, {high}]; change {key} or chart.bounds.{name}", key=key)
 
 
 @lru_cache
 def _twelfths(step: float) -> float:
     """The step in twelfths of an octave, a whole number where it is meant as one (2, √2, 1.4142)."""
     twelfths = math.log2(step) * 12
-    return float(round(twelfths)) if abs(twelfths - round(twelfths)) < SNAP and round(twelfths) else twelfths
+    return float(round(twelfths)) if abs(twelfths - round(twelfths)) < TWELFTH and round(twelfths) else twelfths
 
 
 def _power(step: float, count: float) -> float:
-    """step ** count, exact for every whole number of doublings; infinity or zero where floats end."""
+    """step ** count, exact for every whole number of doublings; infinity or zero beyond the range of floats."""
     octaves, rest = divmod(_twelfths(step) * count, 12.0)
     try:
         return math.ldexp(2.0 ** (rest / 12.0), int(octaves))

@@ -1,4 +1,4 @@
-"""Charts as data: read from the plain mapping of a conf/chart/*.yaml file, described as one, found by name."""
+"""Charts as data: read from the mapping of a conf/chart/*.yaml file, written as one, found by name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from flatdirs.errors import ChartError
 from flatdirs.space.coordinates import Axis, Chart
+from flatdirs.space.names import canonical
 
 
 def read_chart(settings: Mapping[str, Any]) -> Chart:
@@ -16,18 +17,23 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
         axes = tuple(
             Axis(
                 str(axis["name"]),
-                {str(k): _whole_number(v) for k, v in axis["exponents"].items()},
+                {canonical(str(k)): _whole_number(v) for k, v in axis["exponents"].items()},
                 axis.get("first", "double"),
             )
             for axis in settings["axes"]
         )
-        bounds = {name: _bound(name, pair) for name, pair in (settings.get("bounds") or {}).items()}
+        bounds = {canonical(name): _bound(name, pair) for name, pair in (settings.get("bounds") or {}).items()}
         step = float(settings.get("step", 2.0))
-        names = tuple(str(name) for name in settings["hyperparameters"])
-        one_minus, whole = frozenset(settings.get("one_minus") or ()), frozenset(settings.get("whole") or ())
+        names = tuple(canonical(str(name)) for name in settings["hyperparameters"])
+        one_minus, whole, fixed = (
+            frozenset(map(canonical, settings.get(key) or ())) for key in ("one_minus", "whole", "fixed")
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ChartError(f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml") from error
-    follows, fixed = settings.get("follows", "lr"), frozenset(settings.get("fixed") or ())
+        raise ChartError(
+            f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml", key="chart"
+        ) from error
+    follows = settings.get("follows", "lr")
+    follows = None if follows is None else canonical(str(follows))
     parts = int(settings.get("parts", 1))
     return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
 
@@ -58,7 +64,7 @@ def named_chart(name: str) -> Chart:
     path = folder / f"{Path(name).name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-        raise ChartError(f"chart={name} is unknown; choose one of {known}")
+        raise ChartError(f"chart={name} is unknown; choose one of {known}", key="chart")
     return read_chart(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
@@ -69,15 +75,19 @@ def _whole_number(value: Any) -> int:
 
 
 def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
-    """One wall from YAML: a pair of numbers or nulls, null for none at all."""
+    """The bounds of one hyperparameter: a pair of numbers or nulls, null for none at all."""
     if pair is None:
         return None, None
     try:
         low, high = (None if x is None else float(x) for x in pair)
     except (TypeError, ValueError) as error:
         raise ChartError(
-            f"bounds.{name}={pair} must be two numbers, null for none; change chart.bounds.{name}"
+            f"bounds.{name}={pair} must be two numbers, null for none; change chart.bounds.{name}",
+            key=f"chart.bounds.{name}",
         ) from error
     if low is not None and high is not None and not low < high:
-        raise ChartError(f"bounds.{name}={pair}: the lower must lie below the upper; change chart.bounds.{name}")
+        raise ChartError(
+            f"bounds.{name}={pair}: the lower must be below the upper; change chart.bounds.{name}",
+            key=f"chart.bounds.{name}",
+        )
     return low, high

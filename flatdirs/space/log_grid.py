@@ -1,4 +1,4 @@
-"""A grid in octaves: what numpy needs of it, many points at a time. Between the exact chart and the model."""
+"""A grid in octaves, as arrays: many points at a time, for the models of the search."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from flatdirs.space.coordinates import Point
 from flatdirs.space.grid import Grid
 
 Array = NDArray[np.float64]
@@ -16,21 +17,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LogGrid:
-    """A grid in octaves: log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
+    """log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
 
-    Arrays: `base`, `low`, `high` (free,), `rows` (free, axes).
+    Arrays: `base`, `bounds` (free,), `rows` (free, axes).
     """
 
     grid: Grid
 
     @cached_property
     def octaves(self) -> float:
-        """Of one step."""
+        """The length of one step."""
         return math.log2(self.grid.chart.step)
 
     @cached_property
     def rows(self) -> Array:
-        """By how many octaves each free hyperparameter moves with a step along each axis."""
+        """The octaves by which each free hyperparameter moves with a step along each axis."""
         rows: Array = np.asarray(self.grid.chart.inverse * self.octaves, dtype=np.float64)
         return rows
 
@@ -41,8 +42,8 @@ class LogGrid:
         return np.array([math.log2(chart.inner(name, self.grid.start[name])) for name in chart.free])
 
     @cached_property
-    def walls(self) -> tuple[Array, Array]:
-        """The lowest and highest log₂ of each free hyperparameter, infinite where there is no wall."""
+    def bounds(self) -> tuple[Array, Array]:
+        """The lowest and the highest log₂ of each free hyperparameter, infinite where there is no bound."""
         chart = self.grid.chart
         lows, highs = [], []
         for name in chart.free:
@@ -61,16 +62,28 @@ class LogGrid:
 
     @cached_property
     def decay(self) -> tuple[int, int] | None:
-        """The axis that is the weight decay alone, and its power in the first axis; None without such an axis."""
+        """The axis that is the weight decay alone, and the power of the weight decay in the first axis."""
         axes = self.grid.chart.axes
         alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"wd": 1}]
         return (alone[0], axes[0].exponents.get("wd", 0)) if alone else None
 
     @cached_property
-    def relaxing(self) -> Array:
-        """By how many octaves T·lr·wd/(1−momentum) moves with a step along each axis (T falls as the batch grows)."""
+    def timescales(self) -> Array:
+        """The octaves by which T·lr·wd/(1−momentum) moves with a step along each axis (T falls as the batch grows)."""
         powers = {"lr": 1, "wd": 1, "momentum": -1, "batch_size": -1}
         return np.array([powers.get(name, 0) for name in self.grid.chart.free]) @ self.rows
+
+    def run_places(self, points: list[Point]) -> Array:
+        """Where runs of these points really lie, in steps (n, axes): what was run is rounded, the points are not."""
+        return np.array([self._run_place(point) for point in points], dtype=np.float64).reshape(
+            len(points), len(self.grid.chart.axes)
+        )
+
+    def _run_place(self, point: Point) -> Array:
+        chart, values = self.grid.chart, self.grid.hyperparameters(point)
+        logs = np.array([math.log2(chart.inner(name, values[name])) for name in chart.free])
+        place: Array = chart.matrix @ (logs - self.base) / self.octaves
+        return place
 
     def sheared(self, points: Array, power: float) -> Array:
         """Points (n, axes) in octaves, with the weight decay in the first coordinate to this power."""
@@ -81,8 +94,8 @@ class LogGrid:
         return octaves
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
-        """Which of these points (n, axes) no wall keeps out."""
+        """Which of these points (n, axes) are within the bounds."""
         logs = self.base + points @ self.rows.T
-        low, high = self.walls
+        low, high = self.bounds
         found: NDArray[np.bool_] = np.all((logs >= low - 1e-9) & (logs <= high + 1e-9), axis=1)
         return found

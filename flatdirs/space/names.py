@@ -1,7 +1,7 @@
 """The names of hyperparameters: one short name each, the usual long ones as aliases.
 
-Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`. Whatever a person
-writes, or a study of somebody else's contains, passes through `canonical` first.
+Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`. Whatever a
+person writes, or a study of somebody else's contains, passes through `canonical` first.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def canonical_keys(values: Mapping[str, T]) -> dict[str, T]:
     return {canonical(name): value for name, value in values.items()}
 
 
-def long_names(name: str) -> list[str]:
+def all_names(name: str) -> list[str]:
     """All names of a hyperparameter, the short one first."""
     return [name, *(alias for alias, short in ALIASES.items() if short == name)]
 

@@ -1,8 +1,10 @@
-"""One training run: a frozen config in, a result out.
+"""One training run: a frozen TrainConfig in, a TrainResult out.
 
-    task.py → data.py ─┐
-    model.py ──────────┼→ run.py → loop.py: train(TrainConfig) → TrainResult
-    augment.py, schedule.py, tuners.py, optimizer.py, device.py
+    task.py, schedule.py, lr_tuners.py, optimizer.py, metrics.py   settings, one class per file of conf/
+    records.py                          TrainConfig and TrainResult
+    data_files.py → data.py             images
+    augment.py, model.py, device.py     what a step needs
+    run.py → loop.py: train             the steps and evaluations of a run
 
-Nothing is imported here, so that reading a configuration never pays for torch.
+Nothing is imported here, so that a configuration is read without torch.
 """

@@ -1,13 +1,12 @@
-"""Random shift, mirror and cutout for a whole epoch at once, on the device the images live on.
+"""Random shift, mirror and cutout for a whole epoch at once, on the device of the images.
 
-Nothing is padded and no image is looped over: a shift of the reflect-padded image is a choice of rows and columns of
-the image itself, a mirror reverses the columns, so one gather of pixels does the reordering, the shift and the mirror
-together. All random numbers of an epoch are drawn first (`draw`), the images are made from them in pieces (`apply`), so
-the size of a piece bounds memory and never changes a result. Nothing here waits for the device.
+A shift of the reflect-padded image selects rows and columns of the image itself, and a mirror reverses the columns, so
+one gather of pixels does the reordering, the shift and the mirror. All random numbers of an epoch are drawn first
+(`draw`); the images are then made in chunks (`apply`), so the size of a chunk bounds memory and never changes a result.
+Nothing here waits for the device.
 
-The kinds (reflect pad 4, crop, flip, 8 × 8 cutout inside the image, filled with the mean, which is 0 after
-normalisation) are those of the series reference/004 belongs to; that text itself does not list them. Dropped: a padded
-copy of all images with views cut from it (1.6 × the memory).
+Reflect padding, crop, flip and an 8 × 8 cutout filled with the mean are the augmentations of
+https://myrtle.ai/learn/how-to-train-your-resnet/.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from flatdirs.training.task import ImageTask
 
 @dataclass(frozen=True)
 class Draws:
-    """The random part of one epoch: one entry per position in the epoch, all tensors of shape (n,) on the device.
+    """The random numbers of one epoch: one entry per position in the epoch, all tensors of shape (n,) on the device.
 
-    `order` picks the image, `down` and `right` shift the window in pixels (−pad … pad), `mirror` flips left and right,
-    `hole_row` and `hole_column` are the upper left corner of the cutout. None where the task does not use it.
+    `order` selects the image, `down` and `right` shift the window in pixels (−pad … pad), `mirror` flips left and
+    right, `hole_row` and `hole_column` are the upper left corner of the cutout. None: not used by the task.
     """
 
     order: Tensor
@@ -37,7 +36,7 @@ class Draws:
 
 
 def draw(task: ImageTask, count: int, generator: torch.Generator) -> Draws:
-    """Order and augmentation for one epoch over `count` images, from `generator` (which lives on the device)."""
+    """Draw the order and the augmentation of one epoch over `count` images; `generator` is on the device."""
     device = generator.device
 
     def integers(low: int, high: int) -> Tensor:
@@ -56,7 +55,7 @@ def draw(task: ImageTask, count: int, generator: torch.Generator) -> Draws:
 
 
 def reflect(index: Tensor, size: int) -> Tensor:
-    """Fold positions outside [0, size) back in, the edge pixel not repeated: −1 → 1, size → size − 2."""
+    """Fold positions outside [0, size) back in without repeating the edge pixel: −1 → 1, size → size − 2."""
     index = index.abs()
     return torch.where(index < size, index, 2 * (size - 1) - index)
 
@@ -65,14 +64,14 @@ def apply(images: Tensor, draws: Draws, start: int, stop: int, cutout: int) -> T
     """The augmented images at positions start … stop − 1 of the epoch.
 
     Args:
-        images: (n, channels, h, w), in channels-last order.
-        draws: one epoch's random numbers.
+        images: (n, channels, h, w), channels-last.
+        draws: the random numbers of the epoch.
         start: first position in the epoch.
         stop: one past the last.
-        cutout: side of the blanked square in pixels; used where `draws` holds its corners.
+        cutout: side of the blanked square in pixels; used if `draws` has its corners.
 
     Returns:
-        (stop − start, channels, h, w) in channels-last order, a new tensor.
+        (stop − start, channels, h, w), channels-last, a new tensor.
     """
     pixels = images.permute(0, 2, 3, 1)
     count, (height, width, channels) = stop - start, pixels.shape[1:]
@@ -92,7 +91,7 @@ def apply(images: Tensor, draws: Draws, start: int, stop: int, cutout: int) -> T
 
 
 def _source_pixels(draws: Draws, start: int, stop: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Which row and which column of its image every output row and column shows: (n, height) and (n, width)."""
+    """The source row and column of every output row and column: (n, height) and (n, width)."""
     device = draws.order.device
     rows = torch.arange(height, device=device).expand(stop - start, height)
     columns = torch.arange(width, device=device).expand(stop - start, width)

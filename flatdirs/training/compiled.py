@@ -1,13 +1,10 @@
-"""torch.compile for the network in training, forward and backward: once per process, its time told apart.
+"""torch.compile for the network in training, forward and backward, once per process.
 
-A run with `compile: true` calls `forward()` instead of the network itself. Weights, statistics and images are arguments
-of the compiled code; learning rate, momentum and weight decay live in the optimizer outside it. So a second run, of
-another seed and other hyperparameters, finds the code ready. `prepare` makes it ready by a step of a network that is
-thrown away: compiling never counts as training. A second batch size compiles once more, then for all sizes at once.
-
-Evaluation is not compiled: it is a small part of a run, and its last, smaller batch would be compiled for itself. CUDA
-graphs are not used, for nobody could measure them. On the CPU compiling gained nothing (benchmarks/throughput); hence
-the default, false.
+A run with `compile: true` calls `forward()` instead of the network. Weights, statistics and images are arguments of the
+compiled code, and the hyperparameters are in the optimizer outside it, so runs with other seeds and hyperparameters use
+the same code. `prepare` compiles with one step of a network that is thrown away, so compilation does not count as
+training time. A second batch size compiles once more, then for all sizes. Evaluation is not compiled: it is a small
+part of a run, and its last, smaller batch would need its own compilation.
 """
 
 from __future__ import annotations
@@ -19,30 +16,30 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from flatdirs.errors import ConfigError
+from flatdirs.settings import wrong
 
 _ready: set[Hashable] = set()
 
 
 def call(model: nn.Module, images: Tensor) -> Tensor:
-    """What is compiled: one function for all networks, so that a new network is a new argument and not new code."""
+    """The function that is compiled: the network is an argument, so that a new network needs no new code."""
     logits: Tensor = model(images)
     return logits
 
 
 @lru_cache(maxsize=1)
 def forward() -> Callable[[nn.Module, Tensor], Tensor]:
-    """`call`, compiled at its first use; made when asked for, as torch's compiler takes a second to import."""
+    """`call`, compiled at its first use; made on demand, as torch's compiler takes a second to import."""
     return torch.compile(call)
 
 
 def prepare(key: Hashable, step: Callable[[], object]) -> float:
-    """Compile by taking `step`, unless that was done under this key; the seconds it took, 0.0 where it was.
+    """Compile by taking `step`, unless done under this key; return the seconds it took, 0.0 if it was done.
 
-    `key` holds all that the compiled code depends on: shapes, precision, device, threads.
+    `key` holds everything that the compiled code depends on: shapes, precision, device, threads.
 
     Raises:
-        ConfigError: torch cannot compile here.
+        ConfigError: torch cannot compile on this machine.
     """
     if key in _ready:
         return 0.0
@@ -51,8 +48,7 @@ def prepare(key: Hashable, step: Callable[[], object]) -> float:
         step()
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = " ".join(str(error).split("\n", 1)[0].split())[:120]
-        raise ConfigError(
-            f"compile=true does not work here ({reason}); install a C++ compiler such as g++, or set compile=false"
-        ) from error
+        remedy = "install a C++ compiler such as g++, or set compile=false"
+        raise wrong("compile", "true", f"does not work on this machine ({reason})", remedy=remedy) from error
     _ready.add(key)
     return time.perf_counter() - begin

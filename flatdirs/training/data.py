@@ -1,10 +1,8 @@
-"""Images and labels, split, shrunk, normalised and on the device, once per process.
+"""The images and labels of a task: split, shrunk, normalised and on the device, loaded once per process.
 
-`load` is asked by every run and answers from a small cache after the first; sources.py opens and checks the files.
-
-Splits are cut by one fixed permutation, never by a run's seed: two runs judged on different images cannot be compared.
-Mean and deviation are computed from whole numbers, exactly, so the images do not depend on the number of threads that
-happened to load them. An image larger than the task's is averaged over blocks of pixels, once, here.
+Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files. Splits are
+cut by one fixed permutation, not by the seed of a run, so that all runs are evaluated on the same images. Mean and
+standard deviation are computed exactly, from integers, so that they do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatdirs.training.sources import Images, Labels, Raw, data_path, fixed_order, read
+from flatdirs.training.data_files import Images, Labels, Raw, data_path, fixed_order, read
 from flatdirs.training.task import DataConfig, ImageTask
 
-KEPT = 2  # data sets that stay loaded: a tuning run needs one, a final evaluation another
+KEPT = 2  # data sets that stay loaded: one for tuning, one for the final evaluation
 _cache: dict[tuple[object, ...], Dataset] = {}
 
 
@@ -33,13 +31,12 @@ class Split:
     labels: Tensor
 
     def __len__(self) -> int:
-        """How many images."""
         return len(self.labels)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits. Under data.evaluate=test the validation part is in `train` and `validation` is empty."""
+    """Three disjoint splits. With data.evaluate=test, `train` holds the validation images and `validation` is empty."""
 
     train: Split
     validation: Split
@@ -50,16 +47,16 @@ class Dataset:
     checksum: str
 
     @property
-    def held_out(self) -> Split:
-        """The images that judge a run: `validation`, or `test` under data.evaluate=test and final."""
+    def evaluation_set(self) -> Split:
+        """The images that evaluate a run: `validation`, or `test` with data.evaluate=test and final."""
         return self.validation if self.evaluate == "validation" else self.test
 
 
 def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
-    """The task's images on `device`, the same for every seed.
+    """Load the images of a task onto `device`; they are the same for every seed.
 
     Raises:
-        DataError: a file is missing or broken, or its arrays do not fit the task; one sentence with the key to change.
+        DataError: a file is missing or broken, or its arrays do not fit the task.
     """
     key = _cache_key(task, data, device)
     if key not in _cache:
@@ -72,7 +69,7 @@ def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
 
 
 def _cache_key(task: ImageTask, data: DataConfig, device: torch.device) -> tuple[object, ...]:
-    """Everything the tensors depend on, the file's own age and size included."""
+    """Everything that the tensors depend on, including the age and size of the file."""
     sizes = (task.image_size, task.train_images, task.validation_images, task.test_images)
     where: tuple[object, ...] = ()
     if task.dataset != "digits":
@@ -83,7 +80,6 @@ def _cache_key(task: ImageTask, data: DataConfig, device: torch.device) -> tuple
 
 
 def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) -> Dataset:
-    """Cut the splits, shrink, normalise by the training images' statistics, move to the device."""
     order = fixed_order(len(raw.train_labels))
     train = order[: task.train_images]
     validation = order[task.train_images : task.train_images + task.validation_images]
@@ -108,7 +104,7 @@ def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) 
 
 
 def _checksum(*arrays: np.ndarray[Any, Any]) -> str:
-    """Eight hexadecimal digits that differ where the images or labels of a data set do."""
+    """Eight hexadecimal digits of the CRC-32 of images and labels."""
     total = 0
     for array in arrays:
         total = zlib.crc32(array.tobytes(), total)
@@ -116,7 +112,7 @@ def _checksum(*arrays: np.ndarray[Any, Any]) -> str:
 
 
 def shrink(images: Images, size: int) -> Images:
-    """(n, h, h, c) → (n, size, size, c): the sum over blocks of pixels, which normalising turns into their average."""
+    """Sum blocks of pixels, (n, h, h, c) → (n, size, size, c); normalisation turns the sums into averages."""
     factor = images.shape[1] // size
     if factor == 1:
         return images
@@ -128,7 +124,7 @@ def shrink(images: Images, size: int) -> Images:
 
 
 def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of every channel of (n, h, w, c), from exact sums; a flat channel deviates by 1."""
+    """Mean and standard deviation of every channel of (n, h, w, c), from exact sums; 1 for a constant channel."""
     means, deviations = [], []
     for channel in range(images.shape[3]):
         counts = np.bincount(images[..., channel].reshape(-1))
@@ -140,7 +136,7 @@ def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
 
 
 def _normalised(images: Images, mean: list[float], deviation: list[float], device: torch.device) -> Tensor:
-    """(n, h, w, c) whole numbers → (n, c, h, w) float32 in channels-last order on the device."""
+    """Integers (n, h, w, c) → float32 (n, c, h, w), channels-last, on the device."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).to(torch.float32)
     pixels -= torch.tensor(mean, device=device)
     pixels /= torch.tensor(deviation, device=device)

@@ -1,12 +1,10 @@
-"""Where a run computes: device, precision, threads, and the versions that go into its record.
+"""The device, precision and number of threads of a run.
 
-Everything that depends on the machine is decided here, once, from words in the configuration; the loop sees the answer.
-"auto" takes the first GPU, else the CPU; and bfloat16 where the hardware multiplies it natively (CUDA capability 8 and
-up, CPUs with avx512_bf16 or amx): at width 64 a step is then 2.4 times as fast on such a CPU, at width 8 as fast as
-float32 with evaluation twice as fast. Older GPUs get float16 with a gradient scaler, everything else float32.
+"auto" takes the first GPU, else the CPU, and bfloat16 where the hardware multiplies it natively (CUDA capability 8 and
+above, CPUs with avx512_bf16 or amx). Older GPUs get float16 with a gradient scaler, everything else float32.
 
-Memory that torch frees on the CPU is kept by the process (`keep_freed_memory`). As it comes, glibc hands every large
-tensor back to the system and each step pays for touching all its pages anew; benchmarks/throughput says how much.
+On the CPU the process keeps the memory that torch frees (`keep_freed_memory`): by default glibc returns every large
+tensor to the system, and each step touches all its pages anew.
 """
 
 from __future__ import annotations
@@ -19,8 +17,7 @@ from functools import lru_cache
 
 import torch
 
-from flatdirs.errors import ConfigError
-from flatdirs.training.task import require_choice
+from flatdirs.settings import require_choice, wrong
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h; -1 as a value means "never", 0 "none"
@@ -28,17 +25,13 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called `name` (auto, cpu, cuda, cuda:1, mps).
-
-    Raises:
-        ConfigError: no such device, or not on this machine.
-    """
+    """The device called `name` (auto, cpu, cuda, cuda:1, mps). Raises ConfigError if this machine does not have it."""
     if name == "auto":
         return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError(f"device={name} is not a device; set device to auto, cpu or cuda") from error
+        raise wrong("device", name, "is not a device", remedy="set device to auto, cpu or cuda") from error
     if device.type == "cpu":
         return torch.device("cpu")
     if device.type == "cuda" and torch.cuda.is_available():
@@ -47,15 +40,11 @@ def resolve_device(name: str) -> torch.device:
             return torch.device("cuda", index)
     if device.type == "mps" and torch.backends.mps.is_available():
         return device
-    raise ConfigError(f"device={name} is not available here; set device=auto or device=cpu")
+    raise wrong("device", name, "is not available here", remedy="set device=auto or device=cpu")
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """bf16, fp16 or fp32 for the word `name` on `device`.
-
-    Raises:
-        ConfigError: an unknown word.
-    """
+    """bf16, fp16 or fp32 for `name` (auto or one of these) on `device`. Raises ConfigError for another name."""
     require_choice("precision", name, PRECISIONS)
     if name != "auto":
         return name
@@ -67,18 +56,18 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def _fast_bfloat16_on_cpu() -> bool:
-    """Whether this CPU has bfloat16 dot products; False where torch cannot say."""
+    """Whether this CPU has bfloat16 dot products; False if torch does not report it."""
     return any(_cpu_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _cpu_capabilities() -> dict[str, object]:
-    """What torch knows of the CPU; nothing before it learnt to say (torch 2.4 cannot)."""
+    """What torch reports about the CPU; nothing before torch 2.5."""
     return dict(getattr(torch.cpu, "get_capabilities", dict)())
 
 
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[int]:
-    """Compute with `count` CPU threads inside (None: as it is), then go back; gives the number in force."""
+    """Use `count` CPU threads inside (None: no change) and restore the number at the end; yields the number."""
     before = torch.get_num_threads()
     if count is not None and count != before:
         torch.set_num_threads(count)
@@ -91,10 +80,9 @@ def cpu_threads(count: int | None) -> Iterator[int]:
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed for the next tensor, as torch's own CUDA allocator does; once a process.
+    """Let the C library keep freed memory for the next tensor, as torch's CUDA allocator does; once per process.
 
-    Lasting, as glibc cannot tell what was set before. False where the C library has no such switch, which changes
-    nothing but the speed. Source: mallopt(3).
+    It cannot be undone. False if the C library has no such switch, which affects the speed only. See mallopt(3).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -104,7 +92,7 @@ def keep_freed_memory() -> bool:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given; for timing only."""
+    """Wait for the device; for timing only."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -112,7 +100,6 @@ def synchronize(device: torch.device) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return str(_cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine())

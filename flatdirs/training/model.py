@@ -1,4 +1,4 @@
-"""The source's network: a nine-layer residual net that trains to 94 % on CIFAR-10 in 24 epochs at width 64.
+"""Myrtle's nine-layer residual network, which trains to 94 % on CIFAR-10 in 24 epochs at width 64.
 
     prep    conv-BN-ReLU w
     layer1  conv-BN-ReLU 2w, max-pool 2, x + two conv-BN-ReLU
@@ -6,11 +6,10 @@
     layer3  conv-BN-ReLU 8w, max-pool 2, x + two conv-BN-ReLU
     head    global max-pool, linear without bias, × 0.125
 
-Source: the network of the series reference/004 belongs to; that text itself gives only its accuracy.
-Width w is the only size; any image of at least 8 × 8 pixels passes.
+The width w is the only size; images have 8 × 8 pixels or more. From https://myrtle.ai/learn/how-to-train-your-resnet/.
 
-Weights are drawn from a generator of the run, on the CPU, whatever the device: the same seed gives the same network
-everywhere, and the global random state is never touched (layers are made on the meta device, which draws nothing).
+Weights are drawn on the CPU from a generator of the run, so the same seed gives the same network on every device, and
+the global random state does not change (layers are made on the meta device, which draws nothing).
 """
 
 from __future__ import annotations
@@ -30,11 +29,10 @@ class ConvolutionBlock(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
-        # The counter serves cumulative averages, which are not used, and costs one small kernel per layer and step.
+        # the counter serves cumulative averages, which are not used, and costs one small kernel per layer and step
         self.norm.num_batches_tracked = None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Filter, standardise, cut at zero."""
         return torch.relu_(self.norm(self.convolution(images)))
 
 
@@ -47,7 +45,6 @@ class Residual(nn.Module):
         self.second = ConvolutionBlock(channels, channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Add what the two blocks found."""
         found: Tensor = self.second(self.first(images))
         return images + found
 
@@ -71,14 +68,13 @@ class ResidualNetwork(nn.Module):
         self.head = nn.Linear(8 * width, classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits in the precision of the features; the caller's loss lifts them to float32."""
         pooled: Tensor = self.features(images).amax(dim=(2, 3))
         logits: Tensor = self.head(pooled)
         return logits * LOGIT_SCALE
 
 
 def build_model(in_channels: int, classes: int, width: int, seed: int, device: torch.device) -> ResidualNetwork:
-    """A fresh network on `device`, in channels-last order, its weights a function of `seed` alone."""
+    """Build a network on `device`, channels-last; its weights depend on `seed` only."""
     with torch.device("meta"):
         model = ResidualNetwork(in_channels, classes, width)
     initialise(model, torch.Generator().manual_seed(seed))
@@ -86,7 +82,7 @@ def build_model(in_channels: int, classes: int, width: int, seed: int, device: t
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
-    """Give every weight a value, on the CPU: uniform in ±1/√fan_in, torch's default; batch norm is the identity."""
+    """Initialise every weight on the CPU: uniform in ±1/√fan_in, torch's default; batch norm is the identity."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             size = module.num_features

@@ -1,43 +1,39 @@
-"""The update rule of a run: SGD with momentum, or AdamW; each a small class, one file of conf/optimizer/.
+"""The update rule of a run, SGD with momentum or AdamW; each class is a file of conf/optimizer/, read without torch.
 
-    sgd     g = ∇(mean loss over the batch) + wd·w      v = momentum·v + g      w −= lr·(g + momentum·v)      (lr·v without nesterov)
-    adamw   m = beta1·m + (1−beta1)·g      s = β₂·s + (1−β₂)·g²      w −= lr·(m̂/(√ŝ + ε) + wd·w)
+    sgd     g = ∇(mean loss of the batch) + wd·w   v = momentum·v + g   w −= lr·(g + momentum·v), nesterov=false: lr·v
+    adamw   m = beta1·m + (1−beta1)·g   s = beta2·s + (1−beta2)·g²   w −= lr·(m̂/(√ŝ + epsilon) + wd·w)
 
-SGD is the source's (reference/004), lr and wd as it quotes them and PyTorch has them: the decay is part of the gradient.
-AdamW's is decoupled from it (Loshchilov and Hutter, arXiv 1711.05101). All parameters decay, batch norm's included,
-unless `no_decay` spares biases and norms.
-
-The classes know nothing of torch; it is imported where an optimizer is built. The fused kernel does the whole update in
-one call. At width 8 on two cores it was never slower than `foreach`, and both beat the loop over parameters; with fp16
-it lets a gradient scaler skip a step without asking the device.
+SGD is Myrtle's, with lr and wd in the convention of PyTorch; its weight decay is part of the gradient. AdamW's is
+decoupled (arXiv 1711.05101). All parameters decay, including those of batch norm, unless `no_decay` excludes biases and
+norms. The fused kernels do the whole update in one call, and with fp16 let the gradient scaler skip a step without
+asking the device.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from flatdirs.errors import ConfigError
-from flatdirs.training.task import require_boolean, require_integer, require_number
+from flatdirs.settings import require_boolean, require_integer, require_number
 
 if TYPE_CHECKING:
     import torch
 
-ParameterGroup = dict[str, Any]  # torch's: "params" and what holds for them
+ParameterGroup = dict[str, Any]  # torch's: "params" and their settings
 
 
 @dataclass(frozen=True)
 class Optimizer(ABC):
-    """What the update rules share.
+    """An update rule.
 
-    `no_decay`: biases and norms (parameters of one dimension) do not decay. `rate_per_images`: the learning rate is
-    meant per so many images instead of per batch, the linear scaling rule (reference/002). `momentum_name` is what the
-    rule calls its momentum: that key of a TrainConfig is its own, the other stays None.
+    `no_decay`: biases and norms (parameters of one dimension) do not decay. `rate_per_images`: lr holds per so many
+    images instead of per batch (linear scaling, arXiv 1706.02677). `momentum_name`: momentum or beta1, the key of a
+    TrainConfig that this rule uses; the other one stays None.
 
     Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
+        ConfigError: a value out of range.
     """
 
     name: ClassVar[str]
@@ -46,47 +42,41 @@ class Optimizer(ABC):
     rate_per_images: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         require_boolean("optimizer.no_decay", self.no_decay)
         if self.rate_per_images is not None:
             require_integer("optimizer.rate_per_images", self.rate_per_images, 1)
 
     def peak_rate(self, lr: float, images_per_step: int) -> float:
-        """The highest rate of a run with batches of N = `images_per_step`: lr, or lr·N/rate_per_images."""
+        """The highest learning rate of a run with batches of N = `images_per_step`: lr, or lr·N/rate_per_images."""
         return lr if self.rate_per_images is None else lr * images_per_step / self.rate_per_images
 
     @abstractmethod
     def build(
         self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
-        """Torch's optimizer for `groups`, which bring their own weight decay."""
+        """Build torch's optimizer for parameter `groups` that hold their weight decay."""
 
     @abstractmethod
     def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
-        """The rule's name and settings as the optimizers of flatdirs.curvature know them."""
+        """The name and settings of this rule as a base optimizer of flatdirs.curvature."""
 
 
 @dataclass(frozen=True)
 class Sgd(Optimizer):
-    """Stochastic gradient descent with coupled decay; `nesterov` False: the plain heavy ball."""
+    """SGD with momentum and coupled weight decay; `nesterov` False: heavy ball."""
 
     name: ClassVar[str] = "sgd"
     momentum_name: ClassVar[str] = "momentum"
     nesterov: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         super().__post_init__()
         require_boolean("optimizer.nesterov", self.nesterov)
 
     def build(
         self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
-        """Nesterov only where there is momentum, as torch demands.
-
-        Velocities begin as zeros, not as torch makes them at the first step: a fused first step that gradient scaling
-        skips would leave them uninitialised.
-        """
+        """Velocities start as zeros; torch leaves them uninitialised if gradient scaling skips a fused first step."""
         import torch
 
         optimizer = torch.optim.SGD(
@@ -98,13 +88,12 @@ class Sgd(Optimizer):
         return optimizer
 
     def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
-        """Gradient descent where there is no momentum."""
         return ("gd" if momentum == 0 else "nesterov" if self.nesterov else "momentum"), {"momentum": momentum}
 
 
 @dataclass(frozen=True)
 class AdamW(Optimizer):
-    """Adam with decoupled decay: each step takes the part lr·wd off a weight, whatever its gradient."""
+    """Adam with decoupled weight decay; its momentum is beta1."""
 
     name: ClassVar[str] = "adamw"
     momentum_name: ClassVar[str] = "beta1"
@@ -112,23 +101,18 @@ class AdamW(Optimizer):
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         super().__post_init__()
-        require_number("optimizer.beta2", self.beta2, 0, 1)
-        if self.beta2 == 1:
-            raise ConfigError("optimizer.beta2=1 never forgets and never learns; change optimizer.beta2")
+        require_number("optimizer.beta2", self.beta2, 0, 1, below=True)
         require_number("optimizer.epsilon", self.epsilon, 0)
 
     def build(
         self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
     ) -> torch.optim.Optimizer:
-        """`momentum` is beta1."""
         import torch
 
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device))
 
     def base(self, momentum: float) -> tuple[str, dict[str, Any]]:
-        """`momentum` is beta1."""
         return "adamw", {"betas": (momentum, self.beta2), "eps": self.epsilon}
 
 
@@ -143,16 +127,13 @@ def build_optimizer(
     device: torch.device,
     optimizer: Optimizer | None = None,
 ) -> torch.optim.Optimizer:
-    """The update rule `optimizer` (None: SGD with Nesterov momentum) for `parameters` living on `device`.
-
-    `momentum` is momentum, or beta1 where the rule calls it so.
-    """
+    """Build `optimizer` (None: SGD with Nesterov momentum) for `parameters`; `momentum` is beta1 for AdamW."""
     optimizer = Sgd() if optimizer is None else optimizer
     return optimizer.build(parameter_groups(parameters, wd, optimizer), lr, momentum, device)
 
 
 def parameter_groups(parameters: Iterable[torch.nn.Parameter], wd: float, optimizer: Optimizer) -> list[ParameterGroup]:
-    """Torch's groups: those that decay, and those that `optimizer.no_decay` spares; none that is empty."""
+    """The parameters that decay, and those that `optimizer.no_decay` excludes; no empty group."""
     decaying: list[torch.nn.Parameter] = []
     spared: list[torch.nn.Parameter] = []
     for parameter in parameters:
@@ -162,16 +143,10 @@ def parameter_groups(parameters: Iterable[torch.nn.Parameter], wd: float, optimi
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every parameter group the rate for the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
-def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
-    """The plain mapping that a file of conf/optimizer/ holds, for a study and for best.yaml to keep."""
-    return {"name": optimizer.name, **asdict(optimizer)}
-
-
 def _fused(device: torch.device) -> bool | None:
-    """Whether torch has the one-call kernel for `device`; None leaves the choice to torch."""
+    """True if torch has a fused kernel for `device`; None leaves the choice to torch."""
     return True if device.type in ("cpu", "cuda") else None

@@ -1,6 +1,6 @@
-"""What a run is given and what it gives back, as frozen records.
+"""The settings of a run and its result, as frozen dataclasses.
 
-Kept apart from loop.py, which imports them on, so that a configuration can be built and refused without loading torch.
+Apart from loop.py, so that a configuration is read and checked without importing torch.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
+from flatdirs.settings import require_boolean, require_integer, require_number, wrong
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask, require_boolean, require_integer
+from flatdirs.training.task import DataConfig, ImageTask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,17 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CurvatureConfig:
-    """When the curvature is looked at: every so many steps (None or 0: never), on so many training images at most.
-
-    Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
-    """
+    """Measure the curvature every `every` steps (None or 0: never) on at most `images` training images."""
 
     every: int | None = None
     images: int = 512
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
         if self.every is not None:
             require_integer("curvature.every", self.every, 0)
         require_integer("curvature.images", self.images, 2)
@@ -40,17 +36,16 @@ class CurvatureConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All that a run depends on.
+    """Everything that a run depends on.
 
-    Rates in PyTorch's convention (optimizer.py). `momentum` is SGD's, `beta1` AdamW's; the one that the optimizer does
-    not have stays None; so do `lr` and `sigma` where the schedule finds the rate without them (tuners.py).
-    `batch_size` None takes the task's, `threads` None the task's, and where that has none either, torch's own choice.
-    `compile` lets torch.compile have the network (compiled.py). `evaluate_every`: steps between evaluations, None for
-    an epoch. `clip_gradient`: the largest norm of a step's gradient, None for any. `record_steps`: keep every step's
-    learning rate and gradient norm.
+    lr and wd are in the convention of PyTorch (optimizer.py). `momentum` is for SGD, `beta1` for AdamW; the other one
+    is None. `lr` and `sigma` are None if the schedule does not use them (lr_tuners.py). `batch_size` and `threads`
+    None: those of the task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an
+    epoch. `clip_gradient`: the largest gradient norm of a step, None for no limit. `record_steps`: keep the learning
+    rate and gradient norm of every step.
 
     Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
+        ConfigError: a value out of range, or settings that do not go together.
     """
 
     task: ImageTask
@@ -74,11 +69,13 @@ class TrainConfig:
     sigma: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use; whether the device exists is asked when the run starts."""
-        self._check_strength()
-        self._check_momentum()
-        if not (math.isfinite(self.wd) and self.wd >= 0):
-            raise ConfigError(f"wd={self.wd} must be finite and at least 0; change wd")
+        self._check_given(f"schedule={self.schedule.name}", self.schedule.rate_name, ("lr", "sigma"))
+        self._check_given(f"optimizer={self.optimizer.name}", self.optimizer.momentum_name, ("momentum", "beta1"))
+        for name in ("lr", "sigma", "clip_gradient"):
+            if (value := getattr(self, name)) is not None:
+                require_number(name, value, 0, above=True)
+        require_number(self.optimizer.momentum_name, self.momentum_in_force, 0, 1, below=True)
+        require_number("wd", self.wd, 0)
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
             require_integer("threads", self.threads, 1, 1024)
@@ -86,83 +83,54 @@ class TrainConfig:
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
         if self.images_per_step == 1 and self.task.image_size < 16:
-            raise ConfigError(
-                f"{key}=1 leaves batch norm a single value per channel at task.image_size={self.task.image_size}; set "
-                f"{key} to 2 or more"
-            )
+            problem = f"leaves batch norm one value per channel at task.image_size={self.task.image_size}"
+            raise wrong(key, 1, problem, remedy=f"set {key} to 2 or more")
         self.schedule.check(self.task.epochs)
         self._check_evaluations()
-        if self.clip_gradient is not None and not (math.isfinite(self.clip_gradient) and self.clip_gradient > 0):
-            raise ConfigError(
-                f"clip_gradient={self.clip_gradient} must be a norm above 0 or null; change clip_gradient"
-            )
+        if not isinstance(self.schedule, Planned):
+            self._check_tuner()
+
+    def _check_given(self, user: str, used: str | None, names: tuple[str, ...]) -> None:
+        """Raise unless the setting called `used` is given and the others of `names` are not."""
+        for name in names:
+            given = getattr(self, name) is not None
+            if given and name != used:
+                raise ConfigError(f"{name} has no effect with {user}; remove it", key=name)
+            if not given and name == used:
+                raise ConfigError(f"{user} needs {name}; set {name}", key=name)
 
     def _check_evaluations(self) -> None:
-        """Whole steps, at least one evaluation, and one where the schedule says that a run ends."""
         if self.evaluate_every is None:
             return
         require_integer("evaluate_every", self.evaluate_every, 1, self.total_steps)
         returned = self.schedule.returned_epoch(self.task.epochs)
         if returned < self.task.epochs and returned * self.steps_per_epoch % self.evaluate_every:
-            raise ConfigError(
-                f"evaluate_every={self.evaluate_every} does not come to the end of epoch {returned}, where "
-                f"schedule={self.schedule.name} takes its result; change evaluate_every to a divisor of "
-                f"{self.steps_per_epoch}, the steps of an epoch"
-            )
+            problem = f"gives no evaluation at the end of epoch {returned}, which schedule={self.schedule.name} returns"
+            remedy = f"change evaluate_every to a divisor of {self.steps_per_epoch}, the steps of an epoch"
+            raise wrong("evaluate_every", self.evaluate_every, problem, remedy=remedy)
 
-    def _check_strength(self) -> None:
-        """What sets the size of the steps must be there and in range, and nothing else; some things need a plan."""
-        own = self.schedule.strength_name
-        for name in ("lr", "sigma"):
-            value = getattr(self, name)
-            if name != own and value is not None:
-                raise ConfigError(f"schedule={self.schedule.name} has no {name}; leave {name} out or change schedule")
-            if name == own and value is None:
-                raise ConfigError(f"schedule={self.schedule.name} needs {name}; set {name}=…")
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name}={value} must be finite and above 0; change {name}")
-        if isinstance(self.schedule, Planned):
-            return
+    def _check_tuner(self) -> None:
+        """Raise for settings that do not work with a schedule that chooses the learning rate."""
+        does_not_work = f"does not work with schedule={self.schedule.name}, which chooses the learning rate"
         if self.compile:
-            raise ConfigError(
-                f"compile=true leaves no graph that schedule={self.schedule.name} could differentiate again or replay; "
-                f"set compile=false"
-            )
+            raise wrong("compile", "true", does_not_work, remedy="set compile=false")
         check_precision(self.precision, self.schedule)
-        if self.clip_gradient is not None:
-            raise ConfigError(
-                f"clip_gradient={self.clip_gradient} changes a gradient that schedule={self.schedule.name} has already "
-                f"found a rate for; set clip_gradient=null"
-            )
-        if (images := self.optimizer.rate_per_images) is not None:
-            raise ConfigError(
-                f"optimizer.rate_per_images={images} scales a rate that schedule={self.schedule.name} finds by itself; "
-                f"set optimizer.rate_per_images=null"
-            )
-
-    def _check_momentum(self) -> None:
-        """The optimizer's own momentum must be there and in range; another optimizer's must not."""
-        own = self.optimizer.momentum_name
-        for name in ("momentum", "beta1"):
-            value = getattr(self, name)
-            if name != own and value is not None:
-                raise ConfigError(
-                    f"optimizer={self.optimizer.name} has no {name}; leave {name} out or change optimizer"
-                )
-            if name == own and value is None:
-                raise ConfigError(f"optimizer={self.optimizer.name} needs {name}; set {name}=…")
-            if value is not None and not 0 <= value < 1:
-                raise ConfigError(f"{name}={value} must lie in [0, 1); change {name}")
+        for key, value in {
+            "clip_gradient": self.clip_gradient,
+            "optimizer.rate_per_images": self.optimizer.rate_per_images,
+        }.items():
+            if value is not None:
+                raise wrong(key, value, does_not_work, remedy=f"set {key}=null")
 
     @property
     def momentum_in_force(self) -> float:
-        """The optimizer's own momentum, momentum or beta1."""
+        """momentum or beta1, whichever the optimizer uses."""
         value: float = getattr(self, self.optimizer.momentum_name)
         return value
 
     @property
     def peak_rate(self) -> float:
-        """The learning rate where the schedule's multiplier is 1; nan where the rate is found step by step."""
+        """The learning rate at the schedule's multiplier 1; nan if the schedule chooses the rate step by step."""
         if self.lr is None:
             return math.nan
         return self.optimizer.peak_rate(self.lr, self.images_per_step)
@@ -174,49 +142,45 @@ class TrainConfig:
 
     @property
     def cpu_threads(self) -> int | None:
-        """The number of CPU threads asked for, None for torch's own choice."""
+        """The number of CPU threads in force, None for torch's choice."""
         return self.task.threads if self.threads is None else self.threads
 
     @property
     def training_images(self) -> int:
-        """How many images are trained on: under data.evaluate=test the validation images too."""
-        held_out = self.task.validation_images if self.data.evaluate == "test" else 0
-        return self.task.train_images + held_out
+        """The number of training images, with data.evaluate=test including the validation set."""
+        validation = self.task.validation_images if self.data.evaluate == "test" else 0
+        return self.task.train_images + validation
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; what is left over waits for the next epoch's order."""
+        """Whole batches in an epoch; an incomplete last batch is dropped."""
         return self.training_images // self.images_per_step
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of a run that does not diverge."""
         return self.steps_per_epoch * self.task.epochs
 
     @property
     def steps_per_evaluation(self) -> int:
-        """Steps from one evaluation to the next; the last may come after fewer."""
+        """Steps from one evaluation to the next; there may be fewer before the last."""
         return self.steps_per_epoch if self.evaluate_every is None else self.evaluate_every
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of a run that goes to its end, the one at the end included."""
+        """Evaluations of a complete run, including the one at its end."""
         return -(-self.total_steps // self.steps_per_evaluation)
 
     @property
     def returned_evaluation(self) -> int:
-        """The number of the evaluation that the result is taken from: the last, but for schedules that restart."""
+        """The number of the evaluation that gives the result: the last one, except for schedules with restarts."""
         returned = self.schedule.returned_epoch(self.task.epochs)
         if returned == self.task.epochs:
             return self.evaluations
         return returned * self.steps_per_epoch // self.steps_per_evaluation
 
     @property
-    def relaxation(self) -> float | None:
-        """T·lr·wd/(1−momentum) (AdamW: T·lr·wd) at the schedule's highest rate: how often the weights forget where they were.
-
-        None where the rate is found step by step.
-        """
+    def decay_timescales(self) -> float | None:
+        """Weight-decay timescales in a run, T·lr·wd/(1−momentum) (AdamW: T·lr·wd) at the peak lr; None without lr."""
         if self.lr is None:
             return None
         averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
@@ -224,16 +188,15 @@ class TrainConfig:
 
 
 def check_precision(precision: str, schedule: Schedule) -> None:
-    """Raise ConfigError where `schedule` wants second derivatives, which float16 and its scaler cannot hold."""
+    """Raise ConfigError if `schedule` needs second derivatives and `precision` is fp16, which cannot hold them."""
     if precision == "fp16" and not isinstance(schedule, Planned):
-        raise ConfigError(
-            f"precision=fp16 cannot hold what schedule={schedule.name} computes; set precision=bf16 or precision=fp32"
-        )
+        problem = f"does not work with schedule={schedule.name}"
+        raise wrong("precision", "fp16", problem, remedy="set precision=bf16 or precision=fp32")
 
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """How a task's learning rate is looked for: the arguments of `flatdirs.find_learning_rate` of the same names."""
+    """How the learning-rate finder probes a task: arguments of `flatdirs.find_learning_rate`."""
 
     steps: int = 20
     budget: int | None = 14
@@ -246,11 +209,10 @@ class ProbeConfig:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch, or the steps from one evaluation to the next where they are counted in steps.
+    """The steps from one evaluation to the next, usually an epoch, and the evaluation.
 
-    Losses are means per image, `accuracy` is percent of the held-out images. `lr` is the rate of the last
-    step, `seconds` the wall time, evaluation included, `steps` how many there were. Losses of a diverged epoch may be
-    nan or infinite.
+    Losses are means per image (nan or infinite if the run diverged), `accuracy` is in percent. `lr` is the learning
+    rate of the last step, `seconds` the wall time including the evaluation, `steps` the number of steps.
     """
 
     number: int
@@ -264,7 +226,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Steps:
-    """Every step's learning rate, and its gradient's norm before and after clipping; empty where not recorded."""
+    """The learning rate of every step, and its gradient norm before and after clipping; empty if not recorded."""
 
     lr: tuple[float, ...] = ()
     gradient_norm: tuple[float, ...] = ()
@@ -273,16 +235,13 @@ class Steps:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """The result of a run.
 
-    `accuracy` (percent), `loss` and `model` are those at the end of epoch number `returned_epoch`: the last one, but
-    with a schedule that restarts the end of the last finished phase. With `evaluate_every`, `epochs` holds an entry an
-    evaluation. `stopped`: whoever watched ended the run before its last. A diverged run, whenever it blew up, has 0.0
-    and infinity, never nan, and its epochs show what was measured. `at_chance`: no more than three binomial standard
-    deviations above guessing. `seconds` runs from building the network to the last evaluation, without loading data
-    and without `compile_seconds`, which the first compiled run of a process pays for all later ones. `steps` counts
-    the optimizer steps taken. `model` is None unless asked for. `curvature` holds what config.curvature asked for; the
-    time that took is in `seconds`.
+    `epochs` has one entry per evaluation; `returned_epoch` is the number of the one that `accuracy` (percent), `loss`
+    and `model` are of: the last, but with restarts the end of the last complete phase. `stopped`: `on_epoch` ended the
+    run early. A diverged run has accuracy 0.0 and loss infinity; its `epochs` hold what was measured. `at_chance`: at
+    most three binomial standard deviations above guessing. `seconds` is the time from building the network to the last
+    evaluation, without loading data and without `compile_seconds`. `steps` counts optimizer steps.
     """
 
     diverged: bool
@@ -304,5 +263,5 @@ class TrainResult:
 
     @property
     def returned(self) -> Epoch:
-        """What was measured at the end of `returned_epoch`."""
+        """The evaluation that gives the result."""
         return self.epochs[self.returned_epoch - 1]

@@ -1,8 +1,8 @@
-"""The moving parts of one run, one stretch of steps or one evaluation at a time; loop.py decides how many.
+"""The state of one run: network, optimizer, generators. loop.py decides how many steps it takes.
 
-Everything random comes from two generators of the run's own (weights; order and augmentation). Losses and hits are
-summed on the device. A step is the base optimizer's at a planned rate, or one of an optimizer that finds its own
-(tuners.py), which is given the same forward pass as a closure.
+Everything random comes from two generators of the run (weights; order and augmentation). Losses and hits are summed on
+the device. A step is one of the base optimizer at the scheduled rate, or one of an optimizer that chooses its rate
+(lr_tuners.py) and gets the same forward pass as a closure.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from torch.nn.functional import cross_entropy
 from flatdirs.training import augment, compiled
 from flatdirs.training.data import Dataset, Split
 from flatdirs.training.device import DTYPES
-from flatdirs.training.instruments import GradientLog
+from flatdirs.training.gradient_log import GradientLog
+from flatdirs.training.lr_tuners import Tuner
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_learning_rate
 from flatdirs.training.records import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
-from flatdirs.training.tuners import Tuner
 
-PIECE_VALUES = 1 << 24  # numbers per augmented piece: 64 MB of float32
-EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: what fits a CPU's caches; a GPU takes more
+CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
+EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: fits the caches of a CPU; a GPU takes 2048
 
 
 class Run:
-    """The moving parts of one run: network, optimizer, generator; one stretch of steps or one evaluation at a time."""
+    """Network, optimizer and generators of one run."""
 
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> None:
         check_precision(precision, config.schedule)
@@ -45,56 +45,51 @@ class Run:
         self.step = 0
 
     def autocast(self) -> torch.autocast:
-        """Mixed precision for the forward pass."""
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "fp32")
 
-    def planned_rate(self, step: int) -> float | None:
-        """The learning rate of `step`; None where the optimizer finds it."""
+    def scheduled_rate(self, step: int) -> float | None:
+        """The learning rate of `step`; None if the optimizer chooses it."""
         config = self.config
         if not isinstance(config.schedule, Planned):
             return None
         return config.peak_rate * config.schedule.multiplier(step, config.total_steps, config.steps_per_epoch)
 
     def last_rate(self) -> float:
-        """The learning rate of the step before; waits for the device where the optimizer found it."""
-        rate = self.planned_rate(self.step - 1)
+        """The learning rate of the previous step; waits for the device if the optimizer chose it."""
+        rate = self.scheduled_rate(self.step - 1)
         return float(self.optimizer.param_groups[0]["lr"]) if rate is None else rate
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented images and labels, a batch at a time, one epoch after another without end."""
+        """Batches of augmented images and their labels, one epoch after another without end."""
         task, split, batch = self.config.task, self.dataset.train, self.config.images_per_step
         values = split.images[0].numel()
-        piece = max(1, PIECE_VALUES // (values * batch)) * batch
+        chunk = max(1, CHUNK_VALUES // (values * batch)) * batch
         used = self.config.steps_per_epoch * batch
         while True:
             draws = augment.draw(task, len(split), self.generator)
-            for start in range(0, used, piece):
-                stop = min(start + piece, used)
+            for start in range(0, used, chunk):
+                stop = min(start + chunk, used)
                 images = augment.apply(split.images, draws, start, stop, task.cutout)
                 labels = split.labels[draws.order[start:stop]]
                 yield from zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
 
     def train_steps(self, count: int) -> Tensor:
-        """The next `count` steps; the sum of their losses, still on the device. One bad loss makes the sum bad."""
+        """Take `count` steps; the sum of their losses, on the device, not finite if one of them is not."""
         total = torch.zeros((), device=self.device)
         self.model.train()
         for images, labels in islice(self.stream, count):
             total += self.train_step(images, labels)
         return total
 
-    def train_epoch(self) -> Tensor:
-        """Every step of one epoch."""
-        return self.train_steps(self.config.steps_per_epoch)
-
     def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One forward and backward pass and one update; the batch's mean loss, detached, on the device."""
+        """Forward pass, backward pass and update; the mean loss of the batch, detached, on the device."""
 
         def loss_now() -> Tensor:
             with self.autocast():
                 logits = self.forward(self.model, images)
             return cross_entropy(logits.float(), labels)
 
-        rate = self.planned_rate(self.step)
+        rate = self.scheduled_rate(self.step)
         self.step += 1
         if rate is None:
             loss: Tensor = self.optimizer.step(loss_now)  # type: ignore[assignment, arg-type]
@@ -117,7 +112,7 @@ class Run:
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Summed loss and number of hits over `split`, still on the device."""
+        """Summed loss and number of hits over `split`, on the device."""
         self.model.eval()
         batch = EVALUATION_IMAGES.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
@@ -129,34 +124,33 @@ class Run:
             hits += (logits.argmax(dim=1) == labels).sum()
         return loss, hits
 
-    def stretch(self, number: int) -> Epoch:
-        """Train as far as the next evaluation and judge; the only place where the host waits for the device."""
+    def train_and_evaluate(self, number: int) -> Epoch:
+        """Train until evaluation `number` and evaluate; the only place where the host waits for the device."""
         begin = time.perf_counter()
         count = min(self.config.steps_per_evaluation, self.config.total_steps - self.step)
         train_loss = self.train_steps(count)
-        loss, hits = self.evaluate(self.dataset.held_out)
+        loss, hits = self.evaluate(self.dataset.evaluation_set)
         sums = self.gradients.fetch([train_loss, loss, hits])
-        judged = len(self.dataset.held_out)
+        evaluated = len(self.dataset.evaluation_set)
         return Epoch(
             number=number,
             train_loss=sums[0] / count,
-            loss=sums[1] / judged,
-            accuracy=100.0 * sums[2] / judged,
+            loss=sums[1] / evaluated,
+            accuracy=100.0 * sums[2] / evaluated,
             lr=self.last_rate(),
             seconds=time.perf_counter() - begin,
             steps=count,
         )
 
     def recorded(self) -> Steps:
-        """What every step so far did."""
+        """The record of the steps taken."""
         rates = tuple(self.gradients.rates)
         if self.config.record_steps and isinstance(self.config.schedule, Planned):
-            rates = tuple(self.planned_rate(step) or 0.0 for step in range(self.step))
+            rates = tuple(self.scheduled_rate(step) or 0.0 for step in range(self.step))
         return Steps(rates, tuple(self.gradients.norms), tuple(self.gradients.clipped()))
 
 
 def _optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The update rule at a planned rate, or as the base of an optimizer that finds it."""
     if not isinstance(config.schedule, Tuner):
         momentum, decay = config.momentum_in_force, config.wd
         return build_optimizer(model.parameters(), config.peak_rate, momentum, decay, device, config.optimizer)

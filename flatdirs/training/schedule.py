@@ -1,16 +1,14 @@
-"""The learning rate over a run: one small class per schedule, each a pure function of the step.
+"""Learning-rate schedules: pure functions of the step, read without torch. Each class is a file of conf/schedule/.
 
-`multiplier(step, total_steps, steps_per_epoch)` is what the highest learning rate is multiplied by, in [0, 1]; so a run
-needs no scheduler object, nothing to save and nothing to resume. A class is one file of conf/schedule/, its fields are
-that file's keys; this module knows nothing of torch.
+`multiplier(step, total_steps, steps_per_epoch)`, in [0, 1], multiplies the highest learning rate, so a run needs no
+scheduler object and no scheduler state.
 
-The warm-up, a straight line from 0 to 1, comes first and is the same for all. It and the triangle are read at the
-middle of a step, (step + ½): neither the first nor the last step is spent at rate 0, and the triangle's multipliers sum
-to total/2, its area, up to the one step that holds the peak. (Reading at the beginning or at the end of a step wastes
-one.) Everything behind a warm-up is read at the beginning of a step, so that its first step has the full rate and the
-numbers are torch.optim.lr_scheduler's, stepped once per iteration.
+Every schedule begins with the same linear warm-up from 0 to 1. The warm-up and the triangle are read at the middle of a
+step, step + ½, so that neither the first nor the last step has rate 0 and the multipliers of the triangle sum to half
+the number of steps. Everything after a warm-up is read at the beginning of a step, so that its first step has the full
+rate and the numbers are those of torch.optim.lr_scheduler, stepped once per iteration.
 
-Sources: reference/004 for the triangle (0 → 5 → 24 epochs), reference/002 for the others and for the warm-up.
+The triangle (0 → 5 → 24 epochs) is Myrtle's: https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/.
 """
 
 from __future__ import annotations
@@ -18,74 +16,67 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from flatdirs.errors import ConfigError
-from flatdirs.training.task import require_number
+from flatdirs.settings import require_number, wrong
 
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """What a run needs of every schedule, also of those that find the rate at each step (tuners.py).
+    """What a run needs to know of every schedule, including those that choose the rate step by step (lr_tuners.py).
 
-    `strength_name`: the hyperparameter that says how large the steps are, None where nothing does.
+    `rate_name`: the hyperparameter that sets the size of the steps, lr or sigma; None if there is none.
     """
 
     name: ClassVar[str]
-    strength_name: ClassVar[str | None] = "lr"
+    rate_name: ClassVar[str | None] = "lr"
 
     def warmup(self, epochs: int) -> float:
-        """The length of the warm-up in a run of `epochs`, in epochs: none."""
+        """The length of the warm-up in a run of `epochs`, in epochs."""
         return 0.0
 
     def check(self, epochs: int) -> None:
-        """Raise ConfigError, naming the key, where a run of `epochs` is too short for this schedule: none is."""
+        """Raise ConfigError if a run of `epochs` is too short for this schedule."""
         del epochs
 
     def returned_epoch(self, epochs: int) -> int:
-        """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss: the last one."""
+        """The epoch at whose end a run of `epochs` takes its weights, accuracy and loss."""
         return epochs
 
 
 @dataclass(frozen=True)
 class Planned(Schedule):
-    """A schedule known from the start, with a linear warm-up over `warmup_epochs`, which need not be a whole number.
+    """A schedule that is known in advance, with a linear warm-up over `warmup_epochs`, which may be a fraction.
 
     Raises:
-        ConfigError: a value that no run could use; the sentence names the key.
+        ConfigError: a value out of range.
     """
 
     warmup_epochs: float | None = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what suits no run; what does not suit this run's length is refused by `check`."""
         require_number("schedule.warmup_epochs", self.warmup_epochs, 0)
 
     def warmup(self, epochs: int) -> float:
-        """The length of the warm-up in a run of `epochs`, in epochs."""
         return float(self.warmup_epochs or 0.0)
 
     def check(self, epochs: int) -> None:
-        """Raise ConfigError, naming the key, where a run of `epochs` is too short for this schedule."""
         if self.warmup(epochs) > epochs:
-            raise ConfigError(
-                f"schedule.warmup_epochs={self.warmup_epochs:g} is longer than the run, task.epochs={epochs}; change "
-                f"schedule.warmup_epochs"
-            )
+            problem = f"is longer than the run, task.epochs={epochs}"
+            raise wrong("schedule.warmup_epochs", self.warmup_epochs, problem)
 
     @abstractmethod
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """The multiplier at `step`, in [0, 1]; 0 is the first step, total_steps − 1 the last."""
+        """The multiplier at `step` (0 … total_steps − 1), in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class WarmedUp(Planned):
-    """A schedule that begins at its full rate, behind the warm-up: all but the triangle, which is one itself."""
+    """A schedule that starts at the full rate after the warm-up: all but the triangle."""
 
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """The warm-up's line, then `after_warmup`."""
         rising = self.warmup(total_steps // steps_per_epoch) * steps_per_epoch
         if step + 0.5 < rising:
             return (step + 0.5) / rising
@@ -93,19 +84,14 @@ class WarmedUp(Planned):
 
     @abstractmethod
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """The multiplier at a `step` in [rising, total_steps), where `rising` steps of warm-up lie behind."""
+        """The multiplier at a `step` in [rising, total_steps), after `rising` steps of warm-up."""
 
 
 def triangle(step: int, total_steps: int, warmup_fraction: float = 5 / 24) -> float:
     """The multiplier of the maximal learning rate at `step`, in [0, 1].
 
-    Rises linearly from 0 over the first `warmup_fraction` of all steps, then falls linearly to 0, read at the middle of
-    the step. 0 warms up not at all, 1 never comes down. Source: reference/004; the midpoint is ours.
-
-    Args:
-        step: 0 for the first step; values outside [0, total_steps) give the nearest end's 0.
-        total_steps: how many steps the run has.
-        warmup_fraction: in [0, 1].
+    It rises linearly from 0 over the first `warmup_fraction` (in [0, 1]) of all steps, then falls linearly to 0. It is
+    read at the middle of the step; a `step` outside [0, total_steps) gives 0.
     """
     done = (step + 0.5) / total_steps
     if not 0.0 < done < 1.0:
@@ -117,61 +103,56 @@ def triangle(step: int, total_steps: int, warmup_fraction: float = 5 / 24) -> fl
 
 @dataclass(frozen=True)
 class Triangle(Planned):
-    """Up along a straight line, then down along another to 0. `warmup_epochs` None: the source's 5/24 of the run."""
+    """A straight line up, then one down to 0. `warmup_epochs` None: 5/24 of the run."""
 
     name: ClassVar[str] = "triangle"
     warmup_epochs: float | None = None
 
     def __post_init__(self) -> None:
-        """Nothing to refuse where nothing is said."""
         if self.warmup_epochs is not None:
             super().__post_init__()
 
     def warmup(self, epochs: int) -> float:
-        """5 of 24 epochs unless told otherwise."""
         return 5 / 24 * epochs if self.warmup_epochs is None else float(self.warmup_epochs)
 
     def multiplier(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """`triangle`, its two sides both read at the middle of the step."""
         epochs = total_steps // steps_per_epoch
         return triangle(step, total_steps, 5 / 24 if self.warmup_epochs is None else self.warmup_epochs / epochs)
 
 
 @dataclass(frozen=True)
 class Constant(WarmedUp):
-    """The full rate from the warm-up's end on."""
+    """The full rate from the end of the warm-up on."""
 
     name: ClassVar[str] = "constant"
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """One."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class Cosine(WarmedUp):
-    """Half a cosine wave from 1 down to `final`, as torch's CosineAnnealingLR."""
+    """Half a cosine wave from 1 down to `final`, like torch's CosineAnnealingLR."""
 
     name: ClassVar[str] = "cosine"
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is no multiplier."""
         super().__post_init__()
         require_number("schedule.final", self.final, 0, 1)
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """final + (1 − final)·(1 + cos πt)/2 for the part t of the way from the warm-up's end to the run's."""
+        """final + (1 − final)·(1 + cos πt)/2 at the fraction t of the steps after the warm-up."""
         return _half_wave((step - rising) / (total_steps - rising), 1.0, self.final)
 
 
 @dataclass(frozen=True)
 class CosineRestarts(WarmedUp):
-    """Half cosine waves one after another, each `phases` long (whole epochs) and from high to low of its `ranges`.
+    """Half cosine waves one after another (SGDR, arXiv 1608.03983), `phases` epochs long, each over one of `ranges`.
 
-    The last phase comes again until the run ends, and the last range counts for all phases after it. A run that ends
-    inside a phase, at a rate far above the phase's lowest, gives back the weights of the end of the last finished one
-    (reference/002); so that these can be judged like any epoch's, phases and warm-up are whole epochs.
+    The last phase is repeated until the run ends, and the last range holds for all later phases. A run that ends inside
+    a phase returns the weights at the end of the last complete phase; phases and warm-up are whole epochs, so that
+    there is an evaluation of these weights.
     """
 
     name: ClassVar[str] = "cosine_restarts"
@@ -179,51 +160,38 @@ class CosineRestarts(WarmedUp):
     ranges: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
 
     def __post_init__(self) -> None:
-        """Refuse phases without length and ranges upside down."""
         super().__post_init__()
         if self.warmup_epochs != int(self.warmup_epochs or 0):
-            raise ConfigError(
-                f"schedule.warmup_epochs={self.warmup_epochs:g} must be whole epochs, since the phases of "
-                f"schedule=cosine_restarts end with an epoch; change schedule.warmup_epochs"
-            )
+            raise wrong("schedule.warmup_epochs", self.warmup_epochs, "must be a whole number of epochs with restarts")
         phases, ranges = list(self.phases), [list(pair) for pair in self.ranges]
         if not phases or not all(isinstance(length, int) and length >= 1 for length in phases):
-            raise ConfigError(
-                f"schedule.phases={phases} must be lengths in whole epochs, each 1 or more; change schedule.phases"
-            )
+            raise wrong("schedule.phases", phases, "must be whole epochs, each 1 or more")
         if not 1 <= len(ranges) <= len(phases):
-            raise ConfigError(
-                f"schedule.ranges={ranges} must hold 1 to {len(phases)} pairs, as schedule.phases={phases} holds "
-                f"{len(phases)}; change schedule.ranges"
-            )
+            raise wrong("schedule.ranges", ranges, f"must hold 1 to {len(phases)} pairs, at most one per phase")
         if not all(0 <= low <= high <= 1 and high > 0 for high, low in ranges):
-            raise ConfigError(
-                f"schedule.ranges={ranges} must be pairs [highest, lowest] with 1 >= highest >= lowest >= 0 and "
-                f"highest above 0; change schedule.ranges"
+            raise wrong(
+                "schedule.ranges", ranges, "must be pairs [highest, lowest] of numbers in [0, 1], highest above 0"
             )
 
     def check(self, epochs: int) -> None:
-        """Also refuse a run in which no phase ends."""
         super().check(epochs)
         if (first := int(self.warmup(epochs)) + self.phases[0]) > epochs:
-            raise ConfigError(
-                f"schedule.phases={list(self.phases)}: no phase ends within task.epochs={epochs}, the first needs "
-                f"{first} with its warm-up; change schedule.phases"
-            )
+            problem = f"has no phase that ends within task.epochs={epochs}, as the first ends after {first} epochs"
+            raise wrong("schedule.phases", list(self.phases), problem)
 
     def returned_epoch(self, epochs: int) -> int:
-        """The end of the last phase that ends within the run."""
+        """The end of the last complete phase."""
         elapsed = epochs - self.warmup(epochs)
         number, done = self._place(elapsed)
         return epochs - round(done * self.phases[min(number, len(self.phases) - 1)])
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """The place in the phase that `step` falls into, read as torch's CosineAnnealingWarmRestarts reads it."""
+        """The place of `step` in its phase, read like torch's CosineAnnealingWarmRestarts."""
         number, done = self._place(step / steps_per_epoch - self.warmup(total_steps // steps_per_epoch))
         return _half_wave(done, *self.ranges[min(number, len(self.ranges) - 1)])
 
     def _place(self, elapsed: float) -> tuple[int, float]:
-        """The number of the phase, and the part of it that is done, `elapsed` epochs after the warm-up."""
+        """The number of the phase and the fraction of it that is done, `elapsed` epochs after the warm-up."""
         for number, length in enumerate(self.phases[:-1]):
             if elapsed < length:
                 return number, elapsed / length
@@ -233,9 +201,9 @@ class CosineRestarts(WarmedUp):
 
 @dataclass(frozen=True)
 class Step(WarmedUp):
-    """The rate times `factor` at each of `milestones` (epochs of the run, fractions allowed), as torch's MultiStepLR.
+    """The rate times `factor` at each of `milestones` (epochs, fractions allowed), like torch's MultiStepLR.
 
-    `milestones` None: half and three quarters of the way from the warm-up's end to the run's.
+    `milestones` None: after 1/2 and 3/4 of the epochs after the warm-up.
     """
 
     name: ClassVar[str] = "step"
@@ -243,29 +211,22 @@ class Step(WarmedUp):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse milestones out of order."""
         super().__post_init__()
-        require_number("schedule.factor", self.factor, 0, 1)
-        if self.factor == 0:
-            raise ConfigError("schedule.factor=0 would end the training at the first milestone; change schedule.factor")
+        require_number("schedule.factor", self.factor, 0, 1, above=True)
         marks = list(self.milestones or ())
         for mark in marks:
             require_number("schedule.milestones", mark, 0)
         if any(later <= earlier for earlier, later in pairwise(marks)):
-            raise ConfigError(f"schedule.milestones={marks} must increase; change schedule.milestones")
+            raise wrong("schedule.milestones", marks, "must increase")
 
     def check(self, epochs: int) -> None:
-        """Also refuse milestones in the warm-up and beyond the run."""
         super().check(epochs)
         marks = list(self.milestones or ())
         if any(not self.warmup(epochs) <= mark < epochs for mark in marks):
-            raise ConfigError(
-                f"schedule.milestones={marks} must lie between the warm-up's end, {self.warmup(epochs):g}, and the "
-                f"run's, task.epochs={epochs}; change schedule.milestones"
-            )
+            limits = f"the end of the warm-up, {self.warmup(epochs):g}, and task.epochs={epochs}"
+            raise wrong("schedule.milestones", marks, f"must be between {limits}")
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """`factor` to the number of milestones reached."""
         if self.milestones is None:
             done = (step - rising) / (total_steps - rising)
             return self.factor ** ((done >= 0.5) + (done >= 0.75))
@@ -274,31 +235,28 @@ class Step(WarmedUp):
 
 @dataclass(frozen=True)
 class Exponential(WarmedUp):
-    """The same factor at every step, from 1 to `final` at the run's end, as torch's ExponentialLR."""
+    """The same factor at every step, from 1 to `final` at the end of the run, like torch's ExponentialLR."""
 
     name: ClassVar[str] = "exponential"
     final: float = 0.01
 
     def __post_init__(self) -> None:
-        """Refuse what no factor leads to."""
         super().__post_init__()
-        require_number("schedule.final", self.final, 0, 1)
-        if self.final == 0:
-            raise ConfigError("schedule.final=0 is never reached by an exponential; change schedule.final")
+        require_number("schedule.final", self.final, 0, 1, above=True)
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """final^t for the part t of the way from the warm-up's end to the run's."""
+        """final^t at the fraction t of the steps after the warm-up."""
         return float(self.final ** ((step - rising) / (total_steps - rising)))
 
 
 @dataclass(frozen=True)
 class InverseSquareRoot(WarmedUp):
-    """∝ 1/√step, 1 at the warm-up's end: √(W/step) after W steps of it. Without one, 1/√(step + 1)."""
+    """∝ 1/√step: √(W/step) after a warm-up of W steps, 1/√(step + 1) without one."""
 
     name: ClassVar[str] = "inverse_sqrt"
 
     def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
-        """√(a/(a + s)), s steps after a warm-up of a; where that is shorter than a step, a is one."""
+        """√(a/(a + s)), s steps after a warm-up of a steps; a is at least 1."""
         scale = max(rising, 1.0)
         return math.sqrt(scale / (scale + step - rising))
 
@@ -310,15 +268,3 @@ def _half_wave(done: float, high: float, low: float) -> float:
 SCHEDULES: Mapping[str, type[Planned]] = {
     kind.name: kind for kind in (Triangle, Cosine, CosineRestarts, Step, Exponential, InverseSquareRoot, Constant)
 }
-
-
-def describe_schedule(schedule: Schedule) -> dict[str, Any]:
-    """The plain mapping that a file of conf/schedule/ holds, for a study and for best.yaml to keep."""
-    return {"name": schedule.name, **plain(asdict(schedule))}
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, all the way down: what YAML and JSON give back."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, tuple) else value

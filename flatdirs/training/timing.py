@@ -1,4 +1,4 @@
-"""How long a run will take, before it runs: from a few real steps and one evaluation."""
+"""Estimate the time of a run from a few real steps and one evaluation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from flatdirs.training.run import Run
 
 
 def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
-    """About how long `train(config)` will take, from a few real steps and one evaluation on the loaded data.
+    """Estimate the seconds of `train(config)` by timing for about `budget_seconds`.
 
-    Loading the data and looking at the curvature are not counted. Where one step alone would pass the budget, smaller
-    batches are timed and the time is taken to grow in proportion. Nothing is compiled for it, so with `compile` it is
-    on the long side. Networks and generators are the function's own.
+    Loading data and measuring curvature are not included. If one step would exceed the budget, smaller batches are
+    timed and scaled up. Nothing is compiled, so with `compile` the estimate is too long.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device is not available.
         DataError: the images are missing or broken.
     """
     config = replace(config, compile=False)
@@ -33,8 +32,8 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
             keep_freed_memory()
         run = Run(config, dataset, device, precision)
         step = _seconds_per_step(run, budget_seconds)
-        image = _seconds_per_judged_image(run, budget_seconds / 4)
-    return config.total_steps * step + config.evaluations * len(dataset.held_out) * image
+        image = _seconds_per_evaluated_image(run, budget_seconds / 4)
+    return config.total_steps * step + config.evaluations * len(dataset.evaluation_set) * image
 
 
 def _timed(run: Run, action: Callable[[], object]) -> float:
@@ -45,7 +44,7 @@ def _timed(run: Run, action: Callable[[], object]) -> float:
 
 
 def _seconds_per_step(run: Run, budget_seconds: float) -> float:
-    """The median of a few steps at the run's batch size, or at the largest that fits the budget, scaled up."""
+    """The median of a few steps at the batch size of the run, or at the largest that fits the budget, scaled up."""
     split, task, full = run.dataset.train, run.config.task, run.config.images_per_step
     draws = augment.draw(task, len(split), run.generator)
     run.model.train()
@@ -58,7 +57,7 @@ def _seconds_per_step(run: Run, budget_seconds: float) -> float:
         return _timed(run, action)
 
     batch = min(full, 16)
-    step_of(batch)  # the first step also loads code and is not like the others
+    step_of(batch)  # the first step also loads code
     begin = time.perf_counter()
     times = [step_of(batch)]
     while batch < full and time.perf_counter() - begin + 2 * times[-1] < budget_seconds / 2:
@@ -69,15 +68,15 @@ def _seconds_per_step(run: Run, budget_seconds: float) -> float:
     return sorted(times)[len(times) // 2] * full / batch
 
 
-def _seconds_per_judged_image(run: Run, budget_seconds: float) -> float:
-    """One evaluation of as many held-out images as the budget allows, per image."""
-    split = run.dataset.held_out
+def _seconds_per_evaluated_image(run: Run, budget_seconds: float) -> float:
+    """Seconds per image of one evaluation of as many images as the budget allows."""
+    split = run.dataset.evaluation_set
 
-    def judge(count: int) -> float:
+    def evaluate(count: int) -> float:
         return _timed(run, lambda: run.evaluate(Split(split.images[:count], split.labels[:count])))
 
     count = min(32, len(split))
-    judge(count)
-    probe = max(judge(count), 1e-6)
+    evaluate(count)
+    probe = max(evaluate(count), 1e-6)
     more = min(len(split), int(count * budget_seconds / (2 * probe)))
-    return judge(more) / more if more > count else probe / count
+    return evaluate(more) / more if more > count else probe / count

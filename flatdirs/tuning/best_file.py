@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from flatdirs.backend.rows import Winner
+from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.tuning.commands import search_from, train_from, train_settings

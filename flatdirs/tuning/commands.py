@@ -17,14 +17,12 @@ from typing import Any
 
 import yaml
 
-from flatdirs.backend.pruning import describe
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.resources import conf_folder
+from flatdirs.resources import PATHS, VERBATIM, conf_folder
+from flatdirs.settings import describe
 from flatdirs.space.library import describe_chart
-from flatdirs.training.optimizer import describe_optimizer
 from flatdirs.training.records import TrainConfig
-from flatdirs.training.schedule import describe_schedule
 from flatdirs.tuning.formatting import exact
 from flatdirs.tuning.settings import TuneConfig
 
@@ -40,12 +38,12 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     start = {**plan.grid.start, **config.open_start}
     if start.get("batch_size") == getattr(config.task, "batch_size", None):
         start.pop("batch_size", None)
-    chart, rules = describe_chart(config.chart), asdict(plan.rules)
+    chart, own = describe_chart(config.chart), {} if plan.settings is None else asdict(plan.settings)
     tree = {
         "task": asdict(config.task),
         "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
         "start": start,
-        "search": {"name": plan.name, **{key: rules[key] for key in search_keys(plan.name)}},
+        "search": {"name": plan.name, **own},
         "pruner": describe(config.pruning),
         "storage": asdict(config.storage),
         "study": None if config.study == f"{config.task.name}-{plan.name}" else config.study,
@@ -70,8 +68,8 @@ def train_settings(config: TrainConfig) -> dict[str, Any]:
     """The tree of settings that `train` reads as this configuration."""
     return {
         "task": asdict(config.task),
-        "schedule": describe_schedule(config.schedule),
-        "optimizer": describe_optimizer(config.optimizer),
+        "schedule": describe(config.schedule),
+        "optimizer": describe(config.optimizer),
         **{key: getattr(config, key) for key in TRAIN},
         "data": asdict(config.data),
         "curvature": asdict(config.curvature),
@@ -134,7 +132,15 @@ def wider_search(words: Sequence[str], box: Mapping[str, tuple[float, float]], s
     replaced = ("study=", *(f"box.{name}=" for name in box))
     kept = [word for word in words if not word.startswith(replaced)]
     ranges = [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in box.items()]
-    return shell("tune", [*kept, *ranges, f"study={hydra_text(f'{study}-wider')}"])
+    return shell("tune", [*kept, *ranges, f"study={study}-wider"])
+
+
+def override(key: str, value: Any) -> str:
+    """key=value for a command line, which takes the text of VERBATIM keys as it is and parses that of all others."""
+    if value is None or key not in VERBATIM:
+        return f"{key}={hydra_text(value)}"
+    at_home = key in PATHS and str(value).startswith("~")
+    return f"{key}={'./' if at_home else ''}{value}"
 
 
 def hydra_text(value: Any) -> str:
@@ -207,8 +213,8 @@ def _changed(usual: Mapping[str, Any], settings: Mapping[str, Any], prefix: str 
         if isinstance(value, Mapping) and isinstance(usual.get(key), Mapping):
             yield from _changed(usual[key], value, f"{prefix}{key}.")
         elif key not in usual:
-            yield f"+{prefix}{key}={hydra_text(value)}"
+            yield f"+{override(prefix + key, value)}"
         elif (list(value) if isinstance(value, tuple) else value) != usual[key]:
-            yield f"{prefix}{key}={hydra_text(value)}"
+            yield override(prefix + key, value)
     if prefix == "chart.bounds.":
         yield from (f"~{prefix}{key}" for key in usual if key not in settings)

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flatdirs.backend.rows import Winner
 from flatdirs.backend.study import Study
-from flatdirs.objectives.image import Progress
+from flatdirs.backend.table_rows import Winner
+from flatdirs.objectives.base import Progress
 from flatdirs.tuning.formatting import exact, value_text
 from flatdirs.tuning.settings import TuneConfig
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from flatdirs.backend.rows import Winner, winner
+from flatdirs.backend.pruners import build_pruner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.study import Study, open_study
+from flatdirs.backend.table_rows import Winner, winner
+from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
 from flatdirs.errors import ConfigError, masked
 from flatdirs.tuning.best_file import write_winner
@@ -102,7 +104,7 @@ def tune(
         stale = 60 * config.storage.stale_minutes
         with storage_errors():
             study = open_study(storage, config.study, config.plan, identified, config.maximize, stale)
-            study.optuna_study.pruner = config.pruning.build(config.evaluations)
+            study.optuna_study.pruner = build_pruner(config.pruning, config.evaluations)
             _keep_command(config, study)
             study.tidy()
             seconds = config.objective.expected_seconds(config.plan.grid.start)
@@ -152,10 +154,10 @@ def _run_once(search: _Search) -> None:
     """One point, from its suggestion to its stored outcome."""
     config, study, listener = search.config, search.study, search.listener
     trial, hyperparameters = study.ask()
-    first = config.plan.seed + config.repeats * study.repeat_of(trial)
+    first = config.plan.seed + config.repeats * study.replicate_of(trial)
     seeds = [first + number for number in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
-    why = str(trial.user_attrs.get("reason", config.plan.name))
+    why = str(trial.user_attrs.get(REASON, config.plan.name))
     listener.run_started(study.run_number(trial), why, hyperparameters, _left(search))
     shown = 0
 
@@ -167,7 +169,7 @@ def _run_once(search: _Search) -> None:
         if repeat:  # evaluation n of all points is compared in their first runs, which have the same seed
             return False
         study.report(trial, done, value)
-        return study.given_up(trial, done, total, value)
+        return study.should_stop(trial, done, total, value)
 
     try:
         with study.alive(trial):
@@ -186,7 +188,7 @@ def _stop_reason(search: _Search) -> str | None:
     limits, runs = config.limits, study.runs()
     if limits.target is not None:
         sign = 1 if config.maximize else -1
-        if any(outcome.state == "finished" and outcome.score >= sign * limits.target for _, outcome in runs):
+        if any(outcome.state == "finished" and outcome.value >= sign * limits.target for _, outcome in runs):
             return f"the target of {limits.target:.12g}{config.objective.unit} is reached"
     trace = study.trace()
     if trace is not None and trace.over:

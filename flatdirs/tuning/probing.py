@@ -46,9 +46,9 @@ class TaskBatches:
                 images = augment.apply(split.images, draws, start, start + self.size, self.task.cutout)
                 yield images, split.labels[draws.order[start : start + self.size]]
 
-    def held_out(self) -> list[tuple[Tensor, Tensor]]:
-        """The validation images in batches of the same size; an incomplete last batch is left out."""
-        split = self.dataset.held_out
+    def evaluation_set(self) -> list[tuple[Tensor, Tensor]]:
+        """The images that judge a run, in batches of the same size; what does not fill one is left out."""
+        split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
         images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
         return list(zip(images, labels, strict=True))
@@ -84,7 +84,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
             None,
             optimizer,
             batches,
-            batches.held_out(),
+            batches.evaluation_set(),
             closure=loss,
             steps=probing.steps,
             budget=probing.budget,

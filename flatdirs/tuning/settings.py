@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flatdirs.backend.pruning import Accuracy, NoPruning, Pruning, describe
+from flatdirs.backend.pruner_settings import NoPruning, Pruning
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.storages import StorageConfig
-from flatdirs.objectives.evaluation import AnyObjective, evaluations_of
+from flatdirs.objectives.evaluation import AnyObjective, evaluations_per_run
 from flatdirs.objectives.function import CallableTask
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import describe
 from flatdirs.space.coordinates import Chart
+from flatdirs.training.metrics import Accuracy
 from flatdirs.training.task import DataConfig, ImageTask
 
 
@@ -58,7 +60,7 @@ class TuneConfig:
     @property
     def evaluations(self) -> int | None:
         """Evaluations of one run; None if only a run can tell."""
-        return evaluations_of(self.objective, self.plan.grid.start)
+        return evaluations_per_run(self.objective, self.plan.grid.start)
 
 
 def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:

@@ -92,7 +92,7 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     word = words.get("lr")
     if word in (STEP_SAMPLING, EDGE):
         _refuse_idle_probes(config, word)
-    if not words or not plan.descends:
+    if not words or not plan.on_grid:
         return config
     if idle := _nothing_to_probe(config):
         say(f"start=auto: {idle}; the search starts at the usual {assignments(plan.grid.start)}")
@@ -113,7 +113,7 @@ def _nothing_to_probe(config: TuneConfig) -> str | None:
 def _refuse_idle_probes(config: TuneConfig, word: str) -> None:
     """Raise ConfigError if probes that were asked for could not be made, or would have no effect."""
     problem = _nothing_to_probe(config)
-    if not config.plan.descends:
+    if not config.plan.on_grid:
         problem = f"search={config.plan.name} has no starting point"
     if problem is not None:
         raise ConfigError(

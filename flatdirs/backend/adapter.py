@@ -1,0 +1,121 @@
+"""The one place that uses Optuna's private names. Each is checked when this module is imported.
+
+flatdirs reads all trials through the storage, for a sampler under HyperbandPruner is handed a filtered study, and
+writes into trials that Optuna hands out frozen. Optuna has no public way to either.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.study._optimize import _run_trial
+from optuna.trial import FrozenTrial
+
+from flatdirs.errors import FlatdirsError
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+FIXED = "fixed_params"  # the system attribute with what an enqueued trial was given
+
+
+def _check(function: Callable[..., Any], *names: str) -> None:
+    """Raise FlatdirsError where a function of Optuna no longer uses these names."""
+    code = function.__code__
+    if missing := set(names) - {*code.co_names, *code.co_varnames, *code.co_consts}:
+        raise FlatdirsError(
+            f"Optuna {optuna.__version__} has no {', '.join(sorted(missing))} in {function.__qualname__}, which "
+            f"flatdirs needs; install optuna>=5,<6",
+            key="optuna",
+        )
+
+
+_check(optuna.Study.__init__, "_storage", "_study_id")
+_check(optuna.Trial.__init__, "_trial_id")
+_check(FrozenTrial.__init__, "_trial_id")
+_check(optuna.Study._is_multi_objective, "directions")
+_check(optuna.Study.enqueue_trial, FIXED)
+_check(BaseSampler._raise_error_if_multi_objective, "_is_multi_objective")
+_check(JournalFileSymlinkLock.__init__, "_lock_file", "_lock_target_file")
+_check(_run_trial, "func_err", "catch")
+
+
+def storage_of(study: Study) -> BaseStorage:
+    """The storage of a study."""
+    return study._storage
+
+
+def study_id(study: Study) -> int:
+    """The number of a study in its storage."""
+    return study._study_id
+
+
+def trial_id(trial: FrozenTrial | optuna.Trial) -> int:
+    """The number of a trial in its storage."""
+    return trial._trial_id
+
+
+def all_trials(study: Study) -> list[FrozenTrial]:
+    """All trials, oldest first, as stored now; they must not be changed."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def stored_trial(study: Study, number: int) -> FrozenTrial:
+    """One trial as stored now, by its number in the storage."""
+    return study._storage.get_trial(number)
+
+
+def set_system_attribute(study: Study, trial: FrozenTrial | optuna.Trial, key: str, value: Any) -> None:
+    """Write a system attribute of a trial."""
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+
+
+def system_attributes(study: Study, trial: FrozenTrial | optuna.Trial) -> Mapping[str, Any]:
+    """The system attributes of a trial as stored now."""
+    return study._storage.get_trial_system_attrs(trial._trial_id)
+
+
+def set_user_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Write a user attribute of a trial that a sampler was handed, where the objective will see it too."""
+    study._storage.set_trial_user_attr(trial._trial_id, key, value)
+    trial.user_attrs[key] = value  # the objective sees the trial as it was before this write
+
+
+def fixed_parameters(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The parameters that an enqueued trial was given."""
+    found: Mapping[str, Any] = trial.system_attrs.get(FIXED, {})
+    return found
+
+
+def refuse_several_objectives(sampler: BaseSampler, study: Study) -> None:
+    """Raise ValueError, in Optuna's own words, where a study has several objectives."""
+    sampler._raise_error_if_multi_objective(study)
+
+
+def has_several_objectives(study: Study) -> bool:
+    """Whether a study has several objectives."""
+    return study._is_multi_objective()
+
+
+def lock_files(lock: JournalFileSymlinkLock) -> tuple[str, str]:
+    """The lock file of a journal and the file it links to."""
+    return lock._lock_file, lock._lock_target_file
+
+
+def an_exception_ends_the_study() -> bool:
+    """Whether the trial that is being closed raised an exception that `study.optimize` does not catch.
+
+    A stored trial cannot tell that from one that `catch` let pass; the frame of Optuna's own loop can.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _run_trial.__code__:
+        frame = frame.f_back
+    seen = {} if frame is None else frame.f_locals
+    return seen.get("func_err") is not None and not isinstance(seen["func_err"], seen.get("catch", ()))

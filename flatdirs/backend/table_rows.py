@@ -1,0 +1,287 @@
+"""A study as rows: what was tried, why, and what came of it. `status`, the live table and the closing table show them.
+
+Rows read what is stored and compute no suggestion again. Those of Myrtle's search follow its trace, so a point it came
+back to appears again as "recalled", and runs that another worker made ahead of it are last. All others are in the order
+of their numbers, each compared with the incumbent that was stored when it was suggested.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
+from flatdirs.backend.trials import PROVENANCE
+from flatdirs.search import bayes
+from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.coordinate_descent import DescentSettings, Trace, judge
+from flatdirs.search.score_warping import ROUNDING
+from flatdirs.search.types import Run, RunId
+from flatdirs.space.coordinates import Point
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from flatdirs.backend.study import Study
+
+
+EXPECTED = "expected best"  # the verdict on a run whose point became the incumbent by its posterior mean, not its value
+DIGITS = 6  # significant, of a value, at least
+Numbered = tuple[int, "FrozenTrial", Run]  # run number, trial, what it says
+PLAIN = DescentSettings()  # how the runs of searches without settings of their own are compared
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `change` is against the incumbent, the mean of its runs; `run` counts from 1, the start.
+
+    `by_loss`: both runs did no better than guessing, so the validation loss decided. `reason`: why the run was made.
+    """
+
+    run: int
+    axis: str
+    move: str
+    hyperparameters: Mapping[str, float]
+    coordinates: Mapping[str, float]
+    value: float | None
+    change: float | None
+    seconds: float | None
+    verdict: str
+    by_loss: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AxisLine:
+    """A line of Myrtle's table: where the search stood when an axis was finished, after how many runs."""
+
+    runs: int
+    axis: str
+    row: Row
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The incumbent; run, trial and value are those of its first finished run.
+
+    `mean`: of the `runs` of this point that finished. `seen`: run and value of another point that are better than that,
+    where there is one. `digits`: enough to distinguish the values of the runs.
+    """
+
+    run: int
+    trial: int
+    hyperparameters: Mapping[str, float]
+    coordinates: Mapping[str, float]
+    value: float | None
+    point: Point | None = None
+    runs: int = 1
+    mean: float | None = None
+    seen: tuple[int, float] | None = None
+    digits: int = DIGITS
+
+
+def rows(study: Study) -> list[Row]:
+    """Every run that counts as a row."""
+    numbered = study.numbered_runs()  # read once: other workers may add to them at any moment
+    trace = study.trace(_plain(numbered))
+    return list(_suggested(study, numbered) if trace is None else _descended(study, numbered, trace))
+
+
+def axis_lines(study: Study) -> list[AxisLine]:
+    """A line for the start and one for each axis that brought a gain, the one being searched included.
+
+    Empty for searches that do not go axis by axis.
+    """
+    numbered = study.numbered_runs()
+    trace = study.trace(_plain(numbered))
+    if trace is None:
+        return []
+    by_point = {known[0]: one for one in reversed(numbered) if (known := claimed_id(one[1])) is not None}
+    lines: list[AxisLine] = []
+    asked: set[RunId] = set()
+    for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
+        asked.add(step.question.suggestion.id)
+        ended = following is None or following.question.visit != step.question.visit
+        stands = step.verdict.incumbent
+        if ended and stands in by_point and (not lines or by_point[stands][0] != lines[-1].row.run):
+            number = step.question.suggestion.axis
+            axis = "start" if number is None else study.plan.grid.chart.axes[number].name
+            going_on = trace.pending is not None and trace.pending.visit == step.question.visit
+            run, trial, _ = by_point[stands]
+            lines.append(AxisLine(len(asked), f"{axis} …" if going_on else axis, _row(run, trial, "", "", None, "")))
+    return lines
+
+
+def winner(study: Study) -> Winner | None:
+    """The incumbent of the search; None before the first result."""
+    numbered = study.numbered_runs()
+    if isinstance(study.plan.settings, BayesSettings):
+        best = _bayes_best(study, study.plan.settings, numbered)
+    else:
+        best = _best_of_judged(study, numbered)
+    return None if best is None else _winner(study, numbered, best)
+
+
+def _bayes_best(study: Study, settings: BayesSettings, numbered: Sequence[Numbered]) -> Numbered | None:
+    """A finished run of the point with the highest posterior mean."""
+    point = bayes.incumbent(study.plan.grid, study.grid_runs(_plain(numbered)), settings)
+    runs = [one for one in numbered if (known := claimed_id(one[1])) is not None and known[0] == point]
+    return next((one for one in runs if _counts(one[2], settings)), None)
+
+
+def _counts(run: Run, settings: BayesSettings) -> bool:
+    return run.state == "finished" or (
+        run.state == "diverged" and settings.diverged == "value" and math.isfinite(run.value)
+    )
+
+
+def _best_of_judged(study: Study, numbered: Sequence[Numbered]) -> Numbered | None:
+    """The incumbent of Myrtle's search, or of a sampler; a run the search has not asked for counts if it is better."""
+    settings = study.plan.settings if isinstance(study.plan.settings, DescentSettings) else PLAIN
+    trace = study.trace(_plain(numbered))
+    best: Numbered | None = None
+    if trace is not None and trace.incumbent is not None:
+        best = next(one for one in numbered if claimed_id(one[1]) == (trace.incumbent, 0))
+    asked = set() if trace is None else {step.question.suggestion.id for step in trace.steps}
+    for one in numbered:
+        news = claimed_id(one[1]) not in asked and one[2].state == "finished"
+        if news and (best is None or judge(one[2], best[2], settings) == "better"):
+            best = one
+    return None if best is None or settings.value(best[2]) == -math.inf else best
+
+
+def _winner(study: Study, numbered: Sequence[Numbered], best: Numbered) -> Winner:
+    """What is known of the best point beside its first run."""
+    run, trial, _ = best
+    setting, known = trial.user_attrs[SETTING], claimed_id(trial)
+    place, own, seen = setting["hyperparameters"], list[float](), dict[int, float]()
+    for number, other, told in numbered:
+        if told.state == "finished" and (value := _value(other)) is not None:
+            seen[number] = value
+            if other.user_attrs[SETTING]["hyperparameters"] == place:
+                own.append(value)
+    mean = statistics.fmean(own) if own else _value(trial)
+    sign = 1 if study.maximize else -1
+    top = max(seen, key=lambda number: sign * seen[number], default=None)
+    higher = top is not None and mean is not None and sign * (seen[top] - mean) > 0 and seen[top] not in own
+    return Winner(
+        run,
+        trial.number,
+        place,
+        setting["coordinates"],
+        _value(trial),
+        None if known is None else known[0],
+        max(1, len(own)),
+        mean,
+        (top, seen[top]) if top is not None and higher else None,
+        significant(seen.values()),
+    )
+
+
+def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
+    """Significant digits that distinguish these values: to a hundredth of the shortest range that holds half of them.
+
+    Two decimals where that range is zero, as with a first run.
+    """
+    known = sorted({value for value in values if value is not None and math.isfinite(value)})
+    half = (len(known) + 1) // 2
+    spread = min((known[place + half] - known[place] for place in range(len(known) - half)), default=0.0)
+    largest = max((abs(value) for value in known), default=0.0)
+    if not largest:
+        return least
+    distinct = math.isfinite(spread) and spread > largest * 1e-17
+    decimals = math.ceil(2 - math.log10(spread)) if distinct else 2
+    return min(17, max(least, math.floor(math.log10(largest)) + 1 + decimals))
+
+
+def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Run]]:
+    return [(trial, run) for _, trial, run in numbered]
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    value: float | None = trial.user_attrs[OUTCOME]["value"]
+    return value
+
+
+def gap(before: float, value: float) -> float:
+    """The difference of two values, without rounding errors."""
+    return 0.0 if math.isclose(before, value, rel_tol=ROUNDING) else value - before
+
+
+def _row(run: int, trial: FrozenTrial, axis: str, move: str, before: float | None, verdict: str) -> Row:
+    setting, value = trial.user_attrs[SETTING], _value(trial)
+    change = None if before is None or value is None else gap(before, value)
+    seconds = trial.user_attrs.get(PROVENANCE, {}).get("seconds")
+    reason = str(trial.user_attrs.get(REASON, ""))
+    place = setting["hyperparameters"], setting["coordinates"]
+    return Row(run, axis, move, *place, value, change, seconds, verdict, reason=reason)
+
+
+def _suggested(study: Study, numbered: Sequence[Numbered]) -> Iterator[Row]:
+    """Rows of the Bayesian search and of samplers, compared with the incumbent at the time of the suggestion."""
+    named = isinstance(study.plan.settings, BayesSettings)
+    became = _became_incumbent(numbered) if named else set()
+    sign = 1 if study.maximize else -1
+    best: tuple[float, float] | None = None  # of a sampler: value so far, higher is better, and as it is shown
+    values: dict[str, list[float]] = {}  # by hyperparameters, of the runs before this one
+    for run, trial, told in numbered:
+        value, incumbent = _value(trial), trial.user_attrs.get(INCUMBENT)
+        known = values.get(_mark(incumbent), []) if named else []
+        before = statistics.fmean(known) if known else None if named or best is None else best[1]
+        row = _row(run, trial, "", trial.user_attrs.get(MOVE, study.plan.name), before, told.state)
+        if told.state == "finished":
+            row = replace(row, verdict=_verdict(row.change, sign, run in became))
+        if named and incumbent is None and not trial.user_attrs.get(AXIS) and row.move == "start":
+            row = replace(row, axis="start", verdict="start" if told.state == "finished" else told.state)
+        if value is not None:
+            values.setdefault(_mark(trial.user_attrs[SETTING]["hyperparameters"]), []).append(value)
+            if told.state == "finished" and (best is None or told.value > best[0]):
+                best = (told.value, value)
+        yield row
+
+
+def _verdict(change: float | None, sign: int, became: bool) -> str:
+    if change is not None and not sign * change > 0:
+        return EXPECTED if became else "tie" if change == 0 else "worse"
+    return "better"
+
+
+def _mark(hyperparameters: Any) -> str:
+    return repr(sorted(hyperparameters.items())) if isinstance(hyperparameters, Mapping) else ""
+
+
+def _became_incumbent(numbered: Sequence[Numbered]) -> set[int]:
+    """The runs whose point was not the incumbent when they were suggested and was so at a later suggestion."""
+    later, found = set[str](), set[int]()
+    for run, trial, _ in reversed(numbered):
+        own = _mark(trial.user_attrs[SETTING]["hyperparameters"])
+        if own in later and own != _mark(trial.user_attrs.get(INCUMBENT)):
+            found.add(run)
+        later.add(_mark(trial.user_attrs.get(INCUMBENT)))
+    return found
+
+
+def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iterator[Row]:
+    """Rows along the trace of Myrtle's search, then the runs that it has not come to."""
+    by_id: dict[RunId | None, tuple[int, FrozenTrial, Run]] = {}
+    for one in numbered:
+        by_id.setdefault(claimed_id(one[1]), one)
+    axes, shown = study.plan.grid.chart.axes, set[int]()
+    for step in trace.steps:
+        asked = step.question.suggestion
+        run, trial, told = by_id[asked.id]
+        best = None if asked.incumbent is None else by_id[asked.incumbent, 0]
+        axis = "start" if asked.axis is None else axes[asked.axis].name
+        judgement: str = "start" if best is None else step.verdict.judgement
+        verdict = told.state if told.state != "finished" else judgement
+        row = _row(run, trial, axis, asked.move, None if best is None else _value(best[1]), verdict)
+        row = replace(row, reason=asked.reason, by_loss=best is not None and told.guesses and best[2].guesses)
+        shown.add(run)
+        yield replace(row, seconds=None, verdict="recalled") if step.recalled else row
+    for run, trial, told in numbered:
+        if run not in shown:
+            ahead = told.state if told.state != "finished" else "ahead"
+            yield _row(run, trial, trial.user_attrs.get(AXIS) or "", trial.user_attrs.get(MOVE, ""), None, ahead)

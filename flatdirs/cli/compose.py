@@ -1,0 +1,124 @@
+"""Compose a command's configuration with Hydra, as plain mappings, and leave Hydra before anything else runs.
+
+No global state stays behind, so a user's own training function may use Hydra itself. Complaints of Hydra and OmegaConf
+become ConfigErrors of one sentence that name the key.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from flatdirs.cli import keys
+from flatdirs.cli.words import Words, quoted
+from flatdirs.errors import ConfigError
+from flatdirs.resources import conf_folder
+
+Settings = dict[str, Any]
+NAMING = ("chart", "start", "box", "fixed", "x", "y")  # keys that hold names of hyperparameters
+
+
+def compose(command: str, words: Words) -> Settings:
+    """conf/<command>.yaml with the words of the command line. Raises ConfigError naming the key."""
+    overrides = [_checked(command, word) for word in words.overrides]
+    chosen = {one.key_or_group: str(one.value()) for one in overrides if one.key_or_group in keys.groups(command)}
+    chart = keys.following_chart(chosen) if "chart" in keys.groups(command) and "chart" not in chosen else None
+    lines = list(words.overrides) if chart is None else [f"chart={chart}", *words.overrides]
+    if words.config_dir is not None:
+        lines.append(f"hydra.searchpath=[{quoted(f'file://{Path(words.config_dir).absolute()}')}]")
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            config = hydra_compose(keys.module_name(command), overrides=lines)
+        return _plain(command, config, words)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explained(command, error) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:  # a user's own option
+        mark = getattr(error, "problem_mark", None)
+        where = f"a file in {words.config_dir}" if mark is None else f"{mark.name} in line {mark.line + 1}"
+        raise ConfigError(
+            f"{where} is not valid YAML; correct it or change --config-dir", key="--config-dir"
+        ) from error
+
+
+def _checked(command: str, word: str) -> Override:
+    """The parsed override. Raises ConfigError where Hydra could not use it, or would without a word."""
+    key = word.partition("=")[0].lstrip("+~")
+    if word.lstrip("+~").startswith("hydra"):
+        raise _unknown(command, key)
+    if "=" not in word and not word.startswith("~"):
+        raise ConfigError(f"{word} must have the form key=value; see flatdirs {command} --help", key=word)
+    try:
+        parsed = OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ConfigError(f"the value in {word} needs quotes of its own, as in '{key}=\"…\"'", key=key) from error
+    if parsed.is_sweep_override():
+        raise ConfigError(f"{word} holds several values; give one, or a list such as {key}=[1,2]", key=key)
+    group = keys.groups(command).get(key)
+    if group is not None and (parsed.is_delete() or not isinstance(parsed.value(), str) or not parsed.value()):
+        raise ConfigError(f"{word}: a {key} is needed; choose one of {', '.join(keys.options(key))}", key=key)
+    if parsed.is_delete() and "." not in key:
+        raise ConfigError(f"{key} cannot be removed; leave {word} out", key=key)
+    return parsed
+
+
+def _plain(command: str, config: DictConfig, words: Words) -> Settings:
+    """Plain mappings with short names and the verbatim values in their places."""
+    absent = sorted(set(OmegaConf.missing_keys(config)) - set(words.values))
+    if absent and not words.show:
+        raise ConfigError(f"{absent[0]} is missing; set {absent[0]}=…", key=absent[0])
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    settings = {str(key): _short_names(value) if key in NAMING else value for key, value in container.items()}
+    known = {*keys.top_keys(command), *keys.groups(command)}
+    for key in settings:
+        if key not in known:
+            raise _unknown(command, key)
+    for key, value in words.values.items():
+        *path, last = key.split(".")
+        place: Any = settings
+        for part in path:
+            place = place.get(part) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or last not in place:
+            raise _unknown(command, key)
+        place[last] = value
+    return settings
+
+
+def _short_names(tree: Any) -> Any:
+    """The same tree with the short names of hyperparameters, as keys and as values."""
+    if isinstance(tree, dict):
+        return {keys.short(str(name)): _short_names(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [_short_names(value) for value in tree]
+    return keys.short(tree) if isinstance(tree, str) else tree
+
+
+def _unknown(command: str, key: str) -> ConfigError:
+    near = keys.nearest(command, key)
+    hint = f"did you mean {near}?" if near else f"see flatdirs {command} --help"
+    return ConfigError(f"there is no key {key}; {hint}", key=key)
+
+
+def _explained(command: str, error: Exception) -> ConfigError:
+    """Hydra's or OmegaConf's complaint as one sentence that names the key."""
+    text = str(error) or str(error.__cause__ or "")
+    if found := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        group, option = found.groups()
+        known = ", ".join(keys.options(group))
+        return ConfigError(f"{group}={option} is unknown; choose one of {known}", key=group)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return _unknown(command, found.group(1))
+    found = re.search(r"full_key: (\S+)", text)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    key = found.group(1) if found else next(iter(re.findall(r"[\w.]+(?==)", first)), command)
+    return ConfigError(f"{first.rstrip('.')}; change {key}, or see flatdirs {command} --help", key=key)

@@ -1,0 +1,43 @@
+"""The texts of `flatdirs --help` and `flatdirs COMMAND --help`, made from the comments in conf/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flatdirs.cli import keys
+
+STUDY_WORD = ("status", "analyze")  # commands that take the name of a study as a bare word
+OPTIONS = {
+    "--cfg job": "print the whole configuration and exit",
+    "--config-dir DIR": "also find options in this folder, such as DIR/chart/mine.yaml for chart=mine",
+}
+FILE_OPTION = {"--config-file FILE": "take all settings from a YAML file such as best.yaml; other words override it"}
+
+
+def program_help() -> str:
+    """The commands with a line each."""
+    lines = ["flatdirs finds good learning rates, momenta and weight decays in few training runs.", ""]
+    lines += ["usage: flatdirs COMMAND [key=value …]", "", "commands:"]
+    lines += [f"  {command:<9} {keys.title(command).partition(': ')[2]}" for command in keys.COMMANDS]
+    lines += ["", "`flatdirs COMMAND --help` lists a command's keys; `flatdirs --version` prints the version.", ""]
+    return "\n".join(lines)
+
+
+def command_help(command: str, words: Sequence[str]) -> str:
+    """A command's groups with their options, its keys with their defaults, and its options that begin with --."""
+    chosen = keys.choices(words, command)
+    groups = keys.groups(command)
+    if "chart" in groups and (following := keys.following_chart(chosen)) is not None:
+        chosen.setdefault("chart", following)
+    study = " [STUDY]" if command in STUDY_WORD else ""
+    lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]", ""]
+    for group, default in groups.items():
+        lines.append(f"{group}=  (default: {default})")
+        lines += [f"  {option:<17} {keys.option_title(group, option)}" for option in keys.options(group)]
+    lines += ["", "keys, with their defaults:"]
+    lines += [f"  {f'{key.name}: {key.default}':<44}  {key.comment}" for key in keys.keys(command, chosen)]
+    if "start" in groups:
+        lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
+    lines += ["", "options:"]
+    options = OPTIONS | (FILE_OPTION if command == "train" else {})
+    return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])

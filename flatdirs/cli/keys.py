@@ -1,0 +1,138 @@
+"""Groups, options and keys of each command, with their comments: the text of conf/*.yaml, read without Hydra or YAML.
+
+This is what `--help` shows and what a misspelt key is compared with. A configuration begins with one comment, a list of
+groups with their default options, and an empty line; then come its keys, one a line, each with a comment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from flatdirs.resources import conf_folder
+from flatdirs.space.names import all_names, canonical
+
+COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
+CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a configuration, such as start.lr, with its default as text and the comment behind it."""
+
+    name: str
+    default: str
+    comment: str
+
+
+def module_name(command: str) -> str:
+    """The command as its module and its file in conf/ are called: find_lr for find-lr."""
+    return command.replace("-", "_")
+
+
+def title(command: str) -> str:
+    """The first comment of a command's configuration: `flatdirs tune: find good settings`."""
+    return _title(conf_folder() / f"{module_name(command)}.yaml")
+
+
+def groups(command: str) -> dict[str, str]:
+    """The groups that a command chooses from, with their default options, in the order of the file."""
+    return dict(re.findall(r"^  - (\w+): (\w+)", _configuration(command), re.MULTILINE))
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def option_title(group: str, option: str) -> str:
+    """The first comment of an option."""
+    return _title(_option(group, option))
+
+
+def top_keys(command: str) -> list[str]:
+    """The keys of a configuration outside its groups, without those nested in them."""
+    return re.findall(r"^(\w+):", _configuration(command).partition("\n\n")[2], re.MULTILINE)
+
+
+def option_keys(group: str, option: str) -> list[str]:
+    """The keys of an option, without those nested in them."""
+    return re.findall(r"^(\w+):", _text(_option(group, option)), re.MULTILINE)
+
+
+def keys(command: str, chosen: Mapping[str, str] | None = None) -> list[Key]:
+    """All keys of a command: its own, then those of its default options, or of the `chosen` ones."""
+    found = _commented(_configuration(command).partition("\n\n")[2], "")
+    for group, default in groups(command).items():
+        option = (chosen or {}).get(group, default)
+        if option in options(group):
+            found += _commented(_text(_option(group, option)), f"{group}.")
+    return found
+
+
+def following_chart(chosen: Mapping[str, str]) -> str | None:
+    """The chart that suits the chosen optimizer and schedule; None where the default one does."""
+    kind = CHARTS.get(chosen.get("schedule", ""))
+    if chosen.get("optimizer") != "adamw":
+        return kind
+    return f"{kind}_adamw" if kind else "adamw"
+
+
+def nearest(command: str, key: str) -> str | None:
+    """The key or group of a command that a misspelt one most resembles. Long names count, the short one is returned."""
+    names: dict[str, str] = {}
+    for known in (*groups(command), *(one.name for one in keys(command))):
+        head, dot, last = known.rpartition(".")
+        names |= {f"{head}{dot}{name}": known for name in all_names(last)}
+    found = difflib.get_close_matches(key, names, 1)
+    return names[found[0]] if found else None
+
+
+def short(key: str) -> str:
+    """A dotted key with every long name in it replaced by the short one: start.lr for start.learning_rate."""
+    return ".".join(map(canonical, key.split(".")))
+
+
+def is_group_choice(word: str, command: str) -> bool:
+    return word.partition("=")[0] in groups(command) and "=" in word
+
+
+def choices(words: Sequence[str], command: str) -> dict[str, str]:
+    """The options that `group=option` words choose, the last one of each group."""
+    return dict(word.split("=", 1) for word in words if is_group_choice(word, command))
+
+
+def _configuration(command: str) -> str:
+    return _text(conf_folder() / f"{module_name(command)}.yaml")
+
+
+def _option(group: str, option: str) -> Path:
+    return conf_folder() / group / f"{option}.yaml"
+
+
+def _title(path: Path) -> str:
+    return _text(path).splitlines()[0].lstrip("# ")
+
+
+@lru_cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _commented(text: str, prefix: str) -> list[Key]:
+    """The commented keys of a YAML file, at most two levels deep."""
+    found, parent = [], ""
+    for line in text.splitlines():
+        setting, _, comment = line.partition("  # ")
+        match = re.match(r"^(\s*)([a-z_0-9]+):\s*(.*)$", setting)
+        if not match:
+            continue
+        indent, key, value = match.groups()
+        if not indent:
+            parent = "" if value else f"{key}."
+        if comment:
+            found.append(Key(f"{prefix}{parent if indent else ''}{key}", value, comment))
+    return found

@@ -1,0 +1,210 @@
+"""From the words of a command line to overrides for Hydra and values that are taken as they are.
+
+Paths, study names, addresses and functions (VERBATIM) belong to the user: everything behind the first = is the value,
+whatever characters it has; Hydra's grammar and OmegaConf's interpolation do not apply. All other words are Hydra's
+`key=value` and `group=option`. Long names of hyperparameters become short ones, and the settings in `start=FILE.yaml`
+and `--config-file FILE.yaml` become words of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flatdirs.cli import keys
+from flatdirs.cli.help import STUDY_WORD
+from flatdirs.errors import ConfigError
+from flatdirs.resources import PATHS, VERBATIM
+
+MAY_BE_EMPTY = ("task.unit",)
+PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command line says. `values`: VERBATIM keys, None for `null`. `show`: print the configuration only."""
+
+    overrides: tuple[str, ...]
+    values: Mapping[str, str | None]
+    config_dir: str | None = None
+    show: bool = False
+
+    def again(self) -> list[str]:
+        """The words that give the same command again, with the contents of files in their places."""
+        folder = [] if self.config_dir is None else ["--config-dir", self.config_dir]
+        values = (f"{key}={'null' if value is None else value}" for key, value in self.values.items())
+        return [*self.overrides, *values, *folder]
+
+
+def read_words(command: str, arguments: Sequence[str]) -> Words:
+    """Sort the arguments of a command. Raises ConfigError naming the key or option."""
+    said = _parse(command, arguments)
+    overrides: list[str] = []
+    values: dict[str, str | None] = {}
+    if said.config_file is not None:
+        overrides, values = _file_words(_home(said.config_file, "--config-file"), command)
+    for word in said.words:
+        if not _is_text(word):
+            raise ConfigError(f"{word!r} is not UTF-8 text; rename it", key=word.partition("=")[0])
+        key, equals, value = word.partition("=")
+        bare = key.lstrip("+")
+        if bare in VERBATIM and equals:
+            values[bare] = _verbatim(bare, value)
+        elif key == "start" and "start" in keys.groups(command) and _is_file(value):
+            overrides += _start_overrides(_home(value, "start"))
+        elif not equals and not word.startswith("~") and command in STUDY_WORD:
+            if values.get("study") is not None:
+                raise ConfigError(f"{values['study']} and {word} are two studies; name one", key="study")
+            values["study"] = word
+        else:
+            overrides.append(keys.short(key) + equals + value)
+    folder = None if said.config_dir is None else _home(said.config_dir, "--config-dir")
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(f"--config-dir={folder} is not a folder; change --config-dir", key="--config-dir")
+    return Words(tuple(overrides), values, folder, said.cfg is not None)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        option = next((word for word in message.replace("/", " ").split() if word.startswith("-")), self.prog)
+        raise ConfigError(f"{message}; see {self.prog} --help", key=option.rstrip(":"))
+
+
+def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(f"flatdirs {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--cfg", "-c", choices=["job"])
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--config-file")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    said = parser.parse_intermixed_args(arguments)
+    if said.multirun:
+        raise ConfigError(
+            f"{command} does not support --multirun; run one command per setting, each with its own study=NAME",
+            key="--multirun",
+        )
+    if said.config_file is not None and command != "train":
+        raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
+    return said
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_file(value: str) -> bool:
+    return value.endswith((".yaml", ".yml")) or os.sep in value
+
+
+def _home(path: str, key: str) -> str:
+    """The path with ~ replaced by the home folder it stands for. Raises ConfigError for an unknown user."""
+    if not path.startswith("~"):
+        return path
+    found = os.path.expanduser(path)  # noqa: PTH111  (Path drops the last slash, and a leading ./)
+    if found == path:
+        raise ConfigError(f"{key}={path} names no user of this machine; write ./{path} for a folder here", key=key)
+    return found
+
+
+def _verbatim(key: str, value: str) -> str | None:
+    if value == "null":
+        return None
+    if not value and key not in MAY_BE_EMPTY:
+        raise ConfigError(f"{key} is empty; write a value behind {key}= or leave it out", key=key)
+    return _home(value, key) if key in PATHS else value
+
+
+def _start_overrides(path: str) -> list[str]:
+    """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
+    settings, _ = _read_yaml(path, "start")
+    known = keys.option_keys("start", "source")
+    found = {name: settings[name] for name in known if settings.get(name) is not None}
+    if not found:
+        raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
+    return [f"start.{name}={quoted(value)}" for name, value in found.items()]
+
+
+def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:
+    """A YAML file of settings as overrides (the option of every group, then every key) and verbatim values."""
+    settings, values = _read_yaml(path, "--config-file")
+    named = [group for group in keys.groups(command) if "name" in (settings.get(group) or {})]
+    overrides = [f"{group}={quoted(settings[group]['name'])}" for group in named]
+    if "task.name" in values:
+        known = values["task.name"] in keys.options("task")
+        overrides.append(f"task={values['task.name'] if known else PLACEHOLDER_TASK}")
+    return overrides + [f"{key}={quoted(value)}" for key, value in _leaves(settings)], values
+
+
+def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """The settings in a YAML file with short names and interpolations replaced, and its VERBATIM values.
+
+    Raises ConfigError naming `key`, the setting that gave the path.
+    """
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf._utils import get_yaml_loader  # reads 1e-3 as a number, refuses a key that stands there twice
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        tree = yaml.load(Path(path).read_text(encoding="utf-8"), get_yaml_loader())
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{key}={path} is not a mapping of keys to values; change {key}", key=key)
+        values = _take_verbatim(tree)
+        settings = OmegaConf.to_container(OmegaConf.create(tree), resolve=True)
+    except OSError as error:
+        raise ConfigError(f"{key}={path} cannot be read ({error.strerror}); change {key}", key=key) from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}={path}: {str(error).splitlines()[0]}; correct it or change {key}", key=key) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{key}={path} is not valid YAML{where}; correct it or change {key}", key=key) from error
+    return _short_names(settings), values
+
+
+def _take_verbatim(tree: dict[str, Any]) -> dict[str, str | None]:
+    """Remove the VERBATIM keys from a nested mapping and return them."""
+    taken: dict[str, str | None] = {}
+    for key in VERBATIM:
+        *path, last = key.split(".")
+        inner: Any = tree
+        for part in path:
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and last in inner:
+            value = inner.pop(last)
+            taken[key] = None if value is None else str(value)
+    return taken
+
+
+def _short_names(tree: Any) -> Any:
+    """A mapping with short names as its keys, at every level."""
+    if not isinstance(tree, Mapping):
+        return tree
+    return {keys.short(str(name)): _short_names(value) for name, value in tree.items()}
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def quoted(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides."""
+    if isinstance(value, str):
+        from hydra.core.override_parser.types import Quote, QuotedString
+
+        return QuotedString(value, Quote.double).with_quotes()
+    if isinstance(value, list):
+        return f"[{','.join(map(quoted, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
