@@ -91,7 +91,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     """The best point and the number of runs after each axis of a coordinate descent."""
-    table = _table("the best after each axis")
+    table = _table("where each axis ended")
     for name in ("runs", "axis", *chart.hyperparameters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     digits = _digits([line.row for line in lines], unit)
