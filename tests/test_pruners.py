@@ -19,17 +19,7 @@ from optuna.trial import TrialState
 
 from flatdirs import FlatDirectionsSampler
 from flatdirs.backend import claims
-from flatdirs.backend.pruner_settings import (
-    PRUNERS,
-    Hyperband,
-    Incumbent,
-    NoPruning,
-    Pruning,
-    Rungs,
-    Wandb,
-    bands_from,
-    bands_up_to,
-)
+from flatdirs.backend.pruner_settings import PRUNERS, Hyperband, Incumbent, NoPruning, Pruning, Rungs, Wandb
 from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner, build_pruner
 from flatdirs.backend.trial_runs import INCUMBENT, OUTCOME, SETTING
 from flatdirs.errors import ConfigError
@@ -209,20 +199,17 @@ class TestWandb:
         assert [number for number, trial in enumerate(trials) if trial.should_prune()] == stopped
 
     @pytest.mark.parametrize(
-        ("bands", "expected"),
+        ("rule", "expected"),
         [
-            (bands_from(25, 2), [25, 50, 100, 200]),
-            (bands_from(3, 3), [3, 9, 27, 81]),
-            (bands_from(2, 1.5), [2, 3, 4, 6]),
-            (bands_from(2, 1e6), [2, 2_000_000, 2 * 10**12]),  # they end before they overflow
-            (bands_up_to(81, 3, 3), [3, 9, 27]),
-            (bands_up_to(5, 2, 9), [1, 2]),
-            (bands_up_to(2, 3, 2), []),
+            (Wandb(25, 2), [25, 50, 100, 200]),
+            (Wandb(2, 1.5), [2, 3, 4, 6]),
+            (Wandb(2, 1e6), [2, 2_000_000, 2 * 10**12]),  # they end before they overflow
+            (Wandb(max_iter=81, eta=3, s=3), [3, 9, 27]),
+            (Wandb(max_iter=5, eta=2, s=9), [1, 2]),
         ],
     )
-    def test_bands(self, bands: list[int], expected: list[int]) -> None:
-        assert bands[: len(expected)] == expected
-        assert expected or not bands
+    def test_bands(self, rule: Wandb, expected: list[int]) -> None:
+        assert rule.bands[: len(expected)] == expected
 
     def test_it_is_asked_again_as_others_arrive(self) -> None:
         study = made(WandbPruner(min_iter=1))

@@ -1,4 +1,4 @@
-"""Sharpness against a dense eigendecomposition, the edges of stability by bisection, and the log of both."""
+"""Sharpness by a dense eigendecomposition, edges of stability by bisection, and the log of both."""
 
 from __future__ import annotations
 
@@ -17,8 +17,17 @@ from torch.nn.functional import cross_entropy
 
 import flatdirs
 from flatdirs.curvature.hessian_products import flat, hessian_products
-from flatdirs.curvature.stability import Rule, adam, coupled_decay, heavy_ball, nesterov, register_rule
+from flatdirs.curvature.stability import (
+    Rule,
+    adam,
+    coupled_decay,
+    heavy_ball,
+    nesterov,
+    preconditioner,
+    register_rule,
+)
 from flatdirs.errors import CurvatureError
+from tests.refused import refused
 
 Batch = tuple[Tensor, Tensor]
 NOTHING: Batch = (torch.zeros(1), torch.zeros(1))
@@ -94,27 +103,21 @@ def test_it_is_the_top_of_the_dense_spectrum(build: Callable[[], tuple[nn.Module
     assert found.loss == pytest.approx(cross_entropy(model(batch[0]), batch[1]).item())
 
 
-@pytest.mark.parametrize("build", MODELS)
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (torch.optim.Adam, {"weight_decay": 0.1}),
-        (torch.optim.Adam, {"amsgrad": True}),
-        (torch.optim.AdamW, {"weight_decay": 0.1}),
-        (torch.optim.RMSprop, {"weight_decay": 0.1}),
-        (torch.optim.RMSprop, {"centered": True}),
+        (torch.optim.Adam, {"weight_decay": 0.1, "betas": (0.0, 0.9), "eps": 1e-2}),
+        (torch.optim.Adam, {"amsgrad": True, "betas": (0.0, 0.9), "eps": 1e-2}),
+        (torch.optim.AdamW, {"weight_decay": 0.1, "betas": (0.0, 0.9), "eps": 1e-2}),
+        (torch.optim.RMSprop, {"weight_decay": 0.1, "eps": 1e-2}),
+        (torch.optim.RMSprop, {"centered": True, "eps": 1e-2}),
         (torch.optim.SGD, {"weight_decay": 0.1}),
     ],
 )
-def test_it_is_the_top_of_what_the_optimizer_sees(
-    build: Callable[[], tuple[nn.Module, Batch]], kind: Any, settings: dict[str, Any]
-) -> None:
+def test_it_is_the_top_of_what_the_optimizer_sees(kind: Any, settings: dict[str, Any]) -> None:
     """P is read off the optimizer's own step: without momentum a step is −ηP⁻¹g, g with its coupled decay."""
-    model, batch = build()
-    none = {"betas": (0.0, 0.9)} if "Adam" in kind.__name__ else {}
-    optimizer = kind(model.parameters(), lr=0.01, eps=1e-2, **none, **settings) if kind is not torch.optim.SGD else (
-        kind(model.parameters(), lr=0.01, **settings)
-    )  # fmt: skip
+    model, batch = convolutional()
+    optimizer = kind(model.parameters(), lr=0.01, **settings)
     trained(model, batch, optimizer)
     decoupled = kind is torch.optim.AdamW
     before = flat(list(model.parameters()))
@@ -122,12 +125,11 @@ def test_it_is_the_top_of_what_the_optimizer_sees(
     decay = settings.get("weight_decay", 0.0)
     gradient = flat([p.grad for p in model.parameters()]) + (0 if decoupled else decay * before)
     step = before * (1 - 0.01 * decay if decoupled else 1) - flat(list(model.parameters()))
-    diagonal = flatdirs.preconditioner(optimizer)
-    if diagonal is not None:
-        assert torch.allclose(flat([diagonal[p] for p in model.parameters()]) * step, 0.01 * gradient, atol=1e-9)
+    diagonal = preconditioner(optimizer)
+    scale = torch.ones_like(before) if diagonal is None else flat([diagonal[p] for p in model.parameters()])
+    assert torch.allclose(scale * step, 0.01 * gradient, atol=1e-9)
     hessian = dense_hessian(model, batch)
     hessian += torch.eye(len(hessian)) * (0 if decoupled else decay)
-    scale = torch.ones(len(hessian)) if diagonal is None else flat([diagonal[p] for p in model.parameters()])
     value = torch.linalg.eigvals(hessian / scale[:, None]).real.max()  # of P⁻¹H itself
     found = flatdirs.sharpness(
         model, cross_entropy, batch, preconditioner=diagonal, weight_decay=coupled_decay(optimizer)
@@ -190,7 +192,7 @@ def test_a_budget_that_is_too_small_is_told_by_the_residual() -> None:
     assert found.products < 200
     assert found.tolerance == 1e-8 < found.residual < 1e-2
     assert abs(found.value - 1) < found.residual
-    with pytest.raises(CurvatureError, match="raise max_products"):
+    with refused(CurvatureError, "max_products"):
         flatdirs.sharpness(model, quadratic(curvatures), NOTHING, max_products=1)
 
 
@@ -246,13 +248,6 @@ def test_other_batches_and_frozen_or_unused_parameters() -> None:
     assert len(fewer.vector) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def test_attention_has_a_second_derivative() -> None:
-    torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).double()
-    batch = torch.randn(3, 4, 8, dtype=torch.float64), torch.randn(3, 4, 8, dtype=torch.float64)
-    assert flatdirs.sharpness(layer, nn.functional.mse_loss, batch, tolerance=1e-4).value > 0
-
-
 @pytest.mark.slow  # torch's compiler takes seconds to import
 def test_a_compiled_model_is_measured_as_it_was_written() -> None:
     model, batch = perceptron()
@@ -260,46 +255,30 @@ def test_a_compiled_model_is_measured_as_it_was_written() -> None:
     assert flatdirs.sharpness(torch.compile(model), cross_entropy, batch).value == pytest.approx(plain)
 
 
-def test_a_part_without_a_second_derivative_is_named() -> None:
-    class Once(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: Tensor) -> Tensor:
-            ctx.save_for_backward(x)
-            return x**2
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx: Any, gradient: Tensor) -> Tensor:
-            return 2 * gradient * ctx.saved_tensors[0]
-
-    with pytest.raises(CurvatureError, match="part without a second derivative"):
-        flatdirs.sharpness(Point(torch.ones(3)), lambda w, _: Once.apply(w).sum() ** 2, NOTHING)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "key"),
     [
-        ({"loss": None}, "pass either loss"),
-        ({"loss": cross_entropy, "closure": len}, "pass either loss"),
-        ({"loss": lambda o, t: o}, "not a scalar"),
-        ({"tolerance": 0.0}, "tolerance=0.0"),
-        ({"piece_size": 0}, "piece_size=0"),
-        ({"preconditioner": {}}, "no entry in the preconditioner"),
-        ({"loss": lambda o, t: (o * math.nan).sum() ** 2}, "not finite"),
+        ({"loss": None}, "loss"),
+        ({"loss": cross_entropy, "closure": len}, "loss"),
+        ({"loss": lambda o, t: o}, "loss"),
+        ({"tolerance": 0.0}, "tolerance"),
+        ({"piece_size": 0}, "piece_size"),
+        ({"preconditioner": {}}, "preconditioner"),
+        ({"loss": lambda o, t: (o * math.nan).sum() ** 2}, "model"),
     ],
 )
-def test_a_mistake_gets_a_sentence(arguments: dict[str, Any], words: str) -> None:
+def test_unusable_arguments_are_refused(arguments: dict[str, Any], key: str) -> None:
     model, batch = perceptron()
-    with pytest.raises(CurvatureError, match=words):
+    with refused(CurvatureError, key):
         flatdirs.sharpness(model, **{"loss": cross_entropy, "batch": batch, **arguments})
 
 
-def test_a_start_of_another_model_and_nothing_to_train_are_refused() -> None:
+def test_a_start_of_another_model_and_a_frozen_model_are_refused() -> None:
     model, batch = perceptron()
     other = flatdirs.sharpness(Point(torch.ones(3)), quadratic(torch.ones(3)), NOTHING)
-    with pytest.raises(CurvatureError, match="leave start out"):
+    with refused(CurvatureError, "start"):
         flatdirs.sharpness(model, cross_entropy, batch, start=other)
-    with pytest.raises(CurvatureError, match="requires_grad"):
+    with refused(CurvatureError, "model"):
         flatdirs.sharpness(model.requires_grad_(False), cross_entropy, batch)
 
 
@@ -363,7 +342,7 @@ def test_the_edge_is_where_bisection_finds_it(name: str) -> None:
     build, expected = RULES[name]
     weight = nn.Parameter(torch.ones((), dtype=torch.float64))
     optimizer = build(weight)
-    diagonal = flatdirs.preconditioner(optimizer)
+    diagonal = preconditioner(optimizer)
     scale = 1.0 if diagonal is None else float(diagonal[weight])
     assert scale == pytest.approx(1.0 if diagonal is None else DENOMINATOR, rel=1e-9)
     low, high = 0.9 * expected * scale, 1.1 * expected * scale
@@ -396,39 +375,38 @@ def test_the_edge_is_where_the_recurrence_loses_its_stability(momentum: float, d
         assert radius(edge * other, kept, ahead) > 1
 
 
-def test_edges_that_are_none() -> None:
+def test_edges_that_do_not_exist() -> None:
     one, two = (nn.Parameter(torch.ones(())) for _ in range(2))
     assert flatdirs.edge_of_stability(torch.optim.SGD([one], lr=0.0)) == math.inf
-    assert flatdirs.preconditioner(torch.optim.SGD([one], lr=0.1)) is None
-    with pytest.raises(CurvatureError, match="maximize"):
+    assert preconditioner(torch.optim.SGD([one], lr=0.1)) is None
+    with refused(CurvatureError, "maximize"):
         flatdirs.edge_of_stability(torch.optim.SGD([one], lr=0.1, maximize=True))
-    with pytest.raises(CurvatureError, match="parameter groups"):
+    with refused(CurvatureError, "optimizer", "groups"):
         flatdirs.edge_of_stability(torch.optim.SGD([{"params": [one], "lr": 0.1}, {"params": [two]}], lr=0.2))
-    with pytest.raises(CurvatureError, match="Adagrad is not known"):
+    with refused(CurvatureError, "optimizer", "Adagrad"):
         flatdirs.edge_of_stability(torch.optim.Adagrad([one]))
-    with pytest.raises(CurvatureError, match="take a step first"):
-        flatdirs.preconditioner(torch.optim.Adam([one]))
+    with refused(CurvatureError, "optimizer", "step"):
+        preconditioner(torch.optim.Adam([one]))
 
 
-def test_a_rule_can_be_taught() -> None:
-    class Own(torch.optim.Adagrad):
+def test_rules_of_other_optimizers() -> None:
+    class Registered(torch.optim.Adagrad):
         pass
 
-    class Sure(torch.optim.Adagrad):
+    class WithMethod(torch.optim.Adagrad):
         def stability_rule(self) -> Rule:
             return Rule(lambda group: 3.0)
 
-    weight = nn.Parameter(torch.ones(()))
-
-    class Chooses(torch.optim.Adagrad):
+    class WithBase(torch.optim.Adagrad):
         base = "adam"
 
-    chooses = Chooses([weight], lr=0.5)
-    chooses.param_groups[0]["betas"] = (0.5, 0.999)
-    assert flatdirs.edge_of_stability(chooses) == pytest.approx(2 * 1.5 / 0.5 / 0.5)
-    register_rule(Own, Rule(heavy_ball))
-    assert flatdirs.edge_of_stability(Own([weight], lr=0.5)) == 4
-    assert flatdirs.edge_of_stability(Sure([weight], lr=0.5)) == 6
+    weight = nn.Parameter(torch.ones(()))
+    based = WithBase([weight], lr=0.5)
+    based.param_groups[0]["betas"] = (0.5, 0.999)
+    assert flatdirs.edge_of_stability(based) == pytest.approx(2 * 1.5 / 0.5 / 0.5)
+    register_rule(Registered, Rule(heavy_ball))
+    assert flatdirs.edge_of_stability(Registered([weight], lr=0.5)) == 4
+    assert flatdirs.edge_of_stability(WithMethod([weight], lr=0.5)) == 6
 
 
 # ---- the log
@@ -469,18 +447,18 @@ def test_a_log_counts_coupled_decay_and_preconditions() -> None:
     log = flatdirs.CurvatureLog(model, optimizer, quadratic(curvatures), NOTHING)
     model.w.grad = torch.ones_like(model.w)
     optimizer.step()
-    (diagonal,) = flatdirs.preconditioner(optimizer).values()  # type: ignore[union-attr]
+    (diagonal,) = preconditioner(optimizer).values()  # type: ignore[union-attr]
     assert log.records[0].sharpness == pytest.approx(float(((curvatures + 0.5) / diagonal).max()))
 
 
-def test_training_goes_on_as_if_nobody_watched() -> None:
+def test_a_log_does_not_change_training() -> None:
     ends = []
-    for watched in (False, True):
+    for logged in (False, True):
         torch.manual_seed(3)
         model = nn.Sequential(nn.Linear(5, 30), nn.BatchNorm1d(30), nn.Dropout(), nn.ReLU(), nn.Linear(30, 2))
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
         batch = torch.randn(21, 5), torch.randint(2, (21,))
-        if watched:
+        if logged:
             log = flatdirs.CurvatureLog(model, optimizer, cross_entropy, batch, every=2)
         trained(model, batch, optimizer, 6)
         ends.append(model.state_dict())
@@ -503,17 +481,15 @@ def test_a_run_that_blows_up_is_logged_as_such() -> None:
     assert log.figure().axes[0].get_ylabel() == "loss"
 
 
-def test_a_log_refuses_at_once_what_it_cannot_watch() -> None:
+def test_a_log_of_unusable_arguments_is_refused() -> None:
     model, batch = perceptron()
-    with pytest.raises(CurvatureError, match="every=0"):
-        flatdirs.CurvatureLog(model, torch.optim.SGD(model.parameters()), cross_entropy, batch, every=0)
-    with pytest.raises(CurvatureError, match="is not known"):
-        flatdirs.CurvatureLog(model, torch.optim.Adagrad(model.parameters()), cross_entropy, batch)
-    for every in (1.5, True, "3"):
-        with pytest.raises(CurvatureError, match=f"every={every}"):
-            flatdirs.CurvatureLog(model, torch.optim.SGD(model.parameters()), cross_entropy, batch, every=every)  # type: ignore[arg-type]
-    with pytest.raises(CurvatureError, match="trained parameters of the model are not the optimizer's"):
-        flatdirs.CurvatureLog(model, torch.optim.SGD(list(model.parameters())[-1:]), cross_entropy, batch)
+    sgd, adagrad = torch.optim.SGD(model.parameters()), torch.optim.Adagrad(model.parameters())
+    for every in (0, 1.5, True):
+        with refused(CurvatureError, "every"):
+            flatdirs.CurvatureLog(model, sgd, cross_entropy, batch, every=every)  # type: ignore[arg-type]
+    for optimizer in (adagrad, torch.optim.SGD(list(model.parameters())[-1:])):
+        with refused(CurvatureError, "optimizer"):
+            flatdirs.CurvatureLog(model, optimizer, cross_entropy, batch)
 
 
 @pytest.mark.slow

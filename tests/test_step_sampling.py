@@ -1,4 +1,4 @@
-"""`find_learning_rate` at its public surface: no trace, every probe alike, batches of any shape, bad input."""
+"""`find_learning_rate`: no trace, all probes alike, batches of any shape, unusable arguments."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from flatdirs.lr_finder import finder
 from flatdirs.lr_finder.batches import closure_of
 from flatdirs.lr_finder.probe import Prober
 from flatdirs.lr_finder.snapshot import Snapshot, put_back
+from tests.refused import refused
 
 CPU = torch.device("cpu")
 Batches = list[tuple[Tensor, Tensor]]
@@ -228,21 +229,6 @@ def test_ctrl_c_waits_until_all_is_restored(monkeypatch: pytest.MonkeyPatch) -> 
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_handler_of_the_users_own_gets_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: taken.append(number))
-    restore = Snapshot.restore
-    monkeypatch.setattr(Snapshot, "restore", lambda one: (signal.raise_signal(signal.SIGINT), restore(one)))
-    try:
-        model = net()
-        with put_back(Snapshot([model])):
-            model.calls = 7
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert taken == [signal.SIGINT]
-    assert model.calls == 0
-
-
 @pytest.mark.parametrize("make", [sgd, adamw])
 @pytest.mark.parametrize("kind", ["optimizer", "factory"])
 def test_later_training_is_the_same_to_the_bit(make: Callable[[Any], torch.optim.Optimizer], kind: str) -> None:
@@ -366,20 +352,6 @@ def test_model_in_eval_mode_learns_in_train_mode_and_is_put_back() -> None:
     assert not any(part.training for part in model.modules())
 
 
-def test_no_copy_of_the_data_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = samples(64)
-    cloned: list[int] = []
-    clone = Tensor.clone
-
-    def noted(tensor: Tensor, **settings: Any) -> Tensor:
-        cloned.append(tensor.numel())
-        return clone(tensor, **settings)
-
-    monkeypatch.setattr(Tensor, "clone", noted)
-    Snapshot([nn.Linear(4, 2)], [DataLoader(data, batch_size=16, shuffle=True)])
-    assert max(cloned) == 8
-
-
 def test_a_snapshot_writes_only_what_has_changed() -> None:
     """A million numbers are kept by reference; a dict that refuses to be written to is left alone."""
 
@@ -427,7 +399,7 @@ def test_an_optimizer_inside_an_optimizer_starts_anew_each_time() -> None:
 
 
 @pytest.mark.gpu
-def test_a_card_is_as_it_was() -> None:
+def test_a_gpu_is_as_it_was() -> None:
     model, optimizer = warmed()
     model.cuda()
     optimizer = sgd(model.parameters())
@@ -515,12 +487,6 @@ def test_a_context_around_the_call_changes_nothing(around: Callable[[], Any]) ->
     assert found.points == expected.points
 
 
-def test_autocast_around_the_call_sees_the_new_weights() -> None:
-    with torch.autocast("cpu", torch.bfloat16):
-        found = search(net(), sgd, batches(), budget=6)
-    assert len({point.loss for point in found.points if math.isfinite(point.loss)}) > 1
-
-
 # --- batches, precision, groups --------------------------------------------------------------------------------------
 
 
@@ -586,13 +552,6 @@ def test_validation_is_a_loader_a_list_or_a_batch() -> None:
     quadratic_losses(tensors, tensors[:2], loss=None, closure=own)
 
 
-def test_the_result_says_what_judged() -> None:
-    assert "validation loss" in str(search_until_found(batches(1)))
-    found = search_until_found(None)
-    assert found.judged_on == "training"
-    assert "judged on training loss" in str(found)
-
-
 def search_until_found(validation: Any) -> LearningRates:
     torch.manual_seed(1)
     return search(nn.Linear(4, 2), sgd, batches(), validation, budget=14, steps=8)
@@ -646,7 +605,7 @@ def test_half_precision_and_a_scaler() -> None:
     assert [point.loss for point in half.points] == pytest.approx([point.loss for point in plain.points], rel=0.1)
 
 
-def test_clipped_gradients_move_weights_no_further_than_the_rate() -> None:
+def test_clipped_gradients_move_weights_by_no_more_than_the_rate() -> None:
     model = nn.Linear(4, 2)
     seen = prober(model, torch.optim.SGD(model.parameters(), lr=1.0), batches(1), clip_norm=1e-3)
     start = model.weight.detach().clone()
@@ -697,9 +656,9 @@ def test_a_diverged_probe_stops_at_once() -> None:
         return model(batch[0]).square().mean().exp()
 
     seen = prober(model, torch.optim.SGD(model.parameters(), lr=1.0), batches(6))
-    seen = Prober(model, seen.optimizer, closure_of(None, closure, None, CPU), seen.stretches, None, seen.snapshot, CPU)
+    seen = Prober(model, seen.optimizer, closure_of(None, closure, None, CPU), seen.batches, None, seen.snapshot, CPU)
     assert seen.losses(1e6) == [math.inf]
-    assert (seen.cost.steps, seen.cost.trained_batches, seen.cost.judged_batches) == (2, 2, 0)
+    assert (seen.cost.steps, seen.cost.trained_batches, seen.cost.evaluated_batches) == (2, 2, 0)
 
 
 def test_a_loss_that_refuses_nan_is_no_error() -> None:
@@ -711,7 +670,7 @@ def test_a_loss_that_refuses_nan_is_no_error() -> None:
     )  # fmt: skip
     with torch.no_grad():
         model[0].weight.fill_(math.nan)
-    seen = Prober(model, seen.optimizer, seen.closure, seen.stretches, None, Snapshot([model, seen.optimizer]), CPU)
+    seen = Prober(model, seen.optimizer, seen.closure, seen.batches, None, Snapshot([model, seen.optimizer]), CPU)
     assert seen.losses(0.1) == [math.inf]
 
 
@@ -730,17 +689,17 @@ def test_intervals_come_from_the_seeds() -> None:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_answer_has_pick_interval_and_cost() -> None:
+def test_the_result_has_picks_intervals_and_cost() -> None:
     found = search_until_found(batches(1))
     pick = found.found.log_midpoint
     assert found.learning_rate == pick.learning_rate
     assert found.window[0] < found.learning_rate < found.window[1]
-    first, *_, last = str(found).splitlines()
-    assert (
-        first
-        == f"learning rate {found.learning_rate:.3g} [{pick.low:.2g}, {pick.high:.2g}] (log_midpoint, recommended)"
-    )
-    assert last.startswith(f"cost: {len(found.points)} learning rates, {found.steps} steps;")
+    assert f"{found.learning_rate:.3g} [{pick.low:.2g}, {pick.high:.2g}]" in str(found)
+    assert "validation loss" in str(found)
+    assert f"cost: {len(found.points)} learning rates, {found.steps} steps" in str(found)
+    alone = search_until_found(None)
+    assert alone.evaluated_on == "training"
+    assert "training loss" in str(alone)
 
 
 @pytest.mark.slow
@@ -759,12 +718,11 @@ def test_a_figure_with_two_axes_and_no_pyplot(budget: int) -> None:
         assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
-def test_a_curve_without_an_answer_is_a_sentence() -> None:
+def test_a_curve_without_picks_is_an_error() -> None:
     found = search(nn.Linear(4, 2), sgd, batches(), budget=1)
-    with pytest.raises(FinderError, match="budget=1 was spent before the curve was bracketed"):
+    with refused(FinderError, "budget"):
         _ = found.learning_rate
-    assert str(found).startswith("no learning rate: budget=1")
-    assert found.problem is not None
+    assert "budget=1" in str(found)
     assert "cost: 1 learning rates, 3 steps" in str(found)
 
 
@@ -792,7 +750,7 @@ def test_a_bar_on_standard_error(capfd: pytest.CaptureFixture[str], monkeypatch:
 
 
 class Nothing(IterableDataset[Tensor]):
-    """A stream without a sample, whose length nobody knows."""
+    """A stream without a sample."""
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(())
@@ -802,72 +760,52 @@ def a_loss_of(value: Any) -> Callable[[Any, Any], Any]:
     return lambda output, target: value if not isinstance(value, float) else output.sum() * value
 
 
-BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "no module": ({"model": 3}, "model is a int"),
-    "nothing learns": ({"model": nn.Linear(4, 2).requires_grad_(False)}, "the model has no parameter that learns"),
-    "no parameter": ({"model": nn.ReLU()}, "the model has no parameter that learns"),
-    "lazy": ({"model": nn.LazyLinear(2)}, "the model has lazy parameters"),
-    "empty list": ({"train": []}, "train gave no batch"),
-    "empty loader": ({"train": DataLoader(TensorDataset(torch.zeros(0, 4)))}, "train gave no batch"),
-    "empty stream": ({"train": DataLoader(Nothing())}, "train gave no batch"),
-    "a generator": ({"train": (batch for batch in batches())}, "train is an iterator"),
-    "an iterator": ({"train": iter(batches())}, "train is an iterator"),
-    "no loader": ({"train": 3}, "train=int must be a loader"),
-    "a batch for a list": ({"train": torch.zeros(8, 4)}, "neither a pair"),
-    "empty validation": ({"validation": []}, "validation gave no batch"),
-    "validation iterator": ({"validation": iter(batches())}, "validation is an iterator"),
-    "no steps": ({"steps": 0}, "steps=0"),
-    "steps true": ({"steps": True}, "steps=True"),
-    "half steps": ({"steps": 2.5}, "steps=2.5"),
-    "no seeds": ({"seeds": 0}, "seeds=0"),
-    "nothing to accumulate": ({"accumulate": 0}, "accumulate=0"),
-    "no validation steps": ({"validation_steps": -1}, "validation_steps=-1"),
-    "no budget": ({"budget": 0}, "budget=0"),
-    "half a budget": ({"budget": 1.5}, "budget=1.5"),
-    "upside down": ({"lowest": 1.0, "highest": 1e-3}, "lowest=1, highest=0.001"),
-    "lowest 0": ({"lowest": 0}, "lowest=0"),
-    "lowest negative": ({"lowest": -1.0}, "lowest=-1.0"),
-    "lowest nan": ({"lowest": math.nan}, "lowest=nan"),
-    "highest inf": ({"highest": math.inf}, "highest=inf"),
-    "out of float": ({"highest": 1e307}, "highest=1e\\+307"),
-    "threshold 0": ({"threshold": 0.0}, "threshold=0.0"),
-    "a vector": ({"loss": lambda output, target: output[0]}, r"the loss is a tensor of shape \(2,\)"),
-    "a number": ({"loss": a_loss_of(3)}, "the loss is a int"),
-    "nan": ({"loss": a_loss_of(math.nan)}, "the loss is nan before any training"),
-    "inf": ({"loss": a_loss_of(math.inf)}, "the loss is -?(inf|nan) before any training"),
-    "no gradient": ({"loss": a_loss_of(torch.tensor(1.0))}, "the loss depends on no parameter that learns"),
-    "loss and closure": ({"closure": lambda model, batch: None}, "pass either loss"),
-    "neither": ({"loss": None}, "pass either loss"),
-    "loss uncallable": ({"loss": "cross_entropy"}, "pass either loss"),
-    "optimizer none": ({"optimizer": None}, "optimizer gave a NoneType"),
-    "optimizer a number": ({"optimizer": lambda parameters: 0.1}, "optimizer gave a float"),
-    "LBFGS": ({"optimizer": torch.optim.LBFGS}, "optimizer=LBFGS"),
-    "another model's": ({"optimizer": sgd(nn.Linear(4, 2).parameters())}, "the optimizer holds no parameter"),
-    "autocast true": ({"autocast": True}, "autocast=True"),
-    "a scaler of 2": ({"scaler": 2.0}, "scaler is a float"),
-    "clip 0": ({"clip_norm": 0.0}, "clip_norm=0.0"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(BAD))
-def test_bad_input_is_one_sentence(name: str) -> None:
-    changed, message = BAD[name]
-    given = {"model": nn.Linear(4, 2), "optimizer": sgd, "train": batches(), "validation": None, **changed}
-    with pytest.raises(FinderError, match=message) as raised:
-        search(given.pop("model"), given.pop("optimizer"), given.pop("train"), given.pop("validation"), **given)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_model_made_in_inference_mode_is_refused() -> None:
+def inference_model() -> nn.Module:
     with torch.inference_mode():
-        model = nn.Linear(4, 2)
-    with pytest.raises(FinderError, match="made in inference mode"):
-        search(model, sgd, batches())
+        return nn.Linear(4, 2)
 
 
-def test_an_optimizer_over_frozen_parameters_is_refused() -> None:
+BAD: dict[str, list[Any]] = {
+    "model": [3, nn.Linear(4, 2).requires_grad_(False), nn.ReLU(), nn.LazyLinear(2), inference_model()],
+    "train": [
+        *([], 3, iter(batches()), (batch for batch in batches())),
+        *(DataLoader(TensorDataset(torch.zeros(0, 4))), DataLoader(Nothing())),
+    ],
+    "validation": [[], iter(batches())],
+    "steps": [0, True, 2.5],
+    "seeds": [0],
+    "accumulate": [0],
+    "validation_steps": [-1],
+    "budget": [0, 1.5],
+    "lowest": [0, -1.0, math.nan],
+    "highest": [math.inf, 1e307, 1e-6],
+    "threshold": [0.0],
+    "loss": [
+        *(None, "cross_entropy", nn.CrossEntropyLoss, lambda output, target: output[0]),
+        *(a_loss_of(value) for value in (3, math.nan, math.inf, torch.tensor(1.0))),
+    ],
+    "optimizer": [None, lambda parameters: 0.1, torch.optim.LBFGS, sgd(nn.Linear(4, 2).parameters())],
+    "autocast": [True],
+    "scaler": [2.0],
+    "clip_norm": [0.0],
+}
+
+
+@pytest.mark.parametrize("key", BAD)
+def test_unusable_arguments_are_refused(key: str) -> None:
+    for value in BAD[key]:
+        given = {"model": nn.Linear(4, 2), "optimizer": sgd, "train": batches(), "validation": None, key: value}
+        with refused(FinderError, key):
+            search(given.pop("model"), given.pop("optimizer"), given.pop("train"), given.pop("validation"), **given)
+
+
+def test_arguments_that_do_not_go_together_are_refused() -> None:
+    with refused(FinderError, "loss"):
+        search(nn.Linear(4, 2), sgd, batches(), closure=lambda model, batch: None)
+    with refused(FinderError, "closure"):
+        search(nn.Linear(4, 2), sgd, torch.zeros(8, 4))
     model = net()
-    with pytest.raises(FinderError, match="the optimizer holds no parameter"):
+    with refused(FinderError, "optimizer"):
         search(model, sgd(model.frozen.parameters()), batches())
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flatdirs import FinderError
 from flatdirs.lr_finder.curve import Curve, Landmarks
 from flatdirs.lr_finder.range_search import RangeSearch
+from tests.refused import refused
 
 Loss = Callable[[float], float]
 NAMES = ("knee", "minimum", "half", "steepest")
@@ -48,7 +49,7 @@ def curve_of(loss: Loss, places: np.ndarray, initial: float = INITIAL) -> Curve:
 
 
 def by_definition(loss: Loss) -> dict[str, float]:
-    """The source's formulas on a grid of 0.01 decades, the loss in reductions; the knee lies left of the half."""
+    """The definitions on a grid of 0.01 decades, the loss in reductions; the knee is left of the half."""
     x = np.arange(-6, -0.5, 0.01)
     y = np.array([loss(float(place)) for place in x])
     bottom = int(np.argmin(y))
@@ -65,7 +66,7 @@ def marks_of(landmarks: Landmarks) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", list(KNOWN))
-def test_points_of_interest_lie_where_the_source_defines_them(name: str) -> None:
+def test_points_of_interest_are_those_of_the_definition(name: str) -> None:
     loss = KNOWN[name]
     found, defined = marks_of(curve_of(loss, np.arange(-5, -0.5, 0.1)).landmarks), by_definition(loss)
     slack = dict.fromkeys(NAMES, 0.11)
@@ -110,20 +111,13 @@ def test_a_factor_on_all_rates_is_a_factor_on_all_picks(shift: int) -> None:
         assert getattr(moved.landmarks, name) == pytest.approx(place + shift / 2, abs=0.011)
 
 
-@given(constant=st.floats(-100, 100))
-@settings(max_examples=5)
-def test_a_constant_on_all_losses_changes_nothing(constant: float) -> None:
-    moved = Curve(INITIAL + constant, {float(x): logistic(float(x)) + constant for x in GRID})
+@given(constant=st.floats(-100, 100), factor=st.floats(1e-3, 1e3))
+@settings(max_examples=8)
+def test_the_unit_and_the_zero_of_the_loss_do_not_matter(constant: float, factor: float) -> None:
+    """So the mean and the sum of the same losses have the same picks."""
+    moved = Curve(factor * INITIAL + constant, {float(x): factor * logistic(float(x)) + constant for x in GRID})
     for name, place in unmoved().items():
         assert getattr(moved.landmarks, name) == pytest.approx(place, abs=0.011)
-
-
-@pytest.mark.parametrize("factor", [1e-3, 1e3])
-def test_a_factor_on_all_losses_changes_nothing(factor: float) -> None:
-    """So the mean and the sum of the same losses have the same picks."""
-    scaled = Curve(factor * INITIAL, {float(x): factor * logistic(float(x)) for x in GRID})
-    for name, place in unmoved().items():
-        assert getattr(scaled.landmarks, name) == pytest.approx(place, abs=0.011)
 
 
 def test_the_minimum_lies_between_the_neighbours_of_the_lowest_point() -> None:
@@ -204,19 +198,6 @@ def test_every_search_ends(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [(-2, "cliff"), (-6.5, "falling"), (1, "rising")])
-def test_a_range_that_has_widened_is_not_walked_in_circles(side: tuple[float, str]) -> None:
-    """The flank lies across an end of the range: the gap that is left is beyond it."""
-    middle, kind = side
-    for lowest in (-5, -2):
-        for width in (0.3, 2.0):
-            searched(
-                shaped(kind, middle, width, middle + width + 0.4, 0.0, 0),
-                RangeSearch(10.0**lowest, 10.0 ** (lowest + 2), threshold=0.3),
-            )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("lowest", "highest"), [(1e-6, 10.0), (1e-1, 10.0), (1e-7, 1e-4), (1e-3, 1e-2)])
 def test_the_answer_is_found_wherever_the_range_lies(lowest: float, highest: float) -> None:
     """The minimum beyond `highest`, the plateau below `lowest`: the range widens, and the answer is the same."""
@@ -251,25 +232,24 @@ def test_a_threshold_is_kept() -> None:
 
 
 PROBLEMS: dict[str, tuple[Loss, RangeSearch, str]] = {
-    "no minimum": (lambda x: INITIAL - 0.1 * (x + 30), RangeSearch(budget=None), "has no minimum"),
-    "no plateau": (lambda x: 1.0 if x < 0 else math.inf, RangeSearch(budget=None), "has no plateau"),
-    "flat": (lambda x: INITIAL, RangeSearch(budget=None), "no learning rate between"),
-    "all diverge": (lambda x: math.nan, RangeSearch(budget=None), "no learning rate between"),
-    "budget": (logistic, RangeSearch(budget=2), "budget=2 was spent before the curve was bracketed; raise budget"),
-    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), RangeSearch(budget=None), "drowns in noise"),
+    "no minimum": (lambda x: INITIAL - 0.1 * (x + 30), RangeSearch(budget=None), "highest"),
+    "no plateau": (lambda x: 1.0 if x < 0 else math.inf, RangeSearch(budget=None), "lowest"),
+    "flat": (lambda x: INITIAL, RangeSearch(budget=None), "steps"),
+    "all diverge": (lambda x: math.nan, RangeSearch(budget=None), "steps"),
+    "budget": (logistic, RangeSearch(budget=2), "budget"),
+    "noise": (shaped("cliff", 0.0, 1.0, 0.0, 0.5, 1), RangeSearch(budget=None), "steps"),
 }
 
 
 @pytest.mark.parametrize("name", list(PROBLEMS))
-def test_a_curve_without_an_answer_is_a_sentence(name: str) -> None:
-    loss, search, message = PROBLEMS[name]
+def test_the_problem_of_a_curve_without_picks(name: str) -> None:
+    loss, search, key = PROBLEMS[name]
     problem = search.problem(searched(loss, search))
     assert problem is not None
-    assert message in problem
-    assert "\n" not in problem
+    assert problem.key == key
 
 
-def test_a_range_is_refused_by_name() -> None:
+def test_a_wrong_range_is_refused() -> None:
     for name, value in (("lowest", 0), ("highest", 1e31), ("threshold", math.nan), ("lowest", True)):
-        with pytest.raises(FinderError, match=f"{name}={value}".replace("+", r"\+")):
+        with refused(FinderError, name):
             RangeSearch(**{name: value})

@@ -3,18 +3,15 @@
 A spike is a step whose gradient norm is above 3 times the median of the 51 recorded steps around it in its own run, so
 a slow drift is none. Long runs record every nth step only. Bins with fewer than 30 steps are marked as thin: their
 medians and spikes are chance. The picture is that of
-https://juliusm.com/observable/projects/llm-fundamentals/optimizer-sweep; medians and counts are SciPy's.
+https://juliusm.com/observable/projects/llm-fundamentals/optimizer-sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.stats import binned_statistic
 
 from flatdirs.analysis.records import Flags, Missing, Numbers, Sweep
 
@@ -79,21 +76,13 @@ def spikes(norms: Numbers) -> Flags:
 
 def _bins(rates: Numbers, norms: Numbers, spiking: Flags) -> tuple[RateBin, ...]:
     """The bins that hold a step; their ends are whole powers of 10 to 1/bins per decade."""
-    decades = float(np.ptp(np.log10(rates)))
-    fine = next((fine for fine in BINS_PER_DECADE if fine * decades <= MOST_BINS), BINS_PER_DECADE[-1])
-    logs = np.log10(rates) * fine
-    ends = np.arange(np.floor(logs.min()), np.floor(logs.max()) + 2)
-    sides = 10.0 ** (ends / fine)
-
-    def per_bin(values: Numbers, statistic: str | Callable[[Numbers], float]) -> Numbers:
-        found: Numbers = binned_statistic(logs, values, statistic, ends)[0]
-        return found
-
-    statistics = [per_bin(norms, partial(_quantile, share=share)) for share in (0.5, 0.25, 0.75)]
-    columns = [sides[:-1], sides[1:], per_bin(norms, "count"), *statistics, per_bin(spiking.astype(float), "mean")]
-    rows = (tuple(map(float, row)) for row in zip(*columns, strict=True))
-    return tuple(RateBin(low, high, int(count), *more) for low, high, count, *more in rows if count)
-
-
-def _quantile(values: Numbers, share: float) -> float:
-    return float(np.quantile(values, share)) if len(values) else np.nan
+    logs = np.log10(rates)
+    fine = next((fine for fine in BINS_PER_DECADE if fine * np.ptp(logs) <= MOST_BINS), BINS_PER_DECADE[-1])
+    numbers = np.floor(logs * fine)
+    found = []
+    for number in np.unique(numbers):
+        own = numbers == number
+        middle, lower, upper = np.quantile(norms[own], (0.5, 0.25, 0.75)).tolist()
+        sides = float(10.0 ** (number / fine)), float(10.0 ** ((number + 1) / fine))
+        found.append(RateBin(*sides, int(own.sum()), middle, lower, upper, float(spiking[own].mean())))
+    return tuple(found)

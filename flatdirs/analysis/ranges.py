@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from flatdirs.analysis.records import Range, Sweep
 from flatdirs.space.names import ONE_MINUS, canonical, enters_as_one_minus, hyperparameter
@@ -20,7 +20,6 @@ NEAR_END = 0.05  # of a range's logarithm: so near to an end is at the end
 WIDER = 10.0  # the factor by which a range is continued
 WIDEST = 1e20  # a range that spans more is as good as none, and has no ends
 
-Side = Literal["low", "high"]
 Limits = Callable[[str], tuple[float, float]]  # the study's name of a hyperparameter → its lowest and highest value
 
 
@@ -76,37 +75,25 @@ def edges_among(ranges: Iterable[Range], best: Mapping[str, float], limits: Limi
 
 
 def _edge(searched: Range, value: float, limits: Limits) -> Edge | None:
-    side = on_edge(value, searched.low, searched.high)
-    if side is None:
+    """The end within 5 % of the range's logarithm, if it can be moved. A range from 0 has an upper end only."""
+    low, high = searched.low, searched.high
+    if not 0 <= low < high or not low <= value <= high or (low > 0 and high / low > WIDEST):
         return None
-    low, high = wider(searched.low, searched.high, side, limits(searched.name))
-    if (low, high) == (searched.low, searched.high):
+    place = math.log(value / low) / math.log(high / low) if low > 0 else value / high
+    lowest, highest = limits(searched.name)
+    if place >= 1.0 - NEAR_END:
+        wider = replace(searched, high=max(high, min(high * WIDER, highest)))
+    elif low > 0 and place <= NEAR_END:
+        wider = replace(searched, low=min(low, max(low / WIDER, lowest)))
+    else:
         return None
-    return Edge(searched, value, side == "high", replace(searched, low=low, high=high))
+    return None if wider == searched else Edge(searched, value, place > 0.5, wider)
 
 
 def _as_momentum(edge: Edge, searched: Range) -> Edge:
     """An edge of 1 − momentum as one of momentum."""
     further = replace(searched, low=1.0 - edge.wider.high, high=1.0 - edge.wider.low)
     return Edge(searched, 1.0 - edge.value, not edge.at_top, further)
-
-
-def on_edge(value: float, low: float, high: float) -> Side | None:
-    """The end of a range at which a value lies, within 5 % of the range's logarithm; None between the ends.
-
-    A range that begins at 0 has an upper end only, within 5 % of it.
-    """
-    if not 0 <= low < high or not low <= value <= high or (low > 0 and high / low > WIDEST):
-        return None
-    place = math.log(value / low) / math.log(high / low) if low > 0 else value / high
-    return "high" if place >= 1.0 - NEAR_END else "low" if low > 0 and place <= NEAR_END else None
-
-
-def wider(low: float, high: float, side: Side, limits: tuple[float, float] = (0.0, math.inf)) -> tuple[float, float]:
-    """The range continued by a decade beyond one end, up to its limits, and never narrower."""
-    if side == "low":
-        return min(low, max(low / WIDER, limits[0])), high
-    return low, max(high, min(high * WIDER, limits[1]))
 
 
 def _limits(sweep: Sweep) -> Limits:

@@ -6,12 +6,14 @@ is refused: the pruner would never stop a run, and nothing else would say so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate, islice, repeat, takewhile
+from operator import mul, truediv
 from typing import ClassVar
 
 from flatdirs.errors import ConfigError
+from flatdirs.settings import require_integer, require_number
 
 MOST_BANDS, LARGEST_BAND = 100, 2.0**53  # no run is longer
 
@@ -62,8 +64,8 @@ class Rungs(Pruning):
     factor: int = 2
 
     def __post_init__(self) -> None:
-        _check_least("pruner.first_rung", self.first_rung, 1)
-        _check_least("pruner.factor", self.factor, 2)
+        require_integer("pruner.first_rung", self.first_rung, 1)
+        require_integer("pruner.factor", self.factor, 2)
 
     @property
     def first_comparison(self) -> tuple[str, int]:
@@ -90,9 +92,8 @@ class Wandb(Pruning):
     s: int | None = None
 
     def __post_init__(self) -> None:
-        _check_least("pruner.min_iter", self.min_iter, 1)
-        if not (math.isfinite(self.eta) and self.eta > 1):
-            raise ConfigError(f"pruner.eta={self.eta} must be above 1; change pruner.eta", key="pruner.eta")
+        require_integer("pruner.min_iter", self.min_iter, 1)
+        require_number("pruner.eta", self.eta, 1, above=True)
         if (self.max_iter is None) != (self.s is None):
             absent = "pruner.s" if self.s is None else "pruner.max_iter"
             raise ConfigError(f"pruner.max_iter and pruner.s must be set together; set {absent}", key=absent)
@@ -105,10 +106,12 @@ class Wandb(Pruning):
 
     @property
     def bands(self) -> list[int]:
-        """The numbers of values at which runs are compared, rising."""
+        """The numbers of values at which runs are compared, rising. Powers are repeated products, as W&B has them."""
         if self.max_iter is None or self.s is None:
-            return bands_from(self.min_iter, self.eta)
-        return bands_up_to(self.max_iter, self.eta, self.s)
+            rising = accumulate(repeat(self.eta, MOST_BANDS), mul, initial=float(self.min_iter))
+            return [int(band) for band in takewhile(lambda band: band < LARGEST_BAND, rising)]
+        falling = islice(accumulate(repeat(self.eta, self.s), truediv, initial=float(self.max_iter)), 1, None)
+        return sorted(int(band) for band in takewhile(lambda band: band >= 1, falling))
 
     @property
     def first_comparison(self) -> tuple[str, int]:
@@ -125,12 +128,11 @@ class Incumbent(Pruning):
     first: int | None = None
 
     def __post_init__(self) -> None:
-        for key in ("margin", "spread"):
-            value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"pruner.{key}={value} must be 0 or more; change it", key=f"pruner.{key}")
+        require_number("pruner.margin", self.margin, 0)
+        if self.spread is not None:
+            require_number("pruner.spread", self.spread, 0)
         if self.first is not None:
-            _check_least("pruner.first", self.first, 1)
+            require_integer("pruner.first", self.first, 1)
 
     @property
     def first_comparison(self) -> tuple[str, int] | None:
@@ -138,28 +140,3 @@ class Incumbent(Pruning):
 
 
 PRUNERS: Mapping[str, type[Pruning]] = {kind.name: kind for kind in (NoPruning, Rungs, Hyperband, Wandb, Incumbent)}
-
-
-def bands_from(min_iter: int, eta: float) -> list[int]:
-    """int(min_iter·eta^i) for i = 0, 1, … The power is made by repeated multiplication, as W&B computes it."""
-    bands: list[int] = []
-    band = float(min_iter)
-    while len(bands) < MOST_BANDS and band < LARGEST_BAND:
-        bands.append(int(band))
-        band *= eta
-    return bands
-
-
-def bands_up_to(max_iter: int, eta: float, s: int) -> list[int]:
-    """int(max_iter/eta^i) for i = s, …, 1, rising; those below 1 are left out."""
-    bands: list[int] = []
-    band = max_iter / eta
-    while len(bands) < s and band >= 1:
-        bands.append(int(band))
-        band /= eta
-    return sorted(bands)
-
-
-def _check_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{key}={value} must be {least} or more; change it", key=key)

@@ -24,12 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIELDS = ("x_step", "y_step", "x", "y", "seed", "value", "diverged", "seconds")
-LABELS = {
-    "lr": "learning rate",
-    "wd": "weight decay",
-    "batch_size": "batch size",
-    "one_minus_momentum": "1 − momentum",
-}
 
 
 def write_slice(
@@ -80,7 +74,7 @@ def describe(grid: SliceGrid, runs: Sequence[Run], unit: str, maximize: bool = T
 
 
 def slope_sentence(grid: SliceGrid, ridge: Ridge) -> str:
-    """Where the ridge runs, and whether 45° is in the interval."""
+    """Where the ridge runs, and whether the exponent of Myrtle's rule is in the interval."""
     left_out = f"; {ridge.edge_rows} rows have their best cell at the edge and are left out" if ridge.edge_rows else ""
     found = (
         f"ridge: {grid.x.name} ∝ {grid.y.name}^{_shown(ridge.exponent)}, at {_shown(ridge.angle, 0)} degrees in the "
@@ -90,7 +84,10 @@ def slope_sentence(grid: SliceGrid, ridge: Ridge) -> str:
     if claim is None:
         return found
     inside = "inside" if ridge.exponent.holds(claim) else "outside"
-    return f"{found}; 45 degrees (exponent {claim:+.0f}) is {inside} the {LEVEL} % bootstrap interval"
+    return (
+        f"{found}; exponent {claim:+.0f}, which keeps lr·wd/((1−momentum)·batch_size) constant, is {inside} the "
+        f"{LEVEL} % bootstrap interval"
+    )
 
 
 def flatness_sentence(ridge: Ridge, unit: str) -> str:
@@ -145,7 +142,7 @@ def slice_figure(
         (grid.y, axes.set_yticks, axes.set_ylabel),
     ):
         set_ticks(axis.values(), [f"{value:.3g}" for value in axis.values()], fontsize=7, minor=False)
-        set_label(LABELS.get(axis.name, axis.name))
+        set_label(axis.name)
     axes.tick_params(axis="x", rotation=45)
     axes.minorticks_off()
     axes.set_aspect("equal")  # so that 45° looks like it

@@ -52,7 +52,7 @@ def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | N
 def winner_value(found: Winner, unit: str) -> str:
     """The objective value of the best point: of its run, or the mean of its replicates."""
     value = value_text(found.mean, unit, found.digits)
-    return value if found.runs == 1 else f"{value} in the mean of {found.runs} runs"
+    return value if found.runs == 1 else f"{value}, the mean of {found.runs} runs"
 
 
 def _winner_settings(config: TuneConfig, found: Winner) -> dict[str, Any]:
