@@ -17,9 +17,9 @@ from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import conf_folder
 from flatdirs.training.schedule import Triangle
+from flatdirs.tuning import start as starting
 from flatdirs.tuning.cdat_start import SIGMA, STEP_PRICE
 from flatdirs.tuning.formatting import assignments
-from flatdirs.tuning import start as starting
 from flatdirs.tuning.settings import TuneConfig, identity
 from flatdirs.tuning.start import AUTO_MOMENTUM, MOST_DECAY, PEAK_RATIO, TIMESCALE, automatic_start, with_start
 from tests.conftest import Ended, composed, module_of, printed_command, spawn
