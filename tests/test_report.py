@@ -75,7 +75,7 @@ def test_rows_of_a_search_by_model_say_what_moved_and_repeats_are_rows_of_their_
     assert [row.run for row in table] == list(range(1, 21))
     assert [row.axis for row in table] == ["start"] + [""] * 19
     for row in table[1:]:
-        assert row.move == "repeat" or any(sign in row.move for sign in "×÷")
+        assert row.move == "replicate" or any(sign in row.move for sign in "×÷")
         assert row.verdict in ("better", "worse", "tie")
         assert row.reason
         assert row.change is not None

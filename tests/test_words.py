@@ -253,10 +253,9 @@ def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command)
     assert "no better" not in out
 
 
-@pytest.mark.parametrize("axis", ["lr·wd/(1−momentum)", "lr/(1−momentum)"])
-def test_a_short_run_names_two_coordinates(axis: str) -> None:
-    flat = Flatness(axis, 4.0, -1.0, -2.0, 0.5, 0.3)
-    findings = Findings((0, 0, 0), 90.0, (flat,), 0.9, "lr·wd/(1−momentum)", "lr/(1−momentum)")
-    line = finding_lines(findings, "%", 1)[-1]
-    assert "lr/(1−momentum)" in line
-    assert "0.90" in line
+def test_findings_say_better_or_worse_and_what_counts_in_short_runs() -> None:
+    axis, flat = "lr·wd/(1−momentum)", Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3)
+    lines = finding_lines(Findings((0, 0, 0), 90.0, (flat,), 0.9, axis, "lr/(1−momentum)"), "%")
+    assert "×4 is 1.00% worse (90 %: 2.00% worse to 0.50% better)" in lines[0]
+    assert "lr/(1−momentum)" in lines[-1]
+    assert "0.90" in lines[-1]

@@ -19,7 +19,7 @@ from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
-from flatdirs.report.tables import axes_table
+from flatdirs.report.tables import axes_table, print_whole
 from flatdirs.tuning.commands import search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
@@ -33,7 +33,7 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     """Where each axis of a coordinate descent ended, the best run, and what the search has learnt."""
     lines = axis_lines(study)
     if lines:
-        console.print(axes_table(study.plan.grid.chart, lines, unit))
+        print_whole(console, axes_table(study.plan.grid.chart, lines, unit))
     best = winner(study)
     found = best_line(study, unit)
     if best is None or found is None:
@@ -41,7 +41,7 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
         return
     console.print(escape(f"{found}, {assignments(best.hyperparameters)}"), soft_wrap=True)
     if (findings := study.findings()) is not None:
-        for line in finding_lines(findings, unit, 1 if study.maximize else -1):
+        for line in finding_lines(findings, unit):
             console.print(escape(line), soft_wrap=True)
 
 
@@ -80,7 +80,8 @@ def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
     for what, outcomes in result.confirmed.items():
         values = [value for value in outcomes if value is not None]
         mean = math.fsum(value / len(values) for value in values) if values else None  # their sum may overflow
-        spread = f" ± {statistics.stdev(values):{'.2f' if unit == '%' else '.2g'}}" if len(values) > 1 else ""
+        deviation = value_text(statistics.stdev(values), unit, 2) if len(values) > 1 else ""
+        spread = f" ± {deviation} (standard deviation)" if deviation else ""
         shown = "no value" if mean is None else value_text(mean, unit, digits)
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"

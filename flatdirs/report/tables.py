@@ -58,6 +58,13 @@ def print_runs(console: Console, chart: Chart, rows: Sequence[Row], unit: str) -
             console.print(Text(f"{WHY} run {row.run}: {reason_text(row)}"), no_wrap=True, overflow="ellipsis")
 
 
+def print_whole(console: Console, table: Table) -> None:
+    """A table in its full width, however narrow the console is."""
+    narrow, console.width = console.width, max(console.width, _width(table))
+    console.print(table, crop=False)
+    console.width = narrow
+
+
 def _width(table: Table) -> int:
     console = Console(width=10_000)
     return Measurement.get(console, console.options, table).maximum

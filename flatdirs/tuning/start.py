@@ -183,9 +183,9 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
         epochs = float(record["warmup_epochs"])
         warmup = "" if _with_warmup(config, epochs) is config else f", with a warm-up of {exact(epochs)} epochs"
         return f"the start is {start}{warmup}; {cost}"
-    rate = f"a constant lr of {record['pick']:.3g} was found"
-    peak = "" if record["ratio"] == 1 else f", times {record['ratio']:g} for the peak of the schedule"
-    decay = f", with {TIMESCALE:g} weight-decay timescale in a run" if "wd" in numbers else ""
+    rate = f"step sampling found lr={record['pick']:.3g} for a constant schedule"
+    peak = "" if record["ratio"] == 1 else f", {record['ratio']:g} times as much for the peak of this one"
+    decay = f", and wd for {TIMESCALE:g} weight-decay timescale in a run" if "wd" in numbers else ""
     return f"{rate}{peak}{decay}; the start is {start}; {cost}"
 
 
