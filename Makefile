@@ -47,7 +47,7 @@ bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage
 	$(RUN) -m benchmarks.latency
 
 bench-94: $(STAMP)  ## runs until 94 % on CIFAR-10, each search against the others; wants a GPU (BENCH="--data cifar10.npz --minutes 60")
-	$(RUN) -m benchmarks.runs_to_94 $(BENCH)
+	$(RUN) -m benchmarks.gpu --part searches $(BENCH)
 
 bench-throughput: $(STAMP)  ## images per second beside plain PyTorch and beside the convolutions alone (THROUGHPUT="--data cifar10.npz")
 	$(RUN) -m benchmarks.throughput $(THROUGHPUT)

@@ -1,73 +1,80 @@
-"""What every benchmark draws, and where it goes: the one convention that `verify` holds them to.
+"""Fill the hand-written pages of the benchmarks with generated tables, figures and numbers.
 
-benchmarks/NAME/page.py draws that folder's tables and figures from the raw files beside it. It measures nothing, writes
-nothing, imports neither torch nor optuna, and offers
+Each benchmark has a folder: raw rows, a script that measures, a README.md written by hand, and page.py, which computes from the
+rows (without torch or Optuna)
 
-    results() -> dict[str, str | bytes]      every drawn file by its path in the folder: text, or a PNG's bytes
-    readme_blocks() -> dict[str, str]        what README.md quotes between <!-- name --> and <!-- /name -->; optional
+    values(folder) -> dict[str, str]      tables and single numbers, by name
+    figures(folder) -> dict[str, bytes]   PNG files, by path in the folder; optional
 
-so that measuring and drawing stay apart, and whoever doubts a number can draw it again without the machine it was
-measured on. `write` is what a benchmark calls when it has measured.
+A page of the folder quotes a value between `<!-- name -->` and `<!-- /name -->`: a table on lines of its own, a number in a
+sentence. The project's README.md quotes it between `<!-- benchmark:name -->` and `<!-- /benchmark:name -->`.
 """
 
 from __future__ import annotations
 
-import io
 import re
+import sys
+from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-BLOCK = re.compile(r"^<!-- (?P<name>[\w-]+) -->\n(?P<text>.*?)^<!-- /(?P=name) -->$", re.DOTALL | re.MULTILINE)
+MARK = re.compile(r"<!-- (?P<name>[\w.:-]+) -->(?P<text>.*?)<!-- /(?P=name) -->", re.DOTALL)
 
 
-def folders() -> list[Path]:
-    """Every benchmark's folder."""
-    return sorted(path.parent for path in HERE.glob("*/__init__.py"))
+def benchmarks() -> list[str]:
+    """The names of all benchmarks that have a page."""
+    return sorted(path.parent.name for path in HERE.glob("*/page.py"))
 
 
-def page(name: str) -> ModuleType:
-    """The module that draws benchmark `name`."""
-    return import_module(f"benchmarks.{name}.page")
+def values(name: str, folder: Path | None = None) -> dict[str, str]:
+    """Tables and numbers of benchmark `name`, from its own raw rows or those in another folder."""
+    found: dict[str, str] = import_module(f"benchmarks.{name}.page").values(folder or HERE / name)
+    return found
+
+
+def figures(name: str, folder: Path | None = None) -> dict[str, bytes]:
+    """The figures of benchmark `name` as PNG files."""
+    module = import_module(f"benchmarks.{name}.page")
+    return dict(module.figures(folder or HERE / name)) if hasattr(module, "figures") else {}
 
 
 def write(name: str, folder: Path | None = None) -> None:
-    """Draw every file of benchmark `name` into its folder, or into another one that holds raw files of the same kind."""
-    module = page(name)
-    for path, content in (module.results() if folder is None else module.results(folder)).items():
-        data = content.encode("utf-8") if isinstance(content, str) else content
-        ((folder or HERE / name) / path).write_bytes(data)
+    """Draw benchmark `name` again: its figures, and what its pages and README.md quote of it.
+
+    From rows in another folder, figures and filled copies of the pages go there, and README.md stays as it is. A machine that
+    only measures may lack what drawing needs; then the pages stay as they are.
+    """
+    if missing := [package for package in ("pandas", "tabulate", "scipy", "matplotlib") if find_spec(package) is None]:
+        print(f"the rows are on file; drawing the pages needs {', '.join(missing)}", file=sys.stderr)
+        return
+    own = HERE / name
+    folder = folder or own
+    for path, data in figures(name, folder).items():
+        (folder / path).write_bytes(data)
+    known = values(name, folder)
+    for page in sorted(own.glob("*.md")):
+        (folder / page.name).write_text(fill(page.read_text(encoding="utf-8"), known), encoding="utf-8")
+    if folder.resolve() == own:
+        quoted = {f"{name}:{key}": text for key, text in known.items()}
+        README.write_text(fill(README.read_text(encoding="utf-8"), quoted), encoding="utf-8")
 
 
-def png(figure: Figure, dots_per_inch: int = 120) -> bytes:
-    """A figure as a PNG file's content; matplotlib notes its version in it, on which `verify` relies."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dots_per_inch)
-    return stream.getvalue()
+def quotations(text: str) -> list[tuple[str, str]]:
+    """Name and quoted text of every mark in a page, in order."""
+    return [(found["name"], found["text"].strip()) for found in MARK.finditer(text)]
 
 
-def readme_blocks(name: str) -> dict[str, str]:
-    """What README.md quotes of benchmark `name`; none where its page quotes nothing."""
-    module = page(name)
-    return dict(module.readme_blocks()) if hasattr(module, "readme_blocks") else {}
-
-
-def blocks_in(text: str) -> dict[str, str]:
-    """The text between each pair of marks, without blank lines around it."""
-    return {found["name"]: found["text"].strip("\n") for found in BLOCK.finditer(text)}
-
-
-def fill(text: str, blocks: dict[str, str]) -> str:
-    """`text` with these blocks between their marks; marks of other names stay as they are."""
+def fill(text: str, known: Mapping[str, str]) -> str:
+    """The page with these values between their marks; marks of other names stay as they are."""
 
     def filled(found: re.Match[str]) -> str:
         name = found["name"]
-        return f"<!-- {name} -->\n{blocks[name].strip()}\n<!-- /{name} -->" if name in blocks else found[0]
+        if name not in known:
+            return found[0]
+        margin = "\n" if "\n" in found["text"] else ""
+        return f"<!-- {name} -->{margin}{known[name].strip()}{margin}<!-- /{name} -->"
 
-    return BLOCK.sub(filled, text)
+    return MARK.sub(filled, text)

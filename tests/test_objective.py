@@ -38,7 +38,7 @@ def function() -> Iterator[Callable[..., CallableObjective]]:
     find_function.cache_clear()
 
 
-def evaluations_without_value(done: int, total: int | None, value: float, repeat: int) -> None:
+def silent(done: int, total: int | None, value: float, repeat: int) -> None:
     """Progress that nobody reads."""
 
 

@@ -83,7 +83,7 @@ def test_a_search_told_nothing_begins_where_the_rule_says(words: tuple[str, ...]
 
 @pytest.mark.slow
 def test_what_is_given_stays_and_is_what_the_probes_use(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flatdirs.tuning import probing
+    from flatdirs.tuning.loop import probing
 
     seen, probe = list[Any](), probing.probe_task
     monkeypatch.setattr(probing, "probe_task", lambda config, *a, **k: seen.append(config) or probe(config, *a, **k))

@@ -1,269 +1,189 @@
-"""README.md and the figures of this folder, from its rows, whichever way the claims came out."""
+"""Tables and figures from the rows of this folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.cdat import claims, findings, plan, start_page, tables, variations
-from benchmarks.cdat.findings import NAMES, Case, Evidence, Trained
-from benchmarks.cdat.running import HERE
-from benchmarks.cdat.tables import NOTHING
+import numpy as np
+import pandas as pd
 
-COMMAND = "python -m benchmarks.cdat"
-MOST_COST = 3.5  # plain steps
-ONE_STEP = {"sigma1": claims.greedy, "linesearch": claims.search}  # rules of which a step is tried against one of σ = 2
+from benchmarks.cdat import claims, plan
+from benchmarks.cdat.claims import CASES, NAMES, Claim
+from benchmarks.drawing import canvas, png, spread, table
+from flatdirs.tuning.cdat_start import CAP, SIGMA, STEP_PRICE, from_rates
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def results(folder: Path = HERE) -> dict[str, str | bytes]:
-    """Every drawn file of this folder."""
-    from benchmarks.cdat import figures
-
-    evidence = Evidence(folder)
-    return {"README.md": "\n".join(page(evidence)), **figures.pictures(evidence)}
+HERE = Path(__file__).resolve().parent
+COLOURS = dict(zip(NAMES, ("#666666", "#E69F00", "#009E73", "#0072B2", "#D55E00"), strict=True))
 
 
-def page(evidence: Evidence) -> list[str]:
-    """The whole page."""
-    return [
-        "# CDAT, its rivals, and the curvature they live on",
-        "",
-        f"Made by `{COMMAND} data.path=cifar10.npz` (without `data.path`: digits alone), the same command as often as you like: it goes on where",
-        "it stopped, and several processes share the work. Rows are in `runs.csv`, `toy.csv`, `start.csv`, `start_runs.csv` and `sigma_start.csv`; `made` is a key of",
-        f"`provenance.json`. The claims are those of reference/003 (arXiv 2407.06183). CIFAR-10 here is CIFAR-10 (JPEG): JPEG copies of its images. {extent(evidence)}",
-        "",
-        *made_with(evidence.folder),
-        "## Claims",
-        "",
-        *tables.claims_tables(evidence),
-        "## Full batch",
-        "",
-        *full_batch(evidence),
-        "## One step and the long run",
-        "",
-        *one_step(evidence),
-        "## Mini-batches",
-        "",
-        *mini_batch(evidence),
-        "## Width, depth, weight decay, images",
-        "",
-        *sensitivity(evidence),
-        "## The toy model",
-        "",
-        *toy(evidence),
-        *start_page.starts(evidence),
-        *start_page.sigma_starts(evidence),
-        *step_costs(evidence),
-    ]
-
-
-def extent(evidence: Evidence) -> str:
-    """How much of the plan is there."""
-    if not evidence.rows:
-        return f"{NOTHING}"
-    seconds = sum(run.seconds for run in evidence.trained.values())
-    missing = "not all" if plan.wanted(evidence.losses, True) else "all"
-    return (
-        f"{len(evidence.rows)} runs are in runs.csv, {missing} of the plan, made in {seconds / 60:.0f} minutes of a shared machine (the starts' are not counted); every number says "
-        "how many seeds stand behind it."
-    )
-
-
-def made_with(folder: Path) -> list[str]:
-    """Versions and devices, each once."""
-    path = folder / "provenance.json"
-    entries = json.loads(path.read_text(encoding="utf-8")).values() if path.exists() else ()
-    told = dict.fromkeys(
-        f"Made with torch {made['torch']}, numpy {made['numpy']}, Python {made['python']} on {made['device']}, "
-        f"{made['threads']} thread."
-        for made in entries
-    )
-    return [*told, ""] if told else []
-
-
-def full_batch(evidence: Evidence) -> list[str]:
-    """The problems, the table of end losses, the figures."""
-    lines = [
-        "Every step sees all images. " + " ".join(describe(problem) for problem in plan.PROBLEMS.values()),
-        f"Constant rates and peaks are tuned on seed 0 over 10^(k/{plan.PER_DECADE}) until the best has both neighbours, and judged, like everything here, by the mean",
-        f"training loss of the last {plan.LAST} steps: on seed 0 they have that advantage. The schedule rises over {100 * plan.WARMUP:.0f} % of the steps and falls to 0. Line search, σ = 1",
-        f"and σ = 2 have nothing to tune; their rate is capped at {plan.CAP['gd']:g} (GD) or {plan.CAP['adam']:g}.",
-        "",
-    ]
-    if not evidence.cases:
-        return [*lines, NOTHING, ""]
-    lines += [*tables.end_losses(evidence), *tables.caps(evidence)]
-    lines += [
-        "",
-        "Curves are those of seed 0; the panels of the ratio are cut at 2, so that a curve may leave them.",
-    ]
-    lines.append("")
-    for problem in plan.PROBLEMS:
-        if any(case.problem == problem for case in evidence.cases):
-            lines += [f"![{problem}: loss, rate, sharpness, ratio, alignment](full_batch_{problem}.png)", ""]
-    missing = [problem for problem in plan.PROBLEMS if all(case.problem != problem for case in evidence.cases)]
-    return [*lines, f"Not measured yet: {', '.join(missing)}.", ""] if missing else lines
-
-
-def describe(problem: plan.Problem) -> str:
-    """One problem in a sentence."""
-    network = (
-        f"an MLP of {problem.depth} hidden layers of {problem.width} tanh units"
-        if problem.network == "mlp"
-        else f"the trainer's residual network of width {problem.width} with batch norm"
-    )
-    loss = problem.loss.replace("_", " ")
-    return f"`{problem.name}`: {problem.images} images of {problem.size} × {problem.size}, {network}, {loss}, {problem.steps} steps."
-
-
-def one_step(evidence: Evidence) -> list[str]:
-    """What is compared, a table by trajectory, the figure."""
-    lines = [
-        "At every look, on every trajectory, one step of σ = 1, one of line search (its first guess, and so its most, 1.5 times the rate of the step just taken) and one of",
-        "σ = 2 are tried from the same weights and state. In which part of the looks σ = 1, and after the slash line search, takes more off the loss than",
-        "σ = 2, and what the long run says: the end loss of σ = 1, and of line search, over that of σ = 2.",
-        "",
-    ]
-    if not evidence.cases:
-        return [*lines, NOTHING, ""]
-    lines += [
-        f"| problem, base | {' | '.join(f'on the run of {name}' for name in NAMES.values())} | long run |",
-        "|---|" + "---|" * (len(NAMES) + 1),
-    ]
-    for case in evidence.cases:
-        cells = [steps_won(case.every(rival)) for rival in NAMES]
-        lines.append(f"| {case.name} | {' | '.join(cells)} | {' / '.join(long_run(case, name) for name in ONE_STEP)} |")
-    lines.append("")
-    both = any({"sigma1", "sigma2"} <= case.runs.keys() for case in evidence.cases)
-    note = "Curves are those of seed 0."
-    return (
-        [*lines, note, "", "![one step's gain along the run of σ = 1, and both runs](one_step.png)", ""]
-        if both
-        else lines
-    )
-
-
-def steps_won(runs: Sequence[Trained]) -> str:
-    """The shares of looks in which σ = 1 and line search gain more than σ = 2, and of how many looks."""
-    shares = [findings.step_share(runs, gain) for gain in ONE_STEP.values()]
-    counts = " / ".join(dict.fromkeys(str(count) for _, count in shares))
-    told = " / ".join(f"{100 * share:.0f} %" if count else "–" for share, count in shares)
-    return f"{told} of {counts}" if any(count for _, count in shares) else "–"
-
-
-def long_run(case: Case, rival: str) -> str:
-    """End loss over that of σ = 2, and the seeds behind it."""
-    found = findings.compare(case, rival, "sigma2")
-    return (
-        f"{found.told(f'{found.mean or 0.0:.3g}×', NAMES[rival], NAMES['sigma2'])} ({found.behind})"
-        if found.seeds
-        else "–"
-    )
-
-
-def mini_batch(evidence: Evidence) -> list[str]:
-    """The heat maps and their seeds."""
-    lines = [
-        f"`digits_mlp`, base GD, {plan.SMALL_STEPS} steps whatever the batch: training loss of all images at the end over that at the beginning, geometric mean over",
-        "seeds; – where a run diverged. Mini-batches are judged apart from the full batch of all images. Sharpness, in the table of claims, is that of all images where",
-        "constant rates end, with the smallest batch against the largest.",
-        "",
-    ]
-    runs = [run for run in evidence.part("mini_batch") if run.run.method == "cdat"]
-    if not runs:
-        return [*lines, NOTHING, ""]
-    counts = [count for ema in plan.EMAS for _, count in findings.sigma_table(runs, ema).values()]
-    cells = len(plan.EMAS) * len(plan.SIGMAS) * len(plan.BATCHES)
-    best = [f"ema {ema:g}: {variations.told(findings.best_sigmas(runs, ema))}" for ema in plan.EMAS]
-    return [
-        *lines,
-        "![end over initial loss, σ × batch](mini_batch.png)",
-        "",
-        f"Seeds a cell: {min(counts)} to {max(counts)}; {len(counts)} of {cells} cells. {'; '.join(best)}.",
-        variations.corner(evidence),
-        "",
-    ]
-
-
-def sensitivity(evidence: Evidence) -> list[str]:
-    """The gains, variation by variation."""
-    lines = [
-        f"`digits_mlp`, bases {' and '.join(plan.VARIED_BASES)}, {plan.SMALL_STEPS} steps, one thing varied at a time, the constant rate tuned anew for each. Octaves of end loss below the constant rate's,",
-        "the mean and in brackets the lowest to highest single seed; – where too many diverged; the last column counts them:",
-        "",
-    ]
-    gains = {
-        (base, name, value): [variations.gain(evidence, name, value, sigma, base) for sigma in plan.VARIED_SIGMAS]
-        for base in plan.VARIED_BASES
-        for name, value in plan.VARIATIONS
+def values(folder: Path = HERE) -> dict[str, str]:
+    """Everything that the pages quote."""
+    runs = claims.read(folder)
+    full, mini, varied = (runs[runs["part"] == part] for part in ("full_batch", "mini_batch", "sensitivity"))
+    asked = [*claims.full_batch(full), *claims.mini_batch(mini), *claims.variations(varied)]
+    cells, sigmas = claims.cells_of(mini), claims.best_sigmas(mini)
+    whole = cells.index.get_level_values("batch") >= plan.PROBLEMS["digits_mlp"].images
+    return {
+        "verdicts": table(pd.DataFrame(map(verdict, asked))),
+        **{claim.key: str(sum(claim.held.dropna())) for claim in asked},
+        "runs": str(len(pd.read_csv(folder / "runs.csv", usecols=["seed"]))),
+        "end_losses": table(end_losses(full)),
+        **sigmas.agg(lambda row: ", ".join(map("{:g}".format, row)), axis=1).add_prefix("best_sigmas_"),
+        "best_full": f"{cells[whole].min():.3f}",
+        "best_mini": f"{cells[~whole].min():.3f}",
+        "gains": table(gains(varied)),
+        **starts(pd.read_csv(folder / "start.csv").dropna(subset=["cdat_value", "step_sampling"])),
+        **start_runs(pd.read_csv(folder / "start_runs.csv").dropna(subset="accuracy")),
+        "sigma_start": table(sigma_start(pd.read_csv(folder / "sigma_start.csv"))),
+        "step_cost": table(step_cost(json.loads((folder / "step_cost.json").read_text(encoding="utf-8")))),
     }
-    if not any(found for row in gains.values() for found in row):
-        return [*lines, NOTHING, ""]
-    lines += [
-        f"| | {' | '.join(f'σ = {sigma:g}' for sigma in plan.VARIED_SIGMAS)} | seeds | diverged |",
-        "|---|" + "---|" * (len(plan.VARIED_SIGMAS) + 2),
-    ]
-    for (base, name, value), row in gains.items():
-        label = f"{base}, " + ("as it is" if (name, value) == plan.VARIATIONS[0] else f"{name} {value:g}")
-        cells = [found.short if found else "–" for found in row]
-        there = [found for found in row if found]
-        behind = min((found.compared.behind for found in there), default=0)
-        lines.append(f"| {label} | {' | '.join(cells)} | {behind} | {diverged(there)} |")
-    powers = [told for base in plan.VARIED_BASES if (told := variations.power(evidence, base))]
-    return [*lines, "", *powers, "", "![gain over a constant rate](sensitivity.png)", ""]
 
 
-def diverged(row: list[variations.Gain]) -> str:
-    """Who diverged at one variation, and how often."""
-    lost = {"the constant rate": max((found.compared.first for found in row), default=0)}
-    lost |= {f"σ = {found.sigma:g}": found.compared.second for found in row}
-    return ", ".join(f"{name} {count}" for name, count in lost.items() if count) or "–"
+def verdict(claim: Claim) -> dict[str, str]:
+    """A row of the table: in how many of the decided cases a claim holds; median and range over cases of its numbers."""
+    decided, told = claim.held.dropna().astype(int), []
+    loss, undecided = decided.index.map(lambda case: CASES.get(case, "")), len(claim.held) - len(decided)
+    for name, cases in claim.numbers.items():
+        middle, low, high = (claim.form.format(number) for number in cases.agg(["median", "min", "max"]))
+        told.append(f"{name} {middle}" + (f" [{low}, {high}]" if cases.count() > 1 else ""))
+    parts = {"holds": decided, "squared": decided[loss == "squared"], "cross entropy": decided[loss == "cross_entropy"]}
+    counted = {name: f"{part.sum()} of {len(part)}" if len(part) else "–" for name, part in parts.items()}
+    numbers = {"undecided": str(undecided or "–"), "number: median [lowest, highest case]": "; ".join(told)}
+    return {"claim": claim.text, **counted, **numbers}
 
 
-def toy(evidence: Evidence) -> list[str]:
-    """The three figures."""
-    lines = [
-        "x' = −(1 + y)x, s' = s + η(a − b x²), y = ηs − 2 (`toy.py`). CDAT's rule needs the rest of the gradient as well: `toy_runs.py` gives it a fixed size",
-        "and curvature, which are ours, and the outcome hangs on them. Here σ = 2 holds the sharpness, σ = 1.9 lets it grow until just below the edge,",
-        "and σ = 2.1 uses it up within steps. A constant rate cycles wider and wider around the edge until it is lost, a step throwing the sharpness below 0.",
-        "The panels of y are cut at ±1.2.",
-        "",
-    ]
-    return (
-        [*lines, "![toy: constant rate, tuners, CDAT in the loop](toy.png)", ""]
-        if evidence.toy
-        else [*lines[-1:], NOTHING, ""]
+def end_losses(full: pd.DataFrame) -> pd.DataFrame:
+    """Geometric means over seeds by case and rival; of σ = 2 also the ratio to the edge and the share of steps at the cap."""
+
+    def cell(runs: pd.DataFrame) -> str:
+        done = runs[np.isfinite(runs["end"])]
+        counts = {"diverged": len(runs) - len(done), "not trained": (done["end"] >= done["initial_loss"]).sum()}
+        notes = [f"{count} {what}" for what, count in counts.items() if count]
+        return f"{np.exp(np.log(done['end']).mean()):.3g}" + (f" ({', '.join(notes)})" if notes else "")
+
+    rows = full.groupby(["case", "rival"]).apply(cell, include_groups=False).unstack("rival").rename(columns=NAMES)
+    two = full[full["rival"] == "sigma2"]
+    capped = claims.curves_of(two)["lr"].gt(0.999 * two["base"].map(plan.CAP)).groupby(two["case"]).mean()
+    rows["σ = 2: ratio"] = claims.edge_ratios(claims.looks_of(full)).map("{:.3g}".format)
+    rows["σ = 2: steps at the cap"] = capped.map("{:.0%}".format)
+    order = [*NAMES.values(), "σ = 2: ratio", "σ = 2: steps at the cap"]
+    return rows.reindex(index=[case for case in CASES if case in rows.index], columns=order).reset_index()
+
+
+def gains(varied: pd.DataFrame) -> pd.DataFrame:
+    """Octaves of end loss below the tuned constant lr's, by variation, base and σ."""
+    found = claims.gains_of(varied)
+    shown, two = found.map("{:+.2f}".format), found.index.get_level_values("rival") == "sigma2"
+    cells = shown["mean"].where(~two, shown["mean"] + " [" + shown["low"] + ", " + shown["high"] + "]")
+    wide = cells.where(found["mean"].notna(), "–").unstack(["base", "rival"])
+    wide = wide.sort_index(axis=1, level=["base", "rival"], ascending=[False, True])
+    return wide.set_axis(
+        [f"{base}, {rival.replace('sigma', 'σ = ')}" for base, rival in wide.columns], axis=1
+    ).reset_index()
+
+
+def starts(rows: pd.DataFrame) -> dict[str, str]:
+    """The start from a short run of CDAT beside step sampling's, by task and σ, on the lattices' fitted surfaces."""
+    found = [from_rates([float(rate) for rate in cell.split(";")]) for cell in rows["rates"]]
+    rows = rows.assign(
+        peak=[one.learning_rate for one in found if one],
+        warm_up=[one.warmup_steps for one in found if one] / rows["run_steps"],
+        gap=rows["cdat_value"] - rows["step_sampling_value"],
+        cost=STEP_PRICE * rows["edge_steps"] / rows["step_sampling_cost"],
     )
+    columns = {
+        "best": ("best", "mean"),
+        "step sampling": ("step_sampling_value", "mean"),
+        "CDAT": ("cdat_value", "mean"),
+        "difference": ("gap", gap),
+        "verdict": ("gap", judged),
+        "step sampling's peak lr": ("step_sampling", ends),
+        "CDAT's": ("peak", ends),
+        "at the cap": ("peak", lambda peaks: f"{(peaks >= CAP).sum()} of {len(peaks)}"),
+        "warm-up": ("warm_up", lambda parts: f"{parts.median():.0%}"),
+        "relative cost": ("cost", "mean"),
+    }
+    shown = rows.rename(columns={"lattice": "task", "sigma": "σ"}).groupby(["task", "σ"]).agg(**columns).reset_index()
+    worst = -rows.groupby(["sigma", "lattice"])["gap"].mean().groupby("sigma").min()
+    ours = rows[rows["sigma"] == SIGMA].groupby("lattice")["gap"].agg(gap)
+    return {"starts": table(shown), **worst.map("{:.2f}".format).add_prefix("worst_"), **ours.add_prefix("start_")}
 
 
-def step_costs(evidence: Evidence) -> list[str]:
-    """Ratios to a plain step, by task and base."""
-    lines = ["## What a step costs", ""]
-    found = evidence.step_cost
-    if not found:
-        return [*lines, NOTHING, ""]
-    names = list(found["cases"][0]["ratios"])
-    medians = [case["ratios"]["CDAT"][1] for case in found["cases"]]
-    head = ("task, base, precision", "plain, ms", *names)
-    body = [
-        (
-            f"{case['task']} (batch {case['batch']}), {case['base']}, {case['precision']}",
-            f"{case['plain_ms']:.1f}",
-            *(
-                f"{middle:.2f} ({low:.2f} to {high:.2f})"
-                for low, middle, high in (case["ratios"][name] for name in names)
-            ),
-        )
-        for case in found["cases"]
-    ]
-    return [
-        *lines,
-        f"`{found['command']}`: time of a step over a plain one's of the same round, median (quartiles) of {found['rounds']} rounds of {found['steps']} steps each; torch {found['torch']},",
-        f"Python {found['python']}, {found['device']}, one CPU thread. `quick=False`: with torch's own second derivatives; `every=4`: curvature at every fourth step.",
-        "",
-        *tables.table(head, body),
-        "",
-        f"CDAT's medians go from {min(medians):.2f} to {max(medians):.2f}; {MOST_COST:g} was the most that it was to cost{'' if max(medians) <= MOST_COST else ', and that is missed'}.",
-        "",
-    ]
+def ends(sample: pd.Series) -> str:
+    """The lowest and the highest."""
+    return f"{sample.min():.3g} to {sample.max():.3g}"
+
+
+def gap(sample: pd.Series) -> str:
+    """Mean difference ± standard error, in points."""
+    return f"{sample.mean():+.2f} ± {sample.sem():.2f}"
+
+
+def judged(sample: pd.Series) -> str:
+    """The sign of a mean difference, if it is more than two standard errors from 0."""
+    errors = sample.mean() / sample.sem()
+    return "not distinguishable" if abs(errors) <= 2 else "better" if errors > 0 else "worse"
+
+
+def start_runs(rows: pd.DataFrame) -> dict[str, str]:
+    """Whole runs of digits from these starts, and differences of start=cdat's paired by seed."""
+    sigma = rows["sigma"].map("σ = {:g}".format).where(rows["sigma"].notna(), "no σ")
+    found = rows.assign(sigma=sigma).pivot_table("accuracy", "sigma", "way", aggfunc=spread).reset_index(names="")
+    wide = rows[rows["sigma"].isin([SIGMA, np.nan])].pivot(index="seed", columns="way", values="accuracy")
+    differences = wide[["step_sampling", "cdat"]].rsub(wide["cdat with its warm-up"], axis=0).agg(gap)
+    return {"start_runs": table(found), **differences.add_prefix("warm_up_less_")}
+
+
+def sigma_start(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy of digits by base and σ, and how far the worse-off base is below its best σ."""
+    means = rows[rows["task"] == "digits"].pivot_table(index="base", columns="sigma", values="accuracy")
+    means.loc["larger shortfall"] = means.rsub(means.max(axis=1), axis=0).max()
+    return means.rename(columns="σ = {:g}".format).reset_index()
+
+
+def step_cost(found: dict[str, Any]) -> pd.DataFrame:
+    """The time of a step over a plain one's: median (quartiles) by task, base and precision."""
+    cases = pd.DataFrame(found["cases"])
+    ratios = pd.DataFrame(cases.pop("ratios").tolist()).map(lambda ratio: "{1:.2f} ({0:.2f} to {2:.2f})".format(*ratio))
+    return cases.join(ratios).rename(columns={"plain_ms": "plain, ms"})
+
+
+def figures(folder: Path = HERE) -> dict[str, bytes]:
+    """End losses beside the tuned constant lr's, and the ratio to the edge along the runs."""
+    full = claims.read(folder).query("part == 'full_batch'")
+    return {"end_loss.png": png(end_loss(full), 100), "edge.png": png(edge(claims.looks_of(full)), 100)}
+
+
+def end_loss(full: pd.DataFrame) -> Figure:
+    """A line a case: the end loss of every rival over that of the tuned constant lr, single seeds as a bar."""
+    figure, (axes,) = canvas(width=7.5, height=5)
+    losses, cases = full.set_index(["rival", "case", "seed"])["end"], list(CASES)
+    for place, rival in enumerate(list(NAMES)[1:]):
+        found = claims.compare(losses[rival], losses["constant"]).reindex(cases)
+        y = np.arange(len(cases)) + 0.18 * (place - 1.5)
+        axes.hlines(y, found["low"], found["high"], color=COLOURS[rival])
+        axes.plot(found["mean"], y, "o", color=COLOURS[rival], markersize=4, label=NAMES[rival])
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set(xscale="log", xlabel="end loss over that of the tuned constant lr (left of 1: better)")
+    axes.set_yticks(range(len(cases)), cases, fontsize=8)
+    axes.invert_yaxis()
+    axes.legend(fontsize=8)
+    return figure
+
+
+def edge(looks: pd.DataFrame) -> Figure:
+    """A panel a case: sharpness over the edge along the runs of the lowest seed."""
+    figure, panels = canvas(len(plan.PROBLEMS), len(CASES) // len(plan.PROBLEMS), width=3, height=1.5)
+    for axes, case in zip(panels, CASES, strict=True):
+        for rival in ("constant", "sigma1", "sigma2"):
+            run = looks[(looks["case"] == case) & (looks["rival"] == rival) & (looks["seed"] == looks["seed"].min())]
+            axes.plot(run["step"], run["ratio"], color=COLOURS[rival], linewidth=1, label=NAMES[rival])
+        axes.axhline(1, color="black", linewidth=0.6)
+        axes.set(ylim=(0, 2), title=case, ylabel="ratio to the edge" if axes is panels[0] else "")
+    panels[0].legend(fontsize=6)
+    return figure

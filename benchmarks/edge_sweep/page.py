@@ -1,272 +1,184 @@
-"""README.md and the figures of this folder, from the raw rows alone; what is not measured yet says so."""
+"""Tables, numbers and a figure from the rows. Differences are of final losses, so negative ones are better."""
 
 from __future__ import annotations
 
-import math
-import statistics
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks import rows
-from benchmarks.edge_sweep import margins, text
-from benchmarks.edge_sweep.findings import Evidence, Foresight, Mean, Replayed, Swept
-from benchmarks.edge_sweep.setting import HERE, LOSS, RANGES, RUNGS, RUNS, SEEN, SUBJECTS, TRIALS, USUAL_KAPPA, Point
-from benchmarks.edge_sweep.verdict import blown_words, margin_words, short, verdict
-from flatdirs.backend.pruning import SEEDS_PER_JITTER
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, spearmanr, ttest_1samp
 
-COMMAND = "python -m benchmarks.edge_sweep"
-SYMBOLS = {"learning_rate": "λ", "one_minus_beta1": "1−β₁", "weight_decay": "α"}
-NOT_YET = "Not measured yet."
-FIRST_POINTS = 10  # of a sweep, drawn before TPE looks at anything
+from benchmarks import drawing
+from benchmarks.edge_sweep import runs
+from benchmarks.edge_sweep.runs import LOSS, RUNGS, SEEN, SUBJECTS, VARIANTS
 
-
-def results(folder: Path = HERE) -> dict[str, str | bytes]:
-    """Every drawn file of this folder."""
-    from benchmarks.edge_sweep.figures import picture
-
-    evidence = Evidence(folder)
-    known = [name for name in SUBJECTS if any(curve.finished for curve in evidence.recorded(name))]
-    return {"README.md": draw(evidence), **{f"{name}.png": picture(evidence, name) for name in known}}
+POINT, SWEEP = list(runs.RANGES), ["repetition", "seen"]
+RISK = 0.01  # of stopping the run that would have won
+percent = "{:.0%}".format
 
 
-def draw(evidence: Evidence) -> str:
-    """The whole page."""
-    ranges = ", ".join(f"{SYMBOLS[name]} from {low:g} to {high:g}" for name, (low, high) in RANGES.items())
-    lines = [
-        "# Does the edge-of-stability metric earn its place, and do the pruners?",
-        "",
-        f"Drawn from the `.csv` files here, which `{COMMAND}` measured; the same command goes on where it stopped.",
-        "",
-        *verdict(evidence),
-        "",
-        "## What is trained",
-        "",
-        *(line.format(ranges=ranges) for line in text.TRAINED),
-        "",
-    ]
-    for subject in SUBJECTS:
-        lines += [*recorded_part(evidence, subject), ""]
-    lines += ["## What a rung knows of the end", "", *text.FORESIGHT, ""]
-    for subject in SUBJECTS:
-        lines += [f"### {subject}", "", *foresight_table(evidence.foresight(subject)), ""]
-    lines += ["## Every pruner on the recorded runs", "", *text.REPLAYS, ""]
-    for subject in SUBJECTS:
-        lines += [f"### {subject}", "", *replay_table(evidence.replays(subject)), ""]
-    lines += ["## The margin of the incumbent", "", *text.MARGINS, "", *margin_table(evidence), ""]
-    lines += ["## The same sweep, shown the loss or the metric", "", *text.SWEEPS, "", *sweep_table(evidence), ""]
-    return "\n".join([*lines, *survivor_part(evidence)]) + "\n"
+def values(folder: Path) -> dict[str, str]:
+    """Everything that the pages quote."""
+    parts = [read(folder, part, name) for part in ("recorded", "sweeps", "confirmed") for name in SUBJECTS]
+    tables = {
+        "recorded": pd.DataFrame([recorded(folder, name) for name in SUBJECTS]),
+        "foresight": pd.DataFrame([line for name in SUBJECTS for line in foresight(folder, name)]),
+        "pruners": pruners(folder),
+        "sweeps": pd.DataFrame([line for name in SUBJECTS for line in sweeps(folder, name)]),
+    }
+    found = {name: drawing.table(table) for name, table in tables.items()}
+    found["hours"] = f"{sum(part.seconds.sum() for part in parts) / 3600:.1f}"
+    return found | gains(folder) | kappas(folder) | margins(folder)
 
 
-def recorded_part(evidence: Evidence, subject: str) -> list[str]:
-    """What was recorded of a subject."""
-    found = evidence.recorded(subject)
-    if not found:
-        return [f"**{subject}**: {NOT_YET.lower()}"]
-    finished = [curve for curve in found if curve.finished]
-    if not finished:
-        return [f"**{subject}**: {len(found)} of {RUNS} runs recorded, all of them diverged."]
-    best = min(found, key=lambda curve: curve.final)
-    point = ", ".join(f"{SYMBOLS[name]} {getattr(best.point, name):.3g}" for name in RANGES)
-    spread = evidence.seeds_spread(subject)
-    seeds = (
-        "The best points have not been trained with other seeds yet."
-        if spread is None
-        else f"Over seeds, a point's final loss has a standard deviation of {spread.value:.4f} (the best {spread.count} points)."
-    )
-    seconds = statistics.median(curve.seconds for curve in found)
-    return [
-        f"**{subject}**: {len(found)} of {RUNS} runs recorded, {len(found) - len(finished)} of them diverged. The best ends at "
-        f"{best.final:.4f} ({point}), the median at {statistics.median(curve.final for curve in finished):.4f}. {seeds} "
-        f"Median {seconds:.0f} s a run, on a machine that had other work.",
-        "",
-        f"![final losses, and rank correlations]({subject}.png)",
-    ]
+def read(folder: Path, part: str, subject: str) -> pd.DataFrame:
+    """The rows of PART_SUBJECT.csv; `final` is infinite where a run did not finish."""
+    frame = pd.read_csv(folder / f"{part}_{subject}.csv", dtype={"losses": str})
+    frame["final"] = frame.loss.where((frame.evaluations == runs.EVALUATIONS) & (frame.diverged == 0), np.inf)
+    return frame
 
 
-def foresight_table(found: list[Foresight]) -> list[str]:
-    """A row for the loss and for each variant and κ."""
-    if not found:
-        return [NOT_YET]
-    rungs = " | ".join(f"at {rung}" for rung in RUNGS)
-    lines = [
-        f"| shown | {rungs} | better half, {' | '.join(map(str, RUNGS))} | best tenth kept, {' | '.join(map(str, RUNGS))} |"
-    ]
-    lines += ["|---|" + "---|" * (3 * len(RUNGS))]
-    for one in found:
-        cells = [f"{value:+.2f}" for value in (*one.whole, *one.better)] + [f"{share:.0%}" for share in one.kept]
-        lines += [f"| {shown_words(one.seen)} | {' | '.join(cells)} |"]
+def recorded(folder: Path, subject: str) -> dict[str, Any]:
+    """What was recorded; seed noise is the standard deviation pooled over the points with several seeds."""
+    every = read(folder, "recorded", subject)
+    first, several = every[every.seed == 0], every.groupby("number").final.agg(["var", "count"]).query("count > 1")
+    noise = np.sqrt(np.average(several["var"], weights=several["count"] - 1))
+    line = {"subject": subject, "runs": len(first), "diverged": int(first.diverged.sum())}
+    line |= {"best final loss": f"{first.final.min():.4f}", "median": f"{first.final.median():.4f}"}
+    line |= {"best lr, 1−beta1, wd": ", ".join(f"{x:.3g}" for x in first.loc[first.final.idxmin(), POINT])}
+    return line | {"seed noise": f"{noise:.4f}", "seconds a run": f"{first.seconds.median():.0f}"}
+
+
+def foresight(folder: Path, subject: str, rungs: Sequence[int] = RUNGS) -> list[dict[str, Any]]:
+    """Rank correlation of what is shown at each rung with the final loss, and how many of the best tenth a rung keeps."""
+    rows = read(folder, "recorded", subject).query("seed == 0 and final < inf")
+    curves, finals, lines = [runs.curve_of(row) for row in rows.to_dict("records")], rows.final.to_numpy(), []
+    low, best = finals <= np.median(finals), np.argsort(finals)[: max(1, round(len(finals) / 10))]
+    for seen in SEEN:
+        known = np.array([curve.seen(seen) for curve in curves])
+        shown = {rung: known[:, rung - 1] for rung in rungs}
+        line = {f"all, {rung}": spearmanr(now, finals).statistic for rung, now in shown.items()}
+        line |= {f"better half, {rung}": spearmanr(now[low], finals[low]).statistic for rung, now in shown.items()}
+        kept = {f"kept, {rung}": percent((now[best] <= np.median(now)).mean()) for rung, now in shown.items()}
+        lines.append({"subject": subject, "shown": seen, **line, **kept})
     return lines
 
 
-def shown_words(seen: str) -> str:
-    """What was shown, in words."""
-    variant, _, kappa = seen.partition("@")
-    return variant if variant == LOSS else f"{variant}, κ {kappa or f'{USUAL_KAPPA:g}'}"
+def pruners(folder: Path) -> pd.DataFrame:
+    """A row for each rule and what it was shown (the metrics with the usual kappa), four columns a subject."""
+    frame = pd.read_csv(folder / "replays.csv").query(f"seen in {SEEN} and rule != 'none'")
+    frame["saved"], frame["stopped"] = 1 - frame.evaluations / frame.whole, frame.kept > frame.best
+    frame["above unpruned"], frame["for as much"] = frame.kept - frame.best, frame.kept - frame.as_much
+    means = {"saved": share, "stopped": share, "above unpruned": signed, "for as much": signed}
+    table = frame.groupby(["rule", "seen", "subject"]).agg(means).unstack().swaplevel(axis=1)[list(SUBJECTS)]
+    table = table.reindex(pd.MultiIndex.from_frame(frame[["rule", "seen"]].drop_duplicates()))
+    return table.set_axis([", ".join(names) for names in table], axis=1).reset_index()
 
 
-def replay_table(found: list[Replayed]) -> list[str]:
-    """A row a rule and what it was shown."""
-    if not found:
-        return [NOT_YET]
-    lines = [
-        f"{sweeps_words(found)}",
-        "",
-        "| rule | shown | evaluations saved | best run stopped | final loss above the unpruned sweep's | … above an unpruned sweep's for as much | "
-        "… of the run that it calls the best | survivors shared with the loss |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in found:
-        cells = [one.rule, "–" if one.rule == "none" else shown_words(one.seen), f"{one.saved:.0%}", f"{one.lost:.0%}"]
-        cells += [signed(value) for value in (one.worse, one.than_as_much, one.picked)]
-        lines += [f"| {' | '.join([*cells, f'{one.shared:.0%}'])} |"]
+def kappas(folder: Path) -> dict[str, str]:
+    """What rungs keep when shown a variant, less when shown the loss: means for each kappa, from least to most."""
+    frame = pd.read_csv(folder / "replays.csv").query("rule == 'rungs'")
+    kept = frame.pivot(index=["subject", "order"], columns="seen", values="kept")
+    less = kept.sub(kept[LOSS], axis=0).groupby("subject").mean().T
+    ends = less.groupby(less.index.str.partition("@").get_level_values(0)).agg(["min", "max"]).loc[list(VARIANTS)]
+    return {f"{v}-{s}": f"{ends[s]['min'][v]:+.4f} to {ends[s]['max'][v]:+.4f}" for s in SUBJECTS for v in VARIANTS}
+
+
+def margins(folder: Path) -> dict[str, str]:
+    """The margins of `incumbent`; chosen: of those that with all wider ones are safe, the one that saves most."""
+    frame = pd.read_csv(folder / "margins.csv")
+    lost = frame.pivot_table("lost", "margin", ["first", "subject"], aggfunc="max", sort=False)
+    saved = frame.pivot_table("saved", "margin", ["first", "subject"], sort=False)
+    safe = (lost.T.groupby("first").max().T <= RISK)[::-1].cummin()
+    first, margin = saved.T.groupby("first").mean().T.where(safe).T.stack().idxmax()
+    table = pd.concat({"saved": saved.map(percent), "stopped": lost.map("{:.1%}".format)}, axis=1)
+    table = table.set_axis([f"{what} from {start}, {name}" for what, start, name in table], axis=1).reset_index()
+    about = frame.drop_duplicates("subject").set_index("subject")
+    found = {f"{key}-{name}": f"{about[key][name]:g}" for key in ("stride", "per_jitter") for name in SUBJECTS}
+    return found | {"margins": drawing.table(table, 0), "first": f"{first:g}", "margin": f"{margin:g}"}
+
+
+def whole_sweeps(folder: Path, subject: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """The trials of whole sweeps, and numbers of each sweep (repetition × what was shown)."""
+    frame = read(folder, "sweeps", subject)
+    frame = frame[(frame.groupby(SWEEP).trial.transform("size") >= runs.TRIALS) & (frame.trial < runs.TRIALS)].copy()
+    last = [runs.curve_of(row).seen(row["seen"])[-1] for row in frame.to_dict("records")]
+    frame["last"] = np.where(frame.final < np.inf, last, np.inf)
+    frame["spent"] = frame.groupby(SWEEP).evaluations.cumsum()
+    fresh = read(folder, "confirmed", subject).groupby(POINT).final.mean().rename("retrained")
+    groups, finished = frame.groupby(SWEEP), frame[frame.final < np.inf].groupby(SWEEP)
+    found = {"lowest": groups.final.min(), "evaluations": groups.spent.max(), "survivors": finished.size()}
+    found["called"] = frame.loc[groups["last"].idxmin()].set_index(SWEEP).final
+    found["retrained"] = frame.loc[groups.final.idxmin()].join(fresh, on=POINT).set_index(SWEEP).retrained
+    return frame, {what: series.unstack() for what, series in found.items()}
+
+
+def sweeps(folder: Path, subject: str) -> list[dict[str, Any]]:
+    """What whole sweeps end with; for as much: both sides within the evaluations of the one that spent less."""
+    frame, found = whole_sweeps(folder, subject)
+    middle, lines = frame[frame.final < np.inf].groupby("seen")[[*POINT, "final"]].median(), []
+    for seen in SEEN:
+        limit = found["evaluations"][[seen, LOSS]].min(axis=1)
+        within = frame[frame.spent <= frame.repetition.map(limit)].groupby(SWEEP).final.min().unstack()
+        line: dict[str, Any] = {"subject": subject, "shown": seen}
+        for head, ends in {"lowest": found["lowest"], "for as much": within, "retrained": found["retrained"]}.items():
+            line |= {head: f"{ends[seen].mean():.4f}", f"{head}, less the loss's": gap(ends[seen] - ends[LOSS])}
+        line["called best, less the loss's"] = gap(found["called"][seen] - found["lowest"][LOSS])
+        line |= {what: f"{found[what][seen].mean():.1f}" for what in ("evaluations", "survivors")}
+        lines.append(line | {"their lr, 1−beta1, wd": ", ".join(f"{middle[name][seen]:.2g}" for name in POINT)})
     return lines
 
 
-def sweeps_words(found: list[Replayed]) -> str:
-    """How many sweeps stand behind a table."""
-    numbers = sorted({one.sweeps for one in found})
-    recorded = sorted({one.recorded for one in found})
-    orders, runs = (" or ".join(map(str, values)) for values in (numbers, recorded))
-    return f"Over {orders} random orders of {runs} recorded runs."
+def gains(folder: Path) -> dict[str, str]:
+    """What decides: winners retrained with fresh seeds, less those of the sweep shown the loss."""
+    ends = {name: whole_sweeps(folder, name)[1]["retrained"] for name in SUBJECTS}
+    less = {name: frame.sub(frame[LOSS], axis=0) for name, frame in ends.items()}
+    lines = [{"": name, **{variant: gap(less[name][variant]) for variant in VARIANTS}} for name in SUBJECTS]
+    found = {"gains": drawing.table(pd.DataFrame(lines))}
+    for variant, both in pd.concat(less)[list(VARIANTS)].items():
+        chance = binomtest(int((both < 0).sum()), int((both != 0).sum())).pvalue
+        found |= {f"{variant}-lower": f"{(both < 0).sum()} of {len(both)}", f"{variant}-p": f"{chance:.2g}"}
+        found |= {f"{variant}-open-{name}": f"{-interval(less[name][variant])[0]:.2g}" for name in SUBJECTS}
+    return found
 
 
-def margin_table(evidence: Evidence) -> list[str]:
-    """A row for each first comparison, unit and margin."""
-    found = {(o.subject, o.order, o.first, o.unit, o.margin): o for o in margins.read(evidence.folder)}
-    if not found:
-        return [NOT_YET]
-    columns = [(name, order) for name in SUBJECTS for order in margins.ORDERS]
-    heads = " | ".join(f"{name}, {order}: saved | winner stopped" for name, order in columns)
-    lines = [
-        *margin_notes(evidence),
-        "",
-        f"| from | unit | margin | {heads} |",
-        "|---|---|---|" + "---|---|" * len(columns),
-    ]
-    for first, unit, margin in sorted({key[2:] for key in found}, key=lambda key: (key[0], key[1] != "seeds", key[2])):
-        cells = []
-        for name, order in columns:
-            one = found.get((name, order, first, unit, margin))
-            cells += [f"{one.saved:.0%}", f"{one.lost:.1%}"] if one else ["–", "–"]
-        lines += [f"| {first} | {UNIT_WORDS[unit]} | {margin:g} | {' | '.join(cells)} |"]
-    return [*lines, "", margin_words(evidence)]
+def interval(differences: pd.Series) -> tuple[float, float]:
+    """Student's 95 % interval of the mean."""
+    found = ttest_1samp(differences, 0).confidence_interval(0.95)
+    return float(found.low), float(found.high)
 
 
-UNIT_WORDS = {"seeds": "seeds", "jitter": f"{SEEDS_PER_JITTER:g} jitters"}
+def gap(differences: pd.Series) -> str:
+    """Mean, interval, and in how many repetitions it is lower; a dash where all are 0 or one side diverged."""
+    differences = differences.dropna()
+    if not differences.any() or not np.isfinite(differences).all():
+        return drawing.MISSING
+    low, high = interval(differences)
+    lower = f"lower in {(differences < 0).sum()} of {len(differences)}"
+    return f"{differences.mean():+.4f} [{low:+.4f}, {high:+.4f}], {lower}"
 
 
-def margin_notes(evidence: Evidence) -> list[str]:
-    """What the searches were made of."""
-    lines = []
-    for name in SUBJECTS:
-        known = [row for row in rows.read(evidence.folder / "margins.csv") if row["subject"] == name]
-        if known:
-            one = known[0]
-            ratio = (
-                f"; seeds differ by {one['per_jitter']} jitters of the best run's curve at its end"
-                if one["per_jitter"]
-                else ""
-            )
-            lines += [
-                f"{name}: {one['searches']} searches of each kind over {one['recorded']} runs; a walk's median stride is {one['stride']} octaves{ratio}."
-            ]
-    return lines
+def share(sample: pd.Series) -> str:
+    """Mean in percent."""
+    return percent(sample.mean())
 
 
-def sweep_table(evidence: Evidence) -> list[str]:
-    """What the sweeps that trained end with."""
-    lines = []
-    for subject in SUBJECTS:
-        numbers, whole = evidence.repetitions(subject), evidence.sweeps(subject)
-        trained = evidence.trials_trained(subject)
-        if not numbers:
-            said = f"{trained} trials trained, no repetition whole yet." if trained else NOT_YET.lower()
-            lines += [f"**{subject}**: {said}", ""]
-            continue
-        repeated = "1 repetition" if len(numbers) == 1 else f"{len(numbers)} repetitions"
-        lines += [
-            f"**{subject}**: {repeated} of {TRIALS} trials.",
-            "",
-            "| shown | lowest final loss, each | less that of the loss | … for as many evaluations | winner trained anew, each | less that of the loss | the run that it calls the best, less the loss's | evaluations | survivors |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for seen in SEEN:
-            found = [whole[seen, number] for number in numbers]
-            spent = statistics.fmean(sweep.evaluations for sweep in found)
-            kept = statistics.fmean(len(sweep.survivors) for sweep in found)
-            gaps = {
-                what: gap_words(evidence, subject, seen, what) for what in ("best", "as_much", "confirmed", "picked")
-            }
-            each = {what: each_words(evidence.ends(subject, seen, what)) for what in ("best", "confirmed")}
-            cells = [each["best"], gaps["best"], gaps["as_much"], each["confirmed"], gaps["confirmed"], gaps["picked"]]
-            lines += [f"| {shown_words(seen)} | {' | '.join(cells)} | {spent:.0f} | {kept:.1f} |"]
-        lines += [""]
-    return lines[:-1]
+def signed(sample: pd.Series) -> str:
+    """Mean ± standard error with its sign."""
+    return f"{sample.mean():+.4f} ± {sample.sem():.4f}"
 
 
-def each_words(values: list[float]) -> str:
-    """One number a repetition; a dash where it is not there."""
-    return ", ".join(f"{value:.4f}" if math.isfinite(value) else "–" for value in values)
-
-
-def gap_words(evidence: Evidence, subject: str, seen: str, what: str) -> str:
-    """The mean of the paired differences, Student's interval and the bootstrap's, and how often it is below 0."""
-    value = None if seen == LOSS else evidence.difference(subject, seen, what)
-    if value is None:
-        return "–"
-    (low, high), (least, most) = value.interval, value.bootstrap
-    return (
-        f"{value.mean:+.4f} [{low:+.4f}, {high:+.4f}], bootstrap [{least:+.4f}, {most:+.4f}], "
-        f"lower in {value.lower} of {value.count}{blown_words(value)}"
-    )
-
-
-def survivor_part(evidence: Evidence) -> list[str]:
-    """Which runs survive, by what was shown: of the points that all sweeps of a repetition begin with, and where all lie."""
-    lines = ["", "### Which survivors differ", "", *text.SURVIVORS, ""]
-    for subject in SUBJECTS:
-        numbers, whole = evidence.repetitions(subject), evidence.sweeps(subject)
-        if not numbers:
-            lines += [f"**{subject}**: {NOT_YET.lower()}", ""]
-            continue
-        plain = set[tuple[int, Point]]().union(*(first_kept(whole[LOSS, number]) for number in numbers))
-        symbols = " | ".join(f"median {symbol}" for symbol in SYMBOLS.values())
-        lines += [
-            f"**{subject}**, of {FIRST_POINTS * len(numbers)} points that begin the sweeps:",
-            "",
-            f"| shown | kept | by the loss too | by the loss alone | by this alone | {symbols} | median final loss |",
-            "|---|---|---|---|---|---|---|---|---|",
-        ]
-        for seen in SEEN:
-            found = [whole[seen, number] for number in numbers]
-            first = set[tuple[int, Point]]().union(*(first_kept(sweep) for sweep in found))
-            kept = [curve for sweep in found for curve in sweep.survivors]
-            counts = [len(first), len(first & plain), len(plain - first), len(first - plain)]
-            medians = [f"{middle([getattr(curve.point, name) for curve in kept]):.2g}" for name in RANGES]
-            ends = f"{middle([curve.final for curve in kept]):.4f}"
-            lines += [f"| {shown_words(seen)} | {' | '.join(map(str, counts))} | {' | '.join(medians)} | {ends} |"]
-        lines += [""]
-    return lines[:-1]
-
-
-def first_kept(sweep: Swept) -> set[tuple[int, Point]]:
-    """The survivors among the points that do not depend on what was shown."""
-    return {(sweep.repetition, curve.point) for curve in sweep.curves[:FIRST_POINTS] if curve.finished}
-
-
-def middle(values: list[float]) -> float:
-    """The median, nan of nothing."""
-    return statistics.median(values) if values else math.nan
-
-
-def signed(value: Mean | None) -> str:
-    """A difference with its standard error."""
-    if value is None:
-        return "–"
-    error = f" ± {value.error:.4f}" if value.count > 1 else ""
-    return f"{value.value:+.4f}{error}"
-
-
-def readme_blocks(folder: Path = HERE) -> dict[str, str]:
-    """What README.md quotes: whether the metric earns its place."""
-    said = "\n".join(short(Evidence(folder)))
-    return {"edge-sweep": f"{said}\nBy `{COMMAND}` ([all of it](benchmarks/edge_sweep/README.md))."}
+def figures(folder: Path) -> dict[str, bytes]:
+    """What is shown at each evaluation: its rank correlation with the final loss."""
+    figure, panels = drawing.canvas(columns=2, width=4.5, height=3.0)
+    steps = range(10, runs.EVALUATIONS + 1, 5)
+    for subject, axes in zip(SUBJECTS, panels, strict=True):
+        for line in foresight(folder, subject, steps):
+            axes.plot(steps, [line[f"all, {step}"] for step in steps], label=line["shown"])
+        for rung in RUNGS:
+            axes.axvline(rung, color="grey", lw=0.8, ls=":")
+        axes.set(title=subject, xlabel="evaluation", ylabel="rank correlation")
+        axes.legend(fontsize=8)
+    return {"correlation.png": drawing.png(figure)}

@@ -1,1 +1,1 @@
-"""The source's three slices, measured: are the ridges there, at 45°, and how flat are they?"""
+"""Three slices of hyperparameter space: are the ridges there, at 45°, and how flat are they?"""

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The source's three slices on cifar10_small, around its good setting there. Resumable: the same command goes on.
+# Myrtle's three slices on cifar10_small, around a good setting there. Resumable: the same command continues.
 #   benchmarks/flat_directions/run.sh PATH/TO/cifar10.npz [key=value …]
-# The centre is the best point of benchmarks/myrtle_table's search from a typical start (λ=0.2, ρ=0.9, α=5e-4, N=32); the
-# grids were written down before the first run. WORKERS processes (default: one a core) share each slice.
+# The centre is the best point of benchmarks/myrtle_table's search from a typical start (lr 0.2, momentum 0.9, wd 5e-4, batch size 32); the
+# grids were written down before the first run. WORKERS processes (default: one per core) share each slice.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:?give the path of cifar10.npz}

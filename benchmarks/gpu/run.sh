@@ -3,7 +3,7 @@
 #
 #   benchmarks/gpu/run.sh [--minutes M] [--data cifar10.npz] [--jpeg] [--output FOLDER] [--smoke] [key=value …]
 #
-#   1. seeds       five seeds of the hand-tuned setting: mean, spread, seconds a run, share at 94 % or more
+#   1. seeds       five seeds of the hand-tuned setting: mean, standard deviation, seconds a run, share at 94 % or more
 #   2. throughput  images a second beside plain PyTorch's, and the floor
 #   3. tests       those marked gpu
 #   4. bench-94    runs until 94 % for each search; takes whatever time is left
@@ -13,7 +13,7 @@
 #   --data PATH      CIFAR-10 as a .npz with x_train, y_train, x_test, y_test, or torchvision's folder. Left out, torchvision
 #                    fetches it into ./data; on a machine without a network bring the file and give its path
 #   --jpeg           these images are JPEG copies: every table says so, and the target of 4 is the mean of 1 less 0.1
-#   --output FOLDER  results there (default: benchmarks/gpu, and benchmarks/runs_to_94 for 4)
+#   --output FOLDER  results there (default: benchmarks/gpu)
 #   --smoke          every line at a reduced size, on made-up images unless --data says otherwise; results in studies/gpu-smoke
 #   key=value        as for flatdirs.train and flatdirs.tune, such as precision=fp32
 #
@@ -73,11 +73,9 @@ print(device_name(resolve_device(sys.argv[1])).replace(",", " "))'
 card=$("$python" -c "$probe" "$device" 2>&1 | tail -n 1) ||
   die "${card#*Error: }; set DEVICE to what is there, or PYTHON to an interpreter that has numpy, PyYAML and a torch that sees the GPU"
 
-gpu=${output:-benchmarks/gpu} bench=${output:+$output/runs_to_94} seeds=5 sizes=() budget=60 quick=()
-bench=${bench:-benchmarks/runs_to_94}
+gpu=${output:-benchmarks/gpu} seeds=5 sizes=() budget=60 quick=()
 if [ -n "$smoke" ]; then
   gpu=${output:-studies/gpu-smoke}
-  bench=$gpu/runs_to_94
   seeds=2 budget=2 quick=(--quick)
   sizes=(task.epochs=2 task.width=4 task.batch_size=50 task.train_images=400 task.validation_images=100 task.test_images=200)
   [ "$device" != cpu ] || sizes+=(threads=1)
@@ -86,8 +84,8 @@ if [ -n "$smoke" ]; then
     "$python" -m benchmarks.gpu.smoke_images "$data"
   fi
 fi
-mkdir -p "$gpu" "$bench"
-common=(--device "$device" "${jpeg[@]}" ${data:+--data "$data"} --seeds "$seeds" "${overrides[@]}" "${sizes[@]}")
+mkdir -p "$gpu"
+common=(--output "$gpu" --device "$device" "${jpeg[@]}" ${data:+--data "$data"} --seeds "$seeds" "${overrides[@]}" "${sizes[@]}")
 pieces=$gpu/pieces.csv # what each piece came to and took: name, card, outcome, seconds
 failed=()
 
@@ -143,18 +141,18 @@ gpu_tests() { # without the settings of pyproject.toml, which want plugins that 
 }
 
 bench_94() {
-  local arguments=("${common[@]}" --output "$bench" --bar "$gpu/seeds.csv" --budget "$budget" $(limit) ${smoke:+--target auto})
+  local arguments=("${common[@]}" --budget "$budget" $(limit) ${smoke:+--auto-target})
   "$python" -c 'import hydra, optuna' 2>/dev/null || { echo "$python lacks hydra-core or optuna; set PYTHON" >&2 && return 1; }
   if command -v make >/dev/null; then
     make --no-print-directory -o .venv/.installed bench-94 RUN="$python" BENCH="$(printf '%q ' "${arguments[@]}" | sed 's/\$/$$/g')"
   else
-    "$python" -m benchmarks.runs_to_94 "${arguments[@]}"
+    "$python" -m benchmarks.gpu --part searches "${arguments[@]}"
   fi
 }
 
 # 1. stops by itself; where it cannot even begin, nothing else can
 # shellcheck disable=SC2046
-piece seeds "$python" -m benchmarks.gpu --output "$gpu" $(limit) "${common[@]}"
+piece seeds "$python" -m benchmarks.gpu $(limit) "${common[@]}"
 [ ${#failed[@]} = 0 ] || die "no run of the hand-tuned setting ended; mend what stands above (without a network: --data cifar10.npz)"
 # 2. on these images if they are one file, else on made-up ones
 [[ $data == *.npz ]] && images=(--data "$data") || images=()
@@ -169,7 +167,7 @@ if [ -n "$minutes" ] && [ "$(left)" -lt 30 ]; then
 else
   piece bench-94 bench_94
 fi
-"$python" -m benchmarks.gpu --draw --output "$gpu" >/dev/null
+"$python" -m benchmarks.gpu --part page --output "$gpu" >/dev/null
 
-echo "== results in $gpu and $bench, after $(((SECONDS - started + 30) / 60)) minutes"
+echo "== results in $gpu, after $(((SECONDS - started + 30) / 60)) minutes"
 [ ${#failed[@]} = 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

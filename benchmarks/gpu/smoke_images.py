@@ -1,9 +1,4 @@
-"""Images for `run.sh --smoke` where no data set is given: noise with a tint for each class, in CIFAR-10's shape.
-
-    python -m benchmarks.gpu.smoke_images DEST.npz
-
-Any network learns them in an epoch or two; no number measured on them means anything.
-"""
+"""Images for `run.sh --smoke` without a data set: noise with a tint for each class; no number measured on them means anything."""
 
 from __future__ import annotations
 
@@ -12,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-TRAIN, TEST = 600, 200  # images
 
-
-def write(path: Path) -> None:
-    """One .npz in the layout that data.path reads, the same bytes every time."""
+def write(path: Path, repeated: int = 1) -> None:
+    """One .npz of 600 · `repeated` training and 200 test images, as data.path reads it, the same bytes every time."""
     generator = np.random.default_rng(0)
     tints = generator.integers(40, 216, size=(10, 1, 1, 3))
     arrays = {}
-    for part, count in (("train", TRAIN), ("test", TEST)):
+    for part, count in (("train", 600), ("test", 200)):
         labels = np.arange(count) % 10
         noise = generator.normal(0, 30, size=(count, 32, 32, 3))
         arrays[f"x_{part}"] = np.clip(tints[labels] + noise, 0, 255).astype(np.uint8)
         arrays[f"y_{part}"] = labels.astype(np.int64)
+    arrays |= {key: np.concatenate([arrays[key]] * repeated) for key in ("x_train", "y_train")}
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
 

@@ -1,126 +1,158 @@
-"""How long a sampler thinks: its own time inside ask(), parameters suggested included, beyond RandomSampler's.
+"""The time of one ask(), suggested parameters included: ours, TPE's and RandomSampler's.
 
-    python -m benchmarks.latency                    measure, write result.json, search.json and result.md beside this file
-    python -m benchmarks.latency --only search      the default search alone (thinking.py)
-    python -m benchmarks.latency --draw             draw result.md again
+    python -m benchmarks.latency [--only storage]   storage and replay: search=myrtle, which itself costs next to nothing
+    python -m benchmarks.latency [--only search]    the default search, and its first ask after a restart
 
-Every sampler has a study of its own with the same history. They take turns, one ask each a round, so that a noisy
-machine disturbs all alike; what is reported is the difference to RandomSampler's ask of the same round. Each trial is
-told before the next round, so histories grow from the stated number by one a round. Histories: `own`, trials that our
-sampler made (its search ends after 26, then it draws near the winner); `foreign`, random trials of somebody else, in
-which our search takes its 26 steps while being timed. It is the source's search from the source's start, which costs next to
-nothing; what the default search thinks on top of that is thinking.py's to measure.
+Samplers take turns, one ask each a round, on the same history, own or random, so that other load on the machine hits all alike.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import os
 import platform
+import shutil
 import tempfile
 import time
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 
-import flatdirs
 from benchmarks import pages
-from benchmarks.latency import thinking
-from benchmarks.latency.page import COMMAND, HERE, PARTS, SAMPLERS
-from benchmarks.latency.scores import rival, suggest
-from flatdirs.backend.storages import open_storage
+from benchmarks.latency.page import CHARTS, COUNTS, OURS, PARTS, SAMPLERS
+from flatdirs import FlatDirectionsSampler
+from flatdirs.backend.storages import close_storage, open_storage
+from flatdirs.objectives.provenance import provenance
 
 PLAN = {"memory": (1000, 100), "journal": (1000, 30), "sqlite": (100, 20)}  # storage → (finished trials, rounds)
-WARM_UP = 3  # rounds that are not counted: imports, and the first reading of a history
+WARM_UP = 3  # rounds that are not counted
+Times = dict[str, list[float]]  # milliseconds by kind, wall or process
 
 
-def make_sampler(name: str) -> optuna.samplers.BaseSampler:
-    """A sampler with its arguments written out."""
-    if name == "FlatDirectionsSampler":
-        start = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01}
-        return flatdirs.FlatDirectionsSampler(seed=0, search="myrtle", start=start)
-    return rival(name)
+def score(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
+    """A smooth made-up score with its best on a ridge as the chart has it, and with noise."""
+    random = np.random.default_rng(seed)
+
+    def value(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
+        batch = trial.suggest_int("batch_size", 8, 8192, log=True) if chart == "sgd_batch" else 128
+        rest = 1 - trial.suggest_float("momentum", 0.0, 0.9999)
+        decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
+        off = np.log2([rate * 128 / batch * decay / rest / 0.00256, decay / 0.00125, rest / 0.125, batch / 128])
+        return float(0.05 * random.standard_normal() - off**2 @ (1, 1, 0.3, 0.3))
+
+    return value
 
 
-def make_history(kind: str, size: int) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials, made by our sampler or at random."""
-    sampler = make_sampler("FlatDirectionsSampler" if kind == "own" else "RandomSampler")
-    study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.optimize(suggest, n_trials=size)
+def sampler(name: str, chart: str = "sgd", search: str = "flatdirs") -> optuna.samplers.BaseSampler:
+    """One of `SAMPLERS`."""
+    if name == OURS:
+        start = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01} if search == "myrtle" else None
+        return FlatDirectionsSampler(chart=chart, search=search, start=start, seed=0)
+    if name == "RandomSampler":
+        return optuna.samplers.RandomSampler(seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=0)
+
+
+def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[Any]:
+    """Finished trials of a sampler."""
+    study = optuna.create_study(direction="maximize", sampler=made_by)
+    study.optimize(score(chart, 0), n_trials=size)
     return study.trials
 
 
-def measure(storage: str, kind: str, history: list[optuna.trial.FrozenTrial], rounds: int) -> list[dict[str, Any]]:
-    """The milliseconds of each round's ask, a record a sampler."""
-    times: dict[str, list[float]] = {name: [] for name in SAMPLERS}
-    with tempfile.TemporaryDirectory() as folder:
-        studies = {}
-        for name in SAMPLERS:
-            opened = open_storage(storage, Path(folder) / name)
-            studies[name] = optuna.create_study(storage=opened, direction="maximize", sampler=make_sampler(name))
-            studies[name].add_trials(history)
+def study_of(storage: str, folder: Path, own: optuna.samplers.BaseSampler) -> optuna.Study:
+    """The study in a store, a new one where there is none."""
+    settings = {"study_name": "timed", "direction": "maximize", "load_if_exists": True}
+    return optuna.create_study(storage=open_storage(storage, folder), sampler=own, **settings)
+
+
+def turns(storage: str, made: list[Any], rounds: int, restarts: int = 0, **kind: str) -> dict[str, Times]:
+    """Milliseconds of each round's asks by sampler, and under "restart" those of the first ask of new processes."""
+    chart = kind.get("chart", "sgd")
+    times: dict[str, Times] = {name: {"wall": [], "process": []} for name in SAMPLERS}
+    with tempfile.TemporaryDirectory() as place:
+        folder, scores = Path(place), {name: score(chart, 1) for name in SAMPLERS}
+        studies = {name: study_of(storage, folder / name, sampler(name, **kind)) for name in SAMPLERS}
+        for study in studies.values():
+            study.add_trials(made)
+        if restarts:
+            copies = [shutil.copytree(folder / OURS, folder / f"restart-{number}") for number in range(restarts)]
+            with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+                asks = pool.starmap(first_ask, [(chart, copy) for copy in copies], chunksize=1)
+            times["restart"] = {"wall": [wall for wall, _ in asks], "process": [spent for _, spent in asks]}
         for number in range(rounds + WARM_UP):
-            for name in SAMPLERS[number % 3 :] + SAMPLERS[: number % 3]:
-                began = time.perf_counter()
+            for name in np.roll(SAMPLERS, -number):
+                began, spent = time.perf_counter(), time.process_time()
                 trial = studies[name].ask()
-                value = suggest(trial)
-                times[name].append(round(1e3 * (time.perf_counter() - began), 4))
+                value = scores[name](trial)
+                if number >= WARM_UP:
+                    times[name]["process"].append(round(1e3 * (time.process_time() - spent), 3))
+                    times[name]["wall"].append(round(1e3 * (time.perf_counter() - began), 3))
                 studies[name].tell(trial, value)
-    about = {"storage": storage, "history": kind, "trials": len(history)}
-    return [{**about, "sampler": name, "milliseconds": values[WARM_UP:]} for name, values in times.items()]
+        for study in studies.values():
+            close_storage(study._storage)
+    return times
 
 
-def versions() -> dict[str, str]:
-    """What a reader needs to judge the numbers."""
-    return {
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        "optuna": optuna.__version__,
-        "numpy": np.__version__,
-        "flatdirs": flatdirs.__version__,
-        "system": platform.platform(),
-        "cores": str(os.cpu_count()),
-    }
-
-
-def measure_storages() -> list[dict[str, Any]]:
+def measure_storages(plan: dict[str, tuple[int, int]] = PLAN) -> list[dict[str, Any]]:
     """What storage and replay cost."""
+    found, most = [], max(plan.values())[0]
+    makers = {"own": sampler(OURS, search="myrtle"), "foreign": sampler("RandomSampler")}
+    histories = {kind: history(maker, "sgd", most) for kind, maker in makers.items()}
+    for (storage, (count, rounds)), kind in itertools.product(plan.items(), histories):
+        about = {"storage": storage, "history": kind, "trials": count}
+        for name, own in turns(storage, histories[kind][:count], rounds, search="myrtle").items():
+            found.append({**about, "sampler": name, "milliseconds": own["wall"]})
+    return found
+
+
+def measure_search(rounds: int, counts: Sequence[int] = COUNTS, restarts: int = 5) -> list[dict[str, Any]]:
+    """The default search by chart, storage and number of trials, and its first ask after a restart."""
     found = []
-    for kind in ("own", "foreign"):
-        history = make_history(kind, max(trials for trials, _ in PLAN.values()))
-        for storage, (trials, rounds) in PLAN.items():
-            found += measure(storage, kind, history[:trials], rounds)
-    return sorted(found, key=lambda row: list(PLAN).index(row["storage"]))
+    for chart in CHARTS:
+        made = history(sampler(OURS, chart), chart, max(counts))
+        for storage, count in itertools.product(("memory", "sqlite"), counts):
+            for name, own in turns(
+                storage, made[:count], rounds, restarts * (storage == "sqlite"), chart=chart
+            ).items():
+                about = {"chart": chart, "storage": storage, "trials": count, "sampler": name}
+                found.append({**about, **({"storage": name, "sampler": OURS} if name == "restart" else {}), **own})
+    return found
 
 
-def keep(name: str, found: list[dict[str, Any]]) -> None:
-    """Write a part's raw times."""
-    lines = ",\n".join("  " + json.dumps(row) for row in found)
-    text = f'{{"versions": {json.dumps(versions())},\n"rows": [\n{lines}\n]}}\n'
-    (HERE / PARTS[name]).write_text(text, encoding="utf-8")
+def first_ask(chart: str, store: Path) -> tuple[float, float]:
+    """Wall and process milliseconds of the first ask of a new process, which replays the trials of the study in a store."""
+    study = study_of("sqlite", store, sampler(OURS, chart))
+    began, spent = time.perf_counter(), time.process_time()
+    score(chart, 1)(study.ask())
+    return 1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - spent)
 
 
 def main() -> None:
-    """Measure and write, or draw only."""
-    parser = argparse.ArgumentParser(prog=COMMAND)
-    parser.add_argument("--draw", action="store_true", help="draw result.md from the raw times, measure nothing")
-    parser.add_argument(
-        "--only", choices=tuple(PARTS), help="measure one part: storage and replay, or the default search"
-    )
+    """Measure and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency")
+    parser.add_argument("--only", choices=tuple(PARTS), help="measure one part alone")
     parser.add_argument("--rounds", type=int, default=20, help="asks timed for each line of the default search")
-    arguments = parser.parse_args()
-    if not arguments.draw:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        if arguments.only in (None, "storage"):
-            keep("storage", measure_storages())
-        if arguments.only in (None, "search"):
-            keep("search", thinking.measure(arguments.rounds))
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    told = {name: provenance()[name] for name in ("python", "optuna", "numpy", "flatdirs")}
+    told |= {"date": datetime.date.today().isoformat(), "system": platform.platform(), "cores": str(os.cpu_count())}
+    for part in (given.only,) if given.only else PARTS:
+        found = measure_storages() if part == "storage" else measure_search(given.rounds)
+        path = pages.HERE / "latency" / PARTS[part]
+        path.write_text(json.dumps({"versions": told, "rows": found}) + "\n", encoding="utf-8")
     pages.write("latency")
-    print((HERE / "result.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Lattices of real training runs: the surfaces that searches are compared on."""

@@ -1,8 +1,8 @@
-"""Train what a lattice wants, and probe its task: any number of processes, each run once. No torch of its own.
+"""Train what a lattice lacks, and probe its task: any number of processes, each run once. No torch of its own.
 
-A process claims a run by locking one byte of a file, which ends with the process, so a killed one leaves nothing to
-clean up. A row is on disk before its claim ends. Nothing says which process makes which run: the same command in as
-many shells as there are cores is all, and one that finds everything claimed waits for the others' results.
+A process claims a run by locking one byte of a file; the lock ends with the process. A row is on disk before its claim ends. A lattice
+is made in rounds: first the spread cells, then new cells beside the best ones and more seeds on the ridge. A round depends on the
+results of the rounds before it and on nothing else on file; so all processes decide alike, and an interrupted lattice ends as any other.
 """
 
 from __future__ import annotations
@@ -10,105 +10,152 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import IO, Any
+from zlib import crc32
 
 from benchmarks import rows
-from benchmarks.lattice.lattices import Lattice, Run
-from benchmarks.lattice.refinement import runs_left
-from benchmarks.lattice.results import results, row, run_of
+from benchmarks.lattice.lattices import Cell, Lattice, Run
 from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.image import ImageObjective
 
-WAIT_SECONDS = 1.0  # between looks at what the other processes have finished
+CHANCE = 10.0  # percent; every task here has ten classes
+CURVE = ("train_loss", "loss", "accuracy")
+WAIT_SECONDS = 1.0  # between looks at what other processes have finished
 PROBE_SEEDS = 20
 PICKS = ("log_midpoint", "half_loss", "steepest", "min_lr", "max_lr")
 
-Say = Callable[[str], None]
-Train = Callable[[Run], Measurement]
 
-
-def fill(folder: Path, lattice: Lattice, train: Train, about: Mapping[str, Any], budget: int | None, say: Say) -> int:
-    """Make the runs that the lattice still wants, at most `budget` of them; how many this process made."""
+def fill(
+    folder: Path, lattice: Lattice, train: Callable[[Run], Measurement], about: Mapping[str, Any], budget: int | None
+) -> None:
+    """Make the runs that the lattice lacks, at most `budget` of them by this process."""
     path, made = folder / f"{lattice.name}.csv", 0
     with path.with_name(f"{path.name}.claims.lock").open("a") as claims:
         while wanted := runs_left(lattice, results(lattice, rows.read(path))):
             before = made
-            for number, run in enumerate(wanted, 1):
+            for run in wanted:
                 if made == budget:
-                    return made
-                with claimed(claims, lattice.number(run)) as mine:
-                    if not mine or run in {run_of(lattice, old) for old in rows.read(path)}:
-                        continue
-                    found = train(run)
-                    with locked(path):
-                        rows.append(path, row(lattice, run, found, noted(folder, about)))
-                made += 1
-                what = "diverged" if found.state == "diverged" else f"{found.value:.2f} %"
-                say(f"{lattice.name} {number}/{len(wanted)} {run.cell} seed {run.seed}: {what}, {found.seconds:.1f} s")
+                    return
+                with claimed(claims, crc32(repr(run).encode())) as mine:
+                    if mine and run not in results(lattice, rows.read(path)):
+                        found = train(run)
+                        with locked(path):
+                            rows.append(path, row(lattice, run, found, noted(folder, about)))
+                        print(lattice.name, *run, found.state, found.value, flush=True)
+                        made += 1
             if made == before:
                 time.sleep(WAIT_SECONDS)
-    return made
 
 
-def trainer(lattice: Lattice, objective: ImageObjective) -> Train:
-    """One run, trained as `flatdirs.tune` trains it."""
+def row(lattice: Lattice, run: Run, found: Measurement, made: str) -> dict[str, Any]:
+    """A run as the file has it: cell, hyperparameters, result, every epoch, and the key of provenance.json (`made`)."""
+    curves = {key: [math.nan if epoch[key] is None else epoch[key] for epoch in found.curve] for key in CURVE}
+    return {
+        **{f"log2_{axis}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
+        **{name: repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
+        **{
+            "seed": run.seed,
+            "accuracy": f"{found.value:.2f}",
+            "loss": f"{math.nan if found.loss is None else found.loss:.4g}",
+        },
+        **{"diverged": int(found.state == "diverged"), "seconds": f"{found.seconds:.1f}"},
+        **{f"{key}_curve": ";".join(f"{value:.4g}" for value in curve) for key, curve in curves.items()},
+        "made": made,
+    }
 
-    def train(run: Run) -> Measurement:
-        return objective.measure(lattice.hyperparameters(run.cell), [run.seed], lambda *_: None)
 
-    return train
+def run_of(lattice: Lattice, row: Mapping[str, str]) -> Run:
+    """The run of a row."""
+    return Run(tuple(int(row[f"log2_{axis}"]) for axis in lattice.axes), int(row["seed"]))
 
 
-def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapping[str, Any], say: Say) -> None:
-    """Step sampling with every seed that is not on file, as a search's start would have it."""
+def results(lattice: Lattice, rows: Sequence[Mapping[str, str]]) -> dict[Run, float]:
+    """Accuracies in percent by run; a diverged run counts as chance."""
+    return {run_of(lattice, row): CHANCE if row["diverged"] == "1" else float(row["accuracy"]) for row in rows}
+
+
+def runs_left(lattice: Lattice, found: Mapping[Run, float]) -> list[Run]:
+    """The missing runs of the first unfinished round, in the order to make them; none when the lattice is complete."""
+    done: dict[Run, float] = {}
+    planned = [Run(cell, 0) for cell in lattice.order] + [Run(cell, 1) for cell in lattice.order[: lattice.repeated]]
+    while planned:
+        if missing := [run for run in planned if run not in found]:
+            return missing
+        done |= {run: found[run] for run in planned}
+        planned = next_round(lattice, done)
+    return []
+
+
+def next_round(lattice: Lattice, done: Mapping[Run, float]) -> list[Run]:
+    """New cells while there are too few, and the next seeds of the ridge.
+
+    The ridge is every cell whose mean lies at most `near` points below the level (the mean of the ten best cells); it gets a second
+    seed, and a third where it lies at most half as far. An untried cell is as promising as the mean of its two best neighbours,
+    diagonal ones included; chance stands for a missing one.
+    """
+    cells: dict[Cell, list[float]] = {}
+    for run in sorted(done):
+        cells.setdefault(run.cell, []).append(done[run])
+    means = {cell: fmean(values) for cell, values in cells.items()}
+    beside: dict[Cell, list[float]] = {}
+    for cell, mean in means.items():
+        for other in lattice.around(cell):
+            beside.setdefault(other, [CHANCE]).append(mean)
+    hopes = {cell: fmean(sorted(values)[-2:]) for cell, values in beside.items() if cell not in means}
+    promising = sorted(hopes, key=lambda cell: (-hopes[cell], cell))
+    fresh = [Run(cell, 0) for cell in promising[: max(0, min(lattice.round, lattice.cells - len(means)))]]
+    level = fmean(sorted(means.values())[-10:])
+    for cell, mean in sorted(means.items()):
+        seeds = 1 + sum(mean >= level - points for points in (lattice.near, lattice.near / 2))
+        fresh += [run for run in map(Run, [cell] * seeds, range(seeds)) if run not in done]
+    return fresh
+
+
+def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapping[str, Any]) -> None:
+    """Step sampling with every seed that is not on file, as the start of a search has it: picks (empty for no answer), cost, points."""
+    from flatdirs.training.records import ProbeConfig
+    from flatdirs.tuning.probing import probe_task
+
     path = folder / "probes.csv"
     with path.with_name(f"{lattice.name}.probes.lock").open("a") as claims:
         for seed in range(PROBE_SEEDS):
             with claimed(claims, seed) as mine:
-                known = {(old["lattice"], old["seed"]) for old in rows.read(path)}
-                if not mine or (lattice.name, str(seed)) in known:
+                if not mine or (lattice.name, str(seed)) in {(old["lattice"], old["seed"]) for old in rows.read(path)}:
                     continue
-                found = probe_row(lattice, objective, seed)
+                config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
+                found = probe_task(config, ProbeConfig(), progress=False)
+                points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
+                row = {
+                    **{"lattice": lattice.name, "seed": seed},
+                    **{
+                        name: f"{getattr(found.picks, name).learning_rate:.6g}" if found.picks else "" for name in PICKS
+                    },
+                    **{"cost_steps": f"{found.cost:.1f}", "run_steps": config.total_steps},
+                    **{
+                        "problem": found.problem or "",
+                        "points": ";".join(f"{lr:.6g}:{loss:.6g}" for lr, loss in points),
+                    },
+                }
                 with locked(path):
-                    rows.append(path, {**found, "made": noted(folder, about)})
-            say(f"{lattice.name} probe {seed}: {found['log_midpoint'] or found['problem']}")
-
-
-def probe_row(lattice: Lattice, objective: ImageObjective, seed: int) -> dict[str, Any]:
-    """One search for a rate: its picks, empty where it had no answer, what it cost, and its points."""
-    from flatdirs.training.records import ProbeConfig
-    from flatdirs.tuning.probing import probe_task
-
-    config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
-    found = probe_task(config, ProbeConfig(), progress=False)
-    picks = {name: "" if found.picks is None else f"{getattr(found.picks, name).learning_rate:.6g}" for name in PICKS}
-    points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
-    return {
-        "lattice": lattice.name,
-        "seed": seed,
-        **picks,
-        "cost_steps": f"{found.cost:.1f}",
-        "run_steps": config.total_steps,
-        "problem": found.problem or "",
-        "points": ";".join(f"{rate:.6g}:{loss:.6g}" for rate, loss in points),
-    }
+                    rows.append(path, {**row, "made": noted(folder, about)})
+                print(lattice.name, "probe", seed, row["log_midpoint"] or row["problem"], flush=True)
 
 
 def noted(folder: Path, about: Mapping[str, Any]) -> str:
-    """The key under which provenance.json has this; added where it has not."""
+    """The key of `about` in provenance.json, where it is added if it is new."""
     path = folder / "provenance.json"
     key = hashlib.blake2s(json.dumps(about, sort_keys=True).encode(), digest_size=3).hexdigest()
     with locked(path):
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if key not in known:
-            draft = path.with_name(f"{path.name}.part")
-            draft.write_text(
-                json.dumps({**known, key: dict(about)}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            draft, text = path.with_name(f"{path.name}.part"), {**known, key: dict(about)}
+            draft.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             draft.replace(path)
     return key
 
@@ -119,14 +166,12 @@ def claimed(claims: IO[str], number: int) -> Iterator[bool]:
     try:
         fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
     except OSError:
-        mine = False
-    else:
-        mine = True
+        yield False
+        return
     try:
-        yield mine
+        yield True
     finally:
-        if mine:
-            fcntl.lockf(claims, fcntl.LOCK_UN, 1, number)
+        fcntl.lockf(claims, fcntl.LOCK_UN, 1, number)
 
 
 @contextmanager

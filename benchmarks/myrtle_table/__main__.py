@@ -1,34 +1,28 @@
-"""Draw benchmarks/myrtle_table/README.md from the studies that run.sh made, by way of small raw files.
-
-python -m benchmarks.myrtle_table            # studies → raw files (where there are studies), raw files → README.md
-"""
+"""Write the raw files of the searches that run.sh made, then draw the page: python -m benchmarks.myrtle_table."""
 
 from __future__ import annotations
 
-import csv
 import json
+
+import pandas as pd
 
 from benchmarks import pages
 from benchmarks.myrtle_table.page import HERE, STUDIES
+from flatdirs.backend.storages import open_storage
+from flatdirs.backend.study import view_study
+from flatdirs.backend.table_rows import axis_lines, rows
 
-FIELDS = ("run", "axis", "move", "learning_rate", "momentum", "weight_decay", "c1", "accuracy", "seconds", "verdict")
+FIELDS = ["run", "axis", "move", "learning_rate", "momentum", "weight_decay", "c1", "accuracy", "seconds", "verdict"]
 
 
 def export(name: str) -> None:
-    """Write one study's rows and facts beside this file."""
-    from flatdirs.backend.rows import axis_lines, rows
-    from flatdirs.backend.storages import open_storage
-    from flatdirs.backend.study import view_study
-
+    """Write one study's rows and facts."""
     study = view_study(open_storage("journal", HERE / "studies" / name), name)
-    with (HERE / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(FIELDS)
-        for row in rows(study):
-            settings = [repr(row.hyperparameters[key]) for key in ("learning_rate", "momentum", "weight_decay")]
-            c1, seconds = next(iter(row.coordinates.values())), row.seconds
-            told = [f"{row.value:.2f}", "" if seconds is None else f"{seconds:.1f}", row.verdict]
-            table.writerow([row.run, row.axis, row.move, *settings, f"{c1:.6g}", *told])
+    table = pd.DataFrame(map(vars, rows(study)))
+    table["c1"] = [f"{next(iter(place.values())):.6g}" for place in table["coordinates"]]
+    table["accuracy"], table["seconds"] = table["value"].map("{:.2f}".format), table["seconds"].round(1)
+    table = table.join(pd.json_normalize(table["hyperparameters"]).map(repr))
+    table.to_csv(HERE / f"{name}.csv", columns=FIELDS, index=False)
     trials = [trial for trial, _ in study.runs()]
     provenance = trials[-1].user_attrs["provenance"]
     facts = {

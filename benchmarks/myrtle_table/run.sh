@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The source's search on cifar10_small, and its two remarks about it. Resumable: the same command goes on.
+# Myrtle's search on cifar10_small, and two of its remarks. Resumable: the same command continues.
 #   benchmarks/myrtle_table/run.sh PATH/TO/cifar10.npz [key=value …]
 # The three searches were written down before the first of them was run.
 set -euo pipefail
@@ -13,7 +13,7 @@ search() { # name, overrides …
   nice .venv/bin/python -m flatdirs.tune task=cifar10_small "data.path=$data" "output=$here/studies" "study=$name" \
     live=false "$@" | tee "$here/$name.log"
 }
-# 1. the source's careless start, as in its table
+# 1. Myrtle's careless start, as in its table
 search source start=source "$@" &
 # 2. "fewer than 10 runs from a reasonable start"
 search typical start=typical "$@" &

@@ -1,1 +1,0 @@
-"""Runs to target: every search against the field, on smooth fits to lattices of real runs."""

@@ -1,131 +1,102 @@
-"""Runs to target: every search on the surfaces of real lattices; then draw the page.
+"""Runs to target: every search on the surfaces of the lattices, then fill in the pages; the same command resumes.
 
-    python -m benchmarks.runs_to_target                              all but the slow methods, up to the tightest target
-    python -m benchmarks.runs_to_target full=true                    all, to the end: returned values, and the Gaussian process
+    python -m benchmarks.runs_to_target workers=2                    all but the slow methods, up to the tightest target
+    python -m benchmarks.runs_to_target workers=2 full=true          all, to the end: returned values, and the Gaussian process
     python -m benchmarks.runs_to_target only=myrtle,tpe lattice=digits seeds=20 draw=false
 
-Resumable: what is on file is not made again, unless `again=true`. `only` takes methods by their names in
-conditions.yaml, `lattice` one lattice or several, `workers` how many processes share the work. Prints the median of runs
-to every target for what it was asked; `draw=false` leaves the page as it is. CFO wants `pip install flaml==2.7.0`.
+`only` takes methods of conditions.yaml, `lattice` one lattice or several; `again=true` makes rows again that are on file; `folder` is
+another folder for rows and pages. `draw=false` leaves the pages as they are. CFO needs `pip install flaml==2.7.0`.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
-import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
-from benchmarks.lattice import lattices
-from benchmarks.lattice.refinement import runs_left
-from benchmarks.lattice.results import results
-from benchmarks.runs_to_target import conditions, repeating
-from benchmarks.runs_to_target.repeating import TARGETS, Job
+from benchmarks.runs_to_target import conditions, simulation, surface
+from benchmarks.runs_to_target.conditions import HERE, NONE, SETTINGS, Condition
 from flatdirs.errors import FlatdirsError
 
-KEYS: dict[str, Any] = {
-    "only": None,
-    "lattice": None,
-    "seeds": None,
-    "workers": 1,
-    "full": False,
-    "again": False,
-    "draw": True,
-}
+SLICE = 50  # repetitions that are simulated at once; those of slow methods one by one
+KEYS: dict[str, Any] = {"lattice": SETTINGS["lattices"], "only": [], "seeds": 1000, "workers": 1, "full": False}
+KEYS |= {"again": False, "draw": True, "folder": HERE}
+Task = tuple[
+    Condition, str, list[int], bool, Path
+]  # with its key and seeds; whether repetitions run to the end; the folder
 
 
 def main(arguments: list[str]) -> int:
     """The command line; the exit code."""
     try:
-        settings = read(arguments)
+        settings = settings_of(arguments, KEYS, {"only": conditions.NAMES, "lattice": SETTINGS["lattices"]})
+        folder = Path(settings["folder"])
+        tasks = [task for name in settings["lattice"] for task in tasks_of(name, folder, settings)]
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        with ProcessPoolExecutor(settings["workers"], get_context("spawn")) as pool:
+            for (condition, key, *_), found in zip(
+                tasks, pool.map(simulation.rows, *zip(*tasks, strict=True)), strict=True
+            ):
+                if found:
+                    keep(folder / f"{condition.lattice}.csv", condition, key, found)
+                print(*condition, len(found), flush=True)
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
         return 2
-    helpers = [helper(arguments) for _ in range(settings["workers"] - 1)]
-    try:
-        for job in jobs(settings):
-            repeating.run(job, say)
     except KeyboardInterrupt:
         return 130
-    codes = [process.wait() for process in helpers]
-    if settings["workers"]:  # helpers have 0 and leave the rest to who started them
-        for job in jobs(settings):
-            print("\n".join(medians(job)))
-        if settings["draw"]:
-            pages.write("runs_to_target")
-    return max([0, *codes])
+    if settings["draw"]:
+        pages.write("runs_to_target", folder)
+    return 0
 
 
-def read(arguments: list[str]) -> dict[str, Any]:
-    """The keys given, over their defaults. Raises ConfigError."""
-    return settings_of(
-        arguments, KEYS, lists={"only": conditions.names(), "lattice": conditions.settings()["lattices"]}
+def tasks_of(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator[Task]:
+    """What a lattice lacks."""
+    ground = surface.named(name, folder)
+    surface.keep(name, {"facts": surface.facts(ground)}, folder)
+    done: dict[tuple[str, ...], dict[int, bool]] = defaultdict(dict)
+    for row in rows.read(folder / f"{name}.csv"):
+        done[row["method"], row["box"], row["start"], row["key"]][int(row["seed"])] = row["complete"] == "1"
+    for condition in conditions.conditions(name):
+        slow = condition.base in SETTINGS["methods"]["slow"]
+        if {condition.method, condition.base} & set(settings["only"]) or not (
+            settings["only"] or slow > settings["full"]
+        ):
+            quick = condition.box == NONE or condition.base in (
+                "random",
+                "qmc",
+                "cfo",
+            )  # to run to the end costs little
+            whole = settings["full"] or (quick and condition.start in (NONE, "typical", "auto"))
+            key = conditions.key(condition, ground.key)
+            known = {} if settings["again"] else done[(*condition[1:], key)]
+            seeds = range(min(settings["seeds"], condition.repetitions))
+            left = [seed for seed in seeds if not known.get(seed, False) and (whole or seed not in known)]
+            size = 1 if slow else SLICE
+            yield from ((condition, key, left[at : at + size], whole, folder) for at in range(0, len(left), size))
+
+
+def keep(path: Path, condition: Condition, key: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Put a condition's rows on file, in place of those of the same seeds and of those with another key."""
+
+    def place(row: Mapping[str, Any]) -> tuple[str, str, str]:
+        return row["method"], row["box"], row["start"]
+
+    fresh = {str(new["seed"]) for new in found}
+    kept = (
+        row
+        for row in rows.read(path)
+        if place(row) != condition[1:] or (row["key"] == key and row["seed"] not in fresh)
     )
-
-
-def jobs(settings: dict[str, Any]) -> list[Job]:
-    """One a lattice; those that are not whole yet are left out, for the best of a sparse fit is nobody's best.
-
-    Helpers begin at the other end, so that two lattices are learnt at a time.
-    """
-    names = settings["lattice"] or conditions.settings()["lattices"]
-    whole = [name for name in names if is_whole(name)]
-    for name in names if settings["workers"] else ():
-        if name not in whole:
-            say(f"{name}: the lattice is not whole yet; python -m benchmarks.lattice task={name} goes on with it")
-    return [
-        Job(
-            lattice,
-            only=tuple(settings["only"] or ()),
-            slow=settings["full"],
-            complete=settings["full"],
-            again=settings["again"],
-            seeds=settings["seeds"],
-        )
-        for lattice in (whole if settings["workers"] else reversed(whole))
-    ]
-
-
-def is_whole(name: str) -> bool:
-    """Whether a lattice has every run that it wants."""
-    lattice = lattices.named(name)
-    return not runs_left(lattice, results(lattice, rows.read(lattices.HERE / f"{name}.csv")))
-
-
-def helper(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Another process of the same command."""
-    kept = [argument for argument in arguments if not argument.startswith("workers=")]
-    command = [sys.executable, "-m", "benchmarks.runs_to_target", *kept, "workers=0"]
-    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def medians(job: Job) -> list[str]:
-    """A line a condition: the median of runs to every target, those that never arrive counted beyond the budget."""
-    budget = conditions.settings()["budget"]
-    found: dict[tuple[str, str, str], list[dict[str, str]]] = {}
-    for row in rows.read(job.path):
-        found.setdefault(repeating.named(row), []).append(row)
-    lines = []
-    for _, condition in job.wanted():
-        some = found.get((condition.method, condition.box, condition.start), [])
-        if some:
-            counts = [[float(row[f"runs_{target:g}"] or budget + 1) for row in some] for target in TARGETS]
-            each = "  ".join(
-                f"{target:g} %: {statistics.median(runs):5.1f} ({sum(n > budget for n in runs) / len(runs):4.0%} never)"
-                for target, runs in zip(TARGETS, counts, strict=True)
-            )
-            lines.append(f"{job.lattice:13} {condition.method:16} {condition.box:8} {condition.start:13} {each}")
-    return lines
-
-
-def say(line: str) -> None:
-    """One line of progress."""
-    print(line, flush=True)
+    rows.write(path, list(found[0]), sorted([*kept, *found], key=lambda row: (place(row), int(row["seed"]))))
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,7 @@
-"""What a lattice measured, cell by cell, and how far seeds of one cell lie apart. No fit, no torch.
+"""What a lattice measured, cell by cell, and how far the seeds of one cell lie apart. No fit, no torch.
 
-A cell is in for its finished runs: the mean accuracy, the means of the logarithms of its last validation and training
-loss. Whether it diverges is told apart, by majority. `Spread` keeps the residuals of every finished run around its
-cell's means, the three numbers of a run together, by how far the cell lies below the level, and knows how much of a
-residual is the seed's own, the same at other cells of that level.
+A cell has the means over its finished runs: accuracy, and the logarithm of the last validation loss. Divergence is kept apart. `Spread`
+has the residuals of every finished run around its cell's means and knows how much of a residual a seed has in common at other cells.
 """
 
 from __future__ import annotations
@@ -13,54 +11,47 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from benchmarks import rows
-from benchmarks.lattice.lattices import HERE as LATTICES
 from benchmarks.lattice.lattices import Lattice
-from benchmarks.lattice.results import run_of
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-FIELDS = ("accuracy", "loss", "train_loss")  # the last two as logarithms
 WIDTH = 0.25  # how near, in log(1 + points below the level), a residual's cell must be to stand for the noise there
 FEWEST = 12  # residuals that do so, from however far
-BANDS = (1.5, 4.0)  # points below the level between which a seed's luck is measured apart
+BANDS = (1.5, 4.0)  # points below the level between which shared noise is measured apart
 REACH = 4  # octaves, along every axis, within which cells are compared for it
-PAIRS = 30  # of cells that say how much luck a seed carries along; with fewer, none
-TOP = 10  # cells whose mean is the level
+PAIRS = 30  # of cells that shared noise is measured on; with fewer it counts as none
 
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Residuals (m, 3) around cells' means, by `below` (m,): points of the cell below the level, ascending.
+    """Residuals (m, 2) around cells' means, by `logs` (m,), log(1 + points of the cell below the level), ascending.
 
-    `shared`: for every band of BANDS the correlation of one seed's residuals in two cells; `pairs` it was measured on.
+    `shared`: for every band of BANDS the correlation of one seed's residuals in two cells; `pairs`: of cells it was measured on.
     """
 
-    below: Array
+    logs: list[float]
     residuals: Array
-    shared: tuple[float, ...] = (0.0,) * (len(BANDS) + 1)
-    pairs: tuple[int, ...] = (0,) * (len(BANDS) + 1)
+    shared: Sequence[float]
+    pairs: Sequence[int]
 
     def draw(self, below: float, own: float, luck: float) -> Array:
-        """The residual of a run (3,): `own` and `luck` are standard normal, the run's and its seed's.
+        """The residual of a run (2,): `own` and `luck`, standard normal, are the run's and its seed's.
 
-        They are mixed to the measured correlation, and say which of the nearest residuals it is, by accuracy.
+        Mixed to the measured correlation they say which of the nearest residuals it is, in the order of accuracy.
         """
-        part = self.shared[bisect_right(BANDS, below)]
+        part, near = self.shared[bisect_right(BANDS, below)], self.nearest(below)
         mixed = math.sqrt(part) * luck + math.sqrt(1 - part) * own
-        near = self.nearest(below)
         ranked = _ranked(self, near.start, near.stop)
-        found: Array = ranked[min(int(0.5 * math.erfc(-mixed / math.sqrt(2)) * len(ranked)), len(ranked) - 1)]
-        return found
+        return ranked[min(int(0.5 * math.erfc(-mixed / math.sqrt(2)) * len(ranked)), len(ranked) - 1)]
 
     def nearest(self, below: float) -> slice:
         """The residuals of cells at a similar number of points below the level."""
-        logs, here = self._logs, math.log1p(max(below, 0.0))
+        logs, here = self.logs, math.log1p(max(below, 0.0))
         low, high = bisect_left(logs, here - WIDTH), bisect_right(logs, here + WIDTH)
         while high - low < min(FEWEST, len(logs)):
             if high == len(logs) or (low > 0 and here - logs[low - 1] < logs[high] - here):
@@ -69,28 +60,23 @@ class Spread:
                 high += 1
         return slice(low, high)
 
-    @cached_property
-    def _logs(self) -> list[float]:
-        return [math.log1p(below) for below in self.below.tolist()]
-
     def deviations(self, below: Array) -> Array:
-        """Standard deviations (len(below), 3) between seeds, pooled over the nearest residuals."""
+        """Standard deviations (len(below), 2) between seeds, pooled over the nearest residuals."""
         return np.array([np.sqrt(np.mean(self.residuals[self.nearest(x)] ** 2, axis=0)) for x in below])
 
 
 @lru_cache(maxsize=4096)
 def _ranked(spread: Spread, first: int, stop: int) -> Array:
-    """Some residuals, the unluckiest first."""
     some = spread.residuals[first:stop]
-    ranked: Array = some[np.argsort(some[:, 0], kind="stable")]
-    return ranked
+    return some[np.argsort(some[:, 0], kind="stable")]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A lattice's measurements. `places` (n, 3) of cells with finished runs, their `means` (n, 3), `counts` (n,) of runs.
+    """A lattice's measurements. `places` (n, 3) of cells with finished runs, their `means` (n, 2), `counts` (n,) of runs.
 
-    `every` (m, 3): all cells tried; `diverged` (m,): the part of a cell's runs that diverged. `checksum`: of the file.
+    `every` (m, 3): all cells tried; `diverged` (m,): the part of a cell's runs that diverged. `level`: the mean of the ten best cells.
+    `checksum`: of the file.
     """
 
     lattice: Lattice
@@ -99,84 +85,45 @@ class Cells:
     counts: Array
     every: Array
     diverged: Array
+    level: float
     spread: Spread
     checksum: str
 
     @property
-    def level(self) -> float:
-        """What the ten best cells reach on average."""
-        return float(np.mean(np.sort(self.means[:, 0])[-TOP:]))
-
-    @property
     def deviations(self) -> Array:
-        """Standard deviations (n, 3) of one run in each cell."""
+        """Standard deviations (n, 2) of one run in each cell."""
         return self.spread.deviations(self.level - self.means[:, 0])
 
 
-def read(lattice: Lattice, folder: Path = LATTICES) -> Cells:
-    """All that is on file of a lattice. Raises FileNotFoundError where nothing is."""
-    path = folder / f"{lattice.name}.csv"
-    found = rows.read(path)
-    if not found:
-        raise FileNotFoundError(path)
-    return from_rows(lattice, found)
-
-
 def from_rows(lattice: Lattice, found: Sequence[Mapping[str, str]]) -> Cells:
-    """The same from rows as benchmarks.lattice writes them."""
-    finished: dict[tuple[int, ...], list[list[float]]] = {}
-    broken: dict[tuple[int, ...], list[bool]] = {}
-    for row in sorted(found, key=lambda row: run_of(lattice, row)):
-        cell = run_of(lattice, row).cell
-        broken.setdefault(cell, []).append(row["diverged"] == "1")
-        if row["diverged"] != "1":
-            finished.setdefault(cell, []).append(_numbers(row))
-    groups = [np.array(values) for values in finished.values()]
+    """Cells from rows as benchmarks.lattice writes them; residuals widened to what single runs have."""
+    axes = [f"log2_{axis}" for axis in lattice.axes]
+    types = {**dict.fromkeys([*axes, "seed", "diverged"], int), **dict.fromkeys(["accuracy", "loss"], float)}
+    table = pd.DataFrame(found).astype(types).sort_values([*axes, "seed"])
+    tried, finished = table.groupby(axes)["diverged"].mean(), table[table["diverged"] == 0].groupby(axes)
+    groups = [np.array([some["accuracy"], [math.log(loss) for loss in some["loss"]]]).T for _, some in finished]
     means = np.array([group.mean(axis=0) for group in groups])
-    level = float(np.mean(np.sort(means[:, 0])[-TOP:]))
-    return Cells(
-        lattice,
-        np.array(list(finished), dtype=float),
-        means,
-        np.array([len(group) for group in groups], dtype=float),
-        np.array(list(broken), dtype=float),
-        np.array([sum(values) / len(values) for values in broken.values()]),
-        _spread(np.array(list(finished), dtype=float), groups, level),
-        checksum(found),
-    )
+    level, places = float(np.mean(np.sort(means[:, 0])[-10:])), np.array(list(finished.groups), dtype=float)
+    spread = [
+        (math.log1p(max(level - group[:, 0].mean(), 0.0)), residual)
+        for group in groups
+        if len(group) > 1
+        for residual in (group - group.mean(axis=0)) * math.sqrt(len(group) / (len(group) - 1))
+    ]
+    logs, residuals = zip(*sorted(spread, key=lambda pair: pair[0]), strict=True)
+    shared = zip(*shared_noise(places, groups, level), strict=True)
+    lines = sorted(",".join(row.values()) for row in found)  # in whichever order they were made
+    checksum = hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest()
+    counts, every = np.array([float(len(group)) for group in groups]), np.array(list(tried.index), dtype=float)
+    spread_ = Spread(list(logs), np.array(residuals), *shared)
+    return Cells(lattice, places, means, counts, every, tried.to_numpy(), level, spread_, checksum)
 
 
-def checksum(found: Sequence[Mapping[str, str]]) -> str:
-    """Of the rows, in whichever order they were made."""
-    lines = sorted(",".join(row.values()) for row in found)
-    return hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest()
-
-
-def _numbers(row: Mapping[str, str]) -> list[float]:
-    train_loss = float(row["train_loss_curve"].rpartition(";")[2])
-    return [float(row["accuracy"]), math.log(float(row["loss"])), math.log(max(train_loss, 1e-6))]
-
-
-def _spread(places: Array, groups: Sequence[Array], level: float) -> Spread:
-    """Residuals of cells with two seeds or more, widened to what single runs have."""
-    below, residuals = [], []
-    for group in groups:
-        if (count := len(group)) > 1:
-            below += [max(level - group[:, 0].mean(), 0.0)] * count
-            residuals += list((group - group.mean(axis=0)) * math.sqrt(count / (count - 1)))
-    if not below:
-        return Spread(np.zeros(1), np.zeros((1, len(FIELDS))))
-    order = np.argsort(below, kind="stable")
-    shared, pairs = zip(*_luck(places, groups, level), strict=True)
-    return Spread(np.array(below)[order], np.array(residuals)[order], shared, pairs)
-
-
-def _luck(places: Array, groups: Sequence[Array], level: float) -> list[tuple[float, int]]:
-    """For every band: the correlation, over pairs of cells, of the first seed's accuracy less the second's; how many pairs."""
-    some = [number for number, group in enumerate(groups) if len(group) > 1]
-    there = places[some]
-    gaps = np.array([groups[number][0, 0] - groups[number][1, 0] for number in some])
-    bands = np.searchsorted(BANDS, [level - groups[number][:, 0].mean() for number in some], side="right")
+def shared_noise(places: Array, groups: Sequence[Array], level: float) -> list[tuple[float, int]]:
+    """For every band: the correlation, over pairs of cells, of the first seed's accuracy less the second's; and the pairs."""
+    there, groups = places[[len(group) > 1 for group in groups]], [group for group in groups if len(group) > 1]
+    gaps = np.array([group[0, 0] - group[1, 0] for group in groups])
+    bands = np.searchsorted(BANDS, [level - group[:, 0].mean() for group in groups], side="right")
     near = np.abs(there[:, None, :] - there[None, :, :]).max(axis=2) <= REACH
     found = []
     for band in range(len(BANDS) + 1):

@@ -1,8 +1,7 @@
-"""conditions.yaml, and every condition it spells out: lattice, method, box, start. No search, no surface's fit.
+"""conditions.yaml, and every condition that follows from it: lattice, method, box, start. No search, no surface.
 
-A condition's name is what its rows carry. `key` is a checksum of all that its rows depend on, the surface included, so
-that rows of another surface, box or start are no rows of this one. Methods that take no start have "-" for one, flatdirs'
-own have "-" for a box.
+`key` is a checksum of all that the rows of a condition depend on, so that rows of another surface, box, start or version of a
+search are recognised. Methods that take no start have "-" for one, flatdirs' own have "-" for a box.
 """
 
 from __future__ import annotations
@@ -10,39 +9,39 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from benchmarks import rows
 from benchmarks.lattice import lattices
-from benchmarks.lattice.lattices import HERE as LATTICES
-from benchmarks.lattice.lattices import Lattice
+from benchmarks.lattice.running import PROBE_SEEDS
 
 HERE = Path(__file__).resolve().parent
-NONE = "-"
-TO_THE_END = (NONE, "typical", "auto")  # the starts from which it is told what a method returns
-PLUS = "+start"
-VERSION = 2  # of the way methods are run; rows of another one are made anew
-AUTOMATIC = 2  # to raise when flatdirs.starting.automatic_start gives other numbers for the same probes
-METHODS_VERSION: Mapping[str, int] = {}  # the same for single methods, where one changed alone
+PROBES = lattices.HERE / "probes.csv"
+NONE, PLUS = "-", "+start"
+SETTINGS: dict[str, Any] = yaml.safe_load((HERE / "conditions.yaml").read_text(encoding="utf-8"))
+TARGETS: tuple[float, ...] = tuple(SETTINGS["targets"])
+AFTER: tuple[int, ...] = tuple(SETTINGS["returned_after"])
+BUDGET = int(SETTINGS["budget"])
+VERSION = 2  # of the way methods are run; rows of another one are made again
+AUTOMATIC = 2  # to raise when flatdirs' automatic start gives other numbers for the same probes
 
 Box = Mapping[str, tuple[float, float]]  # by the names of the lattice's axes
+named = lru_cache(lattices.named)
+_read = lru_cache(rows.read)
 
 
-@dataclass(frozen=True)
-class Start:
+class Start(NamedTuple):
     """Hyperparameters to begin at, and what finding them cost, in runs."""
 
     hyperparameters: Mapping[str, float]
-    cost: float = 0.0
+    cost: float
 
 
-@dataclass(frozen=True, order=True)
-class Condition:
+class Condition(NamedTuple):
     """What a hundred repetitions have in common."""
 
     lattice: str
@@ -55,132 +54,81 @@ class Condition:
         """The method without its start."""
         return self.method.removesuffix(PLUS)
 
-
-@lru_cache
-def settings(path: Path = HERE / "conditions.yaml") -> dict[str, Any]:
-    """The file."""
-    found: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
-
-
-@lru_cache
-def named(lattice: str) -> Lattice:
-    """The lattice of this name; read once."""
-    return lattices.named(lattice)
+    @property
+    def repetitions(self) -> int:
+        """How many seeds it has."""
+        return int(SETTINGS["gp_seeds" if self.base in SETTINGS["methods"]["slow"] else "seeds"])
 
 
 def conditions(lattice: str) -> Iterator[Condition]:
-    """Every condition of a lattice, the quick ones first."""
-    found = settings()
-    group, methods = found[named(lattice).optimizer], found["methods"]
-    starts, boxes = list(group["starts"]), list(group["boxes"])
+    """Every condition of a lattice."""
+    group, methods = SETTINGS[named(lattice).optimizer], SETTINGS["methods"]
     for method in methods["own"]:
-        yield from (Condition(lattice, method, NONE, start) for start in starts)
-    for method in sorted([*methods["both"], *methods["box"], *methods["coordinates"]], key=_price):
-        for box in boxes:
+        yield from (Condition(lattice, method, NONE, start) for start in group["starts"])
+    for method in [*methods["box"], *methods["coordinates"], *methods["both"]]:
+        for name in group["boxes"]:
             if method not in methods["both"]:
-                yield Condition(lattice, method, box, NONE)
+                yield Condition(lattice, method, name, NONE)
             if method not in methods["coordinates"]:
-                name = f"{method}{PLUS}" if method in methods["box"] else method
-                yield from (Condition(lattice, name, box, start) for start in starts)
-
-
-def names() -> list[str]:
-    """All methods, as conditions have them, and those that have a start beside it without one too."""
-    methods = settings()["methods"]
-    every = [name for group in ("own", "both", "coordinates", "box") for name in methods[group]]
-    return [*every, *(f"{name}{PLUS}" for name in methods["box"])]
-
-
-def _price(method: str) -> int:
-    return ("random", "qmc", "cfo", "cmaes", "tpe_chart", "tpe", "gp").index(method)
-
-
-def repetitions(condition: Condition) -> int:
-    """How many seeds it has."""
-    return int(settings()["gp_seeds" if condition.base in settings()["methods"]["slow"] else "seeds"])
+                with_start = f"{method}{PLUS}" if method in methods["box"] else method
+                yield from (Condition(lattice, with_start, name, start) for start in group["starts"])
 
 
 @lru_cache
 def box(lattice: str, name: str) -> Box:
-    """A box's ranges by the names of the lattice's axes; λ follows the linear rule where it should."""
-    found = named(lattice)
-    group = settings()[found.optimizer]
-    factor = scale(found) if name in group["scaled_boxes"] else 1.0
+    """The ranges of a box by the names of the lattice's axes."""
+    group = SETTINGS[named(lattice).optimizer]
+    factor = scale(lattice) if name in group["scaled_boxes"] else 1.0
     ranges = {key: (float(low), float(high)) for key, (low, high) in group["boxes"][name].items()}
     low, high = ranges["learning_rate"]
     return {**ranges, "learning_rate": (low * factor, high * factor)}
 
 
-def start(lattice: str, name: str, seed: int, probes: Path = LATTICES / "probes.csv") -> Start:
-    """A start of a repetition. Only the automatic one depends on the seed."""
-    found = named(lattice)
-    group = settings()[found.optimizer]
+def start(lattice: str, name: str, seed: int) -> Start:
+    """A start of a repetition. The automatic one is that of probe (seed mod 20); where that has no answer the typical one, as dear."""
+    group, price = SETTINGS[named(lattice).optimizer], 0.0
+    if name == "auto":
+        from flatdirs.tuning.start import automatic_start
+
+        pick, _, steps = probe(lattice, seed)
+        name, price = "typical", cost(lattice, seed)
+        if pick:
+            return Start(automatic_start(float(pick), int(steps), group["momentum"]), price)
+    factor = scale(lattice) if name in group["scaled"] else 1.0
     entry = group["starts"][name]
-    if entry == "step_sampling":
-        return automatic(found, seed, probes)
-    factor = scale(found) if name in group["scaled"] else 1.0
-    return Start({**entry, "learning_rate": entry["learning_rate"] * factor})
+    return Start({**entry, "learning_rate": entry["learning_rate"] * factor}, price)
 
 
-def automatic(lattice: Lattice, seed: int, probes: Path = LATTICES / "probes.csv") -> Start:
-    """What step sampling gave with probe seed (seed mod 20); the typical start where it had no answer, paid all the same.
-
-    Raises LookupError where the lattice was not probed.
-    """
-    found = _probes(lattice.name, probes)
-    if not found:
-        raise LookupError(f"{lattice.name} has no probes on file")
-    probe = found[seed % len(found)]
-    cost = float(probe["cost_steps"]) / float(probe["run_steps"])
-    group = settings()[lattice.optimizer]
-    if not probe["log_midpoint"]:
-        return Start(group["starts"]["typical"], cost)
-    from flatdirs.tuning.start import automatic_start
-
-    begin = automatic_start(float(probe["log_midpoint"]), int(probe["run_steps"]), group["momentum"])
-    return Start(begin, cost)
+def cost(lattice: str, seed: int) -> float:
+    """What the probes of an automatic start cost, in runs."""
+    _, steps, run_steps = probe(lattice, seed)
+    return float(steps) / float(run_steps)
 
 
-@lru_cache
-def _probes(lattice: str, path: Path) -> tuple[Mapping[str, str], ...]:
-    found = [row for row in rows.read(path) if row["lattice"] == lattice]
-    return tuple(sorted(found, key=lambda row: int(row["seed"])))
+def probe(lattice: str, seed: int) -> list[str]:
+    """Pick (empty where there is none), steps, and steps of a run, of a probe of the lattice's task."""
+    found = sorted((row for row in _read(PROBES) if row["lattice"] == lattice), key=lambda row: int(row["seed"]))
+    return [found[seed % len(found)][name] for name in ("log_midpoint", "cost_steps", "run_steps")]
 
 
-def scale(lattice: Lattice) -> float:
-    """The linear rule from the source's batch to the lattice's."""
-    return float(lattice.recipe["batch_size"]) / float(settings()["reference_batch"])
+def scale(lattice: str) -> float:
+    """The linear scaling rule, from the reference batch to the lattice's."""
+    return float(named(lattice).recipe["batch_size"]) / float(SETTINGS["reference_batch"])
 
 
-def key(condition: Condition, surface: str, probes: Path = LATTICES / "probes.csv", version: int | None = None) -> str:
-    """A checksum of all that rows of this condition depend on. Raises LookupError as `automatic` does.
-
-    `version`: of flatdirs' own search, None for the present one; rows of an earlier one are known by it.
-    """
-    found = settings()
-    about: dict[str, Any] = {
-        "surface": surface,
-        "versions": [VERSION, METHODS_VERSION.get(condition.base, 0)],
-        "rules": [found["targets"], found["budget"], found["returned_after"]],
-    }
+def key(condition: Condition, surface: str) -> str:
+    """A checksum of all that rows of this condition depend on."""
+    about: dict[str, Any] = {"surface": surface, "versions": [VERSION, 0]}
+    about["rules"] = [SETTINGS["targets"], SETTINGS["budget"], SETTINGS["returned_after"]]
     if condition.box == NONE:
-        from flatdirs.search import VERSIONS
-
-        about["questions"] = VERSIONS[condition.base] if version is None else version
+        about["questions"] = SETTINGS["searches"][condition.base]
     else:
         about["box"] = box(condition.lattice, condition.box)
-    if condition.start != NONE:
-        about["start"] = _about_start(condition, probes)
-    text = json.dumps(about, sort_keys=True)
-    return hashlib.blake2s(text.encode(), digest_size=3).hexdigest()
+    if condition.start == "auto":
+        about["start"] = [AUTOMATIC, *(probe(condition.lattice, seed) for seed in range(PROBE_SEEDS))]
+    elif condition.start != NONE:
+        about["start"] = dict(start(condition.lattice, condition.start, 0).hyperparameters)
+    return hashlib.blake2s(json.dumps(about, sort_keys=True).encode(), digest_size=3).hexdigest()
 
 
-def _about_start(condition: Condition, probes: Path) -> Any:
-    """What a start is made of; of the automatic one the probes, without flatdirs.starting, which brings Optuna along."""
-    if condition.start != "auto":
-        return dict(start(condition.lattice, condition.start, 0, probes).hyperparameters)
-    found = _probes(condition.lattice, probes)
-    if not found:
-        raise LookupError(f"{condition.lattice} has no probes on file")
-    return [AUTOMATIC, *([probe["log_midpoint"], probe["cost_steps"], probe["run_steps"]] for probe in found)]
+NAMES = sorted({condition.method for lattice in SETTINGS["lattices"] for condition in conditions(lattice)})

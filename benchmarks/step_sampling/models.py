@@ -1,209 +1,146 @@
-"""The three subjects: models of different kinds that the finder, its rivals and the grid of complete runs all train.
+"""The models that the finders probe and the grid trains completely; sizes fixed before any rate was tried.
 
-    resnet_small   our network on task=cifar10_small, SGD with Nesterov's momentum; its complete runs are flatdirs' own
-    resnet18       torchvision's ResNet-18, from scratch, on 3,000 CIFAR-10 images of 32 x 32, plain SGD with momentum
-    transformer    nn.TransformerEncoder that guesses the next character of Python's own documentation, AdamW
-
-Their sizes were chosen for runs of half a minute on one core, before any rate was tried.
+All is a function of the seed (weights 2·seed; order, augmentation, dropout 2·seed + 1): probes begin like complete runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import ClassVar
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchvision.models import resnet18
 
-from benchmarks.gpu.seeds import data_name
-from benchmarks.step_sampling.subject import SCHEDULES, Batch, Run, Subject
-from benchmarks.step_sampling.text import Characters, NextCharacter, load_text
+from benchmarks.step_sampling.text import NextCharacter, load_text
 from flatdirs.resources import conf_folder
-from flatdirs.training.data import Dataset, load
-from flatdirs.training.device import resolve_precision
-from flatdirs.training.loop import TrainConfig, train
+from flatdirs.training.data import load
+from flatdirs.training.device import DTYPES, resolve_precision
+from flatdirs.training.loop import train
 from flatdirs.training.model import build_model
-from flatdirs.training.optimizer import build_optimizer
+from flatdirs.training.optimizer import set_learning_rate
+from flatdirs.training.records import TrainConfig
+from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.tuning.probing import TaskBatches
 
+SCHEDULES = {"constant": Constant(), "triangle": Triangle()}  # Triangle: 5/24 of the run up, the rest down
+Batch = tuple[Tensor, Tensor]
+Run = tuple[float, float, bool, int, float]  # accuracy in percent, mean loss, whether it diverged, steps, seconds
 
-@dataclass(frozen=True)
-class ImageSubject(Subject):
-    """What the two networks on CIFAR-10 share. `source`: where the images lie."""
 
-    source: DataConfig
-    task: ImageTask
+def criterion(output: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy: outputs (…, classes), targets (…)."""
+    return cross_entropy(output.float().flatten(0, -2), targets.flatten())
 
-    @property
-    def dataset(self) -> Dataset:
-        """The images on the device, from the trainer's cache."""
-        return load(self.task, self.source, self.device)
 
-    @property
-    def total_steps(self) -> int:
-        """Whole batches only."""
-        return self.task.epochs * (self.task.train_images // self.task.batch_size)
-
-    @property
-    def classes(self) -> int:
-        """Ten."""
-        return self.task.classes
-
-    @property
-    def precision(self) -> str:
-        """What the trainer would take by itself on this device."""
-        return resolve_precision("auto", self.device)
-
-    @property
-    def data(self) -> str:
-        """CIFAR-10 or its JPEG copy, with the checksum of all images."""
-        checksum = self.dataset.checksum
-        return f"{data_name(checksum, False)} {checksum}"
-
-    def batches(self, seed: int) -> Iterable[Batch]:
-        """The trainer's own order and augmentation."""
-        return self._batches(seed)
-
-    def validation(self) -> list[Batch]:
-        """The images held out of training; what does not fill a batch is left out."""
-        return self._batches(0).held_out()
-
-    def _batches(self, seed: int) -> TaskBatches:
-        return TaskBatches(self.task, self.dataset, seed, self.task.batch_size)
+def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+    """A batch's loss."""
+    return criterion(model(batch[0]), batch[1])
 
 
 @dataclass(frozen=True)
-class ResNetSmall(ImageSubject):
-    """flatdirs' own network and trainer on task=cifar10_small, judged on its 5,000 validation images."""
+class Subject:
+    """A model to train: `steps` of a complete run, weights by seed, batches by seed; `trainer` replaces ours."""
 
-    name: ClassVar[str] = "resnet_small"
-    momentum: ClassVar[float] = 0.9
-    weight_decay: ClassVar[float] = 5e-4
-
-    def model(self, seed: int) -> nn.Module:
-        """The network that the trainer begins with."""
-        return build_model(self.dataset.channels, self.classes, self.task.width, 2 * seed, self.device)
-
-    def config(self, rate: float, schedule: str, seed: int) -> TrainConfig:
-        """The complete run as flatdirs has it."""
-        return TrainConfig(
-            task=self.task,
-            data=self.source,
-            learning_rate=rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            seed=seed,
-            threads=1,
-            device=str(self.device),
-            schedule=SCHEDULES[schedule],
-        )
-
-    def optimizer(self, parameters: Iterable[nn.Parameter], rate: float = 1e-3) -> torch.optim.Optimizer:
-        """The trainer's SGD with Nesterov's momentum."""
-        rule = self.config(rate, "constant", 0).optimizer
-        return build_optimizer(parameters, rate, self.momentum, self.weight_decay, self.device, rule)
+    name: str
+    device: torch.device
+    steps: int
+    classes: int
+    precision: str
+    data: str
+    model: Callable[[int], nn.Module]
+    optimizer: Callable[..., torch.optim.Optimizer]  # by parameters and lr
+    batches: Callable[[int], Iterable[Batch]]
+    validation: list[Batch]
+    trainer: Callable[[float, str, int], Run] | None = None
 
     def train_fully(self, rate: float, schedule: str, seed: int) -> Run:
-        """`flatdirs.training.loop.train`, whose 0 % for a diverged run becomes chance."""
-        result = train(self.config(rate, schedule, seed))
-        accuracy = self.chance if result.diverged else result.accuracy
-        return Run(accuracy, result.loss, result.diverged, result.steps, result.seconds)
+        """One complete run; a run that diverges counts as guessing."""
+        accuracy, loss, diverged, *spent = (self.trainer or self._train)(rate, schedule, seed)
+        return (100.0 / self.classes if diverged else accuracy, math.inf if diverged else loss, diverged, *spent)
 
-
-@dataclass(frozen=True)
-class ResNet18(ImageSubject):
-    """torchvision's ResNet-18 as it comes, with ten classes; heavy-ball SGD; images mirrored at random, no more."""
-
-    name: ClassVar[str] = "resnet18"
-
-    def model(self, seed: int) -> nn.Module:
-        """torchvision's own initial weights."""
-        from torchvision.models import resnet18
-
+    def _train(self, rate: float, schedule: str, seed: int) -> Run:
+        began, steps = time.perf_counter(), 0
         with torch.random.fork_rng():
-            torch.manual_seed(2 * seed)
-            return resnet18(weights=None, num_classes=self.classes).to(self.device).train()
+            torch.manual_seed(2 * seed + 1)
+            model = self.model(seed)
+            optimizer = self.optimizer(model.parameters(), rate)
+            for steps, batch in enumerate(self.batches(seed), 1):
+                set_learning_rate(optimizer, rate * SCHEDULES[schedule].multiplier(steps - 1, self.steps, self.steps))
+                loss = loss_of(model, batch)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                if not math.isfinite(loss.item()):
+                    break
+            accuracy, judged = self._judge(model)
+        return accuracy, judged, not math.isfinite(judged), steps, time.perf_counter() - began
 
-    def optimizer(self, parameters: Iterable[nn.Parameter], rate: float = 1e-3) -> torch.optim.Optimizer:
-        """torch's SGD, one kernel for all weights."""
-        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=5e-4, fused=True)
-
-
-@dataclass(frozen=True)
-class Transformer(Subject):
-    """A causal encoder of two layers that guesses the next character; dropout draws from torch's global generator."""
-
-    name: ClassVar[str] = "transformer"
-    total_steps: ClassVar[int] = 800  # type: ignore[misc]
-    precision: ClassVar[str] = "fp32"  # type: ignore[misc]
-    text: Characters = field(default_factory=load_text)
-
-    @property
-    def classes(self) -> int:
-        """Distinct characters of the text."""
-        return self.text.distinct
-
-    @property
-    def data(self) -> str:
-        """The text's name and checksum."""
-        return f"{self.text.name} {self.text.checksum}"
-
-    def model(self, seed: int) -> nn.Module:
-        """torch's own initial weights."""
-        with torch.random.fork_rng():
-            torch.manual_seed(2 * seed)
-            return NextCharacter(self.classes).to(self.device).train()
-
-    def optimizer(self, parameters: Iterable[nn.Parameter], rate: float = 1e-3) -> torch.optim.Optimizer:
-        """torch's AdamW with its usual moments."""
-        return torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, fused=True)
-
-    def batches(self, seed: int) -> Iterable[Batch]:
-        """Windows from random places of the text's first nine tenths."""
-        return self.text.windows(2 * seed + 1, self.total_steps, self.batch_size, self.device)
-
-    def validation(self) -> list[Batch]:
-        """Windows side by side over the text's last tenth."""
-        return self._validation
-
-    @cached_property
-    def _validation(self) -> list[Batch]:
-        return self.text.held_out(self.batch_size, self.device)
+    @torch.inference_mode()
+    def _judge(self, model: nn.Module) -> tuple[float, float]:
+        """Accuracy in percent and mean loss over the validation batches."""
+        model.eval()
+        sums = torch.zeros(2, device=self.device)
+        for inputs, targets in self.validation:
+            output = model(inputs)
+            sums += torch.stack([(output.argmax(dim=-1) == targets).float().mean(), criterion(output, targets)])
+        accuracy, loss = (sums / len(self.validation)).tolist()
+        return 100.0 * accuracy, loss
 
 
-@dataclass(frozen=True)
-class TransformerLong(Transformer):
-    """The same in runs of four times the steps."""
-
-    name: ClassVar[str] = "transformer_long"
-    total_steps: ClassVar[int] = 4 * Transformer.total_steps  # type: ignore[misc]
-
-
-def subjects(path: str | None, device: torch.device) -> list[Subject]:
-    """The three, in the order of every table; `path` is CIFAR-10 as one file, None torchvision's folder."""
-    source = DataConfig(path=path, download=path is None)
-    small = ImageTask(**yaml.safe_load((conf_folder() / "task" / "cifar10_small.yaml").read_text(encoding="utf-8")))
-    images = ImageTask(
-        name="resnet18",
-        dataset="cifar10",
-        epochs=3,
-        batch_size=32,
-        width=64,
-        image_size=32,
-        train_images=3000,
-        validation_images=5000,
-        test_images=10000,
-        pad=0,
-        flip=True,
-        cutout=0,
-    )
-    return [ResNetSmall(device, source, small), ResNet18(device, source, images), Transformer(device)]
+def subject(name: str, path: str | None, device: torch.device) -> Subject:
+    """A model by name; `path`: CIFAR-10 as one .npz file, None fetches it by torchvision."""
+    if name.startswith("transformer"):
+        return transformer(name, device, 3200 if name == "transformer_long" else 800)
+    task = ImageTask(**yaml.safe_load((conf_folder() / "task" / "cifar10_small.yaml").read_text(encoding="utf-8")))
+    sizes = {"epochs": 3, "width": 64, "image_size": 32, "train_images": 3000, "pad": 0, "cutout": 0}
+    task = replace(task, name=name, **(sizes if name == "resnet18" else {}))
+    return images(task, DataConfig(path=path, download=path is None), device)
 
 
-def longer(device: torch.device) -> list[Subject]:
-    """The one that learns most after its runs have ended, in longer ones."""
-    return [TransformerLong(device)]
+def images(task: ImageTask, source: DataConfig, device: torch.device) -> Subject:
+    """flatdirs' own network and trainer; for resnet18 torchvision's network, with heavy-ball SGD."""
+    dataset, own, precision = load(task, source, device), task.name != "resnet18", resolve_precision("auto", device)
+    fixed = {"learning_rate": 1.0, "momentum": 0.9, "weight_decay": 5e-4, "threads": 1, "device": str(device)}
+    config = TrainConfig(task=task, data=source, **fixed)
+
+    def model(seed: int) -> nn.Module:
+        build = partial(resnet18, weights=None, num_classes=task.classes)
+        ours = partial(build_model, dataset.channels, task.classes, task.width, 2 * seed, device)
+        network = ours() if own else seeded(seed, build, device)
+        network.forward = torch.autocast(device.type, DTYPES[precision], precision != "fp32")(network.forward)
+        return network
+
+    def trainer(rate: float, schedule: str, seed: int) -> Run:
+        found = train(replace(config, learning_rate=rate, schedule=SCHEDULES[schedule], seed=seed))
+        return found.accuracy, found.loss, found.diverged, found.steps, found.seconds
+
+    optimizer = partial(torch.optim.SGD, momentum=0.9, weight_decay=5e-4, nesterov=own, fused=True)
+    batches = partial(TaskBatches, task, dataset, size=task.batch_size)
+    steps = task.epochs * (task.train_images // task.batch_size)
+    data = f"{'CIFAR-10 (JPEG)' if dataset.checksum == '1b9326d1' else task.dataset} {dataset.checksum}"
+    ways = (model, optimizer, batches, batches(0).held_out(), trainer if own else None)
+    return Subject(task.name, device, steps, task.classes, precision, data, *ways)
+
+
+def transformer(name: str, device: torch.device, steps: int) -> Subject:
+    """A causal encoder of two layers, width 64; dropout draws from torch's global generator."""
+    text = load_text()
+    about = (steps, text.distinct, "fp32", text.data)
+    model = partial(seeded, build=lambda: NextCharacter(text.distinct), device=device)
+    optimizer = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
+    batches = partial(text.windows, steps=steps, batch_size=32, device=device)
+    return Subject(name, device, *about, model, optimizer, batches, text.held_out(32, device))
+
+
+def seeded(seed: int, build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
+    """Initial weights as a function of the seed, in training mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2 * seed)
+        return build().to(device).train()

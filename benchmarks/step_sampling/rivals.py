@@ -1,187 +1,121 @@
-"""The rivals' ramps on the three subjects: one run each of about a hundred steps, the rate growing at every step.
+"""The rivals: a ramp of at most 100 steps from a complete run's fresh weights, and their rules on its curve.
 
-Every ramp starts from the same fresh weights, batches and dropout as a complete run of its seed. torch-lr-finder is
-the library itself, with the start, end and length of its README's fastai-style example. fastai's and Lightning's ramps
-follow fastai.callback.schedule.LRFinder (with learner.AvgSmoothLoss) and lightning.pytorch.tuner.lr_finder at their
-defaults, their quirks included: Lightning's average counts one step too many, which halves its first values, and its
-ladder of rates lacks the second rung. A ramp costs the optimizer steps that it took.
+torch-lr-finder 0.2.2 is the library itself, 1e-7 to 100 as in its README. fastai (fastai.callback.schedule) and Lightning
+(lightning.pytorch.tuner.lr_finder: by step until 2025, by rate since its pull request 21055) are not installed: ramps and
+rules are written anew from those files at their defaults, quirks included (fastai cuts a curve at its first nan; Lightning
+skips it, and counts one step too many in its average).
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from benchmarks import rows
-from benchmarks.step_sampling import rules
-from benchmarks.step_sampling.grid import locked
-from benchmarks.step_sampling.rules import Curve, NoPick
-from benchmarks.step_sampling.subject import Subject
+from benchmarks.step_sampling.models import Subject, criterion, loss_of
 from flatdirs.training.optimizer import set_learning_rate
 
-STEPS = 100
-BETA = 0.98  # both libraries' forgetting
-GIVE_UP = 4.0  # both stop where the smoothed loss is so many times the lowest
+STEPS, BETA, GIVE_UP, SLIDE = 100, 0.98, 4.0, 15  # they stop where the smoothed loss is GIVE_UP times the lowest
+Picks = dict[str, float | str]  # by rule: the rate, or why there is none
+Ramp = tuple[np.ndarray, np.ndarray, Picks]  # rates and smoothed losses, one an optimizer step
+Rule = Callable[[np.ndarray, np.ndarray], float]  # rates, smoothed losses → rate
 
 
-@dataclass(frozen=True)
-class Ramp:
-    """One ramp: its curve, the optimizer steps it took, and each rule's pick or the reason why there is none."""
-
-    curve: Curve
-    steps: int
-    picks: Mapping[str, float | NoPick]
-
-
-def fastai(subject: Subject, seed: int) -> Ramp:
-    """fastai's lr_find: 1e-7 to 10 in 100 steps, the last of which falls one short of 10."""
-
-    def rate(step: int) -> float:
-        return 1e-7 * (10 / 1e-7) ** (step / STEPS)
-
-    return _ramp(subject, seed, rate, 1, rules.FASTAI)
+def valley(rates: np.ndarray, losses: np.ndarray) -> float:
+    """Of the longest run of ever smaller losses, L points up to point e: the rate at e − L + ⌊L/3⌋ + ⌊L/6⌋."""
+    length = np.ones(len(losses), dtype=int)
+    for point, loss in enumerate(losses):
+        length[point] += length[:point][losses[:point] > loss].max(initial=0)
+    end = int(length.argmax())
+    longest = int(length[end]) if end else 0
+    return float(rates[end - longest + longest // 3 + longest // 6])
 
 
-def lightning(subject: Subject, seed: int) -> Ramp:
-    """Lightning's lr_find: 1e-8 to 1 in 100 steps."""
-
-    def rate(step: int) -> float:
-        return 1e-8 * (1 / 1e-8) ** ((step + 1) / STEPS if step else 0.0)
-
-    return _ramp(subject, seed, rate, 2, rules.LIGHTNING)
+def steep(rates: np.ndarray, losses: np.ndarray) -> float:
+    """The left end of the interval with the most negative slope by log rate."""
+    return float(rates[(np.diff(losses) / np.diff(np.log(rates))).argmin()])
 
 
-def torch_lr_finder(subject: Subject, seed: int) -> Ramp:
-    """torch-lr-finder's range_test: 1e-7 to 100 in 100 steps, its README's example; the suggestion is its own plot's."""
-    from matplotlib.figure import Figure
-    from torch_lr_finder import LRFinder, TrainDataLoaderIter
-
-    with _random_state(seed), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        model = _InPrecision(subject, subject.model(seed))
-        optimizer = subject.optimizer(model.parameters(), 1e-7)
-        finder = LRFinder(model, optimizer, subject.criterion, device=subject.device)
-        finder.range_test(TrainDataLoaderIter(subject.batches(seed)), end_lr=100, num_iter=STEPS)
-        rates, losses = np.array(finder.history["lr"]), np.array(finder.history["loss"])
-        try:
-            _, picked = finder.plot(ax=Figure().subplots())
-            picks = {"torch_lr_finder": float(picked)}
-        except RuntimeError as error:
-            picks = {"torch_lr_finder": NoPick(str(error))}
-    return Ramp(Curve(rates, losses), len(losses), picks)
+def slide(rates: np.ndarray, losses: np.ndarray) -> float:
+    """From the end leftwards, the first rate whose slope by step is that of fifteen points on, to 0.005."""
+    slopes = np.gradient(losses)
+    left = picked = len(slopes) - 1 - SLIDE
+    while left >= 0 and abs(slopes[left + SLIDE] - slopes[left]) > 0.005:
+        picked, left = left, left - 1
+    return float(rates[picked])
 
 
-FINDERS: Mapping[str, Callable[[Subject, int], Ramp]] = {
-    "torch_lr_finder": torch_lr_finder,
-    "fastai": fastai,
-    "lightning": lightning,
+RULES: dict[str, dict[str, Rule]] = {
+    "fastai": {
+        "fastai_valley": valley,
+        "fastai_steep": steep,
+        "fastai_minimum_10": lambda rates, losses: float(rates[losses.argmin()]) / 10,
+        "fastai_slide": slide,
+    },
+    "lightning": {
+        "lightning": lambda rates, losses: float(rates[np.gradient(losses).argmin()]),
+        "lightning_by_rate": lambda rates, losses: float(rates[np.gradient(losses, rates).argmin()]),
+    },
 }
 
 
-def measure(folder: Path, subjects: Sequence[Subject], seeds: Sequence[int]) -> None:
-    """Every ramp that is not on file: its picks into rivals.csv, then its curve into rivals_curves.csv."""
-    for seed in seeds:
-        for subject in subjects:
-            for name, ramp in FINDERS.items():
-                known = {(row["model"], row["seed"], row["finder"]) for row in rows.read(folder / "rivals_curves.csv")}
-                if (subject.name, str(seed), name) not in known:
-                    _write(folder, subject.name, seed, name, ramp(subject, seed))
+def picks_of(library: str, rates: np.ndarray, losses: np.ndarray) -> Picks:
+    """What a library's rules pick on the part of a curve that it shows them."""
+    part = slice(10, -5 if library == "fastai" else -1)
+    rates, losses = rates[part], losses[part]
+    kept = np.cumsum(np.isnan(losses)) == 0 if library == "fastai" else np.isfinite(losses)
+    found: Picks = {}
+    for name, rule in RULES[library].items():
+        enough = kept.sum() > (SLIDE if rule is slide else 1)
+        found[name] = rule(rates[kept], losses[kept]) if enough else f"only {kept.sum()} points are left to judge"
+    return found
 
 
-def _write(folder: Path, model: str, seed: int, finder: str, ramp: Ramp) -> None:
-    """One ramp, the curve last: a kill in between leaves picks that the next command writes again."""
-    about = {"model": model, "seed": str(seed)}
-    found = []
-    for rule, pick in ramp.picks.items():
-        rate, note = ("", str(pick)) if isinstance(pick, NoPick) else (repr(pick), "")
-        found.append({**about, "rule": rule, "rate": rate, "steps": str(ramp.steps), "note": note})
-        print(f"{model} seed {seed}, {rule}: {rate or note} after {ramp.steps} steps", flush=True)
-    curve = [
-        {**about, "finder": finder, "rate": f"{rate:.6g}", "loss": f"{loss:.6g}"}
-        for rate, loss in zip(ramp.curve.rates.tolist(), ramp.curve.losses.tolist(), strict=True)
-    ]
-    with locked(folder / "rivals.csv"):
-        kept = [row for row in rows.read(folder / "rivals.csv") if not _same(row, about, ramp.picks)]
-        rows.write(folder / "rivals.csv", list(found[0]), [*kept, *found])
-        rows.write(folder / "rivals_curves.csv", list(curve[0]), [*rows.read(folder / "rivals_curves.csv"), *curve])
+def torch_lr_finder(subject: Subject, seed: int) -> Ramp:
+    """torch-lr-finder's range_test, and the suggestion of its plot."""
+    from matplotlib.figure import Figure
+    from torch_lr_finder import LRFinder, TrainDataLoaderIter
+
+    with torch.random.fork_rng(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        torch.manual_seed(2 * seed + 1)
+        model = subject.model(seed)
+        finder = LRFinder(model, subject.optimizer(model.parameters(), 1e-7), criterion, device=subject.device)
+        finder.range_test(TrainDataLoaderIter(subject.batches(seed)), end_lr=100, num_iter=STEPS)
+        try:
+            pick: float | str = float(finder.plot(ax=Figure().subplots())[1])
+        except RuntimeError as error:
+            pick = str(error)
+    return np.array(finder.history["lr"]), np.array(finder.history["loss"]), {"torch_lr_finder": pick}
 
 
-def _same(row: rows.Row, about: Mapping[str, str], picks: Mapping[str, object]) -> bool:
-    """Whether a row is one of this ramp's."""
-    return row["rule"] in picks and all(row[key] == value for key, value in about.items())
-
-
-def _ramp(
-    subject: Subject,
-    seed: int,
-    rate: Callable[[int], float],
-    counted: int,
-    by: Mapping[str, Callable[[Curve], float]],
-) -> Ramp:
-    """A ramp of at most STEPS steps from fresh weights, and what every rule picks on it.
-
-    Losses are an exponential average, divided by 1 − β^(step + counted), where the first step is 0; the ramp ends where
-    it is GIVE_UP times its lowest.
-    """
-    rates: list[float] = []
-    losses: list[float] = []
-    average, lowest = 0.0, math.inf
-    with _random_state(seed):
-        for step, loss in enumerate(_train(subject, seed, rate)):
-            average = BETA * average + (1 - BETA) * loss
-            rates.append(rate(step))
-            losses.append(average / (1 - BETA ** (step + counted)))
-            lowest = min(lowest, losses[-1])
-            if losses[-1] > GIVE_UP * lowest:
-                break
-    curve = Curve(np.array(rates), np.array(losses))
-    return Ramp(curve, len(losses), {name: _pick(rule, curve) for name, rule in by.items()})
-
-
-def _pick(rule: Callable[[Curve], float], curve: Curve) -> float | NoPick:
-    """A rule's rate, or why it has none."""
-    try:
-        return rule(curve)
-    except NoPick as reason:
-        return reason
-
-
-def _train(subject: Subject, seed: int, rate: Callable[[int], float]) -> Iterator[float]:
-    """The losses of a run from fresh weights, `rate` by step, each before its own update."""
-    model = subject.model(seed)
-    optimizer = subject.optimizer(model.parameters(), rate(0))
-    for step, batch in enumerate(islice(subject.batches(seed), STEPS)):
-        set_learning_rate(optimizer, rate(step))
-        loss = subject.loss(model, batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        yield float(loss.item())
-
-
-@contextlib.contextmanager
-def _random_state(seed: int) -> Iterator[None]:
-    """The dropout of a complete run of this seed."""
+def ramp(library: str, counted: int, rate: Callable[[int], float], subject: Subject, seed: int) -> Ramp:
+    """A ramp from fresh weights; the average of losses is divided by 1 − β^(step + counted), the first step being 0."""
+    rates, losses, average = list[float](), list[float](), 0.0
     with torch.random.fork_rng():
         torch.manual_seed(2 * seed + 1)
-        yield
+        model = subject.model(seed)
+        optimizer = subject.optimizer(model.parameters(), rate(0))
+        for step, batch in enumerate(islice(subject.batches(seed), STEPS)):
+            set_learning_rate(optimizer, rate(step))
+            loss = loss_of(model, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            average = BETA * average + (1 - BETA) * float(loss.item())
+            rates.append(rate(step))
+            losses.append(average / (1 - BETA ** (step + counted)))
+            if losses[-1] > GIVE_UP * min(losses):
+                break
+    return np.array(rates), np.array(losses), picks_of(library, np.array(rates), np.array(losses))
 
 
-class _InPrecision(nn.Module):
-    """A subject's model whose forward pass is in the subject's precision, for a library that calls models itself."""
-
-    def __init__(self, subject: Subject, model: nn.Module) -> None:
-        super().__init__()
-        self.subject, self.model = subject, model
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The subject's forward pass."""
-        return self.subject.forward(self.model, inputs)
+FINDERS: dict[str, Callable[[Subject, int], Ramp]] = {
+    "torch_lr_finder": torch_lr_finder,
+    "fastai": partial(ramp, "fastai", 1, lambda step: 1e-7 * 1e8 ** (step / STEPS)),
+    "lightning": partial(ramp, "lightning", 2, lambda step: 1e-8 * 1e8 ** ((step + 1) / STEPS if step else 0.0)),
+}

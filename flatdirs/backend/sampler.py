@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import search as searches
 from flatdirs.backend import adapter, claims
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
-from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT, INCUMBENT_VALUE, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError
 from flatdirs.search import bayes, coordinate_descent
 from flatdirs.search.bayes import BayesSettings
@@ -186,6 +187,9 @@ class FlatDirectionsSampler(BaseSampler):
         attributes: dict[str, Any] = {REASON: why.reason, MOVE: why.move}
         attributes[AXIS] = None if why.axis is None else grid.chart.axes[why.axis].name
         attributes[INCUMBENT] = None if why.incumbent is None else grid.hyperparameters(why.incumbent)
+        if why.incumbent_value is not None:
+            sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+            attributes[INCUMBENT_VALUE] = sign * why.incumbent_value
         if claim.get("replicate"):  # for objectives that seed themselves
             attributes[REPLICATE] = claim["replicate"]
         for key, value in attributes.items():

@@ -11,9 +11,9 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, OUTCOME, REASON, SETTING, claimed_id
+from flatdirs.backend.trial_runs import AXIS, INCUMBENT_VALUE, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.search import bayes
 from flatdirs.search.bayes import BayesSettings
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from flatdirs.backend.study import Study
 
 
-EXPECTED = "expected best"  # the verdict on a run whose point became the incumbent by its posterior mean, not its value
 DIGITS = 6  # significant, of a value, at least
 Numbered = tuple[int, "FrozenTrial", Run]  # run number, trial, what it says
 PLAIN = DescentSettings()  # how the runs of searches without settings of their own are compared
@@ -221,47 +220,22 @@ def _row(run: int, trial: FrozenTrial, axis: str, move: str, before: float | Non
 
 
 def _suggested(study: Study, numbered: Sequence[Numbered]) -> Iterator[Row]:
-    """Rows of the Bayesian search and of samplers, compared with the incumbent at the time of the suggestion."""
-    named = isinstance(study.plan.settings, BayesSettings)
-    became = _became_incumbent(numbered) if named else set()
-    sign = 1 if study.maximize else -1
-    best: tuple[float, float] | None = None  # of a sampler: value so far, higher is better, and as it is shown
-    values: dict[str, list[float]] = {}  # by hyperparameters, of the runs before this one
+    """Rows of the Bayesian search, compared with the incumbent at the time, and of samplers, with the best so far."""
+    named, sign = isinstance(study.plan.settings, BayesSettings), 1 if study.maximize else -1
+    best: float | None = None
     for run, trial, told in numbered:
-        value, incumbent = _value(trial), trial.user_attrs.get(INCUMBENT)
-        known = values.get(_mark(incumbent), []) if named else []
-        before = statistics.fmean(known) if known else None if named or best is None else best[1]
-        row = _row(run, trial, "", trial.user_attrs.get(MOVE, study.plan.name), before, told.state)
+        attributes, value = trial.user_attrs, _value(trial)
+        before = attributes.get(INCUMBENT_VALUE) if named else best
+        row = _row(run, trial, "", attributes.get(MOVE, study.plan.name), before, told.state)
+        start = row.move == "start"
         if told.state == "finished":
-            row = replace(row, verdict=_verdict(row.change, sign, run in became))
-        if named and incumbent is None and not trial.user_attrs.get(AXIS) and row.move == "start":
-            row = replace(row, axis="start", verdict="start" if told.state == "finished" else told.state)
-        if value is not None:
-            values.setdefault(_mark(trial.user_attrs[SETTING]["hyperparameters"]), []).append(value)
-            if told.state == "finished" and (best is None or told.value > best[0]):
-                best = (told.value, value)
-        yield row
+            row = replace(row, verdict="start" if start else _verdict(row.change, sign))
+            best = value if best is None or (value is not None and sign * (value - best) > 0) else best
+        yield replace(row, axis="start") if start else row
 
 
-def _verdict(change: float | None, sign: int, became: bool) -> str:
-    if change is not None and not sign * change > 0:
-        return EXPECTED if became else "tie" if change == 0 else "worse"
-    return "better"
-
-
-def _mark(hyperparameters: Any) -> str:
-    return repr(sorted(hyperparameters.items())) if isinstance(hyperparameters, Mapping) else ""
-
-
-def _became_incumbent(numbered: Sequence[Numbered]) -> set[int]:
-    """The runs whose point was not the incumbent when they were suggested and was so at a later suggestion."""
-    later, found = set[str](), set[int]()
-    for run, trial, _ in reversed(numbered):
-        own = _mark(trial.user_attrs[SETTING]["hyperparameters"])
-        if own in later and own != _mark(trial.user_attrs.get(INCUMBENT)):
-            found.add(run)
-        later.add(_mark(trial.user_attrs.get(INCUMBENT)))
-    return found
+def _verdict(change: float | None, sign: int) -> str:
+    return "better" if change is None or sign * change > 0 else "tie" if change == 0 else "worse"
 
 
 def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iterator[Row]:

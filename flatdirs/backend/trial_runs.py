@@ -24,6 +24,7 @@ SETTING = "flatdirs:setting"  # hyperparameters, coordinates and seeds; written 
 OUTCOME = "flatdirs:outcome"  # state, value, loss …; written by our objectives when a run has ended
 REASON, MOVE, AXIS = "flatdirs:reason", "flatdirs:move", "flatdirs:axis"  # written when a trial is suggested
 INCUMBENT = "flatdirs:incumbent"  # the hyperparameters of the incumbent at that time
+INCUMBENT_VALUE = "flatdirs:incumbent_value"  # the mean of its runs at that time, in the unit of the study
 REPLICATE = "flatdirs:replicate"  # the number of the replicate, where it is not the first run of its point
 
 

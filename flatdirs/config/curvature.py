@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.config.values import check_picture, check_writable, read_dataclass, read_value
-from flatdirs.errors import ConfigError
+from flatdirs.settings import wrong
 from flatdirs.training.records import CurvatureConfig, TrainConfig
 
 FILES = {"figure": "curvature.png", "save": "curvature.csv"}  # keys of `train` alone, with an example each
@@ -17,7 +17,7 @@ def read_curvature(settings: Mapping[str, Any]) -> CurvatureConfig:
     """How often the curvature is measured; never for a command without such keys."""
     keys = settings.get("curvature", {})
     if not isinstance(keys, Mapping):
-        raise ConfigError(f"curvature={keys} must hold keys; set curvature.every={keys}", key="curvature")
+        raise wrong("curvature", keys, "must hold keys", remedy=f"set curvature.every={keys}")
     own = {key: value for key, value in keys.items() if key not in FILES}
     return read_dataclass(CurvatureConfig, own, "curvature.")
 
@@ -26,17 +26,14 @@ def read_curvature_files(settings: Mapping[str, Any], config: TrainConfig) -> di
     """The files `curvature.figure` and `curvature.save`, if given."""
     every, paths = config.curvature.every or 0, {}
     if every > config.total_steps:
-        raise ConfigError(
-            f"curvature.every={every} is more than the {config.total_steps} steps of the run; lower it",
-            key="curvature.every",
-        )
+        raise wrong("curvature.every", every, f"is more than the {config.total_steps} steps of the run")
     for name, example in FILES.items():
         key = f"curvature.{name}"
         if (given := read_value(str | None, settings["curvature"].get(name), key)) is None:
             continue
         if not every:
-            raise ConfigError(
-                f"{key}={given} has no effect without curvature.every; set curvature.every=10 or remove {key}", key=key
+            raise wrong(
+                key, given, "has no effect without curvature.every", remedy=f"set curvature.every=10 or remove {key}"
             )
         paths[name] = Path(given)
         check_writable(paths[name], key, example)

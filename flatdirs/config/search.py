@@ -11,6 +11,7 @@ from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
 from flatdirs.search import SEARCHES, grid_chart
+from flatdirs.settings import wrong
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.library import read_chart
@@ -34,9 +35,8 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
     search = dict(settings["search"])
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
     if strange := sorted(set(search) - set(search_keys(name))):
-        raise ConfigError(
-            f"search.{strange[0]} has no effect with search={name}; remove it", key=f"search.{strange[0]}"
-        )
+        key = f"search.{strange[0]}"
+        raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
     own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
     chart = read_chart(settings["chart"])
     start, words = _read_start(settings["start"], chart, task)
@@ -55,7 +55,7 @@ def _read_fixed(fixed: Any) -> list[str]:
     """The hyperparameters held at the start, by their short names."""
     names = [] if fixed is None else fixed
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise ConfigError(f"fixed={fixed} must be a list such as [momentum]; change fixed", key="fixed")
+        raise wrong("fixed", fixed, "must be a list such as [momentum]")
     return [canonical(name) for name in names]
 
 
@@ -63,10 +63,7 @@ def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
     """The batch sizes of a range that an image task can take: from 2 to its training images."""
     low, high = max(2.0, pair[0]), min(float(images), pair[1])
     if low >= high:
-        raise ConfigError(
-            f"box.batch_size={list(pair)} has no batch size between 2 and task.train_images={images}; change it",
-            key="box.batch_size",
-        )
+        raise wrong("box.batch_size", list(pair), f"has no batch size from 2 to task.train_images={images}")
     return low, high
 
 
@@ -88,18 +85,15 @@ def _read_start(
             raise ConfigError(f"chart={chart.name} needs start.{name}; set it to a number", key=f"start.{name}")
         start[name] = read_value(int if name in chart.whole else float, given[name], f"start.{name}")
     if given.get("batch_size") is not None and "batch_size" not in start:
-        raise ConfigError(
-            f"start.batch_size={given['batch_size']} has no effect with chart={chart.name}; set task.batch_size, or "
-            f"choose chart=sgd_batch",
-            key="start.batch_size",
-        )
+        problem, remedy = f"has no effect with chart={chart.name}", "set task.batch_size, or choose chart=sgd_batch"
+        raise wrong("start.batch_size", given["batch_size"], problem, remedy=remedy)
     return start, words
 
 
 def _read_box(settings: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float]], frozenset[str]]:
     """The ranges, and which of them are uniform."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"box={settings} must hold ranges such as box.lr=[0.001,1]; change box", key="box")
+        raise wrong("box", settings, "must hold ranges such as box.lr=[0.001,1]")
     box, uniform = {}, set()
     for name, given in canonical_keys(settings).items():
         key, pair = f"box.{name}", given
@@ -107,11 +101,9 @@ def _read_box(settings: Mapping[str, Any]) -> tuple[dict[str, tuple[float, float
             pair = given[:2]
             uniform |= {name} if given[2] == "uniform" else set()
         if not isinstance(pair, list) or len(pair) != 2:
-            raise ConfigError(
-                f"{key}={given} must be two numbers such as [0.001,1], or [0.001,0.01,uniform]; change {key}", key=key
-            )
+            raise wrong(key, given, "must be two numbers such as [0.001,1], or [0.001,0.01,uniform]")
         low, high = (read_value(float, value, key) for value in pair)
         if not 0 < low < high:
-            raise ConfigError(f"{key}={pair} must have 0 < low < high; change {key}", key=key)
+            raise wrong(key, pair, "must have 0 < low < high")
         box[name] = (low, high)
     return box, frozenset(uniform)

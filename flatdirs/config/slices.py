@@ -20,6 +20,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys
@@ -37,12 +38,11 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     _refuse_scaled_rate(objective, {x, y})
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
     if isinstance(task, ImageTask) and not maximize:
-        raise ConfigError(
-            f"direction=minimize contradicts task={task.name}, which is judged by its accuracy; remove it",
-            key="direction",
+        raise wrong(
+            "direction", "minimize", f"contradicts task={task.name}, whose value is an accuracy", remedy="remove it"
         )
     if x.removeprefix(ONE_MINUS) == y.removeprefix(ONE_MINUS):
-        raise ConfigError(f"x={x} and y={y} must be two hyperparameters; change y", key="y")
+        raise wrong("y", y, f"must be another hyperparameter than x={x}")
     center = _center(canonical_keys(settings["start"]), objective, (x, y))
     grid = SliceGrid(
         _axis("x", x, settings, center),
@@ -53,7 +53,7 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     _try_corners(grid, center, objective)
     floor = read_value(float | None, settings["floor"], "floor")
     if floor is not None and objective.unit == "%" and not 0 <= floor < 100:
-        raise ConfigError(f"floor={floor:g} must be a percentage below 100; change floor", key="floor")
+        raise wrong("floor", f"{floor:g}", "must be a percentage below 100")
     budget, seed = settings["budget"], read_integer(settings, "seed", 0)
     return SliceConfig(
         study=read_study_name(settings["study"] or f"{task.name}-{y}-against-{x}"),
@@ -82,11 +82,8 @@ def _refuse_scaled_rate(objective: AnyObjective, axes: set[str]) -> None:
     """Raise ConfigError if the optimizer scales lr with the batch size, which would hide the ridge."""
     images = objective.optimizer.rate_per_images if isinstance(objective, ImageObjective) else None
     if images and "batch_size" in axes:
-        raise ConfigError(
-            f"optimizer.rate_per_images={images} scales lr with the batch size, which a slice of batch_size is to "
-            f"show; set optimizer.rate_per_images=null",
-            key="optimizer.rate_per_images",
-        )
+        key, problem = "optimizer.rate_per_images", "scales lr with the batch size, which the slice is to show"
+        raise wrong(key, images, problem, remedy=f"set {key}=null")
 
 
 def _center(start: Mapping[str, Any], objective: AnyObjective, axes: tuple[str, str]) -> dict[str, float]:
@@ -105,7 +102,7 @@ def _center(start: Mapping[str, Any], objective: AnyObjective, axes: tuple[str, 
     for axis, name in zip(("x", "y"), axes, strict=True):
         if name.removeprefix(ONE_MINUS) not in center:
             known = ", ".join(center)
-            raise ConfigError(f"{axis}={name} must be a hyperparameter of the start ({known}); change {axis}", key=axis)
+            raise wrong(axis, name, f"must be a hyperparameter of the start ({known})")
     return center
 
 
@@ -115,34 +112,34 @@ def _axis(key: str, name: str, settings: Mapping[str, Any], center: Mapping[str,
     value = 1.0 - center[hyperparameter] if hyperparameter != name else center[hyperparameter]
     if not (math.isfinite(value) and value > 0):
         start = f"start.{hyperparameter}"
-        raise ConfigError(f"{name}={value:g} in the centre must be above 0; change {start}", key=start)
+        raise wrong(start, f"{center[hyperparameter]:g}", f"makes {name}={value:g}, which must be above 0")
     factor = read_value(float, settings["step"], "step")
     if factor <= 1:
-        raise ConfigError(f"step={factor:g} must be above 1; change step", key="step")
+        raise wrong("step", f"{factor:g}", "must be above 1")
     steps_key = f"{key}_steps"
     first, last = _steps(settings[steps_key], steps_key)
-    told = f"{steps_key}=[{first},{last}]"
+    told = f"[{first},{last}]"
     axis = SliceAxis(name, value, factor, first, last, hyperparameter in WHOLE)
     try:
         values = axis.values()
     except OverflowError:
         values = [math.inf]
     if not all(0 < value < math.inf for value in values):
-        raise ConfigError(f"{told} with step={factor:g} exceeds the range of floats; change {steps_key}", key=steps_key)
+        raise wrong(steps_key, told, f"with step={factor:g} exceeds the range of floats")
     if name != hyperparameter and values[-1] > 1:
-        raise ConfigError(f"{told} takes {name} to {values[-1]:g}, above 1; change {steps_key}", key=steps_key)
+        raise wrong(steps_key, told, f"takes {name} to {values[-1]:g}, above 1")
     if len(set(values)) < len(values):
-        raise ConfigError(f"{told} rounds to the same {name} twice; change {steps_key} or step", key=steps_key)
+        raise wrong(steps_key, told, f"rounds to the same {name} twice", remedy=f"change {steps_key} or step")
     return axis
 
 
 def _steps(steps: Any, key: str) -> tuple[int, int]:
     """The first and last step of an axis."""
     if not isinstance(steps, list) or len(steps) != 2:
-        raise ConfigError(f"{key}={steps} must be two whole numbers such as [-3,3]; change {key}", key=key)
+        raise wrong(key, steps, "must be two whole numbers such as [-3,3]")
     first, last = (read_value(int, step, key) for step in steps)
     if first > 0 or last < 0 or first == last:
-        raise ConfigError(f"{key}={steps} must run from at most 0 to at least 0; change {key}", key=key)
+        raise wrong(key, steps, "must run from at most 0 to at least 0")
     return first, last
 
 

@@ -30,6 +30,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.settings import wrong
 from flatdirs.space.coordinates import Chart
 from flatdirs.space.names import canonical_keys
 from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
@@ -102,8 +103,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     settings = canonical_keys(settings)
     task = read_task(settings["task"])
     if not isinstance(task, ImageTask):
-        raise ConfigError(
-            f"task={task.name} has a function and no model; choose an image task, such as task=digits", key="task"
+        raise wrong(
+            "task", task.name, "has a function and no model", remedy="choose an image task, such as task=digits"
         )
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
@@ -141,9 +142,7 @@ def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
     config = read_dataclass(StorageConfig, settings, "storage.")
     read_choice("storage.kind", config.kind, ("journal", "sqlite", "memory", "url"))
     if config.stale_minutes <= 0:
-        raise ConfigError(
-            f"storage.stale_minutes={config.stale_minutes:g} must be above 0; change it", key="storage.stale_minutes"
-        )
+        raise wrong("storage.stale_minutes", f"{config.stale_minutes:g}", "must be above 0")
     return config
 
 
@@ -189,7 +188,7 @@ def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[s
         return said != "minimize"
     wanted = "maximize" if isinstance(objective.metric, Accuracy) else "minimize"
     if said not in ("auto", wanted):
-        raise ConfigError(f"direction={said} contradicts metric={objective.metric.name}; remove it", key="direction")
+        raise wrong("direction", said, f"contradicts metric={objective.metric.name}", remedy="remove it")
     return wanted == "maximize"
 
 
@@ -200,11 +199,8 @@ def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> N
     objective.check(chart.hyperparameters)
     images = objective.optimizer.rate_per_images
     if images is not None and any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes):
-        raise ConfigError(
-            f"optimizer.rate_per_images={images} scales lr with the batch size, which chart={chart.name} does already; "
-            f"set optimizer.rate_per_images=null",
-            key="optimizer.rate_per_images",
-        )
+        key, problem = "optimizer.rate_per_images", f"scales lr with the batch size, as chart={chart.name} does already"
+        raise wrong(key, images, problem, remedy=f"set {key}=null")
     return None
 
 
@@ -212,13 +208,11 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     target = read_value(float | None, settings["target"], "target")
     if target is not None and unit == "%":
         if 0 < target < 1:
-            raise ConfigError(
-                f"target={target:g} is a fraction, but accuracies are in percent; set target={100 * target:g}",
-                key="target",
-            )
+            problem = "is a fraction, but accuracies are in percent"
+            raise wrong("target", f"{target:g}", problem, remedy=f"set target={100 * target:g}")
         if not 0 <= target <= 100:
-            raise ConfigError(f"target={target:g} must be between 0 and 100 percent; change target", key="target")
+            raise wrong("target", f"{target:g}", "must be between 0 and 100 percent")
     minutes = read_value(float | None, settings["minutes"], "minutes")
     if minutes is not None and minutes <= 0:
-        raise ConfigError(f"minutes={minutes:g} must be above 0; change minutes", key="minutes")
+        raise wrong("minutes", f"{minutes:g}", "must be above 0")
     return Limits(read_integer(settings, "budget", 1), target, minutes, read_integer(settings, "confirm", 0))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flatdirs.errors import ConfigError
+from flatdirs.settings import wrong
 
 T = TypeVar("T")
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
@@ -20,7 +21,7 @@ def read_dataclass(kind: type[T], settings: Mapping[str, Any], prefix: str) -> T
     """A frozen dataclass of plain fields from a mapping, whose keys are named `prefix`key in errors."""
     if not isinstance(settings, Mapping):
         group = prefix.rstrip(".")
-        raise ConfigError(f"{group}={settings} must hold keys; see --help for them", key=group)
+        raise wrong(group, settings, "must hold keys", remedy="see --help for them")
     hints = typing.get_type_hints(kind)
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if strange := sorted(set(settings) - known):
@@ -39,7 +40,7 @@ def read_dataclass(kind: type[T], settings: Mapping[str, Any], prefix: str) -> T
 def read_named(kinds: Mapping[str, type[T]], group: str, settings: Mapping[str, Any]) -> T:
     """The dataclass that a group's key `name` stands for, from its other keys."""
     if not isinstance(settings, Mapping):
-        raise ConfigError(f"{group}={settings} must be one of {', '.join(kinds)}; change {group}", key=group)
+        raise wrong(group, settings, f"must be one of {', '.join(kinds)}")
     name = read_choice(f"{group}.name", settings.get("name"), tuple(kinds))
     return read_dataclass(kinds[name], {key: settings[key] for key in settings if key != "name"}, f"{group}.")
 
@@ -61,23 +62,23 @@ def read_value(hint: Any, value: Any, key: str) -> Any:
         return value
     if wanted is str and number:
         return str(value)
-    raise ConfigError(f"{key}={value} must be {KINDS[wanted]}; change {key}", key=key)
+    raise wrong(key, value, f"must be {KINDS[wanted]}")
 
 
 def _read_tuple(hints: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
     """A list as tuple[kind, ...] or tuple[kind, kind]."""
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{key}={value} must be a list; change {key}", key=key)
+        raise wrong(key, value, "must be a list")
     kinds = [hints[0]] * len(value) if hints[-1] is Ellipsis else list(hints)
     if len(kinds) != len(value):
-        raise ConfigError(f"{key}={value} must hold {len(kinds)} values; change {key}", key=key)
+        raise wrong(key, value, f"must hold {len(kinds)} values")
     return tuple(read_value(kind, item, key) for kind, item in zip(kinds, value, strict=True))
 
 
 def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:
     """One of some words."""
     if value not in choices:
-        raise ConfigError(f"{key}={value} must be one of {', '.join(choices)}; change {key}", key=key)
+        raise wrong(key, value, f"must be one of {', '.join(choices)}")
     return str(value)
 
 
@@ -85,25 +86,25 @@ def read_integer(settings: Mapping[str, Any], key: str, least: int, most: int | 
     """The whole number of a key, from `least` to `most`."""
     value: int = read_value(int, settings[key], key)
     if value < least:
-        raise ConfigError(f"{key}={value} must be {least} or more; change {key}", key=key)
+        raise wrong(key, value, f"must be {least} or more")
     if most is not None and value > most:
-        raise ConfigError(f"{key}={value} must be {most} or less; change {key}", key=key)
+        raise wrong(key, value, f"must be {most} or less")
     return value
 
 
 def check_writable(path: Path, key: str, example: str) -> None:
     """Raise ConfigError if a file cannot be written, before anything is trained for it."""
     if not path.parent.is_dir():
-        raise ConfigError(f"{key}={path}: there is no folder {path.parent}; create it or change {key}", key=key)
+        raise wrong(key, path, f"lies in {path.parent}, which does not exist", remedy=f"create it or change {key}")
     if path.is_dir():
-        raise ConfigError(f"{key}={path} is a folder; change {key} to a file such as {example}", key=key)
+        raise wrong(key, path, "is a folder", remedy=f"change {key} to a file such as {example}")
     fresh = not path.exists()
     try:
         path.open("ab").close()
         if fresh:
             path.unlink()
     except OSError as error:
-        raise ConfigError(f"{key}={path} cannot be written ({error.strerror}); change {key}", key=key) from error
+        raise wrong(key, path, f"cannot be written ({error.strerror})") from error
 
 
 def check_picture(path: Path, key: str) -> None:
@@ -112,14 +113,14 @@ def check_picture(path: Path, key: str) -> None:
 
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.removeprefix(".").lower() not in kinds:
-        raise ConfigError(f"{key}={path} must end in one of .{', .'.join(kinds)}; change {key}", key=key)
+        raise wrong(key, path, f"must end in one of .{', .'.join(kinds)}")
 
 
 def read_study_name(name: Any) -> str:
     """The name of a study, which is also that of its folder."""
     text = str(name)
     if not text or text != text.strip() or any(c in "/\\" or not c.isprintable() for c in text) or text[0] == ".":
-        raise ConfigError(f"study={text!r} must be a plain name without slashes; change study", key="study")
+        raise wrong("study", repr(text), "must be a plain name without slashes")
     return text
 
 
@@ -127,5 +128,5 @@ def read_folder(name: Any, key: str) -> Path:
     """A folder by its path, in printable characters, as it stands in printed commands."""
     text: str = read_value(str, name, key)
     if not text.isprintable():
-        raise ConfigError(f"{key}={text!r} has a character that cannot be printed; change {key}", key=key)
+        raise wrong(key, repr(text), "has a character that cannot be printed")
     return Path(text)

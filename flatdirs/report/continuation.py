@@ -16,14 +16,14 @@ def continuation(sweep: Sweep, edges: Sequence[Edge], output: Path) -> str:
     `output`: the folder of the study.
     """
     if "slice" in sweep.identity:
-        return "continue with flatdirs slices and more steps on that side; change x_steps or y_steps"
+        return "go on with flatdirs slices and more steps on that side; change x_steps or y_steps"
     if not sweep.command:
         calls = [
             f'suggest_{"int" if edge.range.name == "batch_size" else "float"}("{edge.range.name}", '
             f"{edge.wider.low:.4g}, {edge.wider.high:.4g}{', log=True' if edge.wider.log else ''})"
             for edge in edges
         ]
-        return f"continue with trial.{' and trial.'.join(calls)}"
+        return f"go on with trial.{' and trial.'.join(calls)}"
     words = [word for word in sweep.command if not word.startswith("output=")]
     words += [] if output == Path("studies") else [override("output", output)]
     return wider_search(words, wider_ranges(edges), sweep.name)

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from flatdirs.backend.table_rows import EXPECTED, AxisLine, Row, significant
+from flatdirs.backend.table_rows import AxisLine, Row, significant
 from flatdirs.space.coordinates import Chart
 from flatdirs.tuning.formatting import DIGITS, value_text
 
@@ -18,7 +18,6 @@ DROPPED = ("seconds", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason
 ROOM = 24  # characters that a column of reasons needs
 COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled": "dim", "pruned": "yellow"}
-COLOURS |= {EXPECTED: "green"}
 
 
 def runs_table(
@@ -92,7 +91,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     """The best point and the number of runs after each axis of a coordinate descent."""
-    table = _table("the best after each axis")
+    table = _table("where each axis ended")
     for name in ("runs", "axis", *chart.hyperparameters, *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     digits = _digits([line.row for line in lines], unit)

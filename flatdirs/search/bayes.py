@@ -15,6 +15,7 @@ import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,9 @@ def suggest(
     if found is None:
         with one_thread():
             found = _by_model(LogGrid(grid), known, taken)
-    return replace(found, replicate=sum(point == found.point for point in (*(run.point for run in known), *taken)))
+    count = sum(point == found.point for point in (*(run.point for run in known), *taken))
+    values = [run.value for run in known if run.point == found.incumbent and math.isfinite(run.value)]
+    return replace(found, replicate=count, incumbent_value=fmean(values) if values else None)
 
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:

@@ -49,8 +49,8 @@ class Suggestion:
     """A point to run next and why.
 
     `replicate`: how many runs of the point there are already, finished or pending. `incumbent`: the best point when
-    this was suggested, None for the start. `move`: what leads from the incumbent to the point. `axis`: the one axis
-    that a line search moves along, None otherwise.
+    this was suggested, None for the start; `incumbent_value`: the mean of its runs then. `move`: what leads from the
+    incumbent to the point. `axis`: the one axis that a line search moves along, None otherwise.
     """
 
     point: Point
@@ -59,6 +59,7 @@ class Suggestion:
     move: str
     incumbent: Point | None
     axis: int | None = None
+    incumbent_value: float | None = None
 
     @property
     def id(self) -> RunId:
