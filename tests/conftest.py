@@ -83,7 +83,7 @@ def module_of(folder: Path) -> str:
 def own_function(folder: Path) -> list[str]:
     """The overrides that tune the hill of `workplace` by the source's search, from the source's start."""
     function = f"task.function={module_of(folder)}:train"
-    return ["task=callable", function, "search=myrtle", "start=source", "confirm=0", "live=false"]
+    return ["task=callable", function, "search=myrtle", "start=myrtle", "confirm=0", "live=false"]
 
 
 def told_nothing(folder: Path) -> list[str]:

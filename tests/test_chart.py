@@ -1,8 +1,8 @@
 """The chart: an invertible integer map, so moves undo each other and hold the other coordinates where they are.
 
 Charts are drawn at random (products of elementary row operations) beside the four that come with flatdirs. Tolerance:
-powers of two are exact; where 1 − momentum ≥ 0.001 is stored as momentum, or a step is a root of two, a coordinate may move by a few
-units in the last place per factor, which 1e-11 (relative) covers for exponents as large as these.
+powers of two are exact; where 1 − momentum ≥ 0.001 is stored as momentum, or a step is a root of two, a coordinate may
+move by a few units in the last place per factor, which 1e-11 (relative) covers for exponents as large as these.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ CLOSE = 1e-11
 
 
 def rounding(chart: Chart, name: str) -> float:
-    """How far rounded hyperparameters may move an axis, relatively: two roundings of half a unit in the fourth digit."""
+    """How far rounded hyperparameters may move an axis, relatively: two roundings of half a unit in the fourth
+    digit.
+    """
     return 1.2e-3 * sum(abs(n) for axis in chart.axes if axis.name == name for n in axis.exponents.values())
 
 

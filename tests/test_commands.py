@@ -156,7 +156,7 @@ def identity(config: TuneConfig, study: str) -> dict[str, Any]:
     return dict(optuna.load_study(study_name=study, storage=storage).user_attrs[IDENTITY])
 
 
-FUNCTION = ["task=callable", "confirm=2", "budget=3", "live=false", "start=source"]
+FUNCTION = ["task=callable", "confirm=2", "budget=3", "live=false", "start=myrtle"]
 DIGITS = ["task.epochs=1", "task.width=4", "task.validation_images=200", "precision=fp32", "budget=2", "live=false"]
 RUN = {
     "minimised on a finer chart, odd names": (

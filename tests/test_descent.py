@@ -1,7 +1,8 @@
 """The source's descent: its known answers, its rules for ties, failures and plateaus, and that it asks nothing twice.
 
-`Bowl` is a concave quadratic in the steps of lr·wd/(1−momentum), 1−momentum and wd whose best first coordinate tilts a little with the
-weight decay (8 steps at wd = .01, 7 at wd = .00125) and whose best momentum tilts too, as in the source's own table.
+`Bowl` is a concave quadratic in the steps of lr·wd/(1−momentum), 1−momentum and wd whose best first coordinate tilts a
+little with the weight decay (8 steps at wd = .01, 7 at wd = .00125) and whose best momentum tilts too, as in the
+source's own table.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ class TestKnownAnswer:
         assert after_first / at_the_end == pytest.approx(2)
 
     def test_raw_takes_another_path_and_ends_lower(self) -> None:
-        """Along (lr, 1−momentum, wd) the same bowl is a narrow diagonal valley, and single moves get stuck on its flank."""
+        """Along (lr, 1−momentum, wd) the same bowl is a narrow diagonal valley, and single moves get stuck on its
+        flank.
+        """
         flat, raw = search_on(bowl), search_on(bowl, "raw")
         assert raw.gains != flat.gains
         assert bowl(raw.winner).value < bowl(flat.winner).value

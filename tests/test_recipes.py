@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow  # every test runs whole searches
 
 Command = Callable[..., Ended]
 TINY = ["task.epochs=3", "task.train_images=200", "task.width=4", "confirm=0", "live=false", "precision=fp32"]
-SHORT = [*TINY, "start=source"]
+SHORT = [*TINY, "start=myrtle"]
 RECIPES = {
     "cosine": ["schedule=cosine", "schedule.warmup_epochs=1.5", "schedule.final=0.1"],
     "restarts": ["schedule=cosine_restarts", "schedule.phases=[1,1,9]", "schedule.ranges=[[1,0.1],[0.5,0]]"],

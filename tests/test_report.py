@@ -23,7 +23,7 @@ from tests.conftest import composed, module_of, printed_command
 
 def settings(folder: Path, search: str = "myrtle", **changes: object) -> dict[str, object]:
     """A tune configuration of `workplace`'s hill, composed by Hydra as the command does it."""
-    own = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=source"]
+    own = ["task=callable", f"task.function={module_of(folder)}:train", f"search={search}", "start=myrtle"]
     return composed("tune", *own, *(f"{key}={value}" for key, value in changes.items()))
 
 

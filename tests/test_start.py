@@ -200,7 +200,7 @@ def test_a_search_is_continued_from_the_start_it_found(workplace: Path, command:
     assert stored_identity()["start"] == start
     numbers = [f"start.{name}={value}" for name, value in start.items()]
     assert command("tune", *QUICK, "start=typical", *numbers, "budget=2").code == 0, "the same start, as numbers"
-    assert command("tune", *QUICK, "start=source", "study=numbers", "budget=1").code == 0
+    assert command("tune", *QUICK, "start=myrtle", "study=numbers", "budget=1").code == 0
     refused = command("tune", *QUICK, "study=numbers", "budget=2")
     assert (refused.code, "start.lr" in refused.err) == (2, True)
 

@@ -101,7 +101,7 @@ def test_with_repeats_the_first_seed_is_pruned_by_and_the_mean_is_analysed(workp
 
 @pytest.mark.slow
 def test_a_loss_is_minimised_and_reported(workplace: Path, command: Command) -> None:
-    ended = command("tune", *SMALL, "live=false", "search=random", "metric=loss", "budget=3", "start=source")
+    ended = command("tune", *SMALL, "live=false", "search=random", "metric=loss", "budget=3", "start=myrtle")
     assert ended.code == 0, ended.err
     found = re.search(r"best: run \d of 3, ([.\d]+) loss", ended.out)
     assert found is not None
@@ -124,7 +124,7 @@ def test_a_killed_search_with_a_pruner_continues_as_if_it_had_not_been_killed(
     search: str, pruner: list[str], workplace: Path, command: Command
 ) -> None:
     def arguments(module: str, study: str) -> list[str]:
-        own = ["task=callable", f"task.function={module}:train", "confirm=0", "live=false", "start=source"]
+        own = ["task=callable", f"task.function={module}:train", "confirm=0", "live=false", "start=myrtle"]
         return [*own, "start.lr=0.1", f"search={search}", *pruner, f"study={study}", "budget=12"]
 
     hill = module_of(workplace)
@@ -161,13 +161,13 @@ def test_a_function_of_ones_own_is_pruned_through_its_report(workplace: Path, co
     sys.modules.pop("early", None)
     own = ["task=callable", "task.function=early:train", "task.catch=true", "search=random", "confirm=0", "live=false"]
     ended = command(
-        "tune", *own, "direction=minimize", "pruner=rungs", "pruner.first_rung=2", "budget=8", "start=source"
+        "tune", *own, "direction=minimize", "pruner=rungs", "pruner.first_rung=2", "budget=8", "start=myrtle"
     )
     assert ended.code == 0, ended.err
     states = [trial.state.name for trial in trials(workplace, "callable-random")]
     assert states.count("PRUNED") >= 3
     assert "diverged" not in ended.out
-    late = command("tune", *own, "pruner=rungs", "budget=2", "start=source", "study=late")
+    late = command("tune", *own, "pruner=rungs", "budget=2", "start=myrtle", "study=late")
     assert re.search(r"warning: .*pruner.first_rung", late.out)
 
 
@@ -198,7 +198,7 @@ REFUSED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", REFUSED)
 def test_a_setting_that_cannot_work_is_refused_with_its_key(overrides: str, workplace: Path, command: Command) -> None:
-    ended = command("tune", "start=source", "live=false", *overrides.split())
+    ended = command("tune", "start=myrtle", "live=false", *overrides.split())
     assert ended.code == 2
     assert ended.err.startswith("flatdirs: ")
     assert ended.err.count("\n") == 1
@@ -210,7 +210,7 @@ def test_a_setting_that_cannot_work_is_refused_with_its_key(overrides: str, work
 def test_ranges_with_faults_are_warned_about(workplace: Path, command: Command) -> None:
     (workplace / "edge.py").write_text("def train(lr, wd, **rest):\n    return lr\n")
     sys.modules.pop("edge", None)
-    own = ["task=callable", "task.function=edge:train", "search=random", "confirm=0", "live=false", "start=source"]
+    own = ["task=callable", "task.function=edge:train", "search=random", "confirm=0", "live=false", "start=myrtle"]
     ended = command("tune", *own, "budget=12", "study=narrow", "box.lr=[0.1,1,uniform]")
     assert "warning" not in ended.out, "a decade is no more than a decade"
     line = next(line for line in ended.out.splitlines() if "study=narrow-wider" in line)

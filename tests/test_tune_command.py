@@ -164,7 +164,7 @@ def test_target_and_minutes_end_a_search(workplace: Path, command: Command) -> N
 def test_another_search_under_the_same_name_is_refused(change: str, workplace: Path, command: Command) -> None:
     words = [*own_function(workplace), "study=taken"]
     command("tune", *words, "budget=2")
-    other = ["study=taken", "task=digits", "start=source", "confirm=0"] if change == "task=digits" else [*words, change]
+    other = ["study=taken", "task=digits", "start=myrtle", "confirm=0"] if change == "task=digits" else [*words, change]
     ended = command("tune", *other)
     assert ended.code == 2
     assert f"{change.partition('=')[0]}=" in ended.err
@@ -272,7 +272,7 @@ def test_a_study_keeps_its_curves_and_its_winner_is_reproduced(workplace: Path, 
     from flatdirs.backend.study import read_study
 
     settings = ["task.epochs=2", "task.train_images=200", "task.name=Mäuse & 'Katzen'", "precision=fp32", "seed=3"]
-    limits = ["budget=2", "confirm=0", "start=source", "storage=sqlite"]
+    limits = ["budget=2", "confirm=0", "start=myrtle", "storage=sqlite"]
     process = spawn("flatdirs.tune", *settings, *limits, cwd=workplace)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")

@@ -14,7 +14,7 @@ search() { # name, overrides …
     live=false "$@" | tee "$here/$name.log"
 }
 # 1. Myrtle's careless start, as in its table
-search source start=source "$@" &
+search source start=myrtle "$@" &
 # 2. "fewer than 10 runs from a reasonable start"
 search typical start=typical "$@" &
 wait

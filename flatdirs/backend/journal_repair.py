@@ -1,7 +1,7 @@
 """Repair what a killed process can leave in a journal file: a lock that nobody holds and a last line never finished.
 
-`JournalLock` holds the kernel's lock on the journal while it holds Optuna's lock file, so a process that holds neither can
-tell that a lock file it finds was left by a dead one. The first to get the lock cuts an unfinished last line.
+`JournalLock` holds the kernel's lock on the journal while it holds Optuna's lock file, so a process that holds neither
+can tell that a lock file it finds was left by a dead one. The first to get the lock cuts an unfinished last line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this opens."""
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this
+opens.
+"""
 
 from __future__ import annotations
 

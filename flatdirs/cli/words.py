@@ -125,7 +125,7 @@ def _verbatim(key: str, value: str) -> str | None:
 def _start_overrides(path: str) -> list[str]:
     """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
     settings, _ = _read_yaml(path, "start")
-    known = keys.option_keys("start", "source")
+    known = keys.option_keys("start", "typical")
     found = {name: settings[name] for name in known if settings.get(name) is not None}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
