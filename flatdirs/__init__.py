@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "CDAT", "ArmijoLineSearch", "Axis", "Chart", "ChartError", "ConfigError", "CurvatureError", "CurvatureLog", "DataError",
-    "EdgeOfStability", "FinderError", "FlatDirectionsSampler", "FlatdirsError", "Grid", "IncumbentPruner", "LearningRates",
-    "MissingExtra", "ObjectiveError", "QuadraticallyGreedy", "RungsPruner", "Sharpness", "StudyError", "WandbPruner",
-    "__version__", "edge_of_stability", "find_learning_rate", "named_chart", "sharpness",
+    "CDAT", "ArmijoLineSearch", "Axis", "Chart", "ChartError", "ConfigError", "CurvatureError", "CurvatureLog",
+    "DataError", "EdgeOfStability", "FinderError", "FlatDirectionsSampler", "FlatdirsError", "Grid", "IncumbentPruner",
+    "LearningRates", "MissingExtra", "ObjectiveError", "QuadraticallyGreedy", "RungsPruner", "Sharpness", "StudyError",
+    "WandbPruner", "__version__", "edge_of_stability", "find_learning_rate", "named_chart", "sharpness",
 ]  # fmt: skip
 _MODULES = {
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
