@@ -417,6 +417,7 @@ def ahead(search: Search, count: int, pending: Sequence[RunId] = ()) -> list[Run
 class TestFunction:
     """A pure function of the set of runs."""
 
+    @pytest.mark.slow
     @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 10_000))
     def test_the_same_runs_give_the_same_suggestion_in_any_order(self, seed: int) -> None:
@@ -443,6 +444,7 @@ class TestFunction:
         assert suggest(grid, runs).incumbent == (4, 5, -5)
         assert suggest(grid, runs[1:]).incumbent == (4, 5, -5)
 
+    @pytest.mark.slow
     @settings(max_examples=8, deadline=None)
     @given(st.integers(0, 10_000), st.integers(0, 12))
     def test_sixteen_pending_runs_give_seventeen_different_suggestions(self, seed: int, length: int) -> None:
@@ -476,6 +478,7 @@ class TestFunction:
 
         assert scaled(2.0**power) == scaled(1.0)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("count", [100, 200])
     def test_many_runs_are_taken_in_any_order(self, count: int) -> None:
         grid, random = grid_of(), np.random.default_rng(0)
@@ -493,6 +496,7 @@ def _signed(words: str) -> float:
 
 
 class TestReplicates:
+    @pytest.mark.slow
     def test_a_replicate_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
         grid = grid_of()
         bowl = bowl_at(grid, 5, 2, -3)
@@ -604,6 +608,7 @@ class TestFindings:
         assert short > 0.9
         assert long < 0.1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("deviation", [0.3, 1.0, 3.0])
     def test_the_noise_is_measured(self, deviation: float) -> None:
         grid = grid_of()

@@ -191,6 +191,7 @@ def quadratic(base: str, sigma: float, steps: int, **settings: Any) -> tuple[CDA
     return optimizer, losses, w.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", EDGES)
 def test_on_the_edge_every_base_settles_at_its_own_edge_of_stability(base: str) -> None:
     scale = 1e9 if base in ("rmsprop", "adam", "adamw") else 1.0
@@ -613,6 +614,7 @@ def test_a_gradient_penalty_needs_torchs_own_derivatives() -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_under_autocast_curvature_and_training_stay_close_to_float32() -> None:
     """After some training, before which uᵀHu is a small difference of large sums."""
     torch.set_default_dtype(torch.float32)

@@ -91,7 +91,7 @@ def representable(grid: Grid, point: tuple[int, ...]) -> bool:
     return all(1e-3 < x <= 1 for x in inner) or not moved
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.one_of(drawn_points(), shipped_points()), st.data())
 def test_a_move_and_its_reverse_are_the_identity(where: tuple[Grid, tuple[int, ...]], data: st.DataObject) -> None:
     grid, point = where
@@ -102,7 +102,7 @@ def test_a_move_and_its_reverse_are_the_identity(where: tuple[Grid, tuple[int, .
         assert grid.hyperparameters(returned) == grid.hyperparameters(point)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.one_of(drawn_points(reach=2), shipped_points()), st.data())
 def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
     where: tuple[Grid, tuple[int, ...]], data: st.DataObject
@@ -123,7 +123,7 @@ def test_a_move_multiplies_one_coordinate_and_leaves_the_others(
         assert after[name] == pytest.approx(expected, rel=rounding(grid.chart, name))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.one_of(drawn_points(), shipped_points()))
 def test_what_is_run_has_four_significant_digits(where: tuple[Grid, tuple[int, ...]]) -> None:
     grid, point = where
@@ -142,7 +142,7 @@ def test_values_print_as_people_would_type_them() -> None:
     assert grid.hyperparameters((0, -6, 0))["momentum"] == 0.9875
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.one_of(drawn_points(), shipped_points()))
 def test_the_map_inverts(where: tuple[Grid, tuple[int, ...]]) -> None:
     grid, point = where
@@ -150,7 +150,7 @@ def test_the_map_inverts(where: tuple[Grid, tuple[int, ...]]) -> None:
         assert grid.locate(grid.hyperparameters(point)) == point
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(unimodular_charts())
 def test_the_inverse_matrix_is_exact(chart: Chart) -> None:
     assert (chart.matrix @ chart.inverse == np.eye(len(chart.axes), dtype=np.int64)).all()

@@ -159,6 +159,7 @@ def test_a_bare_word_is_the_study_to_read() -> None:
     assert refused("tune", "word") == "word"
 
 
+@pytest.mark.slow
 def test_long_names_are_understood(tmp_path: Path) -> None:
     found = composed(
         "tune", "start.learning_rate=0.2", "box.weight_decay=[1e-5,1]", "box.one_minus_beta_1=[0.1,1]",
@@ -317,6 +318,7 @@ def test_a_mistake_gets_one_sentence_that_names_the_key(case: str, mistakes: Pat
     assert "Traceback" not in ended.err + ended.out
 
 
+@pytest.mark.slow
 def test_commands_without_a_search_refuse_too(mistakes: Path, command: Command) -> None:
     for name, words, key in (
         ("train", ["optimizer=adamw", "momentum=0.9"], "momentum"),
@@ -430,6 +432,7 @@ def test_a_page_that_cannot_be_written_is_told(
     assert "1 finished" in ended.out
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_is_no_obstacle(workplace: Path) -> None:
     process = spawn("flatdirs", "tune", *own_function(workplace), "budget=2", cwd=workplace, PYTHONIOENCODING="ascii")
     out, err = process.communicate(timeout=60)

@@ -76,7 +76,9 @@ def anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("anything")
-@pytest.mark.parametrize("case", TUNE)
+@pytest.mark.parametrize(
+    "case", [*list(TUNE)[:4], *(pytest.param(one, marks=pytest.mark.slow) for one in list(TUNE)[4:])]
+)
 def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) -> None:
     printed = same(read_tune(composed("tune", *TUNE[case])))
     more = {"a metric and a pruner": 1}  # how often runs are evaluated

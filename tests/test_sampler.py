@@ -167,6 +167,7 @@ class TestPlainObjective:
             assert rates[:3] == ([0.001, 0.002, 0.004] if sign == 1 else [0.001, 0.002, 0.0005])
             del study
 
+    @pytest.mark.slow
     def test_a_study_deleted_and_made_again_starts_again(self) -> None:
         storage = optuna.storages.RDBStorage("sqlite:///:memory:")
         sampler = source_sampler()
@@ -564,6 +565,7 @@ def test_several_objectives_are_refused() -> None:
         study.optimize(lambda trial: (objective(trial), 1.0), n_trials=1)
 
 
+@pytest.mark.slow
 def test_a_storage_of_copies_gives_the_same_path() -> None:
     """A relational storage returns new objects at each reading, and a cached one in front of it old ones."""
     study = optuna.create_study(storage="sqlite:///:memory:", direction="maximize", sampler=source_sampler())
@@ -648,12 +650,14 @@ class TestFlatdirs:
         study.optimize(lambda trial: -objective(trial), n_trials=RUNS)
         assert asked(study) == path
 
+    @pytest.mark.slow
     def test_a_storage_of_copies(self, path: list[dict[str, float]]) -> None:
         sampler = FlatDirectionsSampler(seed=0)
         study = optuna.create_study(storage="sqlite:///:memory:", direction="maximize", sampler=sampler)
         study.optimize(objective, n_trials=RUNS)
         assert asked(study) == path
 
+    @pytest.mark.slow
     def test_every_prefix_goes_on_as_the_whole(self) -> None:
         """Repeats of a noisy objective included: their numbers are read back from the claims."""
 

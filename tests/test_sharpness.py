@@ -446,6 +446,7 @@ def test_a_log_does_not_change_training() -> None:
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.slow
 def test_a_run_that_blows_up_is_logged_as_such() -> None:
     model, batch = perceptron()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

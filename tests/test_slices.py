@@ -90,6 +90,7 @@ def test_a_row_of_diverged_runs_is_not_repeated() -> None:
     assert {cell[1] for cell, _ in runs_to_make(slice_, runs)} == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [-1.0, 1.0, -0.5, 0.0])
 def test_the_ridge_of_a_known_surface_is_found(exponent: float) -> None:
     slice_ = grid((-6, 6))

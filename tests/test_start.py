@@ -99,6 +99,7 @@ def test_what_is_given_stays_and_is_what_the_probes_use(workplace: Path, monkeyp
     assert [(config.momentum, config.wd) for config in seen] == [(0.5, 0.001), (0.95, 5e-4)]
 
 
+@pytest.mark.slow
 def test_without_a_model_or_a_learning_rate_the_search_starts_at_usual_values(workplace: Path) -> None:
     _, start, said = started(*function(workplace))
     assert start == {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}

@@ -413,6 +413,7 @@ def model_kinds() -> dict[str, Callable[[], nn.Module]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(model_kinds()))
 def test_models_of_many_kinds(kind: str) -> None:
     """No trace, and a rate probed twice gives the same loss."""

@@ -177,6 +177,7 @@ KINDS = ("monotone", "falling", "cliff", "rising", "flat", "worse", "wild", "not
     seed=st.integers(0, 99),
 )
 @settings(max_examples=12)
+@pytest.mark.slow
 def test_every_search_ends(
     kind: str,
     middle: float,

@@ -65,6 +65,7 @@ class TestOthers:
         assert counts_as_result(trial_of(TrialState.FAIL), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "answered"),
     [("nan", True), ("swallow", True), ("raise", False), ("interrupt", False), ("kill", False)],

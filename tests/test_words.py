@@ -97,6 +97,7 @@ def test_the_best_line_says_what_is_expected_and_what_was_seen(workplace: Path, 
         assert f"best observed {value_text(max(values), '', best.digits)} in run {best.seen[0]}" in line
 
 
+@pytest.mark.slow
 def test_a_search_that_minimises_says_the_same_the_other_way_round(workplace: Path, command: Command) -> None:
     up = tuned(workplace, command, "train", "budget=8")
     down = tuned(workplace, command, "loss", "budget=8", "direction=minimize", "study=down")
@@ -109,6 +110,7 @@ def test_a_search_that_minimises_says_the_same_the_other_way_round(workplace: Pa
     assert best.split(",")[1].strip().startswith("-")
 
 
+@pytest.mark.slow
 def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "rate", "budget=10", "fixed=[momentum,wd]")
     best = winner(opened(workplace))
@@ -122,6 +124,7 @@ def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Co
     assert "lr ×4" in out
 
 
+@pytest.mark.slow
 def test_no_row_contradicts_itself(workplace: Path, command: Command) -> None:
     tuned(workplace, command, "train", "budget=14")
     for row in rows(opened(workplace))[1:]:
@@ -158,6 +161,7 @@ def test_a_terminal_shows_as_much_of_the_reasons_as_it_has_room_for(workplace: P
     assert not isinstance(runs_table(chart, table, "", width=60), type(runs_table(chart, table, "", width=400)))
 
 
+@pytest.mark.slow
 def test_values_with_a_large_offset_can_be_told_apart(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "train", "budget=8", "confirm=2", offset=1e9)
     lines = [line for line in out.splitlines() if line.startswith(("run ", "best: ", "confirmed"))]
@@ -188,6 +192,7 @@ def test_the_values_seen_decide_on_the_digits(values: list[float | None], digits
     assert len({f"{value:.{found}g}" for value in close}) == len(close)
 
 
+@pytest.mark.slow
 def test_runs_that_all_fail_name_the_rates_and_the_function(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "nan", "budget=6")
     line = next(line for line in out.splitlines() if line.startswith("all 6 runs failed"))
@@ -205,6 +210,7 @@ def test_an_exception_that_was_caught_is_quoted(workplace: Path, command: Comman
     assert "KeyError: 'labels'" in command("status", "study=words").out
 
 
+@pytest.mark.slow
 def test_a_winner_that_fresh_seeds_refute_gives_way_to_the_start(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "overfit", "budget=6", "confirm=2")
     lines = out.splitlines()
@@ -247,6 +253,7 @@ def test_what_fresh_seeds_say_of_the_winner(
     assert doubt_of(mirrored, False, "") == doubt
 
 
+@pytest.mark.slow
 def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command) -> None:
     out = tuned(workplace, command, "train", "budget=12", "confirm=3")
     assert "with the start" not in out
