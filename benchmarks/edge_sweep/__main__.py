@@ -25,7 +25,7 @@ from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.edge_sweep import replaying, runs
 from benchmarks.edge_sweep.runs import EVALUATIONS, FRESH_SEEDS, REPETITIONS, SEEN, SUBJECTS, TRIALS, Curve, Point
-from benchmarks.lattice.running import claimed, locked, noted
+from benchmarks.rows import claimed, locked, noted
 from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.config.values import read_integer
 from flatdirs.errors import FlatdirsError, StudyError

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from benchmarks import rows
 from benchmarks.edge_sweep.runs import EVALUATIONS, KAPPAS, LOSS, RUNGS, SEEN, VARIANTS, Curve, curve_of
-from benchmarks.lattice.running import locked
+from benchmarks.rows import locked
 from flatdirs.backend.pruners import jitter_of
 from flatdirs.training.edge_metric import EdgeOfStability
 
