@@ -23,8 +23,8 @@ def settings_of(
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in keys:
-            raise ConfigError(f"there is no key {key}; the keys are {', '.join(keys)}")
+            raise ConfigError(f"there is no key {key}; the keys are {', '.join(keys)}", key=key)
         settings[key] = value.split(",") if key in words else yaml.safe_load(value)
         if key in words and (unknown := [word for word in settings[key] if word not in words[key]]):
-            raise ConfigError(f"{key}={','.join(unknown)} must be of {', '.join(words[key])}; change {key}")
+            raise ConfigError(f"{key}={','.join(unknown)} must be of {', '.join(words[key])}; change {key}", key=key)
     return settings

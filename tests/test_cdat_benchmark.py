@@ -94,7 +94,7 @@ def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
         return [n for n in (3, 1, 2) if str(n) not in {one["n"] for one in table}]
 
     for budget, there in ((2, ["3", "1"]), (None, ["3", "1", "2"])):
-        command.fill(path, wanted, lambda n: {"n": n}, {"torch": "9"}, budget)
+        rows.fill(path, wanted, lambda n: {"n": n}, {"torch": "9"}, budget)
         assert [one["n"] for one in rows.read(path)] == there
 
 

@@ -6,20 +6,22 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
 import pytest
 import torch
-from flatdirs.backend.pruning import Incumbent
 
 from benchmarks import rows
 from benchmarks.edge_sweep import __main__ as command
 from benchmarks.edge_sweep import page, replaying, runs
 from benchmarks.edge_sweep.models import Train, Watch, trainers
 from benchmarks.edge_sweep.runs import EVALUATIONS, LOSS, SEEN, SUBJECTS, Curve, Point, curve_of, drawn, row
+from flatdirs.backend.pruner_settings import Incumbent
 from flatdirs.errors import StudyError
-from flatdirs.training.edge_metric import EdgeOfStability, edge_metric
+from flatdirs.training.edge_metric import EdgeOfStability
+from flatdirs.training.metrics import evaluator
 
 
 def run_to(end: float, number: int = 0, length: int = EVALUATIONS, diverged: bool = False, bumps: float = 0.0) -> Curve:
@@ -33,7 +35,7 @@ def fake(trained: list[tuple[Point, int]]) -> Train:
 
     def train(point: Point, seed: int, watch: Watch) -> Curve:
         trained.append((point, seed))
-        losses = run_to(1 + abs(math.log10(point.learning_rate / 3e-3)) + seed / 1000).losses
+        losses = run_to(1 + abs(math.log10(point.lr / 3e-3)) + seed / 1000).losses
         rates = enumerate(Curve(point, seed, losses).rates)
         stopped = next((at + 1 for at, rate in rates if watch(at + 1, losses[at], rate)), None)
         return Curve(point, seed, losses[:stopped])
@@ -57,8 +59,9 @@ def test_a_row_gives_its_run_back(curve: Curve) -> None:
 @pytest.mark.parametrize("variant", ["sign", "difference"])
 def test_pruners_are_shown_the_metric(variant: str) -> None:
     curve = run_to(1.0, bumps=0.1)
-    known = edge_metric(curve.losses, curve.rates, EdgeOfStability(variant, 1.05))
-    assert curve.seen(f"{variant}@1.05") == pytest.approx(list(known), nan_ok=True)
+    value_of = evaluator(EdgeOfStability(variant, 1.05))  # as a study of the trainer has it
+    epochs = (SimpleNamespace(loss=loss, lr=rate) for loss, rate in zip(curve.losses, curve.rates, strict=True))
+    assert curve.seen(f"{variant}@1.05") == pytest.approx(list(map(value_of, epochs)), nan_ok=True)
 
 
 @pytest.mark.slow

@@ -67,17 +67,17 @@ def test_seeds_go_on_from_what_is_on_file_and_stop_in_time(tmp_path: Path) -> No
     assert pages.values("gpu", tmp_path)["full_device"].endswith("fp32")
 
 
-WRONG = "schedule=cosine learning_rate=abc threads=[1 compile=maybe task.epochs=0 task.speed=1"
+WRONG = "schedule=cosine lr=abc threads=[1 compile=maybe task.epochs=0 task.speed=1"
 
 
 @pytest.mark.parametrize("override", WRONG.split())
 def test_a_wrong_override_is_named_and_a_right_one_reaches_the_run(override: str) -> None:
-    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+    with pytest.raises(ConfigError) as error:
         seeds.hand_tuned("images.npz", "cpu", [override])
-    config = seeds.hand_tuned(
-        "images.npz", "cpu", ["learning_rate=1e-1", "threads=null", "compile=true", "task.width=8"]
-    )
-    assert (config.learning_rate, config.threads, config.compile, config.task.width) == (0.1, None, True, 8)
+    assert error.value.key == override.partition("=")[0]
+    right = ["learning_rate=1e-1", "threads=null", "compile=true", "task.width=8"]
+    config = seeds.hand_tuned("images.npz", "cpu", right)
+    assert (config.lr, config.threads, config.compile, config.task.width) == (0.1, None, True, 8)
 
 
 @pytest.mark.parametrize("arguments", ["--data nowhere.npz", "--minutes soon", "--fast", "--output"])

@@ -16,9 +16,9 @@ from benchmarks.lattice import lattices, page, running
 from benchmarks.lattice.lattices import Lattice, Run
 from flatdirs.objectives.base import Measurement
 
-AXES = {"learning_rate": (-4, 2), "one_minus_momentum": (-3, 0), "weight_decay": (-8, -4)}
+AXES = {"lr": (-4, 2), "one_minus_momentum": (-3, 0), "wd": (-8, -4)}
 COUNTS = {"sobol_seed": 0, "spread": 40, "repeated": 4, "cells": 60, "round": 8}
-TINY = Lattice("tiny", "digits", "sgd", AXES, **COUNTS, near=3.0, probe={"momentum": 0.9, "weight_decay": 5e-4})
+TINY = Lattice("tiny", "digits", "sgd", AXES, **COUNTS, near=3.0, probe={"momentum": 0.9, "wd": 5e-4})
 
 
 def accuracy(run: Run) -> float:

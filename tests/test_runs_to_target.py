@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,14 @@ from benchmarks.runs_to_target import baselines, cells, conditions, page, real, 
 from benchmarks.runs_to_target.conditions import HERE, NONE, Condition, Start
 from benchmarks.runs_to_target.surface import Sample
 from flatdirs.objectives.base import Measurement
-from flatdirs.search import Outcome, Question, Verdict
+from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.library import named_chart
 from flatdirs.tuning.start import automatic_start
 
 
 def at(rate: float, averaging: float, decay: float) -> dict[str, float]:
     """Hyperparameters from powers of two."""
-    return {"learning_rate": 2.0**rate, "momentum": 1 - 2.0**averaging, "weight_decay": 2.0**decay}
+    return {"lr": 2.0**rate, "momentum": 1 - 2.0**averaging, "wd": 2.0**decay}
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_the_fit_follows_plateaus_and_cliffs() -> None:
     for place in np.ndindex(10, 5, 5, 2):
         cell = (2 * place[0] - 14, 2 * place[1] - 8, 3 * place[2] - 16)
         accuracy = truth(*cell) + 0.3 * math.sin(1000 * place[3] + 7 * cell[0] + 5 * cell[1] + 3 * cell[2])
-        powers = {f"log2_{axis}": str(power) for axis, power in zip(lattice.axes, cell, strict=True)}
+        powers = {f"log2_{rows.column(axis)}": str(power) for axis, power in zip(lattice.axes, cell, strict=True)}
         measured = {"accuracy": f"{accuracy:.2f}", "loss": f"{2.5 - accuracy / 50:.4g}"}
         found.append({**powers, "seed": str(place[3]), **measured, "diverged": str(int(cell[0] - cell[1] > 3))})
     ground = surface.build(cells.from_rows(lattice, found))
@@ -63,28 +63,24 @@ def test_noise_is_that_of_real_runs_and_in_images() -> None:
     assert np.corrcoef(accuracies, [math.log(sample.loss or 1) for sample in samples])[0, 1] < 0
 
 
-def test_a_run_on_record_is_free_and_a_replicate_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [((0, 0, 0), 0), ((1, 0, 0), 0), ((0, 0, 0), 0), ((0, 0, 0), 1), ((1, 0, 0), 0)]
+def test_a_search_is_asked_with_all_runs_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, accuracies, points = [((0, 0, 0), 0), ((1, 0, 0), 0), ((0, 0, 0), 1)], [50.0, 40.0, 60.0], []
 
-    def asker(lattice: object, rules: object) -> Iterator[Question | Verdict]:
-        for point, repeat in asked:
-            outcome: Outcome = yield Question(point, None, "", None, 0, "", repeat)
-            yield Verdict("better", (0, 0, 0) if outcome.score > 45 else point)
-        return (0, 0, 0)
-
-    monkeypatch.setitem(simulation.SEARCHES, "myrtle", asker)
-    accuracies, points = iter((50.0, 40.0, 60.0)), []
+    def ask(grid: object, settings: object, runs: Sequence[Run]) -> Suggestion | None:
+        assert [(run.point, run.replicate, run.value) for run in runs] == [
+            (*one, value) for one, value in zip(asked, accuracies[: len(runs)], strict=False)
+        ]
+        return Suggestion(*asked[len(runs)], "", "", (0, 0, 0) if runs else None) if len(runs) < 3 else None
 
     def measure(point: Mapping[str, float], replicate: int) -> Sample:
-        points.append((point["learning_rate"], replicate))
-        return Sample(next(accuracies), 1.0, False)
+        points.append((point["lr"], replicate))
+        return Sample(accuracies[len(points) - 1], 1.0, False)
 
-    begin = Start(at(-4, -4, -9), 0.0)
-    returned = list(
-        simulation.drive(Condition("digits", "myrtle", NONE, "good"), surface.named("digits"), begin, 0, measure)
-    )
+    monkeypatch.setattr(simulation, "ask", ask)
+    condition, begin = Condition("digits", "myrtle", NONE, "good"), Start(at(-4, -4, -9), 0.0)
+    returned = list(simulation.drive(condition, surface.named("digits"), begin, 0, measure))
     assert points == [(2.0**-4, 0), (2.0**-3, 0), (2.0**-4, 1)]
-    assert returned[-1] == at(-4, -4, -9)
+    assert [point["lr"] for point in returned] == [2.0**-4] * 3
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe", "tpe_chart", "cmaes"])
@@ -107,7 +103,7 @@ def test_baselines_stay_in_their_box_and_repeat_themselves(name: str) -> None:
         values = [1 - point["momentum"] if side == "one_minus_momentum" else point[side] for point in points]
         assert all(low * (1 - 1e-9) <= value <= high * (1 + 1e-9) for value in values)
     if name != "tpe_chart":
-        assert points[0]["learning_rate"] == pytest.approx(box["learning_rate"][1]), "the start, clipped"
+        assert points[0]["lr"] == pytest.approx(box["lr"][1]), "the start, clipped"
 
 
 def test_probes_are_paid_and_a_changed_automatic_start_raises_a_number(
@@ -120,7 +116,7 @@ def test_probes_are_paid_and_a_changed_automatic_start_raises_a_number(
     monkeypatch.setattr(conditions, "PROBES", tmp_path / "probes.csv")
     assert conditions.start("digits", "auto", 0) == (automatic_start(0.05, 360, "momentum"), 0.5)
     assert conditions.start("digits", "auto", 21) == (conditions.start("digits", "typical", 0).hyperparameters, 0.25)
-    numbers = {"learning_rate": 0.09, "momentum": 0.9, "weight_decay": 0.0031}
+    numbers = {"lr": 0.09, "momentum": 0.9, "wd": 0.0031}
     assert (conditions.AUTOMATIC, automatic_start(0.05, 360, "momentum")) == (2, numbers)
 
 
@@ -138,6 +134,10 @@ def test_rows_that_are_missing_are_made_again_as_they_were(tmp_path: Path) -> No
     made = [one for one in rows.read(tmp_path / "digits.csv") if one["method"] != "random+start"]
     kept = [one for one in kept if one["method"] != "random+start"]
     assert [{**one, "overhead_ms": ""} for one in made] == [{**one, "overhead_ms": ""} for one in kept]
+    condition, ground = Condition("digits", "flatdirs", NONE, "auto"), surface.named("digits")
+    row = simulation.row(condition, conditions.key(condition, ground.key), 0, True, ground)
+    filed = next(one for one in rows.read(HERE / "digits.csv") if tuple(one.values())[:4] == (*condition[1:], "0"))
+    assert {**filed, "overhead_ms": ""} == {**{name: str(value) for name, value in row.items()}, "overhead_ms": ""}
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_real_training_resumes_where_it_was_killed(tmp_path: Path, monkeypatch: 
                 raise KeyboardInterrupt
             trained.append(seed)
             epoch = {"number": 1, "train_loss": 0.5, "loss": 0.5, "accuracy": 50.0, "seconds": 1.0, "seed": seed}
-            return Measurement("finished", 50.0 + point["learning_rate"], 0.5, False, 1.0, (epoch,), {})
+            return Measurement("finished", 50.0 + point["lr"], 0.5, False, 1.0, (epoch,), {})
 
         real.run("digits", train, tmp_path, ("myrtle", "tpe"))
 

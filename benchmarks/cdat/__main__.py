@@ -9,11 +9,8 @@ this process makes in a file, `device=cuda` moves it.
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,6 @@ from benchmarks.arguments import settings_of
 from benchmarks.cdat import plan, starts
 from benchmarks.cdat.page import HERE
 from benchmarks.cdat.training import train
-from benchmarks.lattice.running import claimed, locked, noted
 from flatdirs.config.values import read_choice
 from flatdirs.errors import FlatdirsError
 from flatdirs.objectives.provenance import provenance
@@ -50,13 +46,10 @@ def main(arguments: Sequence[str], folder: Path = HERE) -> int:
                 only = part if part in RUNS else None
                 runs = lambda table: plan.wanted(plan.end_losses(table), cifar10, only)  # noqa: E731
                 row = lambda run: {**run.cells(), **train(run, data, device)}  # noqa: E731
-                fill(folder / "runs.csv", runs, row, about, settings["budget"])
+                rows.fill(folder / "runs.csv", runs, row, about, settings["budget"])
             for name in [part] if part in starts.KEYS else starts.KEYS if part == "all" else ():
-                questions, row = (
-                    partial(starts.wanted, name, folder, cifar10),
-                    partial(starts.row, name, folder, settings),
-                )
-                fill(folder / f"{name}.csv", questions, row, about, settings["budget"])
+                asked, row = partial(starts.wanted, name, folder, cifar10), partial(starts.row, name, folder, settings)
+                rows.fill(folder / f"{name}.csv", asked, row, about, settings["budget"])
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
         return 2
@@ -64,29 +57,6 @@ def main(arguments: Sequence[str], folder: Path = HERE) -> int:
         return 130
     pages.write("cdat", folder)
     return 0
-
-
-def fill(path: Path, wanted: Callable[[Any], Any], make: Callable[[Any], Any], about: Any, budget: int | None) -> None:
-    """Make a row, `make(question)`, for each question that `wanted(rows)` gives, in order, at most `budget`.
-
-    A process claims a row by locking one byte of a file; one that finds everything claimed waits for the others' rows.
-    """
-    csv.field_size_limit(10**7)
-    made = 0
-    with path.with_name(f"{path.name}.claims.lock").open("a") as claims:
-        while made != budget and (asked := wanted(rows.read(path))):
-            for question in asked:
-                number = int.from_bytes(hashlib.blake2s(repr(question).encode(), digest_size=4).digest(), "big")
-                with claimed(claims, number) as mine:
-                    if mine and question in wanted(rows.read(path)):
-                        row = make(question)
-                        with locked(path):
-                            rows.append(path, {**row, "made": noted(path.parent, about)})
-                        made += 1
-                        print(path.stem, *(value for value in row.values() if len(str(value)) < 20), flush=True)
-                        break
-            else:
-                time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -82,9 +82,8 @@ def gains(varied: pd.DataFrame) -> pd.DataFrame:
     cells = shown["mean"].where(~two, shown["mean"] + " [" + shown["low"] + ", " + shown["high"] + "]")
     wide = cells.where(found["mean"].notna(), "–").unstack(["base", "rival"])
     wide = wide.sort_index(axis=1, level=["base", "rival"], ascending=[False, True])
-    return wide.set_axis(
-        [f"{base}, {rival.replace('sigma', 'σ = ')}" for base, rival in wide.columns], axis=1
-    ).reset_index()
+    names = [f"{base}, {rival.replace('sigma', 'σ = ')}" for base, rival in wide.columns]
+    return wide.set_axis(names, axis=1).reset_index()
 
 
 def starts(rows: pd.DataFrame) -> dict[str, str]:

@@ -65,7 +65,7 @@ def row(part: str, folder: Path, settings: Mapping[str, Any], question: tuple[st
 
 def start_row(lattice: lattices.Lattice, sigma: float, seed: int, objective: ImageObjective) -> dict[str, Any]:
     """A short run of CDAT; its peak, fractions of it and step sampling's pick on the lattice's surface."""
-    config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
+    config = objective.config({"lr": 1.0, **lattice.probe}, seed)
     rates, losses = edge_run(config, sigma=sigma)
     ground, found, probes = surface.named(lattice.name), from_rates(rates), rows.read(lattices.HERE / "probes.csv")
     probe = next(row for row in probes if (row["lattice"], row["seed"]) == (lattice.name, str(seed)))
@@ -73,7 +73,7 @@ def start_row(lattice: lattices.Lattice, sigma: float, seed: int, objective: Ima
     peak = found.learning_rate if found else None
 
     def value(rate: float | None) -> str:
-        return "" if rate is None else f"{ground.value({'learning_rate': rate, **lattice.probe}):.3f}"
+        return "" if rate is None else f"{ground.value({'lr': rate, **lattice.probe}):.3f}"
 
     return {
         "run_steps": config.total_steps,
@@ -98,6 +98,6 @@ def whole_row(way: str, start: Mapping[str, str], other: dict[str, float], objec
     if way == WAYS[2] and found:
         warm_up = found.warmup_steps * objective.task.epochs / float(start["run_steps"])
         objective, epochs = replace(objective, schedule=Triangle(warmup_epochs=warm_up)), f"{warm_up:.3f}"
-    measured = objective.measure({"learning_rate": float(peak), **other}, [int(start["seed"])], lambda *_: None)
+    measured = objective.measure({"lr": float(peak), **other}, [int(start["seed"])], lambda *_: None)
     told = {"learning_rate": peak, "warmup_epochs": epochs, "state": measured.state}
     return {**told, "accuracy": f"{measured.value:.3f}"}

@@ -121,7 +121,7 @@ def train(run: Run, data: DataConfig, device: torch.device) -> dict[str, Any]:
             sharp = f"{sharpness(found.model, found.loss, whole).value:.5g}"
     lr = torch.as_tensor(rates, dtype=torch.double)
     looks = [
-        f"{r.step}:{r.learning_rate:.4g}:{r.loss:.4g}:{r.sharpness:.4g}:{r.ratio:.4g}:{abs(r.alignment):.3g}:"
+        f"{r.step}:{r.lr:.4g}:{r.loss:.4g}:{r.sharpness:.4g}:{r.ratio:.4g}:{abs(r.alignment):.3g}:"
         f"{':'.join(f'{gain:.4g}' for gain in tried)}:{lr[max(0, r.step - plan.AROUND) : r.step].mean():.4g}"
         for r, tried in zip(log.records if log else (), gained, strict=False)
     ]

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import optuna
-from flatdirs.backend.pruning import Rungs
 from optuna.trial import TrialState
 
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.edge_sweep import replaying, runs
 from benchmarks.edge_sweep.runs import EVALUATIONS, FRESH_SEEDS, REPETITIONS, SEEN, SUBJECTS, TRIALS, Curve, Point
-from benchmarks.lattice.running import claimed, locked, noted
+from benchmarks.rows import claimed, locked, noted
+from flatdirs.backend.pruner_settings import Rungs
+from flatdirs.backend.pruners import build_pruner
 from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.config.values import read_integer
 from flatdirs.errors import FlatdirsError, StudyError
-from flatdirs.search import Rules
-from flatdirs.space.grid import Grid as Lattice
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PARTS = ("record", "replay", "sweeps", "confirm", "page")
 NUMBERS = {"runs": 200, "repetitions": REPETITIONS, "trials": TRIALS, "orders": 20}
 KEYS: dict[str, Any] = {"only": PARTS, "subject": SUBJECTS, "device": "auto", "budget": None, **NUMBERS}
 MORE_SEEDS, REPEATED = (1, 2), 8  # the best recorded points are trained with more seeds
-START = Lattice(named_chart("adamw"), {"learning_rate": 1e-3, "beta1": 0.9, "weight_decay": 1e-2})  # unused by TPE
+START = Grid(named_chart("adamw"), {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2})  # unused by TPE
 Job = tuple[str, Point, int, dict[str, Any]]  # subject, point, seed, columns of its own
 
 
@@ -166,11 +166,11 @@ class Sweep:
     def __init__(self, name: str, seen: str, repetition: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.seen, self.repetition, self.number = seen, repetition, 0
-        self.study = optuna.create_study(study_name=f"{name} {repetition}", pruner=Rungs().build(EVALUATIONS))
+        self.study = optuna.create_study(study_name=f"{name} {repetition}", pruner=build_pruner(Rungs(), EVALUATIONS))
 
     def step(self, train: Train) -> Curve:
         """One trial; `train` gives its run. A diverged run is as bad as the worst that finished, as in `tune`."""
-        plan = SearchPlan("tpe", START, Rules(), self.repetition, {})
+        plan = SearchPlan("tpe", START, None, self.repetition, {})
         self.study.sampler = make_sampler(plan, self.number, 0.0)
         trial, value_of, values = self.study.ask(), runs.shown(self.seen), list[float]()
         point = runs.rounded(trial.suggest_float(name, *ends, log=True) for name, ends in runs.RANGES.items())

@@ -42,9 +42,9 @@ def transformer(point: Point, seed: int, watch: Watch, device: torch.device) -> 
         torch.manual_seed(2 * seed)
         model = NextCharacter(text().distinct, width=32, layers=1, heads=2).to(device)
         betas = (1.0 - point.one_minus_beta1, BETA2)
-        optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=point.weight_decay, fused=True)
+        optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=point.wd, fused=True)
         for step, batch in enumerate(text().windows(seed, STEPS, WINDOWS, device), 1):
-            rate = optimizer.param_groups[0]["lr"] = point.learning_rate * runs.MULTIPLIERS[step - 1]
+            rate = optimizer.param_groups[0]["lr"] = point.lr * runs.MULTIPLIERS[step - 1]
             loss = _loss(model.train(), *batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -71,11 +71,11 @@ def resnet(point: Point, seed: int, watch: Watch, device: torch.device) -> Curve
 
     def judged(epoch: Epoch) -> bool:
         losses.append(float(short(epoch.loss)))
-        return watch(epoch.number, losses[-1], epoch.learning_rate)
+        return watch(epoch.number, losses[-1], epoch.lr)
 
-    tuned = {"learning_rate": point.learning_rate, "momentum": None, "beta1": 1.0 - point.one_minus_beta1}
+    tuned = {"lr": point.lr, "wd": point.wd, "momentum": None, "beta1": 1.0 - point.one_minus_beta1}
     fixed = {"threads": 1, "schedule": SCHEDULE, "optimizer": AdamW(beta2=BETA2), "evaluate_every": EVERY}
-    run = {"weight_decay": point.weight_decay, "seed": seed, "device": str(device)}
+    run = {"seed": seed, "device": str(device)}
     config = TrainConfig(task=digits(), data=DataConfig(), **tuned, **run, **fixed)
     result = train(config, judged)
     return Curve(point, seed, tuple(losses), result.diverged, result.seconds)

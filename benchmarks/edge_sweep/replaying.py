@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-from flatdirs.backend.pruning import PRUNERS, SEEDS_PER_JITTER, Pruning, Wandb
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from benchmarks import rows
 from benchmarks.edge_sweep.runs import EVALUATIONS, KAPPAS, LOSS, RUNGS, SEEN, VARIANTS, Curve, curve_of
-from benchmarks.lattice.running import locked
-from flatdirs.backend.pruners import jitter_of
+from benchmarks.rows import locked
+from flatdirs.backend.pruner_settings import PRUNERS, Pruning, Wandb
+from flatdirs.backend.pruners import SEEDS_PER_JITTER, build_pruner, jitter_of
 from flatdirs.training.edge_metric import EdgeOfStability
 
 AT_ONCE = 50  # runs of one sweep or search
@@ -48,7 +48,7 @@ def replay(curves: Sequence[Curve], rule: Pruning, seen: str, name: str) -> list
     """How many evaluations each run of a sweep gets; Hyperband deals runs to brackets by the study's `name`."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.create_study(study_name=name, pruner=rule.build(EVALUATIONS), sampler=sampler)
+    study = optuna.create_study(study_name=name, pruner=build_pruner(rule, EVALUATIONS), sampler=sampler)
     return [_follow(study, number, curve, seen) for number, curve in enumerate(curves)]
 
 

@@ -34,9 +34,9 @@ FRESH_SEEDS = (1001, 1002, 1003)  # for the winners; no sweep has them
 class Point(NamedTuple):
     """The hyperparameters of a run."""
 
-    learning_rate: float
+    lr: float
     one_minus_beta1: float
-    weight_decay: float
+    wd: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Curve:
     @property
     def rates(self) -> list[float]:
         """The learning rate of the last step before each evaluation."""
-        return [self.point.learning_rate * part for part in MULTIPLIERS[EVERY - 1 :: EVERY]][: len(self.losses)]
+        return [self.point.lr * part for part in MULTIPLIERS[EVERY - 1 :: EVERY]][: len(self.losses)]
 
     def seen(self, what: str) -> list[float]:
         """What a pruner is shown at each evaluation."""
@@ -100,7 +100,7 @@ def shown(what: str) -> Callable[[float, float], float]:
 
 def row(curve: Curve) -> dict[str, Any]:
     """A run as a file has it."""
-    point = {name: f"{value:.6g}" for name, value in curve.point._asdict().items()}
+    point = {name: f"{value:.6g}" for name, value in zip(RANGES, curve.point, strict=True)}
     counts = {"seed": curve.seed, "evaluations": len(curve.losses), "loss": short(curve.losses[-1])}
     ended = {"diverged": int(curve.diverged), "seconds": f"{curve.seconds:.1f}"}
     return {**point, **counts, **ended, "losses": ";".join(map(short, curve.losses))}

@@ -12,9 +12,9 @@ from benchmarks.flat_directions.page import HERE, SLICES
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials
 from flatdirs.report.heatmap import write_cells
-from flatdirs.slices.cells import SliceAxis as Axis
-from flatdirs.slices.cells import SliceGrid as Grid
+from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.sampler import read_runs
+from flatdirs.space.names import canonical
 
 STEPS = {"weight_decay": ((-5, 4), (-3, 3)), "one_minus_momentum": ((-5, 4), (-3, 3)), "batch_size": ((-4, 5), (-2, 4))}
 ONE_RUN = ("accuracies", "seeds", "seconds", "steps", "host")  # provenance of one run only
@@ -25,10 +25,9 @@ def export(name: str) -> None:
     study = optuna.load_study(study_name=name, storage=open_storage("journal", HERE / "studies" / name))
     stored, center = Trials(study, True, 60.0).trials(), study.user_attrs[IDENTITY]["start"]
     x, y = STEPS[name]
-    middle = 1 - center["momentum"] if name == "one_minus_momentum" else center[name]
-    grid = Grid(
-        Axis("learning_rate", center["learning_rate"], 2.0, *x), Axis(name, middle, 2.0, *y, name == "batch_size")
-    )
+    y_name = canonical(name)
+    middle = 1 - center["momentum"] if name == "one_minus_momentum" else center[y_name]
+    grid = SliceGrid(SliceAxis("lr", center["lr"], 2.0, *x), SliceAxis(y_name, middle, 2.0, *y, name == "batch_size"))
     write_cells(HERE / f"{name}.csv", grid, read_runs(stored))
     provenance = next(trial.user_attrs[PROVENANCE] for trial in reversed(stored) if PROVENANCE in trial.user_attrs)
     kept = {key: value for key, value in provenance.items() if key not in ONE_RUN}

@@ -10,10 +10,9 @@ import pandas as pd
 
 from benchmarks.drawing import interval, number, png, table
 from flatdirs.report.heatmap import read_cells, slice_figure
-from flatdirs.slices.cells import Run
-from flatdirs.slices.cells import SliceAxis as Axis
-from flatdirs.slices.cells import SliceGrid as Grid
+from flatdirs.slices.cells import Run, SliceAxis, SliceGrid
 from flatdirs.slices.ridge import Ridge, claimed_exponent, fit_ridge
+from flatdirs.space.names import canonical
 
 HERE = Path(__file__).resolve().parent
 SLICES = {
@@ -42,14 +41,15 @@ def figures(folder: Path = HERE) -> dict[str, bytes]:
     return {f"{name}.png": png(slice_figure(grid, runs, "%"), 100) for name, (grid, runs, _) in read.items()}
 
 
-def read_slice(folder: Path, name: str) -> tuple[Grid, list[Run], dict[str, Any]]:
+def read_slice(folder: Path, name: str) -> tuple[SliceGrid, list[Run], dict[str, Any]]:
     """A slice's grid, runs and facts."""
     facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    grid = Grid(Axis(**facts["x"]), Axis(**facts["y"]), facts["seeds"], facts["near"])
+    axes = (SliceAxis(**{**facts[key], "name": canonical(facts[key]["name"])}) for key in ("x", "y"))
+    grid = SliceGrid(*axes, facts["seeds"], facts["near"])
     return grid, read_cells(folder / f"{name}.csv"), facts
 
 
-def ridge_row(name: str, grid: Grid, ridge: Ridge | None) -> dict[str, Any]:
+def ridge_row(name: str, grid: SliceGrid, ridge: Ridge | None) -> dict[str, Any]:
     """Exponent, angle and costs of one ridge; the claim holds where its exponent lies in the interval."""
     y, fixed = SLICES[name]
     claim = claimed_exponent(grid) or 0.0
@@ -62,7 +62,7 @@ def ridge_row(name: str, grid: Grid, ridge: Ridge | None) -> dict[str, Any]:
     return {**row, **shown, "seed noise": ridge.spread, "holds": ridge.exponent.holds(claim)}
 
 
-def runs_row(name: str, grid: Grid, runs: list[Run], ridge: Ridge | None) -> dict[str, Any]:
+def runs_row(name: str, grid: SliceGrid, runs: list[Run], ridge: Ridge | None) -> dict[str, Any]:
     """How much of one grid was trained, how long a run took, and what the whole ridge differs by."""
     frame = pd.DataFrame([{"cell": run.cell, "seconds": run.seconds} for run in runs])
     counts, seconds = frame.groupby("cell").size(), frame["seconds"][frame["seconds"] > 0]

@@ -11,8 +11,8 @@ python=${PYTHON:-.venv/bin/python} here=benchmarks/flat_directions
 slice() { # study and y, x_steps, y_steps, overrides …
   local y=$1 x_steps=$2 y_steps=$3
   shift 3
-  nice "$python" -m flatdirs.slices task=cifar10_small "data.path=$data" "output=$here/studies" "study=$y" start=typical \
-    start.learning_rate=0.2 x=learning_rate "x_steps=$x_steps" "y=$y" "y_steps=$y_steps" "workers=${WORKERS:-$(nproc)}" "$@"
+  nice "$python" -m flatdirs slices task=cifar10_small "data.path=$data" "output=$here/studies" "study=$y" start=typical \
+    start.lr=0.2 x=lr "x_steps=$x_steps" "y=$y" "y_steps=$y_steps" "workers=${WORKERS:-$(nproc)}" "$@"
 }
 slice weight_decay "[-5,4]" "[-3,3]" "$@"
 slice one_minus_momentum "[-5,4]" "[-3,3]" "$@"

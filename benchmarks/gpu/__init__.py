@@ -7,6 +7,6 @@ BEGAN = time.monotonic()  # --minutes counts from here, before torch is imported
 HERE = Path(__file__).resolve().parent
 GROUP = (  # columns of a row that must agree where rows are averaged
     *("data", "checksum", "task", "epochs", "width", "batch_size", "image_size", "train_images"),
-    *("learning_rate", "momentum", "weight_decay", "overrides", "device", "precision", "torch"),
+    *("lr", "momentum", "wd", "overrides", "device", "precision", "torch"),
 )
-RUNS_GROUP = (*(key for key in GROUP if key not in ("learning_rate", "momentum", "weight_decay")), "target", "bar")
+RUNS_GROUP = (*(key for key in GROUP if key not in ("lr", "momentum", "wd")), "target", "bar")

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--auto-target", action="store_true", help="the hand-tuned mean less 0.1; so for JPEG copies")
     parser.add_argument("--budget", type=int, default=60, help="of the searches: runs after which a study ends")
     parser.add_argument("--epochs", type=int, default=2, help="how many epochs are timed")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for flatdirs.train: task.epochs=2 …")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for flatdirs train: task.epochs=2 …")
     given, code = parser.parse_args(), 0
     if given.part != "page":
         from benchmarks.gpu import seeds  # torch

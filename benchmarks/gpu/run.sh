@@ -15,7 +15,7 @@
 #   --jpeg           these images are JPEG copies: every table says so, and the target of 4 is the mean of 1 less 0.1
 #   --output FOLDER  results there (default: benchmarks/gpu)
 #   --smoke          every line at a reduced size, on made-up images unless --data says otherwise; results in studies/gpu-smoke
-#   key=value        as for flatdirs.train and flatdirs.tune, such as precision=fp32
+#   key=value        as for flatdirs train and flatdirs tune, such as precision=fp32
 #
 # DEVICE=cuda (default), cuda:1, cpu …; PYTHON=… for another interpreter than .venv/bin/python or python3. 1 to 3 need torch,
 # numpy, PyYAML and (3) pytest; 4 needs flatdirs' other requirements too. Bring back the results with studies/ beside them.

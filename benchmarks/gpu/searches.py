@@ -1,6 +1,6 @@
 """How many training runs each search needs until one reaches 94 % on CIFAR-10: `make bench-94`.
 
-Full CIFAR-10, 24 epochs, judged on the test images. Every search goes through `flatdirs.tune` with the same seeds; studies lie in
+Full CIFAR-10, 24 epochs, judged on the test images. Every search goes through `flatdirs tune` with the same seeds; studies lie in
 studies/, and a second call goes on with those that have not ended. All searches of a seed come before the next seed, so that the
 comparison is fair whenever time runs out. With `--auto-target`, the default on JPEG copies of the images, the target is the mean of
 the hand-tuned setting over the same seeds less 0.1; seeds that are missing are trained.
@@ -23,8 +23,8 @@ from flatdirs.backend.study import PROBES, view_study
 from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.cli import frame as command_line
+from flatdirs.cli.tune import run
 from flatdirs.training.loop import TrainConfig, expected_seconds
-from flatdirs.tune import run
 
 SEARCHES = {  # by the name in the table: the search, and its start, which random and TPE ignore
     "flatdirs": ("flatdirs", "auto"),
@@ -104,7 +104,7 @@ def tune(plan: Plan, search: str, seed: int) -> int:
         *("task=cifar10", f"search={name}", f"start={start}", f"seed={seed}", f"study={search}-{seed}"),
         *(f"target={plan.about['target']}", f"budget={plan.budget}", "confirm=0", "live=false"),
         *(f"device={plan.config.device}", "data.evaluate=test", f"data.download={str(data.download).lower()}"),
-        *(f"data.path={json.dumps(data.path)}", f"output={json.dumps(str(plan.studies))}", *plan.overrides),
+        *(f"data.path={data.path or 'null'}", f"output={plan.studies}", *plan.overrides),
     ]
     if plan.deadline is not None:
         arguments.append(f"minutes={(plan.deadline - time.monotonic()) / 60:.3f}")

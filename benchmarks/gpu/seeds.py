@@ -25,13 +25,14 @@ from flatdirs.config.values import read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.provenance import provenance
 from flatdirs.resources import conf_folder
+from flatdirs.space.names import canonical
 from flatdirs.training.data import load
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
 from flatdirs.training.loop import TrainConfig, expected_seconds, train
 from flatdirs.training.records import Epoch
 from flatdirs.training.task import DataConfig, ImageTask
 
-HAND_TUNED = {"learning_rate": 0.4, "momentum": 0.9, "weight_decay": 5e-4}
+HAND_TUNED = {"lr": 0.4, "momentum": 0.9, "wd": 5e-4}
 JPEG_CHECKSUMS = {"1b9326d1"}  # data sets known to be JPEG copies
 MAY_CHANGE = (*HAND_TUNED, "batch_size", "precision", "threads", "compile")
 MARGIN = 1.2  # a run may take this much longer than the runs before it
@@ -46,7 +47,8 @@ def hand_tuned(path: str | None, device: str, overrides: Sequence[str] = ()) -> 
     own: dict[str, Any] = {**HAND_TUNED, "device": device}
     hints = get_type_hints(TrainConfig)
     for override in overrides:
-        key, _, word = override.partition("=")
+        name, _, word = override.partition("=")
+        key = canonical(name)
         value: Any = {"true": True, "false": False, "null": None}.get(word, word)
         with suppress(ValueError):
             value = float(word)
@@ -55,7 +57,7 @@ def hand_tuned(path: str | None, device: str, overrides: Sequence[str] = ()) -> 
         elif key in MAY_CHANGE:
             own[key] = read_value(hints[key], value, key)
         else:
-            raise ConfigError(f"{key} cannot be changed here; the keys are {', '.join(MAY_CHANGE)} and task.…")
+            raise ConfigError(f"{key} cannot be changed here; the keys are {', '.join(MAY_CHANGE)} and task.…", key=key)
     data = DataConfig(path=path, download=path is None, evaluate="test")
     return TrainConfig(task=read_dataclass(ImageTask, task, "task."), data=data, **own)
 

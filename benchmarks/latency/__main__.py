@@ -37,15 +37,15 @@ WARM_UP = 3  # rounds that are not counted
 Times = dict[str, list[float]]  # milliseconds by kind, wall or process
 
 
-def score(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
-    """A smooth made-up score with its best on a ridge as the chart has it, and with noise."""
+def objective(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
+    """A smooth made-up function with its best on a ridge as the chart has it, and with noise."""
     random = np.random.default_rng(seed)
 
     def value(trial: optuna.Trial) -> float:
-        rate = trial.suggest_float("learning_rate", 1e-9, 1e3, log=True)
+        rate = trial.suggest_float("lr", 1e-9, 1e3, log=True)
         batch = trial.suggest_int("batch_size", 8, 8192, log=True) if chart == "sgd_batch" else 128
         rest = 1 - trial.suggest_float("momentum", 0.0, 0.9999)
-        decay = trial.suggest_float("weight_decay", 1e-9, 1.0, log=True)
+        decay = trial.suggest_float("wd", 1e-9, 1.0, log=True)
         off = np.log2([rate * 128 / batch * decay / rest / 0.00256, decay / 0.00125, rest / 0.125, batch / 128])
         return float(0.05 * random.standard_normal() - off**2 @ (1, 1, 0.3, 0.3))
 
@@ -55,7 +55,7 @@ def score(chart: str, seed: int) -> Callable[[optuna.Trial], float]:
 def sampler(name: str, chart: str = "sgd", search: str = "flatdirs") -> optuna.samplers.BaseSampler:
     """One of `SAMPLERS`."""
     if name == OURS:
-        start = {"learning_rate": 0.001, "momentum": 0.5, "weight_decay": 0.01} if search == "myrtle" else None
+        start = {"lr": 0.001, "momentum": 0.5, "wd": 0.01} if search == "myrtle" else None
         return FlatDirectionsSampler(chart=chart, search=search, start=start, seed=0)
     if name == "RandomSampler":
         return optuna.samplers.RandomSampler(seed=0)
@@ -67,7 +67,7 @@ def sampler(name: str, chart: str = "sgd", search: str = "flatdirs") -> optuna.s
 def history(made_by: optuna.samplers.BaseSampler, chart: str, size: int) -> list[Any]:
     """Finished trials of a sampler."""
     study = optuna.create_study(direction="maximize", sampler=made_by)
-    study.optimize(score(chart, 0), n_trials=size)
+    study.optimize(objective(chart, 0), n_trials=size)
     return study.trials
 
 
@@ -82,7 +82,7 @@ def turns(storage: str, made: list[Any], rounds: int, restarts: int = 0, **kind:
     chart = kind.get("chart", "sgd")
     times: dict[str, Times] = {name: {"wall": [], "process": []} for name in SAMPLERS}
     with tempfile.TemporaryDirectory() as place:
-        folder, scores = Path(place), {name: score(chart, 1) for name in SAMPLERS}
+        folder, objectives = Path(place), {name: objective(chart, 1) for name in SAMPLERS}
         studies = {name: study_of(storage, folder / name, sampler(name, **kind)) for name in SAMPLERS}
         for study in studies.values():
             study.add_trials(made)
@@ -95,7 +95,7 @@ def turns(storage: str, made: list[Any], rounds: int, restarts: int = 0, **kind:
             for name in np.roll(SAMPLERS, -number):
                 began, spent = time.perf_counter(), time.process_time()
                 trial = studies[name].ask()
-                value = scores[name](trial)
+                value = objectives[name](trial)
                 if number >= WARM_UP:
                     times[name]["process"].append(round(1e3 * (time.process_time() - spent), 3))
                     times[name]["wall"].append(round(1e3 * (time.perf_counter() - began), 3))
@@ -123,9 +123,8 @@ def measure_search(rounds: int, counts: Sequence[int] = COUNTS, restarts: int = 
     for chart in CHARTS:
         made = history(sampler(OURS, chart), chart, max(counts))
         for storage, count in itertools.product(("memory", "sqlite"), counts):
-            for name, own in turns(
-                storage, made[:count], rounds, restarts * (storage == "sqlite"), chart=chart
-            ).items():
+            again = restarts * (storage == "sqlite")
+            for name, own in turns(storage, made[:count], rounds, again, chart=chart).items():
                 about = {"chart": chart, "storage": storage, "trials": count, "sampler": name}
                 found.append({**about, **({"storage": name, "sampler": OURS} if name == "restart" else {}), **own})
     return found
@@ -135,7 +134,7 @@ def first_ask(chart: str, store: Path) -> tuple[float, float]:
     """Wall and process milliseconds of the first ask of a new process, which replays the trials of the study in a store."""
     study = study_of("sqlite", store, sampler(OURS, chart))
     began, spent = time.perf_counter(), time.process_time()
-    score(chart, 1)(study.ask())
+    objective(chart, 1)(study.ask())
     return 1e3 * (time.perf_counter() - began), 1e3 * (time.process_time() - spent)
 
 

@@ -72,6 +72,11 @@ class Lattice:
         found = zip(self.axes, self.names, cell, strict=True)
         return {name: 2.0**power if axis == name else 1.0 - 2.0**power for axis, name, power in found}
 
+    def sides(self, hyperparameters: Mapping[str, float]) -> list[float]:
+        """Where they lie along the axes: 1 − momentum for momentum."""
+        pairs = zip(self.axes, self.names, strict=True)
+        return [hyperparameters[name] if axis == name else 1.0 - hyperparameters[name] for axis, name in pairs]
+
     def around(self, cell: Cell) -> list[Cell]:
         """The cells that differ by at most one step along every axis, diagonal ones included, without itself."""
         pairs = zip(self.powers, cell, strict=True)
@@ -85,9 +90,7 @@ class Lattice:
         middle = tuple(sum(pair) // 2 for pair in ends)
         sides = [(*middle[:i], end, *middle[i + 1 :]) for i, pair in enumerate(ends) for end in pair]
         points = qmc.Sobol(len(ends), scramble=True, seed=self.sobol_seed).random_base2(14).tolist()
-        drawn = [
-            tuple(axis[int(part * len(axis))] for axis, part in zip(powers, point, strict=True)) for point in points
-        ]
+        drawn = [tuple(axis[int(x * len(axis))] for axis, x in zip(powers, point, strict=True)) for point in points]
         return tuple(dict.fromkeys([*itertools.product(*ends), *sides, *drawn]))[: self.spread]
 
 

@@ -28,9 +28,8 @@ def cells(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows[PRODUCT] = rows[RATIO] + rows["wd"]
         found[name] = rows
     runs = pd.concat(found, names=["lattice"]).reset_index("lattice").sort_values("seed", kind="stable")
-    table = (
-        runs.groupby(["lattice", *AXES, RATIO, PRODUCT])["accuracy"].agg(["mean", "size", "var", list]).reset_index()
-    )
+    grouped = runs.groupby(["lattice", *AXES, RATIO, PRODUCT])["accuracy"]
+    table = grouped.agg(["mean", "size", "var", list]).reset_index()
     level = table.groupby("lattice")["mean"].transform(lambda means: means.nlargest(10).mean())
     return runs, table.assign(level=level, below=level - table["mean"])
 
@@ -66,9 +65,8 @@ def probes(folder: Path) -> pd.DataFrame:
     picks = grouped["log_midpoint"].agg(["count", "size", lambda some: gmean(some.dropna()), "min", "max"])
     shown = [f"{middle:.3g} ({low:.3g} to {high:.3g})" for middle, low, high in picks.iloc[:, 2:].to_numpy()]
     answers = [f"{count} of {size}" for count, size in picks.iloc[:, :2].to_numpy()]
-    return pd.DataFrame(
-        {"seeds with an answer": answers, "lr": shown, "cost in runs": grouped["cost"].mean()}, picks.index
-    )
+    columns = {"seeds with an answer": answers, "lr": shown, "cost in runs": grouped["cost"].mean()}
+    return pd.DataFrame(columns, picks.index)
 
 
 def sides(table: pd.DataFrame) -> pd.DataFrame:
@@ -87,10 +85,9 @@ def noise(table: pd.DataFrame) -> pd.DataFrame:
     some = table[table["size"] > 1].assign(freedom=table["size"] - 1)
     some["band"] = pd.cut(some["below"].clip(lower=0), BANDS, right=False)
     some["squares"] = some["var"] * some["freedom"]
-    sums = some.groupby(["band", "lattice"], observed=True).agg(
-        s=("squares", "sum"), f=("freedom", "sum"), n=("size", "size")
-    )
-    text = (sums["s"] / sums["f"]).pow(0.5).map("{:.2f}".format) + sums["n"].map(" ({})".format)
+    bands = some.groupby(["band", "lattice"], observed=True)
+    pooled = (bands["squares"].sum() / bands["freedom"].sum()).pow(0.5)
+    text = pooled.map("{:.2f}".format) + bands.size().map(" ({})".format)
     wide = text.unstack("lattice").reset_index()
     return wide.assign(**{"points below the level": [f"{band.left:g} to {band.right:g}" for band in wide["band"]]})
 

@@ -1,32 +1,26 @@
 """Train what a lattice lacks, and probe its task: any number of processes, each run once. No torch of its own.
 
-A process claims a run by locking one byte of a file; the lock ends with the process. A row is on disk before its claim ends. A lattice
-is made in rounds: first the spread cells, then new cells beside the best ones and more seeds on the ridge. A round depends on the
-results of the rounds before it and on nothing else on file; so all processes decide alike, and an interrupted lattice ends as any other.
+A lattice is made in rounds: first the spread cells, then new cells beside the best ones and more seeds on the ridge. A round depends on
+the results of the rounds before it and on nothing else on file; so all processes decide alike, and an interrupted lattice ends as any
+other.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import IO, Any
-from zlib import crc32
+from typing import Any
 
 from benchmarks import rows
 from benchmarks.lattice.lattices import Cell, Lattice, Run
+from benchmarks.rows import column
 from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.image import ImageObjective
 
 CHANCE = 10.0  # percent; every task here has ten classes
 CURVE = ("train_loss", "loss", "accuracy")
-WAIT_SECONDS = 1.0  # between looks at what other processes have finished
 PROBE_SEEDS = 20
 PICKS = ("log_midpoint", "half_loss", "steepest", "min_lr", "max_lr")
 
@@ -35,44 +29,29 @@ def fill(
     folder: Path, lattice: Lattice, train: Callable[[Run], Measurement], about: Mapping[str, Any], budget: int | None
 ) -> None:
     """Make the runs that the lattice lacks, at most `budget` of them by this process."""
-    path, made = folder / f"{lattice.name}.csv", 0
-    with path.with_name(f"{path.name}.claims.lock").open("a") as claims:
-        while wanted := runs_left(lattice, results(lattice, rows.read(path))):
-            before = made
-            for run in wanted:
-                if made == budget:
-                    return
-                with claimed(claims, crc32(repr(run).encode())) as mine:
-                    if mine and run not in results(lattice, rows.read(path)):
-                        found = train(run)
-                        with locked(path):
-                            rows.append(path, row(lattice, run, found, noted(folder, about)))
-                        print(lattice.name, *run, found.state, found.value, flush=True)
-                        made += 1
-            if made == before:
-                time.sleep(WAIT_SECONDS)
+
+    def wanted(table: Sequence[Mapping[str, str]]) -> list[Run]:
+        return runs_left(lattice, results(lattice, table))
+
+    rows.fill(folder / f"{lattice.name}.csv", wanted, lambda run: row(lattice, run, train(run)), about, budget)
 
 
-def row(lattice: Lattice, run: Run, found: Measurement, made: str) -> dict[str, Any]:
-    """A run as the file has it: cell, hyperparameters, result, every epoch, and the key of provenance.json (`made`)."""
+def row(lattice: Lattice, run: Run, found: Measurement) -> dict[str, Any]:
+    """A run as the file has it: cell, hyperparameters, result, every epoch."""
     curves = {key: [math.nan if epoch[key] is None else epoch[key] for epoch in found.curve] for key in CURVE}
     return {
-        **{f"log2_{axis}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
-        **{name: repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
-        **{
-            "seed": run.seed,
-            "accuracy": f"{found.value:.2f}",
-            "loss": f"{math.nan if found.loss is None else found.loss:.4g}",
-        },
+        **{f"log2_{column(axis)}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
+        **{column(name): repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
+        **{"seed": run.seed, "accuracy": f"{found.value:.2f}"},
+        **{"loss": f"{math.nan if found.loss is None else found.loss:.4g}"},
         **{"diverged": int(found.state == "diverged"), "seconds": f"{found.seconds:.1f}"},
         **{f"{key}_curve": ";".join(f"{value:.4g}" for value in curve) for key, curve in curves.items()},
-        "made": made,
     }
 
 
 def run_of(lattice: Lattice, row: Mapping[str, str]) -> Run:
     """The run of a row."""
-    return Run(tuple(int(row[f"log2_{axis}"]) for axis in lattice.axes), int(row["seed"]))
+    return Run(tuple(int(row[f"log2_{column(axis)}"]) for axis in lattice.axes), int(row["seed"]))
 
 
 def results(lattice: Lattice, rows: Sequence[Mapping[str, str]]) -> dict[Run, float]:
@@ -122,61 +101,20 @@ def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapp
     from flatdirs.training.records import ProbeConfig
     from flatdirs.tuning.probing import probe_task
 
-    path = folder / "probes.csv"
-    with path.with_name(f"{lattice.name}.probes.lock").open("a") as claims:
-        for seed in range(PROBE_SEEDS):
-            with claimed(claims, seed) as mine:
-                if not mine or (lattice.name, str(seed)) in {(old["lattice"], old["seed"]) for old in rows.read(path)}:
-                    continue
-                config = objective.config({"learning_rate": 1.0, **lattice.probe}, seed)
-                found = probe_task(config, ProbeConfig(), progress=False)
-                points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
-                row = {
-                    **{"lattice": lattice.name, "seed": seed},
-                    **{
-                        name: f"{getattr(found.picks, name).learning_rate:.6g}" if found.picks else "" for name in PICKS
-                    },
-                    **{"cost_steps": f"{found.cost:.1f}", "run_steps": config.total_steps},
-                    **{
-                        "problem": found.problem or "",
-                        "points": ";".join(f"{lr:.6g}:{loss:.6g}" for lr, loss in points),
-                    },
-                }
-                with locked(path):
-                    rows.append(path, {**row, "made": noted(folder, about)})
-                print(lattice.name, "probe", seed, row["log_midpoint"] or row["problem"], flush=True)
+    def wanted(table: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+        known = {(old["lattice"], old["seed"]) for old in table}
+        return [one for one in ((lattice.name, str(seed)) for seed in range(PROBE_SEEDS)) if one not in known]
 
+    def make(question: tuple[str, str]) -> dict[str, Any]:
+        config = objective.config({"lr": 1.0, **lattice.probe}, int(question[1]))
+        found = probe_task(config, ProbeConfig(), progress=False)
+        picks = {pick: getattr(found.picks, pick).learning_rate if found.picks else None for pick in PICKS}
+        points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]
+        return {
+            **dict(zip(("lattice", "seed"), question, strict=True)),
+            **{pick: "" if rate is None else f"{rate:.6g}" for pick, rate in picks.items()},
+            **{"cost_steps": f"{found.cost:.1f}", "run_steps": config.total_steps, "problem": found.problem or ""},
+            **{"points": ";".join(f"{lr:.6g}:{loss:.6g}" for lr, loss in points)},
+        }
 
-def noted(folder: Path, about: Mapping[str, Any]) -> str:
-    """The key of `about` in provenance.json, where it is added if it is new."""
-    path = folder / "provenance.json"
-    key = hashlib.blake2s(json.dumps(about, sort_keys=True).encode(), digest_size=3).hexdigest()
-    with locked(path):
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if key not in known:
-            draft, text = path.with_name(f"{path.name}.part"), {**known, key: dict(about)}
-            draft.write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            draft.replace(path)
-    return key
-
-
-@contextmanager
-def claimed(claims: IO[str], number: int) -> Iterator[bool]:
-    """Whether thing `number` is this process's now; it stays so until the end of the block, or of the process."""
-    try:
-        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-    except OSError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        fcntl.lockf(claims, fcntl.LOCK_UN, 1, number)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time writes `path`; the lock is a file beside it and ends with the process."""
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    rows.fill(folder / "probes.csv", wanted, make, about)

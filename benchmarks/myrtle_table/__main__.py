@@ -8,9 +8,11 @@ import pandas as pd
 
 from benchmarks import pages
 from benchmarks.myrtle_table.page import HERE, STUDIES
+from benchmarks.rows import LONG
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import view_study
 from flatdirs.backend.table_rows import axis_lines, rows
+from flatdirs.backend.trials import CURVE, PROVENANCE
 
 FIELDS = ["run", "axis", "move", "learning_rate", "momentum", "weight_decay", "c1", "accuracy", "seconds", "verdict"]
 
@@ -21,17 +23,17 @@ def export(name: str) -> None:
     table = pd.DataFrame(map(vars, rows(study)))
     table["c1"] = [f"{next(iter(place.values())):.6g}" for place in table["coordinates"]]
     table["accuracy"], table["seconds"] = table["value"].map("{:.2f}".format), table["seconds"].round(1)
-    table = table.join(pd.json_normalize(table["hyperparameters"]).map(repr))
+    table = table.join(pd.json_normalize(table["hyperparameters"]).map(repr).rename(columns=LONG))
     table.to_csv(HERE / f"{name}.csv", columns=FIELDS, index=False)
     trials = [trial for trial, _ in study.runs()]
-    provenance = trials[-1].user_attrs["provenance"]
+    provenance = trials[-1].user_attrs[PROVENANCE]
     facts = {
         "axes": [{"runs": line.runs, "axis": line.axis, "row": line.row.run} for line in axis_lines(study)],
         "runs": len(trials),
         "over": bool((trace := study.trace()) and trace.over),
         "steps": provenance["steps"],
-        "curves": [trial.user_attrs["curve"] for trial in trials],
-        "accuracies": [trial.user_attrs["provenance"]["accuracies"] for trial in trials],
+        "curves": [trial.user_attrs[CURVE] for trial in trials],
+        "accuracies": [trial.user_attrs[PROVENANCE]["accuracies"] for trial in trials],
         "confirmed": study.confirmations(),
         "provenance": {key: value for key, value in provenance.items() if key not in ("accuracies", "seconds")},
     }

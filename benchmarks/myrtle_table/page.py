@@ -13,7 +13,7 @@ from benchmarks.drawing import table
 
 HERE = Path(__file__).resolve().parent
 STUDIES = ("source", "typical", "finer")
-SETTING = r"learning_rate=(?P<lr>[^,]*),momentum=(?P<momentum>[^,]*),weight_decay=(?P<wd>[^,;]*)"
+SETTING = r"(?:learning_rate|lr)=(?P<lr>[^,]*),momentum=(?P<momentum>[^,]*),(?:weight_decay|wd)=(?P<wd>[^,;]*)"
 
 
 def values(folder: Path = HERE) -> dict[str, str]:

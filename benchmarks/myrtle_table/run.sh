@@ -10,7 +10,7 @@ here=benchmarks/myrtle_table
 search() { # name, overrides …
   local name=$1
   shift
-  nice .venv/bin/python -m flatdirs.tune task=cifar10_small "data.path=$data" "output=$here/studies" "study=$name" \
+  nice .venv/bin/python -m flatdirs tune task=cifar10_small "data.path=$data" "output=$here/studies" "study=$name" \
     live=false "$@" | tee "$here/$name.log"
 }
 # 1. Myrtle's careless start, as in its table

@@ -26,11 +26,10 @@ from benchmarks.runs_to_target.conditions import HERE, NONE, SETTINGS, Condition
 from flatdirs.errors import FlatdirsError
 
 SLICE = 50  # repetitions that are simulated at once; those of slow methods one by one
+QUICK = ("random", "qmc", "cfo")  # with flatdirs' own: to run to the end costs little
 KEYS: dict[str, Any] = {"lattice": SETTINGS["lattices"], "only": [], "seeds": 1000, "workers": 1, "full": False}
 KEYS |= {"again": False, "draw": True, "folder": HERE}
-Task = tuple[
-    Condition, str, list[int], bool, Path
-]  # with its key and seeds; whether repetitions run to the end; the folder
+Task = tuple[Condition, str, list[int], bool, Path]  # its key and seeds, whether it runs to the end, the folder
 
 
 def main(arguments: list[str]) -> int:
@@ -41,9 +40,8 @@ def main(arguments: list[str]) -> int:
         tasks = [task for name in settings["lattice"] for task in tasks_of(name, folder, settings)]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         with ProcessPoolExecutor(settings["workers"], get_context("spawn")) as pool:
-            for (condition, key, *_), found in zip(
-                tasks, pool.map(simulation.rows, *zip(*tasks, strict=True)), strict=True
-            ):
+            made = pool.map(simulation.rows, *zip(*tasks, strict=True))
+            for (condition, key, *_), found in zip(tasks, made, strict=True):
                 if found:
                     keep(folder / f"{condition.lattice}.csv", condition, key, found)
                 print(*condition, len(found), flush=True)
@@ -64,16 +62,11 @@ def tasks_of(name: str, folder: Path, settings: Mapping[str, Any]) -> Iterator[T
     done: dict[tuple[str, ...], dict[int, bool]] = defaultdict(dict)
     for row in rows.read(folder / f"{name}.csv"):
         done[row["method"], row["box"], row["start"], row["key"]][int(row["seed"])] = row["complete"] == "1"
+    only = set(settings["only"])
     for condition in conditions.conditions(name):
         slow = condition.base in SETTINGS["methods"]["slow"]
-        if {condition.method, condition.base} & set(settings["only"]) or not (
-            settings["only"] or slow > settings["full"]
-        ):
-            quick = condition.box == NONE or condition.base in (
-                "random",
-                "qmc",
-                "cfo",
-            )  # to run to the end costs little
+        if only & {condition.method, condition.base} if only else settings["full"] or not slow:
+            quick = condition.box == NONE or condition.base in QUICK
             whole = settings["full"] or (quick and condition.start in (NONE, "typical", "auto"))
             key = conditions.key(condition, ground.key)
             known = {} if settings["again"] else done[(*condition[1:], key)]
@@ -89,12 +82,8 @@ def keep(path: Path, condition: Condition, key: str, found: Sequence[Mapping[str
     def place(row: Mapping[str, Any]) -> tuple[str, str, str]:
         return row["method"], row["box"], row["start"]
 
-    fresh = {str(new["seed"]) for new in found}
-    kept = (
-        row
-        for row in rows.read(path)
-        if place(row) != condition[1:] or (row["key"] == key and row["seed"] not in fresh)
-    )
+    old, fresh = rows.read(path), {str(new["seed"]) for new in found}
+    kept = [one for one in old if place(one) != condition[1:] or (one["key"] == key and one["seed"] not in fresh)]
     rows.write(path, list(found[0]), sorted([*kept, *found], key=lambda row: (place(row), int(row["seed"]))))
 
 

@@ -30,7 +30,7 @@ Sides = Mapping[str, float]  # along a box: one_minus_momentum for momentum
 
 
 class Unavailable(Exception):
-    """A method that is not here: a package that is not installed, or another version of a search."""
+    """A method whose package is not installed."""
 
 
 def make(
@@ -100,13 +100,14 @@ def study(name: str, box: Box, first: Sides | None, seed: int, chart: Chart) -> 
 
 
 def coordinates(box: Box, chart: Chart) -> Box:
-    """The smallest box in the chart's coordinates that holds the raw one."""
+    """The smallest box in the chart's coordinates that holds the raw one.
+
+    TPE draws in the order of the names, which begin with the number of factors: the product last, as for the rows on file.
+    """
     logs, ends = np.log2(np.array(list(box.values()))), {}
     for axis, row in zip(chart.axes, chart.matrix.tolist(), strict=True):
-        pairs = [
-            (power * side[power < 0], power * side[power >= 0]) for power, side in zip(row, logs.tolist(), strict=True)
-        ]
-        ends[axis.name] = (2.0 ** sum(low for low, _ in pairs), 2.0 ** sum(high for _, high in pairs))
+        sides = [sorted((power * low, power * high)) for power, (low, high) in zip(row, logs.tolist(), strict=True)]
+        ends[f"{len(axis.exponents)} {axis.name}"] = tuple(2.0 ** sum(some) for some in zip(*sides, strict=True))
     return ends
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.lattice.lattices import Lattice
+from benchmarks.rows import column
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 WIDTH = 0.25  # how near, in log(1 + points below the level), a residual's cell must be to stand for the noise there
@@ -97,7 +98,7 @@ class Cells:
 
 def from_rows(lattice: Lattice, found: Sequence[Mapping[str, str]]) -> Cells:
     """Cells from rows as benchmarks.lattice writes them; residuals widened to what single runs have."""
-    axes = [f"log2_{axis}" for axis in lattice.axes]
+    axes = [f"log2_{column(axis)}" for axis in lattice.axes]
     types = {**dict.fromkeys([*axes, "seed", "diverged"], int), **dict.fromkeys(["accuracy", "loss"], float)}
     table = pd.DataFrame(found).astype(types).sort_values([*axes, "seed"])
     tried, finished = table.groupby(axes)["diverged"].mean(), table[table["diverged"] == 0].groupby(axes)

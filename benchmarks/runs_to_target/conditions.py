@@ -80,8 +80,8 @@ def box(lattice: str, name: str) -> Box:
     group = SETTINGS[named(lattice).optimizer]
     factor = scale(lattice) if name in group["scaled_boxes"] else 1.0
     ranges = {key: (float(low), float(high)) for key, (low, high) in group["boxes"][name].items()}
-    low, high = ranges["learning_rate"]
-    return {**ranges, "learning_rate": (low * factor, high * factor)}
+    low, high = ranges["lr"]
+    return {**ranges, "lr": (low * factor, high * factor)}
 
 
 def start(lattice: str, name: str, seed: int) -> Start:
@@ -96,7 +96,7 @@ def start(lattice: str, name: str, seed: int) -> Start:
             return Start(automatic_start(float(pick), int(steps), group["momentum"]), price)
     factor = scale(lattice) if name in group["scaled"] else 1.0
     entry = group["starts"][name]
-    return Start({**entry, "learning_rate": entry["learning_rate"] * factor}, price)
+    return Start({**entry, "lr": entry["lr"] * factor}, price)
 
 
 def cost(lattice: str, seed: int) -> float:
@@ -123,11 +123,12 @@ def key(condition: Condition, surface: str) -> str:
     if condition.box == NONE:
         about["questions"] = SETTINGS["searches"][condition.base]
     else:
-        about["box"] = box(condition.lattice, condition.box)
+        about["box"] = {rows.column(name): ends for name, ends in box(condition.lattice, condition.box).items()}
     if condition.start == "auto":
         about["start"] = [AUTOMATIC, *(probe(condition.lattice, seed) for seed in range(PROBE_SEEDS))]
     elif condition.start != NONE:
-        about["start"] = dict(start(condition.lattice, condition.start, 0).hyperparameters)
+        begin = start(condition.lattice, condition.start, 0).hyperparameters
+        about["start"] = {rows.column(name): value for name, value in begin.items()}
     return hashlib.blake2s(json.dumps(about, sort_keys=True).encode(), digest_size=3).hexdigest()
 
 

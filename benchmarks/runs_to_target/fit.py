@@ -31,9 +31,8 @@ SIGN_VARIANCE = 0.05  # noise of the sign where all runs of a cell agree
 NEAR = 5.0  # points below the level that count as near the top
 FOLDS = 10
 
-Metric = Mapping[
-    str, Any
-]  # factor (3, 3), lower triangular, per octave; height, a variance; noise, a factor on variances
+# factor (3, 3), lower triangular, per octave; height, a variance; noise, a factor on variances
+Metric = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,8 @@ def likeliest(places: Array, values: Array, variances: Array) -> Metric:
         return float(0.5 * (values - process.mean) @ weights + np.log(np.diag(factor)).sum())
 
     starts = [[*(np.eye(3) / scale)[LOWER], np.log(max(np.var(values), 1e-4)), 0.0] for scale in SCALES]
-    search = {
-        "method": "L-BFGS-B",
-        "bounds": [(-3.0, 3.0)] * 6 + [(-8.0, 8.0), (-1.5, 4.0)],
-        "options": {"maxiter": 80},
-    }
-    tries = [minimize(unlikely, np.array(start), **search) for start in starts]
+    search = {"bounds": [(-3.0, 3.0)] * 6 + [(-8.0, 8.0), (-1.5, 4.0)], "options": {"maxiter": 80}}
+    tries = [minimize(unlikely, np.array(start), method="L-BFGS-B", **search) for start in starts]
     return metric(min(tries, key=lambda found: float(found.fun)).x)
 
 

@@ -91,11 +91,7 @@ def promises(evidence: Evidence) -> pd.DataFrame:
                 if "method" in bar:
                     begin = NONE if bar["method"] == "tpe" else start
                     other, ratio = evidence.median(name, target, bar["method"], bar["box"], begin), bar.get("ratio", 1)
-                    part = (
-                        "less than "
-                        if "below" in bar
-                        else f"at most {'' if ratio == 1 else f'1/{round(1 / ratio)} of '}"
-                    )
+                    part = "less than " if "below" in bar else "at most " + f"1/{round(1 / ratio)} of " * (ratio != 1)
                     promise, bound = f"{part}the median of `{bar['method']}`, {bar['box']} box", ratio * other
                     measured += f" against {other:.3g}"
                 met = own < bound if "below" in bar else own <= bound
@@ -111,11 +107,8 @@ def tally(found: pd.DataFrame) -> pd.DataFrame:
     start = found["start"] + found["begun"].map({True: "*: ", False: ": "})
     missed = found["lattice"] + found["target"].map(" {:g} % ".format) + start + found["measured"]
     grouped = found.assign(missed=missed.where(~found["met"])).groupby("promise", sort=False)
-    columns = {
-        "lines": ("met", "size"),
-        "met": ("met", "sum"),
-        "missed": ("missed", lambda some: "; ".join(some.dropna())),
-    }
+    columns = {"lines": ("met", "size"), "met": ("met", "sum")}
+    columns["missed"] = ("missed", lambda some: "; ".join(some.dropna()))
     return grouped.agg(**columns).reset_index()
 
 
@@ -192,13 +185,11 @@ def surfaces(evidence: Evidence) -> dict[str, list[dict[str, Any]]]:
         off, lattice = evidence.entries[name]["errors"], {"lattice": name}
         fit = {"cells": off["tried"], "diverged (mixed)": f"{off['diverged']} ({off['mixed']})", "best": facts["best"]}
         fit |= {"seed noise there": facts["noise"], "bias near": f"{off['near_bias']:+.2f}"}
-        fit |= {
-            f"{part}: error (noise)": f"{off[part]:.2f} ({off[part + '_noise']:.2f})" for part in ("near", "overall")
-        }
-        shared = ", ".join(f"{part:.2f} ({pairs})" for part, pairs in facts["shared"])
-        found["fits"].append(
-            lattice | fit | {"wrong side of the cliff": off["cliff_wrong"], "shared noise (pairs)": shared}
-        )
+        for part in ("near", "overall"):
+            fit[f"{part}: error (noise)"] = f"{off[part]:.2f} ({off[part + '_noise']:.2f})"
+        fit["wrong side of the cliff"] = off["cliff_wrong"]
+        fit["shared noise (pairs)"] = ", ".join(f"{part:.2f} ({pairs})" for part, pairs in facts["shared"])
+        found["fits"].append(lattice | fit)
         filled = {start: f"{facts['starts'][start]:.1f}" for start in evidence.starts[name]}
         for box, volumes in facts["volumes"].items():
             each = [f"{volumes[t]:.2f} ({facts['at_edge'][box][t]:.0f})" for t in map("{:g}".format, TARGETS)]
@@ -221,9 +212,8 @@ def values(folder: Path) -> dict[str, str]:
     numbers |= {f"raw_{word}": fight[word].sum() for word in ("myrtle", "raw", "neither")}
     numbers["raw_chance"] = f"{LEVEL / 2 * len(evidence.cases):.1f}"
     for name, target, start, own, texts, _ in slower.itertuples(index=False):
-        numbers[f"{name}_{start}_{target.split()[0]}"] = (
-            f"{own} runs against {texts.split(';')[0].strip('*').split()[-1]}"
-        )
+        least = texts.split(";")[0].strip("*").split()[-1]
+        numbers[f"{name}_{start}_{target.split()[0]}"] = f"{own} runs against {least}"
     lattices = []
     for name, facts in evidence.facts.items():
         off, some = evidence.entries[name]["errors"], trained[trained["lattice"] == name]

@@ -20,19 +20,16 @@ from typing import Any
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.lattice.__main__ import objective_of
-from benchmarks.lattice.running import CHANCE, claimed, locked
+from benchmarks.lattice.running import CHANCE
 from benchmarks.runs_to_target import conditions, simulation, surface
 from benchmarks.runs_to_target.baselines import Hyperparameters, Unavailable
 from benchmarks.runs_to_target.conditions import HERE, NONE, SETTINGS, Condition
 from benchmarks.runs_to_target.surface import Sample
 from flatdirs.errors import ConfigError, FlatdirsError
 from flatdirs.objectives.base import Measurement
+from flatdirs.space.grid import SAME
 
-FIRST_SEED, REPLICATE, CONFIRMING = (
-    100,
-    1000,
-    100_000,
-)  # training seeds: repetition r has 100 + r, replicates 1,000 more each
+FIRST_SEED, REPLICATE, CONFIRMING = 100, 1000, 100_000  # training seeds: of repetition 0, added for replicates, fresh
 KEYS: dict[str, Any] = {"lattice": "digits", "only": conditions.NAMES, "data.path": None, "device": "auto"}
 KEYS |= {"draw": True, "folder": HERE}
 
@@ -60,13 +57,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(lattice: str, train: Train, folder: Path, only: Sequence[str]) -> None:
     """Everything that is lacking and that no other process is at; all methods of a repetition before the next one."""
-    real = SETTINGS["real"]
-    wanted = [
-        c for c in conditions.conditions(lattice) if c.method in real[lattice] and c.start in (NONE, real["start"])
-    ]
+    real, every = SETTINGS["real"], conditions.conditions(lattice)
+    wanted = [one for one in every if one.method in real[lattice] and one.start in (NONE, real["start"])]
     with (folder / f"real.csv.{lattice}.claims.lock").open("a") as claims:
         for number, (seed, condition) in enumerate(itertools.product(range(real["seeds"]), wanted), 1):
-            with claimed(claims, number) as mine:
+            with rows.claimed(claims, number) as mine:
                 if mine and condition.method in only:
                     try:
                         repetition(condition, seed, folder / "real.csv", train)
@@ -79,23 +74,25 @@ def repetition(condition: Condition, seed: int, path: Path, train: Train) -> Non
     about = {**condition._asdict(), "seed": str(seed), "key": conditions.key(condition, "real")}
     known = {(row["kind"], int(row["run"])): row for row in rows.read(path) if about.items() <= row.items()}
     begin = None if condition.start == NONE else conditions.start(condition.lattice, condition.start, seed)
+    lattice = conditions.named(condition.lattice)
     budget, count = math.floor(SETTINGS["real"]["budget"] - (begin.cost if begin else 0.0) + 1e-9), itertools.count(1)
 
     def trained(kind: str, number: int, point: Hyperparameters, training_seed: int) -> Mapping[str, str]:
         """The row on file, or, where there is none or one of another point, that of a new run in its place."""
-        values = [float(point[name]) for name in conditions.named(condition.lattice).names]
-        old = known.get((kind, number))
-        if old and all(math.isclose(float(old[f"h{i}"]), x, rel_tol=1e-6, abs_tol=1e-9) for i, x in enumerate(values)):
-            return old
+        if old := known.get((kind, number)):
+            before = {name: float(old[f"h{i}"]) for i, name in enumerate(lattice.names)}
+            pairs = zip(lattice.sides(before), lattice.sides(point), strict=True)
+            if all(math.isclose(one, other, rel_tol=SAME, abs_tol=1e-9) for one, other in pairs):
+                return old
         found, place = train(point, training_seed), {**about, "kind": kind, "run": str(number)}
         diverged, last = found.state == "diverged", found.curve[-1]["train_loss"] if found.curve else None
         row = {
-            **{**place, **{f"h{i}": repr(value) for i, value in enumerate(values)}},
+            **{**place, **{f"h{i}": repr(float(point[name])) for i, name in enumerate(lattice.names)}},
             "accuracy": f"{CHANCE if diverged or found.value is None else found.value:.2f}",
             **{key: "" if x is None else f"{x:.5g}" for key, x in (("loss", found.loss), ("train_loss", last))},
             **{"diverged": str(int(diverged)), "seconds": f"{found.seconds:.1f}"},
         }
-        with locked(path):
+        with rows.locked(path):
             kept = [some for some in rows.read(path) if not place.items() <= some.items()]
             rows.write(path, list(row), [*kept, row])
         print(*condition, f"{seed}: {kind} {number}, {row['accuracy']} %", flush=True)
@@ -105,7 +102,7 @@ def repetition(condition: Condition, seed: int, path: Path, train: Train) -> Non
         row = trained("search", next(count), point, FIRST_SEED + seed + REPLICATE * replicate)
         return Sample(float(row["accuracy"]), float(row["loss"]) if row["loss"] else None, row["diverged"] == "1")
 
-    runs = simulation.drive(condition, surface.named(condition.lattice), begin, seed, measure)
+    runs = simulation.drive(condition, surface.named(lattice.name), begin, seed, measure)
     *_, returned = itertools.islice(runs, budget)
     for number in range(1, SETTINGS["real"]["confirmed"] + 1):
         trained("confirm", number, returned, CONFIRMING + 10 * seed + number)

@@ -10,66 +10,55 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from benchmarks.runs_to_target import baselines, conditions, surface
 from benchmarks.runs_to_target.baselines import Hyperparameters, Unavailable
-from benchmarks.runs_to_target.conditions import AFTER, BUDGET, NONE, SETTINGS, TARGETS, Condition, Start
+from benchmarks.runs_to_target.conditions import AFTER, BUDGET, NONE, TARGETS, Condition, Start
 from benchmarks.runs_to_target.surface import Sample, Surface
-from flatdirs.resources import conf_folder
-from flatdirs.search import SEARCHES, VERSIONS, Outcome, Rules, Verdict, chart_of, make
-from flatdirs.space.coordinates import Point
-from flatdirs.space.grid import Grid as Lattice
+from flatdirs.search import SEARCHES, Settings, bayes, coordinate_descent, grid_chart
+from flatdirs.search.types import Run, Suggestion
+from flatdirs.space.grid import Grid
 from flatdirs.space.library import named_chart
 
 REPLICATES = 1000  # noise terms drawn for a repetition: one for its training seed, the others for replicates
 # A point, how often it was run before, and what would be returned so far
 Asked = tuple[Hyperparameters, int, Hyperparameters | None]
+Measure = Callable[[Hyperparameters, int], Sample]
+
+
+def ask(grid: Grid, settings: Settings, runs: Sequence[Run]) -> Suggestion | None:
+    """What one of flatdirs' searches suggests after these runs; None once Myrtle's is over."""
+    if isinstance(settings, bayes.BayesSettings):
+        return bayes.suggest(grid, runs, (), settings)
+    return next(coordinate_descent.suggestions(grid, settings, runs), None)
 
 
 def own(name: str, ground: Surface, begin: Start) -> Generator[Asked, Sample, Hyperparameters]:
-    """One of flatdirs' searches; a run that is on record already is not asked for again. Raises Unavailable."""
-    if name not in SEARCHES or VERSIONS[name] != SETTINGS["searches"].get(name):
-        raise Unavailable(f"conditions.yaml has another version of {name} than flatdirs; change searches there")
-    known: dict[str, Any] = yaml.safe_load((conf_folder() / "search" / f"{name}.yaml").read_text(encoding="utf-8"))
-    rules = Rules(**{each.name: known[each.name] for each in fields(Rules) if each.name in known})
-    lattice = Lattice(chart_of(name, named_chart(ground.lattice.optimizer)), begin.hyperparameters)
-    search, incumbent, answers = make(name, lattice, rules)(), None, dict[tuple[Point, int], Outcome]()
-    try:
-        item = next(search)
-        while True:
-            if isinstance(item, Verdict):
-                incumbent, item = item.incumbent, next(search)
-            elif answer := answers.get((item.point, item.repeat)):
-                item = search.send(answer)
-            else:
-                point = lattice.hyperparameters(item.point)
-                sample = yield point, item.repeat, incumbent and lattice.hyperparameters(incumbent)
-                answers[item.point, item.repeat] = outcome(ground, point, sample)
-    except StopIteration as end:
-        return lattice.hyperparameters(end.value or incumbent)
+    """One of flatdirs' searches, with its own settings."""
+    grid = Grid(grid_chart(name, named_chart(ground.lattice.optimizer)), begin.hyperparameters)
+    settings, runs = SEARCHES[name](), list[Run]()
+    while asked := ask(grid, settings, runs):
+        point, best = grid.hyperparameters(asked.point), asked.incumbent and grid.hyperparameters(asked.incumbent)
+        sample = yield point, asked.replicate, best
+        runs.append(outcome(ground, asked, point, sample))
+    best = coordinate_descent.trace(grid, settings, {run.id: run for run in runs}).incumbent
+    return grid.hyperparameters(best)
 
 
-def outcome(ground: Surface, point: Hyperparameters, sample: Sample) -> Outcome:
+def outcome(ground: Surface, asked: Suggestion, point: Hyperparameters, sample: Sample) -> Run:
     """What flatdirs' searches are told of a run; at chance is three binomial standard deviations above it, the trainer's rule."""
-    timescales = ground.timescales(point)
-    if sample.diverged:
-        return Outcome("diverged", sample.accuracy, None, True, timescales)
     ceiling = 10 + 300 * math.sqrt(0.1 * 0.9 / ground.lattice.recipe["validation_images"])
-    return Outcome("finished", sample.accuracy, sample.loss, sample.accuracy <= ceiling, timescales)
+    state, timescales = "diverged" if sample.diverged else "finished", ground.timescales(point)
+    guess = sample.diverged or sample.accuracy <= ceiling
+    return Run(asked.point, sample.accuracy, state, asked.replicate, sample.loss, guess, timescales)
 
 
 def drive(
-    condition: Condition,
-    ground: Surface,
-    begin: Start | None,
-    seed: int,
-    measure: Callable[[Hyperparameters, int], Sample],
+    condition: Condition, ground: Surface, begin: Start | None, seed: int, measure: Measure
 ) -> Iterator[Hyperparameters]:
     """Run the method of a condition: after every run the point that would be returned. Raises Unavailable."""
     if condition.box == NONE:
@@ -90,10 +79,8 @@ def row(condition: Condition, key: str, seed: int, complete: bool, ground: Surfa
     """A repetition, as the file has it: runs to every target, noiseless values of what is returned, own time of the method."""
     begin = None if condition.start == NONE else conditions.start(condition.lattice, condition.start, seed)
     cost = begin.cost if begin else 0.0
-    noise, luck = (
-        np.random.default_rng([seed, 1]),
-        np.random.default_rng([seed, 2]).standard_normal(REPLICATES).tolist(),
-    )
+    noise, other = (np.random.default_rng([seed, number]) for number in (1, 2))
+    luck = other.standard_normal(REPLICATES).tolist()
     most, tightest = math.floor(BUDGET - cost + 1e-9), max(map(ground.target, TARGETS))
     values, returned, cut, began, spent = list[float](), list[float](), False, time.perf_counter(), 0.0
 

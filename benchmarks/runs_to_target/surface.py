@@ -1,6 +1,6 @@
 """A surface to search: a lattice's smooth fit and the noise between its seeds.
 
-    named("digits").value({"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.002})      accuracy without noise
+    named("digits").value({"lr": 0.1, "momentum": 0.9, "wd": 0.002})      accuracy without noise
 
 The fit is evaluated on a grid of half octaves, linear in between; outside the lattice the value is that of the nearest edge. A run's
 noise is the residual of a real run, accuracy and loss together, from a cell at a similar number of points below the level. Where the fit
@@ -24,7 +24,7 @@ from scipy.stats import qmc
 from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Lattice
-from benchmarks.lattice.running import CHANCE, PROBE_SEEDS, locked
+from benchmarks.lattice.running import CHANCE, PROBE_SEEDS
 from benchmarks.runs_to_target import cells, conditions, fit
 from benchmarks.runs_to_target.cells import Array, Cells
 from benchmarks.runs_to_target.conditions import HERE, SETTINGS, TARGETS, Box
@@ -97,14 +97,13 @@ class Surface:
         """Weight-decay timescales in a run, T·lr·wd/(1−momentum), with AdamW T·lr·wd."""
         task, averaging = self.lattice.recipe, 1.0 - hyperparameters.get("momentum", 0.0)
         steps = int(task["epochs"]) * (task["train_images"] // task["batch_size"])
-        return steps * hyperparameters["learning_rate"] * hyperparameters["weight_decay"] / averaging
+        return steps * hyperparameters["lr"] * hyperparameters["wd"] / averaging
 
     def _at(self, hyperparameters: Mapping[str, float]) -> tuple[float, float, bool]:
         """Accuracy, log loss, and whether it diverges: linear interpolation."""
         corner, weights = [], [1.0]
-        for (axis, (first, last)), name in zip(self.lattice.axes.items(), self.lattice.names, strict=True):
-            inner = hyperparameters[name] if axis == name else 1.0 - hyperparameters[name]
-            steps = (min(max(math.log2(max(inner, 1e-300)), first), last) - first) * PER_OCTAVE
+        for (first, last), side in zip(self.lattice.axes.values(), self.lattice.sides(hyperparameters), strict=True):
+            steps = (min(max(math.log2(max(side, 1e-300)), first), last) - first) * PER_OCTAVE
             low = min(int(steps), (last - first) * PER_OCTAVE - 1)
             corner.append(slice(low, low + 2))
             weights = [weight * part for weight in weights for part in (1 - steps + low, steps - low)]
@@ -143,7 +142,7 @@ def known(folder: Path) -> dict[str, Any]:
 
 def keep(name: str, entry: Mapping[str, Any], folder: Path) -> None:
     """Write more of a lattice's entry, if it is new."""
-    with locked(folder / FILE):
+    with rows.locked(folder / FILE):
         found = known(folder)
         if (new := {**found, name: {**found.get(name, {}), **entry}}) != found:
             draft = folder / f"{FILE}.part"

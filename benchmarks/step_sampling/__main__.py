@@ -20,7 +20,7 @@ import torch
 
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
-from benchmarks.lattice.running import locked
+from benchmarks.rows import locked
 from benchmarks.step_sampling import page, rivals, synthetic
 from benchmarks.step_sampling.models import SCHEDULES, Subject, loss_of, subject
 from flatdirs import find_learning_rate

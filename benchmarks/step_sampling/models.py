@@ -107,7 +107,7 @@ def subject(name: str, path: str | None, device: torch.device) -> Subject:
 def images(task: ImageTask, source: DataConfig, device: torch.device) -> Subject:
     """flatdirs' own network and trainer; for resnet18 torchvision's network, with heavy-ball SGD."""
     dataset, own, precision = load(task, source, device), task.name != "resnet18", resolve_precision("auto", device)
-    fixed = {"learning_rate": 1.0, "momentum": 0.9, "weight_decay": 5e-4, "threads": 1, "device": str(device)}
+    fixed = {"lr": 1.0, "momentum": 0.9, "wd": 5e-4, "threads": 1, "device": str(device)}
     config = TrainConfig(task=task, data=source, **fixed)
 
     def model(seed: int) -> nn.Module:
@@ -118,14 +118,14 @@ def images(task: ImageTask, source: DataConfig, device: torch.device) -> Subject
         return network
 
     def trainer(rate: float, schedule: str, seed: int) -> Run:
-        found = train(replace(config, learning_rate=rate, schedule=SCHEDULES[schedule], seed=seed))
+        found = train(replace(config, lr=rate, schedule=SCHEDULES[schedule], seed=seed))
         return found.accuracy, found.loss, found.diverged, found.steps, found.seconds
 
     optimizer = partial(torch.optim.SGD, momentum=0.9, weight_decay=5e-4, nesterov=own, fused=True)
     batches = partial(TaskBatches, task, dataset, size=task.batch_size)
     steps = task.epochs * (task.train_images // task.batch_size)
     data = f"{'CIFAR-10 (JPEG)' if dataset.checksum == '1b9326d1' else task.dataset} {dataset.checksum}"
-    ways = (model, optimizer, batches, batches(0).held_out(), trainer if own else None)
+    ways = (model, optimizer, batches, batches(0).evaluation_set(), trainer if own else None)
     return Subject(task.name, device, steps, task.classes, precision, data, *ways)
 
 

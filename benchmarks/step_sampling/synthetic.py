@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import rows
 from flatdirs.lr_finder.curve import Curve
-from flatdirs.lr_finder.range_search import Placement
+from flatdirs.lr_finder.range_search import RangeSearch
 
 NOISES, SEEDS, CENTER = (0.0, 0.02, 0.05, 0.1), range(1000, 1200), -1.5
 Shape = Callable[[np.ndarray, float], np.ndarray]
@@ -59,12 +59,12 @@ def search(shape: Shape, noise: float, seed: int) -> dict[str, Any]:
     """One search of the finder's default budget: how far off it is, in decades; empty where it has no answer."""
     random = np.random.default_rng(seed)
     center = CENTER + random.uniform(-1, 1)
-    true, placement, losses = truth(shape, center), Placement(), dict[float, float]()
-    while (x := placement.next(Curve(true["initial"], losses))) is not None:
+    true, finder, losses = truth(shape, center), RangeSearch(), dict[float, float]()
+    while (x := finder.next(Curve(true["initial"], losses))) is not None:
         loss = float(shape(np.array([x]), center)[0])
         losses[x] = loss + noise * true["reduction"] * random.standard_normal() if loss < 1e6 else math.inf
     curve = Curve(true["initial"], losses)
-    marks, names = None if placement.problem(curve) else curve.landmarks, ("midpoint", "knee", "minimum")
+    marks, names = None if finder.problem(curve) else curve.landmarks, ("midpoint", "knee", "minimum")
     return {f"{name}_off": f"{getattr(marks, name) - true[name]:.4f}" if marks else "" for name in names}
 
 

@@ -72,7 +72,7 @@ def plain(config: TrainConfig) -> Callable[[], object]:
     loader = DataLoader(training, batch_size=task.batch_size, shuffle=True, drop_last=True, **loading)
     judge = DataLoader(judged, batch_size=512, **loading)
     model = build_model(3, CLASSES, task.width, 0, device).to(memory_format=torch.contiguous_format)
-    rates = {"lr": config.learning_rate, "momentum": config.momentum, "weight_decay": config.weight_decay}
+    rates = {"lr": config.lr, "momentum": config.momentum, "weight_decay": config.wd}
     optimizer = torch.optim.SGD(model.parameters(), **rates, nesterov=True)
 
     def piece() -> None:
@@ -183,10 +183,9 @@ def profile(config: TrainConfig) -> dict[str, float]:
     found = dict.fromkeys(KINDS, 0.0)
     for event in profiler.key_averages():
         kind = next((kind for kind, words in KINDS.items() if any(word in event.key.lower() for word in words)), None)
+        # on CUDA operators report the time of their kernels once more
         if kind is not None and event.device_type == kernels and not event.is_user_annotation:
             microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
-            found[kind] += (
-                microseconds / 1e3 / config.steps_per_epoch
-            )  # operators tell their kernels' time once more on CUDA
+            found[kind] += microseconds / 1e3 / config.steps_per_epoch
     found["rest"] = 1e3 * wall / config.steps_per_epoch - sum(found.values())
     return {kind: round(value, 4) for kind, value in found.items()}

@@ -32,9 +32,8 @@ def values(folder: Path) -> dict[str, str]:
 
 def shown(sample: Any, digits: int = 2) -> str:
     """Median (least – most)."""
-    return "{} ({} – {})".format(
-        *(number(float(value), digits) for value in (np.median(sample), min(sample), max(sample)))
-    )
+    middle, low, high = (number(float(value), digits) for value in (np.median(sample), min(sample), max(sample)))
+    return f"{middle} ({low} – {high})"
 
 
 def images(case: dict[str, Any]) -> dict[str, Any]:
