@@ -28,10 +28,10 @@ from flatdirs.training.loop import TrainConfig, expected_seconds
 
 SEARCHES = {  # by the name in the table: the search, and its start, which random and TPE ignore
     "flatdirs": ("flatdirs", "auto"),
-    "flatdirs_source": ("flatdirs", "source"),
-    "myrtle": ("myrtle", "source"),
-    "random": ("random", "source"),
-    "tpe": ("tpe", "source"),
+    "flatdirs_myrtle_start": ("flatdirs", "myrtle"),
+    "myrtle": ("myrtle", "myrtle"),
+    "random": ("random", "myrtle"),
+    "tpe": ("tpe", "myrtle"),
 }
 TARGET = 94.0  # percent, on the original images
 
