@@ -70,8 +70,8 @@ class ImageObjective:
     @property
     def hyperparameters(self) -> tuple[str, ...]:
         """The hyperparameters that a run needs, apart from the batch size."""
-        strength = self.schedule.rate_name
-        return (*([strength] if strength else []), self.optimizer.momentum_name, "wd")
+        rate = self.schedule.rate_name
+        return (*([rate] if rate else []), self.optimizer.momentum_name, "wd")
 
     def recipe(self) -> dict[str, Any]:
         """Schedule and optimizer as mappings, for the identity of a study and for best.yaml."""

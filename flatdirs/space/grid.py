@@ -149,7 +149,7 @@ def _one_minus(inner: float) -> float:
     """1 − inner as the float that prints with no more decimals than it needs."""
     if not 0 < inner < math.inf:
         return 1.0 - inner
-    return round(1.0 - inner, DIGITS - 1 - math.floor(math.log10(inner)))
+    return round(1.0 - inner, max(0, DIGITS - 1 - math.floor(math.log10(inner))))
 
 
 def _check_start(chart: Chart, name: str, value: float) -> None:

@@ -22,6 +22,9 @@ from flatdirs.training.schedule import Schedule
 if TYPE_CHECKING:
     from flatdirs.curvature.lr_tuner import LearningRateTuner
 
+Groups = list[dict[str, Any]]  # torch's parameter groups
+Settings = Mapping[str, Any]
+
 USUAL_SIGMA = 0.25  # start of a search or run, see benchmarks/cdat
 MINI_BATCH_EMA = 0.9  # ours: decay of the averages of slope and curvature, for mini-batches
 
@@ -43,7 +46,7 @@ class Tuner(Schedule):
 
     @abstractmethod
     def build(
-        self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
+        self, groups: Groups, base: str, settings: Settings, sigma: float | None, full: bool
     ) -> LearningRateTuner:
         """Build the optimizer for parameter `groups` that hold their weight decay.
 
@@ -66,7 +69,7 @@ class CurvatureTuner(Tuner):
         require_integer("schedule.every", self.every, 1)
 
     def build(
-        self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
+        self, groups: Groups, base: str, settings: Settings, sigma: float | None, full: bool
     ) -> LearningRateTuner:
         from flatdirs.curvature.cdat import CDAT
 
@@ -104,7 +107,7 @@ class LineSearch(Tuner):
     name: ClassVar[str] = "linesearch"
 
     def build(
-        self, groups: list[dict[str, Any]], base: str, settings: Mapping[str, Any], sigma: float | None, full: bool
+        self, groups: Groups, base: str, settings: Settings, sigma: float | None, full: bool
     ) -> LearningRateTuner:
         from flatdirs.curvature.line_search import ArmijoLineSearch
 

@@ -21,7 +21,7 @@ from flatdirs.settings import require_boolean, require_integer, require_number
 if TYPE_CHECKING:
     import torch
 
-ParameterGroup = dict[str, Any]  # torch's: "params" and their settings
+Groups = list[dict[str, Any]]  # torch's parameter groups: "params" and their settings
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Optimizer(ABC):
         return lr if self.rate_per_images is None else lr * images_per_step / self.rate_per_images
 
     @abstractmethod
-    def build(
-        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
-    ) -> torch.optim.Optimizer:
+    def build(self, groups: Groups, lr: float, momentum: float, device: torch.device) -> torch.optim.Optimizer:
         """Build torch's optimizer for parameter `groups` that hold their weight decay."""
 
     @abstractmethod
@@ -73,9 +71,7 @@ class Sgd(Optimizer):
         super().__post_init__()
         require_boolean("optimizer.nesterov", self.nesterov)
 
-    def build(
-        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
-    ) -> torch.optim.Optimizer:
+    def build(self, groups: Groups, lr: float, momentum: float, device: torch.device) -> torch.optim.Optimizer:
         """Velocities start as zeros; torch leaves them uninitialised if gradient scaling skips a fused first step."""
         import torch
 
@@ -105,9 +101,7 @@ class AdamW(Optimizer):
         require_number("optimizer.beta2", self.beta2, 0, 1, below=True)
         require_number("optimizer.epsilon", self.epsilon, 0)
 
-    def build(
-        self, groups: list[ParameterGroup], lr: float, momentum: float, device: torch.device
-    ) -> torch.optim.Optimizer:
+    def build(self, groups: Groups, lr: float, momentum: float, device: torch.device) -> torch.optim.Optimizer:
         import torch
 
         return torch.optim.AdamW(groups, lr=lr, betas=(momentum, self.beta2), eps=self.epsilon, fused=_fused(device))
@@ -132,7 +126,7 @@ def build_optimizer(
     return optimizer.build(parameter_groups(parameters, wd, optimizer), lr, momentum, device)
 
 
-def parameter_groups(parameters: Iterable[torch.nn.Parameter], wd: float, optimizer: Optimizer) -> list[ParameterGroup]:
+def parameter_groups(parameters: Iterable[torch.nn.Parameter], wd: float, optimizer: Optimizer) -> Groups:
     """The parameters that decay, and those that `optimizer.no_decay` excludes; no empty group."""
     decaying: list[torch.nn.Parameter] = []
     spared: list[torch.nn.Parameter] = []
