@@ -280,7 +280,7 @@ def test_a_password_comes_from_the_environment_or_the_url_and_is_shown_nowhere(
         connection.execute("select pg_reload_conf()")
 
     def tuned(user: str, *words: str) -> Ended:
-        url = f"'postgresql+psycopg://{user}@/tuned?host={folder}'"
+        url = f"postgresql+psycopg://{user}@/tuned?host={folder}"
         return command("tune", *own_function(workplace), "storage=url", f"storage.url={url}", "budget=1", *words)
 
     refused = tuned("tuner", "study=refused")
