@@ -35,72 +35,35 @@ if TYPE_CHECKING:
     from flatdirs.training.edge_metric import EdgeOfStability
 
 __version__ = "0.1.0"
-_HOMES = {
-    "CDAT": "curvature.cdat",
-    "ArmijoLineSearch": "curvature.line_search",
-    "Axis": "space.coordinates",
-    "Chart": "space.coordinates",
-    "ChartError": "errors",
-    "ConfigError": "errors",
-    "CurvatureError": "errors",
-    "CurvatureLog": "curvature.log",
-    "DataError": "errors",
-    "EdgeOfStability": "training.edge_metric",
-    "FinderError": "errors",
-    "FlatDirectionsSampler": "backend.sampler",
-    "FlatdirsError": "errors",
-    "IncumbentPruner": "backend.pruners",
-    "Grid": "space.grid",
-    "LearningRates": "lr_finder.result",
-    "MissingExtra": "errors",
-    "ObjectiveError": "errors",
-    "QuadraticallyGreedy": "curvature.cdat",
-    "RungsPruner": "backend.pruners",
-    "Sharpness": "curvature.sharpness",
-    "StudyError": "errors",
-    "WandbPruner": "backend.pruners",
-    "edge_of_stability": "curvature.stability",
-    "find_learning_rate": "lr_finder.finder",
-    "named_chart": "space.library",
-    "sharpness": "curvature.sharpness",
-}
 __all__ = [
-    "CDAT",
-    "ArmijoLineSearch",
-    "Axis",
-    "Chart",
-    "ChartError",
-    "ConfigError",
-    "CurvatureError",
-    "CurvatureLog",
-    "DataError",
-    "EdgeOfStability",
-    "FinderError",
-    "FlatDirectionsSampler",
-    "FlatdirsError",
-    "Grid",
-    "IncumbentPruner",
-    "LearningRates",
-    "MissingExtra",
-    "ObjectiveError",
-    "QuadraticallyGreedy",
-    "RungsPruner",
-    "Sharpness",
-    "StudyError",
-    "WandbPruner",
-    "__version__",
-    "edge_of_stability",
-    "find_learning_rate",
-    "named_chart",
-    "sharpness",
-]
+    "CDAT", "ArmijoLineSearch", "Axis", "Chart", "ChartError", "ConfigError", "CurvatureError", "CurvatureLog",
+    "DataError", "EdgeOfStability", "FinderError", "FlatDirectionsSampler", "FlatdirsError", "Grid", "IncumbentPruner",
+    "LearningRates", "MissingExtra", "ObjectiveError", "QuadraticallyGreedy", "RungsPruner", "Sharpness", "StudyError",
+    "WandbPruner", "__version__", "edge_of_stability", "find_learning_rate", "named_chart", "sharpness",
+]  # fmt: skip
+_MODULES = {
+    "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
+    "backend.sampler": ("FlatDirectionsSampler",),
+    "curvature.cdat": ("CDAT", "QuadraticallyGreedy"),
+    "curvature.line_search": ("ArmijoLineSearch",),
+    "curvature.log": ("CurvatureLog",),
+    "curvature.sharpness": ("Sharpness", "sharpness"),
+    "curvature.stability": ("edge_of_stability",),
+    "lr_finder.finder": ("find_learning_rate",),
+    "lr_finder.result": ("LearningRates",),
+    "space.coordinates": ("Axis", "Chart"),
+    "space.grid": ("Grid",),
+    "space.library": ("named_chart",),
+    "training.edge_metric": ("EdgeOfStability",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'flatdirs' has no attribute {name!r}")
+    home = next((module for module, names in _MODULES.items() if name in names), "errors")
     try:
-        return getattr(import_module(f"flatdirs.{_HOMES[name]}"), name)
+        return getattr(import_module(f"flatdirs.{home}"), name)
     except ModuleNotFoundError as error:
         from flatdirs.errors import missing_extra
 

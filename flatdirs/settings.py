@@ -19,7 +19,9 @@ def wrong(
     key: str, value: object, problem: str, error: type[FlatdirsError] = ConfigError, remedy: str = ""
 ) -> FlatdirsError:
     """The error of a value: "momentum=1.2 must be below 1; change momentum". `remedy`: in place of "change …"."""
-    return error(f"{key}={value} {problem}; {remedy or f'change {key}'}", key=key)
+    short = f"{value:g}" if isinstance(value, float) else ""  # 4 for 4.0, if no digit is lost
+    shown = short if short and float(short) == value else value
+    return error(f"{key}={shown} {problem}; {remedy or f'change {key}'}", key=key)
 
 
 def require_integer(

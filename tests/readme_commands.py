@@ -1,8 +1,8 @@
 """Run the commands of README.md as they stand there, in empty folders. `python tests/readme_commands.py`.
 
-Every ```console block runs, line by line, unless the line above it says `<!-- not run here: … -->`. Each has a
-folder of its own, in which every ```python block that begins with a file name is that file; so two run at once, each
-on one thread. Exits 1 where a command fails, and begins no other block then.
+Every ```console block is run line by line, unless the line above it is `<!-- not run here: … -->`. Each block has its
+own folder, which holds a file for every ```python block that begins with a file name; two blocks run at once, each on
+one thread. Exits with code 1 if a command fails, and starts no further block.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def files(found: list[tuple[str, str, str]]) -> dict[str, str]:
 
 
 def run(text: str, written: dict[str, str]) -> bool:
-    """Run a console block in a folder with the files in it; print each command's end. False where one failed."""
+    """Run a console block in a folder with these files; print each command's exit code. False if one failed."""
     environment = {**os.environ, **THREADS, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with tempfile.TemporaryDirectory() as folder:
         for name, lines in written.items():

@@ -18,7 +18,8 @@ from flatdirs.cli import frame, keys
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
 from flatdirs.cli.words import read_words
-from flatdirs.config.tune import ALL_SCHEDULES
+from flatdirs.config.slices import read_slices
+from flatdirs.config.tune import ALL_SCHEDULES, read_tune
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
@@ -164,9 +165,10 @@ def test_long_names_are_understood(tmp_path: Path) -> None:
         "chart.bounds.learning_rate=[0.1,1]", "fixed=[weight_decay]",
     )  # fmt: skip
     assert (found["start"]["lr"], found["box"]["wd"], found["box"]["one_minus_beta1"]) == (0.2, [1e-5, 1], [0.1, 1])
-    assert (found["chart"]["bounds"]["lr"], found["fixed"]) == ([0.1, 1], ["wd"])
+    assert found["chart"]["bounds"]["lr"] == [0.1, 1]
+    assert read_tune(found).plan.grid.chart.fixed == {"wd"}
     assert composed("train", "learning_rate=0.3")["lr"] == 0.3
-    assert composed("slices", "x=weight_decay", "y=learning_rate")["x"] == "wd"
+    assert read_slices(composed("slices", "x=weight_decay", "y=learning_rate")).grid.x.name == "wd"
     file = tmp_path / "a b.yaml"
     file.write_text(
         "learning_rate: 1e-3\nweight_decay: ${learning_rate}\nmomentum: 0\ntask: {name: 'ü ${x}', epochs: 3}\n"

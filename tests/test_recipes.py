@@ -147,7 +147,7 @@ WRONG_TUNE = {
 }
 WRONG_TRAIN = {
     "batch larger than the data": (["batch_size=301"], "batch_size=301 must be at most 300"),
-    "beta1 of one": (["optimizer=adamw", "beta1=1"], "beta1=1.0 must lie in [0, 1)"),
+    "beta1 of one": (["optimizer=adamw", "beta1=1"], "beta1=1 must be below 1"),
     "schedule by a file that is none": (["--config-file", "strange.yaml"], "schedule=linear is unknown"),
 }
 CASES = [

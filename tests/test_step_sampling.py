@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def adamw(parameters: Any) -> torch.optim.Optimizer:
 
 
 def prober(model: nn.Module, optimizer: torch.optim.Optimizer, train: Batches, **settings: Any) -> Prober:
-    """A prober by hand, judged on its training batches."""
+    """A prober that evaluates on its training batches."""
     closure = closure_of(settings.pop("loss", functional.cross_entropy), None, None, CPU)
     return Prober(model, optimizer, closure, [train], None, Snapshot([model, optimizer]), CPU, **settings)
 
@@ -151,21 +152,6 @@ def test_everything_is_as_it_was(make: Callable[[Any], torch.optim.Optimizer], s
     assert state(model, optimizer, str(scheduler.state_dict())) == before
 
 
-def test_a_factory_leaves_no_trace_either() -> None:
-    model, _ = warmed()
-    before = state(model)
-    made = []
-
-    def factory(parameters: Any) -> torch.optim.Optimizer:
-        random.random()
-        made.append(adamw(parameters))
-        return made[-1]
-
-    search(model, factory, batches())
-    assert state(model) == before
-    assert len(made) == 1
-
-
 def test_a_diverged_probe_leaves_nothing_behind() -> None:
     model, optimizer = warmed()
     before = state(model, optimizer)
@@ -179,11 +165,7 @@ def test_a_diverged_probe_leaves_nothing_behind() -> None:
     assert state(model, optimizer) == before
 
 
-class Interruption(Exception):
-    """Raised in the middle of a probe."""
-
-
-@pytest.mark.parametrize("error", [Interruption, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_an_error_in_a_probe_leaves_no_trace(error: type[BaseException]) -> None:
     model, optimizer = warmed()
     before, calls = state(model, optimizer), list[int]()
@@ -255,7 +237,7 @@ def test_later_training_is_the_same_to_the_bit(make: Callable[[Any], torch.optim
 
 
 class Noisy(Dataset[tuple[Tensor, Tensor]]):
-    """Adds noise of its own generator, counts its calls, and has a long list that nobody should walk through."""
+    """Adds noise of its own generator, counts its calls, and has a long list that a snapshot must not search."""
 
     def __init__(self) -> None:
         self.rng, self.calls, self.data = np.random.default_rng(3), 0, samples()
@@ -352,16 +334,9 @@ def test_model_in_eval_mode_learns_in_train_mode_and_is_put_back() -> None:
     assert not any(part.training for part in model.modules())
 
 
-def test_a_snapshot_writes_only_what_has_changed() -> None:
-    """A million numbers are kept by reference; a dict that refuses to be written to is left alone."""
-
-    class Sealed(dict[str, int]):
-        def clear(self) -> None:
-            raise AssertionError("written to")
-
+def test_a_snapshot_finds_hidden_modules_and_restores_long_lists() -> None:
     model = nn.Linear(4, 2)
     model.numbers = list(range(1_000_000))  # type: ignore[assignment]
-    model.sealed = Sealed(a=1)  # type: ignore[assignment]
     model.teacher = [nn.Linear(2, 2)]  # type: ignore[assignment] # hidden from parameters()
     taken = Snapshot([model])
     assert len(taken._restores) < 100
@@ -411,23 +386,18 @@ def test_a_gpu_is_as_it_was() -> None:
 # --- models of many kinds --------------------------------------------------------------------------------------------
 
 
-class Tied(nn.Module):
+def tied() -> nn.Module:
     """One matrix in two places."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
-        self.second.weight = self.first.weight
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.last(self.second(self.first(inputs).relu()))
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.ReLU(), second, nn.Linear(4, 2))
 
 
 def model_kinds() -> dict[str, Callable[[], nn.Module]]:
     from torch.nn.utils import parametrizations
 
     return {
-        "tied": Tied,
+        "tied": tied,
         "weight norm": lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 2)),
         "spectral norm": lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(4, 4)), nn.Linear(4, 2)),
         "compiled": lambda: torch.compile(
@@ -451,18 +421,19 @@ def test_models_of_many_kinds(kind: str) -> None:
     optimizer = sgd(model.parameters())
     if kind == "compiled":
         model(train[0][0])
-    before = [bits(list(model.state_dict(keep_vars=True).values())[:]), [part.training for part in model.modules()]]
-    data, randomness = bits([list(batch) for batch in train]), random_states()
+
+    def everything() -> list[Any]:
+        tensors = [*model.state_dict(keep_vars=True).values(), *(tensor for batch in train for tensor in batch)]
+        return [[bits(tensor) for tensor in tensors], [part.training for part in model.modules()], random_states()]
+
+    before = everything()
     search(model, optimizer, train)
     seen = prober(model, optimizer, train)
     with put_back(seen.snapshot):
         first = seen.losses(0.1)
         seen.losses(3.0)
         assert seen.losses(0.1) == first
-    after = [bits(list(model.state_dict(keep_vars=True).values())[:]), [part.training for part in model.modules()]]
-    assert [after[0][1], after[1]] == [before[0][1], before[1]]
-    assert [row[1] for row in bits([list(batch) for batch in train])[1]] == [row[1] for row in data[1]]
-    assert random_states() == randomness
+    assert everything() == before
     assert not optimizer.state
 
 
@@ -490,13 +461,6 @@ def test_a_context_around_the_call_changes_nothing(around: Callable[[], Any]) ->
 # --- batches, precision, groups --------------------------------------------------------------------------------------
 
 
-class Record:
-    """A batch of the user's own."""
-
-    def __init__(self, inputs: Tensor, target: Tensor) -> None:
-        self.inputs, self.target = inputs, target
-
-
 def quadratic_losses(train: Any, validation: Any = None, **settings: Any) -> list[float]:
     torch.manual_seed(1)
     found = search(nn.Linear(4, 2), sgd, train, validation, budget=5, **settings)
@@ -511,21 +475,19 @@ def test_batches_of_any_shape_give_the_same_losses() -> None:
     pairs = batches()
     expected = quadratic_losses(pairs)
     assert quadratic_losses([[inputs, target] for inputs, target in pairs]) == expected
-    records = [Record(inputs, target) for inputs, target in pairs]
+    records = [SimpleNamespace(inputs=inputs, target=target) for inputs, target in pairs]
 
-    def closure(model: nn.Module, batch: Record) -> Tensor:
+    def closure(model: nn.Module, batch: SimpleNamespace) -> Tensor:
         return functional.cross_entropy(model(batch.inputs), batch.target)
 
     assert quadratic_losses(records, loss=None, closure=closure) == expected
     torch.manual_seed(1)
     named = [{"inputs": inputs, "target": target} for inputs, target in pairs]
-    found = search(
-        Keywords(4, 2),
-        sgd,
-        named,
-        budget=5,
-        loss=lambda output, batch: functional.cross_entropy(output, batch["target"]),
-    )
+
+    def of_mapping(output: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        return functional.cross_entropy(output, batch["target"])
+
+    found = search(Keywords(4, 2), sgd, named, budget=5, loss=of_mapping)
     assert [point.loss for point in found.points] == expected
 
 
@@ -614,7 +576,7 @@ def test_clipped_gradients_move_weights_by_no_more_than_the_rate() -> None:
     assert 0 < moved <= 1.001e-3
 
 
-def test_batch_norm_is_judged_by_the_batch_while_dropout_is_off() -> None:
+def test_batch_norm_uses_the_batch_while_dropout_is_off() -> None:
     """Running statistics that are far off change nothing, in no module that learns; a frozen one uses them."""
     train = batches()
 
@@ -650,27 +612,22 @@ def test_a_short_loader_begins_again_and_costs_are_exact() -> None:
 
 
 def test_a_diverged_probe_stops_at_once() -> None:
-    model = nn.Linear(4, 2)
-
-    def closure(model: nn.Module, batch: Any) -> Tensor:
-        return model(batch[0]).square().mean().exp()
-
-    seen = prober(model, torch.optim.SGD(model.parameters(), lr=1.0), batches(6))
-    seen = Prober(model, seen.optimizer, closure_of(None, closure, None, CPU), seen.batches, None, seen.snapshot, CPU)
+    optimizer = sgd((model := nn.Linear(4, 2)).parameters())
+    seen = prober(model, optimizer, batches(6), loss=lambda output, target: output.square().mean().exp())
     assert seen.losses(1e6) == [math.inf]
     assert (seen.cost.steps, seen.cost.trained_batches, seen.cost.evaluated_batches) == (2, 2, 0)
 
 
-def test_a_loss_that_refuses_nan_is_no_error() -> None:
-    """binary_cross_entropy raises where an input is nan; a probe that comes to that has diverged."""
+def test_a_loss_that_raises_for_nan_has_diverged() -> None:
+    """As binary_cross_entropy does."""
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1), nn.Sigmoid(), nn.Flatten(0))
-    seen = prober(
-        model, torch.optim.SGD(model.parameters(), lr=1.0), batches(6),
-        loss=lambda output, target: functional.binary_cross_entropy(output, target.float()),
-    )  # fmt: skip
     with torch.no_grad():
         model[0].weight.fill_(math.nan)
-    seen = Prober(model, seen.optimizer, seen.closure, seen.batches, None, Snapshot([model, seen.optimizer]), CPU)
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        return functional.binary_cross_entropy(output, target.float())
+
+    seen = prober(model, sgd(model.parameters()), batches(6), loss=loss)
     assert seen.losses(0.1) == [math.inf]
 
 

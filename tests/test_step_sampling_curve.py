@@ -241,7 +241,9 @@ PROBLEMS: dict[str, tuple[Loss, RangeSearch, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(PROBLEMS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "noise" else []) for name in PROBLEMS]
+)
 def test_the_problem_of_a_curve_without_picks(name: str) -> None:
     loss, search, key = PROBLEMS[name]
     problem = search.problem(searched(loss, search))

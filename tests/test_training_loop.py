@@ -73,6 +73,7 @@ def test_a_run_repeats_to_the_bit_and_leaves_the_process_as_it_was(precision: st
     assert measured(train(config(precision=precision, threads=1, seed=1))) != measured(first)
 
 
+@pytest.mark.slow
 def test_digits_are_learned() -> None:
     result = train(config(task_file("digits"), lr=0.256))
     assert result.accuracy > 90

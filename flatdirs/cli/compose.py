@@ -25,7 +25,6 @@ from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
 Settings = dict[str, Any]
-NAMING = ("chart", "start", "box", "fixed", "x", "y")  # keys that hold names of hyperparameters
 
 
 def compose(command: str, words: Words) -> Settings:
@@ -72,13 +71,13 @@ def _checked(command: str, word: str) -> Override:
 
 
 def _plain(command: str, config: DictConfig, words: Words) -> Settings:
-    """Plain mappings with short names and the verbatim values in their places."""
+    """Plain mappings with the verbatim values in their places."""
     absent = sorted(set(OmegaConf.missing_keys(config)) - set(words.values))
     if absent and not words.show:
         raise ConfigError(f"{absent[0]} is missing; set {absent[0]}=…", key=absent[0])
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
-    settings = {str(key): _short_names(value) if key in NAMING else value for key, value in container.items()}
+    settings = {str(key): value for key, value in container.items()}
     known = {*keys.top_keys(command), *keys.groups(command)}
     for key in settings:
         if key not in known:
@@ -92,15 +91,6 @@ def _plain(command: str, config: DictConfig, words: Words) -> Settings:
             raise _unknown(command, key)
         place[last] = value
     return settings
-
-
-def _short_names(tree: Any) -> Any:
-    """The same tree with the short names of hyperparameters, as keys and as values."""
-    if isinstance(tree, dict):
-        return {keys.short(str(name)): _short_names(value) for name, value in tree.items()}
-    if isinstance(tree, list):
-        return [_short_names(value) for value in tree]
-    return keys.short(tree) if isinstance(tree, str) else tree
 
 
 def _unknown(command: str, key: str) -> ConfigError:
