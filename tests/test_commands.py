@@ -163,7 +163,7 @@ DIGITS = ["task.epochs=1", "task.width=4", "task.validation_images=200", "precis
 RUN = {
     "minimised on a finer chart, odd names": (
         [*FUNCTION, "direction=minimize", "chart=sgd_plain", "chart.step=1.4142", "chart.bounds.wd=[0.001,0.1]",
-         "search=myrtle", "repeats=2", "seed=7", f"study={ODD}", "output=öfter & more"],
+         "search=myrtle", "repeats=2", "seed=7", f"study={ODD}", "output=./~öfter & more"],
         1,
     ),
     "fixed, in sqlite, of one's own unit": (

@@ -17,17 +17,12 @@ from flatdirs.tuning.formatting import value_text
 from flatdirs.tuning.settings import TuneConfig
 
 
-def best_path(config: TuneConfig) -> Path:
-    """Where best.yaml is, as a user would type it."""
-    return study_folder(config.output, config.study) / "best.yaml"
-
-
 def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | None = None) -> Path:
     """Write best.yaml into a study's folder, whole or not at all; returns its path as a user would type it.
 
     It holds the best of the search, whatever new seeds say; `doubt` is what they say against it.
     """
-    shown = best_path(config)
+    shown = study_folder(config.output, config.study) / "best.yaml"
     uses = [train_from(shown)] if isinstance(config.objective, ImageObjective) else []
     head = [
         f"The best of study {config.study} by its own runs: run {found.run}, "

@@ -28,7 +28,7 @@ from flatdirs.tuning.settings import TuneConfig
 
 TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient")  # keys of tune and train
 TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)
-PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD"
+PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD (PostgreSQL)"
 PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w/.:+-]*", re.ASCII | re.IGNORECASE)
 
 
@@ -95,7 +95,7 @@ def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
     if start is None:
         return overrides("tune", settings)
     del settings["start"]
-    return [*overrides("tune", settings), f"start={start}"]
+    return [*overrides("tune", settings), f"start={_typed(start)}"]
 
 
 def helper_overrides(config: TuneConfig) -> list[str]:
@@ -117,7 +117,7 @@ def train_command(config: TrainConfig) -> str:
 
 def train_from(file: Path) -> str:
     """The command that trains with the settings in a best.yaml."""
-    return shell("train", ["--config-file", str(file)])
+    return shell("train", ["--config-file", _typed(file)])
 
 
 def search_from(config: TuneConfig, file: Path) -> str:
@@ -139,8 +139,12 @@ def override(key: str, value: Any) -> str:
     """key=value for a command line, which takes the text of VERBATIM keys as it is and parses that of all others."""
     if value is None or key not in VERBATIM:
         return f"{key}={hydra_text(value)}"
-    at_home = key in PATHS and str(value).startswith("~")
-    return f"{key}={'./' if at_home else ''}{value}"
+    return f"{key}={_typed(value) if key in PATHS else value}"
+
+
+def _typed(path: Any) -> str:
+    """A path as it is typed: not one of the home folder, and no option."""
+    return f"./{path}" if str(path).startswith(("~", "-")) else str(path)
 
 
 def hydra_text(value: Any) -> str:
