@@ -8,16 +8,19 @@ RIVALS := $(VENV)/.rivals
 PROCESSES ?= $(if $(TEST),0,auto)
 PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 
-.PHONY: tune test test-quick check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
+.PHONY: tune test test-quick test-all check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
 
-test: $(STAMP)  ## the whole test suite, six to ten minutes on two cores, by the machine (TEST="tests/test_chart.py -k name" for a part of it)
-	$(PYTEST) $(TEST)
+test: $(STAMP)  ## the test suite, about five minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
+	$(PYTEST) -m "not long" $(TEST)
 
-test-quick: $(STAMP)  ## the tests that are not marked slow: about a minute on two cores
-	$(PYTEST) -m "not slow" $(TEST)
+test-quick: $(STAMP)  ## the tests that are not marked slow: under a minute on two cores
+	$(PYTEST) -m "not slow and not long" $(TEST)
+
+test-all: $(STAMP)  ## every test, with the check of a GPU machine run small on the CPU: about ten minutes
+	$(PYTEST) $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, the import contracts, repeated code, and the commands in README.md
 	$(RUN) -m ruff check .

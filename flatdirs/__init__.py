@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
-    from flatdirs.space.coordinates import Axis, Chart
+    from flatdirs.space.chart import Axis, Chart
     from flatdirs.space.grid import Grid
-    from flatdirs.space.library import named_chart
+    from flatdirs.space.shipped_charts import named_chart
     from flatdirs.training.edge_metric import EdgeOfStability
 
 __version__ = "0.1.0"
@@ -51,9 +51,9 @@ _MODULES = {
     "curvature.stability": ("edge_of_stability",),
     "lr_finder.finder": ("find_learning_rate",),
     "lr_finder.result": ("LearningRates",),
-    "space.coordinates": ("Axis", "Chart"),
+    "space.chart": ("Axis", "Chart"),
     "space.grid": ("Grid",),
-    "space.library": ("named_chart",),
+    "space.shipped_charts": ("named_chart",),
     "training.edge_metric": ("EdgeOfStability",),
 }
 

@@ -110,8 +110,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 def composed(name: str, *words: str) -> dict[str, Any]:
     """The plain settings that a command's words compose to."""
+    from flatdirs.cli.arguments import read_words
     from flatdirs.cli.compose import compose
-    from flatdirs.cli.words import read_words
 
     return compose(name, read_words(name, words))
 

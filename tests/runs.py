@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from flatdirs.search.types import Run, State
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 
 
 def result(

@@ -25,21 +25,21 @@ from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.clusters import clusters
 from flatdirs.analysis.correlation import correlations, quadrants, rungs_of
 from flatdirs.analysis.curve_shape import shape
-from flatdirs.analysis.divergence import divergence
+from flatdirs.analysis.diverged_runs import divergence
 from flatdirs.analysis.edge_of_stability import stabilities
 from flatdirs.analysis.exploration import exploration
 from flatdirs.analysis.gradient_norms import gradient_norms, spikes
 from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, uniform_over_decades, uniform_rates
-from flatdirs.analysis.reading import sweep_of
-from flatdirs.analysis.records import Missing, Range, Run, Sweep
+from flatdirs.analysis.read_study import sweep_of
+from flatdirs.analysis.sweep import Missing, Range, Run, Sweep
 from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.backend.trials import CURVE, IDENTITY, STEPS
-from flatdirs.curvature.record import CurvatureRecord
+from flatdirs.curvature.log_record import CurvatureRecord
 from flatdirs.errors import StudyError
 from flatdirs.report.analysis import sections
 from flatdirs.report.continuation import continuation
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 from tests.conftest import ROOT, Ended, module_of
 
 Command = Callable[..., Ended]

@@ -22,10 +22,10 @@ from flatdirs.search.flatness import FEWEST, Findings, Flatness, find
 from flatdirs.search.gp import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
 from flatdirs.search.score_warping import warp
 from flatdirs.search.types import Run, RunId, Suggestion
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
 from flatdirs.space.log_grid import LogGrid
+from flatdirs.space.shipped_charts import named_chart
 from tests.runs import result
 
 HEIGHT = 94.0

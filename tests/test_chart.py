@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.errors import ChartError
-from flatdirs.space.coordinates import Axis, Chart
+from flatdirs.space.chart import Axis, Chart
 from flatdirs.space.grid import Grid, significant
-from flatdirs.space.library import describe_chart, named_chart, read_chart
 from flatdirs.space.names import label
+from flatdirs.space.shipped_charts import describe_chart, named_chart, read_chart
 
 SHIPPED = ("sgd", "sgd_batch", "sgd_plain", "adamw")
 START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01, "batch_size": 512, "beta1": 0.9}

@@ -14,16 +14,16 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flatdirs.cli import frame, keys
+from flatdirs.cli import keys, run_command
+from flatdirs.cli.arguments import read_words
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
-from flatdirs.cli.words import read_words
 from flatdirs.config.slices import read_slices
 from flatdirs.config.tune import ALL_SCHEDULES, read_tune
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
-from flatdirs.space.library import read_chart
+from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.conftest import Ended, calls, composed, module_of, own_function, spawn
@@ -346,7 +346,7 @@ def test_full_disks_and_closed_pipes_end_without_a_traceback(capsys: pytest.Capt
 
     for entry, code in ((full, 2), (stopped, 130)):
         with pytest.raises(SystemExit) as end:
-            frame.main("status", entry, [])
+            run_command.main("status", entry, [])
         assert end.value.code == code
     assert "x.db" in capsys.readouterr().err
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from flatdirs.curvature.record import CurvatureRecord, columns
+from flatdirs.curvature.log_record import CurvatureRecord, columns
 from flatdirs.training.loop import train
 from flatdirs.training.optimizer import AdamW
-from flatdirs.training.records import CurvatureConfig, TrainConfig
+from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 from tests.conftest import Ended
 from tests.test_training_loop import config, measured
 
@@ -81,7 +81,7 @@ def test_a_study_keeps_it_and_goes_on_without(workplace: Path, command: Command)
     own = ("start=typical", "confirm=0", "live=false", "storage=sqlite", "study=watched")
     assert command("tune", *SMALL, *own, "budget=1", "repeats=2", "curvature.every=9").code == 0
     with sqlite3.connect(workplace / "studies/watched/study.db") as database:
-        query = "select value_json from trial_user_attributes where key = 'curvature'"
+        query = "select value_json from trial_user_attributes where key = 'flatdirs:curvature'"
         ((text,),) = database.execute(query).fetchall()
     runs = json.loads(text)
     assert [run["seed"] for run in runs] == [0, 1]

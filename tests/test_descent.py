@@ -21,9 +21,9 @@ from flatdirs.errors import ConfigError
 from flatdirs.search import grid_chart
 from flatdirs.search.coordinate_descent import MOST_HISTORIES, DescentSettings, Trace, suggestions, trace
 from flatdirs.search.types import Run, RunId, Suggestion
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 from tests.runs import result
 
 START = {"lr": 0.001, "momentum": 0.5, "wd": 0.01}

@@ -52,7 +52,7 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
 
     from flatdirs.training.data import load
     from flatdirs.training.device import resolve_device
-    from flatdirs.training.run import Run
+    from flatdirs.training.training_step import Run
 
     device = resolve_device("cuda")
     config = seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"])
@@ -102,7 +102,7 @@ def test_the_trainer_logs_curvature_on_the_gpu(images: str) -> None:
     from dataclasses import replace
 
     from flatdirs.training.loop import train
-    from flatdirs.training.records import CurvatureConfig
+    from flatdirs.training.run_config import CurvatureConfig
 
     config = replace(seeds.hand_tuned(images, "cuda", [*SMALL, "precision=bf16"]), curvature=CurvatureConfig(20, 100))
     records = train(config).curvature

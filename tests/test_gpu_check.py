@@ -87,7 +87,7 @@ def test_a_mistake_is_answered_by_a_sentence(arguments: str, tmp_path: Path) -> 
     assert arguments.split(maxsplit=1)[0] in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_whole_check_runs_small_and_goes_on(tmp_path: Path) -> None:
     """Every piece of the script; then again with a seed missing, which alone is made anew."""

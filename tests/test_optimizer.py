@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flatdirs.config.tune import read_optimizer
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
-from flatdirs.settings import describe
+from flatdirs.setting_checks import describe
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import OPTIMIZERS, AdamW, Optimizer, Sgd, build_optimizer, set_learning_rate
 from tests.refused import refused

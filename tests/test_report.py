@@ -15,7 +15,7 @@ from flatdirs.backend.table_rows import Row, axis_lines, gap, rows
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.report.tables import number, plain_line
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 from flatdirs.tuning.formatting import duration, value_text
 from flatdirs.tuning.loop import tune
 from tests.conftest import composed, module_of, printed_command

@@ -8,7 +8,7 @@ import numpy as np
 import optuna
 import pytest
 
-from flatdirs.backend import adapter
+from flatdirs.backend import optuna_private
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import rows, winner
@@ -17,7 +17,7 @@ from flatdirs.errors import FlatdirsError
 from flatdirs.objectives.base import Measurement
 from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 
 START = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
 
@@ -82,7 +82,7 @@ def test_a_study_of_the_bayesian_search_goes_on_from_its_runs() -> None:
     study = shared(1, 8)
     assert "version" not in study.optuna_study.user_attrs["flatdirs:identity"]
     plan = study.plan
-    storage = adapter.storage_of(study.optuna_study)
+    storage = optuna_private.storage_of(study.optuna_study)
     again = open_study(storage, "shared", plan, {**plan_identity(plan), "direction": "maximize"})
     trial, _ = again.ask()
     assert trial.number == 8
@@ -94,5 +94,5 @@ def test_a_name_that_optuna_no_longer_has_is_one_sentence() -> None:
         """An Optuna whose Study keeps its storage elsewhere."""
 
     with pytest.raises(FlatdirsError) as error:
-        adapter._check(changed, "_storage")
+        optuna_private._check(changed, "_storage")
     assert error.value.key == "optuna"

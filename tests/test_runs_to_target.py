@@ -19,7 +19,7 @@ from benchmarks.runs_to_target.conditions import HERE, NONE, Condition, Start
 from benchmarks.runs_to_target.surface import Sample
 from flatdirs.objectives.base import Measurement
 from flatdirs.search.types import Run, Suggestion
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 from flatdirs.tuning.start import automatic_start
 
 

@@ -18,8 +18,7 @@ from torch.optim import lr_scheduler
 from flatdirs.config.tune import read_schedule
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
-from flatdirs.settings import describe
-from flatdirs.training.lr_tuners import TUNERS
+from flatdirs.setting_checks import describe
 from flatdirs.training.schedule import (
     SCHEDULES,
     Constant,
@@ -32,6 +31,7 @@ from flatdirs.training.schedule import (
     Triangle,
     triangle,
 )
+from flatdirs.training.self_tuning import TUNERS
 from tests.refused import refused
 
 EPOCHS, STEPS = 12, 7  # of a run, and per epoch

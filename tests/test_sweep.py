@@ -12,7 +12,7 @@ import optuna
 import pytest
 import yaml
 
-from flatdirs.analysis.reading import read_sweep
+from flatdirs.analysis.read_study import read_sweep
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.trial_runs import OUTCOME
 from flatdirs.backend.trials import CURVE, STEPS

@@ -18,9 +18,9 @@ from flatdirs.curvature.cdat import CDAT
 from flatdirs.curvature.line_search import ArmijoLineSearch
 from flatdirs.errors import ConfigError
 from flatdirs.training.loop import expected_seconds, train
-from flatdirs.training.lr_tuners import MINI_BATCH_EMA, USUAL_SIGMA, Cdat, Greedy, LineSearch, Tuner
 from flatdirs.training.optimizer import AdamW, Sgd
 from flatdirs.training.schedule import Triangle
+from flatdirs.training.self_tuning import MINI_BATCH_EMA, USUAL_SIGMA, Cdat, Greedy, LineSearch, Tuner
 from tests.conftest import Ended
 from tests.refused import refused
 from tests.test_training_loop import config, measured

@@ -17,8 +17,8 @@ from benchmarks.lattice import lattices
 from benchmarks.lattice.__main__ import objective_of
 from benchmarks.runs_to_target import surface
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.training.lr_tuners import Cdat
 from flatdirs.training.schedule import Triangle
+from flatdirs.training.self_tuning import Cdat
 from flatdirs.tuning.cdat_start import edge_run, from_rates
 from flatdirs.tuning.start import PEAK_RATIO
 

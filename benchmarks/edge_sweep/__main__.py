@@ -31,7 +31,7 @@ from flatdirs.backend.search_plan import SearchPlan, make_sampler
 from flatdirs.config.values import read_integer
 from flatdirs.errors import FlatdirsError, StudyError
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 
 if TYPE_CHECKING:
     from benchmarks.edge_sweep.models import Train, Watch

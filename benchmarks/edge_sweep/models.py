@@ -22,7 +22,7 @@ from flatdirs.training.data import load
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
 from flatdirs.training.loop import Epoch, train
 from flatdirs.training.optimizer import AdamW
-from flatdirs.training.records import TrainConfig
+from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.task import DataConfig, ImageTask
 
 # number of the evaluation, its loss (rounded as it is kept), the learning rate before it → True stops the run

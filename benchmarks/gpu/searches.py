@@ -22,7 +22,7 @@ from flatdirs.backend.storages import close_storage, open_storage
 from flatdirs.backend.study import PROBES, view_study
 from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.cli import frame as command_line
+from flatdirs.cli import run_command as command_line
 from flatdirs.cli.tune import run
 from flatdirs.training.loop import TrainConfig, expected_seconds
 

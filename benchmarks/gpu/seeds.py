@@ -29,7 +29,7 @@ from flatdirs.space.names import canonical
 from flatdirs.training.data import load
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
 from flatdirs.training.loop import TrainConfig, expected_seconds, train
-from flatdirs.training.records import Epoch
+from flatdirs.training.run_config import Epoch
 from flatdirs.training.task import DataConfig, ImageTask
 
 HAND_TUNED = {"lr": 0.4, "momentum": 0.9, "wd": 5e-4}

@@ -98,7 +98,7 @@ def next_round(lattice: Lattice, done: Mapping[Run, float]) -> list[Run]:
 
 def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapping[str, Any]) -> None:
     """Step sampling with every seed that is not on file, as the start of a search has it: picks (empty for no answer), cost, points."""
-    from flatdirs.training.records import ProbeConfig
+    from flatdirs.training.run_config import ProbeConfig
     from flatdirs.tuning.probing import probe_task
 
     def wanted(table: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:

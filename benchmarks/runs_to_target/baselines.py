@@ -22,7 +22,7 @@ from scipy.stats import qmc
 
 from benchmarks.runs_to_target.conditions import Box
 from benchmarks.runs_to_target.surface import Sample
-from flatdirs.space.coordinates import Chart
+from flatdirs.space.chart import Chart
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 Hyperparameters = Mapping[str, float]

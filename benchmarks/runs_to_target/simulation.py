@@ -22,7 +22,7 @@ from benchmarks.runs_to_target.surface import Sample, Surface
 from flatdirs.search import SEARCHES, Settings, bayes, coordinate_descent, grid_chart
 from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
+from flatdirs.space.shipped_charts import named_chart
 
 REPLICATES = 1000  # noise terms drawn for a repetition: one for its training seed, the others for replicates
 # A point, how often it was run before, and what would be returned so far

@@ -24,7 +24,7 @@ from flatdirs.training.device import DTYPES, resolve_precision
 from flatdirs.training.loop import train
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import set_learning_rate
-from flatdirs.training.records import TrainConfig
+from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.tuning.probing import TaskBatches

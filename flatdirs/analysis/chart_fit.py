@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from flatdirs.errors import ChartError
-from flatdirs.space.coordinates import Axis, Chart
-from flatdirs.space.library import named_chart
+from flatdirs.space.chart import Axis, Chart
 from flatdirs.space.names import label
+from flatdirs.space.shipped_charts import named_chart
 
 
 def fitting_chart(names: Iterable[str]) -> Chart | None:

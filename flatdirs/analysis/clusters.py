@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flatdirs.analysis.records import Flags, Missing, Numbers, Run, Sweep, geometric_centre, median, raw_coordinates
+from flatdirs.analysis.sweep import Flags, Missing, Numbers, Run, Sweep, geometric_centre, median, raw_coordinates
 from flatdirs.errors import missing_extra
 
 LEAST_RUNS = 6

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import ConstantInputWarning, DegenerateDataWarning, bootstrap, spearmanr
 
-from flatdirs.analysis.records import Missing, Points, Run, Sweep, counted, geometric_centre, median, value_at
+from flatdirs.analysis.sweep import Missing, Points, Run, Sweep, counted, geometric_centre, median, value_at
 
 LEAST_RUNS = 5
 LEAST_IN_QUADRANTS = 4

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from flatdirs.analysis.records import Missing, Numbers, Points, Run, Sweep, median
+from flatdirs.analysis.sweep import Missing, Numbers, Points, Run, Sweep, median
 
 PHASES = ("warm-up", "fall", "end")
 FALLEN = 0.9

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from flatdirs.analysis.records import Missing, Run, Sweep, median
+from flatdirs.analysis.sweep import Missing, Run, Sweep, median
 
 AT_EDGE = (0.8, 1.2)  # median ratios that count as at the edge
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from flatdirs.analysis.correlation import Correlation, correlation
-from flatdirs.analysis.records import Missing, Sweep, counted, median, raw_coordinates
+from flatdirs.analysis.sweep import Missing, Sweep, counted, median, raw_coordinates
 
 LEAST_RUNS = 8
 QUARTERS = 4

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import median_filter
 
-from flatdirs.analysis.records import Flags, Missing, Numbers, Sweep
+from flatdirs.analysis.sweep import Flags, Missing, Numbers, Sweep
 
 BINS_PER_DECADE = (8, 4, 2, 1)  # the finest that needs no more than MOST_BINS
 MOST_BINS = 30

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flatdirs.analysis.records import Coordinates, Missing, Run, Sweep, chart_coordinates, raw_coordinates
+from flatdirs.analysis.sweep import Coordinates, Missing, Run, Sweep, chart_coordinates, raw_coordinates
 from flatdirs.backend.importance import importance_shares
 from flatdirs.errors import MissingExtra, require
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flatdirs.analysis.records import Range, Sweep
+from flatdirs.analysis.sweep import Range, Sweep
 from flatdirs.space.names import ONE_MINUS, canonical, enters_as_one_minus, hyperparameter
 
 RATES = ("lr", "learning_rate", "eta", "wd", "weight_decay")  # also with something before, such as head_lr

@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.backend import adapter
+from flatdirs.backend import optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS, is_gone, this_worker
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _met: dict[tuple[int, datetime.datetime | None], float] = {}
 def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
     """Claim `what` for a trial, in this process's name."""
     claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
-    adapter.set_system_attribute(study, trial, CLAIM, claim)
+    optuna_private.set_system_attribute(study, trial, CLAIM, claim)
 
 
 def read(trial: FrozenTrial) -> dict[str, Any] | None:
@@ -47,12 +47,12 @@ def read(trial: FrozenTrial) -> dict[str, Any] | None:
 
 def latest(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> dict[str, Any] | None:
     """A trial's claim as stored now, for trials that were read before it was made."""
-    return adapter.system_attributes(study, trial).get(CLAIM)
+    return optuna_private.system_attributes(study, trial).get(CLAIM)
 
 
 def beat(study: optuna.Study, trial: optuna.Trial) -> None:
     """Say that the worker of this trial still lives."""
-    adapter.set_system_attribute(study, trial, ALIVE, time.time())
+    optuna_private.set_system_attribute(study, trial, ALIVE, time.time())
 
 
 def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
@@ -68,8 +68,8 @@ def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
 
     An exception that ends `study.optimize`, Ctrl-C among them, is an interruption; a failure told by hand is a result.
     """
-    ended = adapter.an_exception_ends_the_study()
-    adapter.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)
+    ended = optuna_private.an_exception_ends_the_study()
+    optuna_private.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)
 
 
 def wait_for_earlier(
@@ -84,7 +84,7 @@ def wait_for_earlier(
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        trials = adapter.all_trials(study)
+        trials = optuna_private.all_trials(study)
         if time.monotonic() > deadline:
             return trials
         blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
@@ -100,7 +100,7 @@ def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool
         return False
     claim = read(other)
     if claim is None:
-        if other.params or adapter.fixed_parameters(other):
+        if other.params or optuna_private.fixed_parameters(other):
             return False
     elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
         return False  # what this very thread has asked for cannot go on while it waits
@@ -111,7 +111,7 @@ def _first_seen(trial: FrozenTrial) -> float:
     """When this process first met a trial, by its own clock: those of other machines may say anything."""
     if len(_met) > 10_000:
         _met.clear()
-    return _met.setdefault((adapter.trial_id(trial), trial.datetime_start), time.monotonic())
+    return _met.setdefault((optuna_private.trial_id(trial), trial.datetime_start), time.monotonic())
 
 
 def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from optuna.storages.journal import JournalFileSymlinkLock
 
-from flatdirs.backend import adapter
+from flatdirs.backend import optuna_private
 
 FOREIGN_LOCK_SECONDS = 2.0  # Optuna's own processes hold the lock file for one write; an older one was left behind
 
@@ -54,7 +54,7 @@ class JournalLock(JournalFileSymlinkLock):
 
     def _take_lock_file(self) -> None:
         seen, since = None, time.monotonic()
-        lock_file, target = adapter.lock_files(self)
+        lock_file, target = optuna_private.lock_files(self)
         while True:
             try:
                 Path(lock_file).symlink_to(target)

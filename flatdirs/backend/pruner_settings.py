@@ -13,7 +13,7 @@ from operator import mul, truediv
 from typing import ClassVar
 
 from flatdirs.errors import ConfigError
-from flatdirs.settings import require_integer, require_number
+from flatdirs.setting_checks import require_integer, require_number
 
 MOST_BANDS, LARGEST_BAND = 100, 2.0**53  # no run is longer
 

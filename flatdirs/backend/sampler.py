@@ -21,18 +21,17 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import search as searches
-from flatdirs.backend import adapter, claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, INCUMBENT_VALUE, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError
-from flatdirs.search import bayes, coordinate_descent
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Suggestion
-from flatdirs.space.coordinates import Chart, Point
+from flatdirs.space.chart import Chart, Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import named_chart
 from flatdirs.space.names import ONE_MINUS, all_names, canonical, canonical_keys
+from flatdirs.space.shipped_charts import named_chart
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -83,19 +82,19 @@ class FlatDirectionsSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Empty: each parameter is answered as it is suggested, from the trial's claim."""
-        adapter.refuse_several_objectives(self, study)
+        optuna_private.refuse_several_objectives(self, study)
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The same answers, for callers that pass a search space of their own."""
-        adapter.refuse_several_objectives(self, study)
+        optuna_private.refuse_several_objectives(self, study)
         return {name: self.sample_independent(study, trial, name, space) for name, space in search_space.items()}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Claim the next point for this trial and store the reason."""
-        if adapter.has_several_objectives(study):
+        if optuna_private.has_several_objectives(study):
             return
         if trial.params:  # a retried trial comes with its parameters and a claim; it needs a new worker only
             claims.write(study, trial, claims.read(trial) or {})
@@ -104,13 +103,13 @@ class FlatDirectionsSampler(BaseSampler):
         if view.grid is None:
             claims.write(study, trial, {})
             return
-        enqueued = bool(set(adapter.fixed_parameters(trial)) & set(self._names))
-        suggestion = None if enqueued else self._suggest(view.grid, view)
+        enqueued = bool(set(optuna_private.fixed_parameters(trial)) & set(self._names))
+        suggestion = None if enqueued else suggest(view.grid, self._settings, view.runs, view.pending)
         if suggestion is not None:
             claim = {"grid": view.mark, "point": list(suggestion.point), "replicate": suggestion.replicate}
             self._write(study, trial, claim, view.grid, suggestion.point, suggestion)
             return
-        best = self._best(view.grid, view)
+        best = incumbent(view.grid, self._settings, view.runs) or view.grid.origin
         point: Sequence[float] = best if enqueued else self._near(view.grid, best, trial.number)
         why = (
             Suggestion(best, 0, "enqueued; what it leaves open is that of the incumbent", "enqueued", best)
@@ -128,7 +127,7 @@ class FlatDirectionsSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """A parameter's value: from the claimed point where the chart has it, at random otherwise."""
-        adapter.refuse_several_objectives(self, study)
+        optuna_private.refuse_several_objectives(self, study)
         known = self._names.get(param_name)
         claim = claims.latest(study, trial) if known else None
         if known is None or not (claim and "hyperparameters" in claim) or not isinstance(param_distribution, NUMERIC):
@@ -150,19 +149,6 @@ class FlatDirectionsSampler(BaseSampler):
         if reader is None or not reader.reads(study, trials):
             reader = self._reader = Reader(study, self._chart, self._start, self._names)
         return reader.view(trials, number, self._stale_seconds)
-
-    def _suggest(self, grid: Grid, view: View) -> Suggestion | None:
-        """The search's next point; None once Myrtle's search is over."""
-        if isinstance(self._settings, BayesSettings):
-            return bayes.suggest(grid, view.runs, view.pending, self._settings)
-        return next(coordinate_descent.suggestions(grid, self._settings, view.runs, view.pending), None)
-
-    def _best(self, grid: Grid, view: View) -> Point:
-        """The incumbent, the start before any result."""
-        if isinstance(self._settings, BayesSettings):
-            return bayes.incumbent(grid, view.runs, self._settings) or grid.origin
-        answers = {run.id: run for run in reversed(view.runs)}
-        return coordinate_descent.trace(grid, self._settings, answers).incumbent or grid.origin
 
     def _near(self, grid: Grid, best: Point, number: int) -> Sequence[float]:
         """A random place within one step of a point and within the bounds."""
@@ -193,7 +179,7 @@ class FlatDirectionsSampler(BaseSampler):
         if claim.get("replicate"):  # for objectives that seed themselves
             attributes[REPLICATE] = claim["replicate"]
         for key, value in attributes.items():
-            adapter.set_user_attribute(study, trial, key, value)
+            optuna_private.set_user_attribute(study, trial, key, value)
 
 
 def typical_start(chart: Chart) -> dict[str, float]:

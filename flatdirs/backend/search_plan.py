@@ -21,9 +21,9 @@ from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
 from flatdirs.errors import StudyError, require
 from flatdirs.search import SEARCHES, Settings
-from flatdirs.space.coordinates import Chart
+from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import describe_chart, read_chart
+from flatdirs.space.shipped_charts import describe_chart, read_chart
 
 Space = FloatDistribution | IntDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")

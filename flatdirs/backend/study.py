@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from flatdirs.backend import adapter, claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
@@ -131,7 +131,7 @@ class Study(Trials):
 
     def value_of_diverged(self, trial_id: int) -> float | None:
         """A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""
-        if self.plan.on_grid or OUTCOME not in adapter.stored_trial(self.optuna_study, trial_id).user_attrs:
+        if self.plan.on_grid or OUTCOME not in optuna_private.stored_trial(self.optuna_study, trial_id).user_attrs:
             return None
         finished = [run.value for _, run in self.runs() if run.state == "finished"]
         return None if not finished else min(finished) * (1 if self.maximize else -1)

@@ -18,11 +18,11 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend import adapter, claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.trial_runs import claimed_id, counts_as_result, run_of
 from flatdirs.errors import ChartError
 from flatdirs.search.types import Run, RunId
-from flatdirs.space.coordinates import Chart
+from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Reader:
 
     def __init__(self, study: Study, chart: Chart, start: Mapping[str, float], names: Names) -> None:
         self._lock = threading.Lock()
-        self._storage = weakref.ref(adapter.storage_of(study))
-        self._study_id = adapter.study_id(study)
+        self._storage = weakref.ref(optuna_private.storage_of(study))
+        self._study_id = optuna_private.study_id(study)
         self._maximize = study.direction == StudyDirection.MAXIMIZE
         self._chart, self._start, self._names = chart, start, names
         self._anchor: tuple[int, int, Any] | None = None  # a finished trial that this study must still have
@@ -65,14 +65,14 @@ class Reader:
 
     def reads(self, study: Study, trials: Sequence[FrozenTrial]) -> bool:
         """Whether this reader has read this very study (a deleted study's id and memory may be used again)."""
-        if self._storage() is not adapter.storage_of(study) or self._study_id != adapter.study_id(study):
+        if self._storage() is not optuna_private.storage_of(study) or self._study_id != optuna_private.study_id(study):
             return False
         if self._anchor is None:
             return True
         number, trial_id, ended = self._anchor
         if number >= len(trials):
             return False
-        return (adapter.trial_id(trials[number]), trials[number].datetime_complete) == (trial_id, ended)
+        return (optuna_private.trial_id(trials[number]), trials[number].datetime_complete) == (trial_id, ended)
 
     def view(self, trials: Sequence[FrozenTrial], number: int, stale_seconds: float) -> View:
         """What trial `number` has to know. `trials`: all of the study's, oldest first."""
@@ -99,7 +99,7 @@ class Reader:
             elif not trial.state.is_finished() and not claims.abandoned(trial, stale_seconds):
                 pending.append(found)
         if self._anchor is None and (ended := next((t for t in trials if t.state.is_finished()), None)) is not None:
-            self._anchor = (ended.number, adapter.trial_id(ended), ended.datetime_complete)
+            self._anchor = (ended.number, optuna_private.trial_id(ended), ended.datetime_complete)
         return View(grid, mark, tuple(self._runs[n] for n in sorted(self._runs)), tuple(pending))
 
     def _read_ranges(self, trial: FrozenTrial) -> None:
@@ -157,7 +157,7 @@ class Reader:
     def _parameters(self, trial: FrozenTrial) -> dict[str, float]:
         """The chart's hyperparameters as a trial has them, or will have them once it runs."""
         found = {}
-        for parameter, value in {**adapter.fixed_parameters(trial), **trial.params}.items():
+        for parameter, value in {**optuna_private.fixed_parameters(trial), **trial.params}.items():
             name, one_minus = self._names.get(parameter, (None, False))
             if name is not None and isinstance(value, (int, float)):
                 found[name] = 1.0 - value if one_minus else value

@@ -20,7 +20,7 @@ from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, judge
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.types import Run, RunId
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

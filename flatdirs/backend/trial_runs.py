@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flatdirs.backend import claims
 from flatdirs.backend.liveness import is_gone
 from flatdirs.search.types import Run, RunId
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -20,7 +20,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs.backend import adapter, claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
@@ -53,7 +53,7 @@ class Trials:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, oldest first, as stored now."""
-        return adapter.all_trials(self.optuna_study)
+        return optuna_private.all_trials(self.optuna_study)
 
     def runs(self) -> list[tuple[FrozenTrial, Run]]:
         """The runs that count, oldest first."""
@@ -111,7 +111,7 @@ class Trials:
                 trial.set_user_attr(STEPS, dict(measurement.steps))
             outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
             trial.set_user_attr(OUTCOME, outcome)
-        self._close(adapter.trial_id(trial), outcome)
+        self._close(optuna_private.trial_id(trial), outcome)
 
     @contextmanager
     def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
@@ -126,7 +126,7 @@ class Trials:
 
     def interrupt(self, trial: optuna.Trial) -> None:
         """Close a run without a result; its point will be run again."""
-        self._close(adapter.trial_id(trial), None)
+        self._close(optuna_private.trial_id(trial), None)
 
     def tidy(self) -> None:
         """Close what dead processes left running; one that died before it could claim anything is given its time."""
@@ -136,11 +136,15 @@ class Trials:
             unclaimed &= self._unclaimed()
         for trial in self.trials():
             running = trial.state == TrialState.RUNNING
-            if running and (adapter.trial_id(trial) in unclaimed or claims.abandoned(trial, self.stale_seconds)):
-                self._close(adapter.trial_id(trial), trial.user_attrs.get(OUTCOME))
+            if running and (optuna_private.trial_id(trial) in unclaimed or claims.abandoned(trial, self.stale_seconds)):
+                self._close(optuna_private.trial_id(trial), trial.user_attrs.get(OUTCOME))
 
     def _unclaimed(self) -> set[int]:
-        return {adapter.trial_id(t) for t in self.trials() if t.state == TrialState.RUNNING and claims.read(t) is None}
+        return {
+            optuna_private.trial_id(t)
+            for t in self.trials()
+            if t.state == TrialState.RUNNING and claims.read(t) is None
+        }
 
     def _close(self, trial_id: int, outcome: Mapping[str, Any] | None) -> None:
         """Tell Optuna; a pruned run's value there is its last partial one, as Optuna's own loop has it."""
@@ -151,7 +155,7 @@ class Trials:
             state = TrialState.FAIL if value is None else state
         values = None if value is None else [float(value)]
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else closed it; its outcome stands
-            adapter.storage_of(self.optuna_study).set_trial_state_values(trial_id, state, values)
+            optuna_private.storage_of(self.optuna_study).set_trial_state_values(trial_id, state, values)
 
     def value_of_diverged(self, trial_id: int) -> float | None:
         """What a run without a value is to Optuna; None closes it as failed."""

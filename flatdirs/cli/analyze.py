@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """Read a study, print every section, write the figures and analysis.html."""
-    from flatdirs.analysis.reading import read_sweep
+    from flatdirs.analysis.read_study import read_sweep
     from flatdirs.backend.locate import existing_study
     from flatdirs.backend.trials import study_folder
     from flatdirs.config.tune import read_storage
@@ -63,4 +63,4 @@ def _write(folder: Path, title: str, made: Sequence[Section]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("analyze", run, arguments)
+    run_command.main("analyze", run, arguments)

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flatdirs.cli import keys
-from flatdirs.cli.words import Words, quoted
+from flatdirs.cli.arguments import Words, quoted
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 

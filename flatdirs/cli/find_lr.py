@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
@@ -29,4 +29,4 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("find-lr", run, arguments)
+    run_command.main("find-lr", run, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 from flatdirs.cli.tune import say
 
 
@@ -36,4 +36,4 @@ def run(settings: dict[str, Any], words: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("slices", run, arguments)
+    run_command.main("slices", run, arguments)

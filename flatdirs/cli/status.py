@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,4 +57,4 @@ def _print_workers(console: Console, study: Study) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("status", run, arguments)
+    run_command.main("status", run, arguments)

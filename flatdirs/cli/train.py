@@ -7,10 +7,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 
 if TYPE_CHECKING:
-    from flatdirs.training.records import Epoch, TrainResult
+    from flatdirs.training.run_config import Epoch, TrainResult
 
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
@@ -48,7 +48,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
 def _tell_curvature(result: TrainResult, files: Mapping[str, Path]) -> None:
     """Print a few of the records, keep them all, and draw them."""
     from flatdirs.curvature.figure import curvature_figure
-    from flatdirs.curvature.record import shown, write_csv
+    from flatdirs.curvature.log_record import shown, write_csv
 
     print("\n".join(shown(result.curvature)))
     if "save" in files:
@@ -72,4 +72,4 @@ def _print_epoch(epoch: Epoch) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("train", run, arguments)
+    run_command.main("train", run, arguments)

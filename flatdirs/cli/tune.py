@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NoReturn
 
-from flatdirs.cli import frame
+from flatdirs.cli import run_command
 
 
 def say(line: str) -> None:
@@ -45,4 +45,4 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    frame.main("tune", run, arguments)
+    run_command.main("tune", run, arguments)

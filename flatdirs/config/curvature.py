@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.config.values import check_picture, check_writable, read_dataclass, read_value
-from flatdirs.settings import wrong
-from flatdirs.training.records import CurvatureConfig, TrainConfig
+from flatdirs.setting_checks import wrong
+from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 
 FILES = {"figure": "curvature.png", "save": "curvature.csv"}  # keys of `train` alone, with an example each
 

@@ -11,11 +11,11 @@ from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableTask
 from flatdirs.search import SEARCHES, grid_chart
-from flatdirs.settings import wrong
-from flatdirs.space.coordinates import Chart
+from flatdirs.setting_checks import wrong
+from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
-from flatdirs.space.library import read_chart
 from flatdirs.space.names import canonical, canonical_keys
+from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.task import ImageTask
 from flatdirs.tuning.commands import search_keys
 from flatdirs.tuning.start import START_WORDS, typical_start

@@ -20,7 +20,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.settings import wrong
+from flatdirs.setting_checks import wrong
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys

@@ -30,14 +30,14 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.settings import wrong
-from flatdirs.space.coordinates import Chart
+from flatdirs.setting_checks import wrong
+from flatdirs.space.chart import Chart
 from flatdirs.space.names import canonical_keys
-from flatdirs.training.lr_tuners import TUNERS, USUAL_SIGMA
 from flatdirs.training.metrics import METRICS, Accuracy, Metric
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
-from flatdirs.training.records import ProbeConfig, TrainConfig
+from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
+from flatdirs.training.self_tuning import TUNERS, USUAL_SIGMA
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.tuning.settings import Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared

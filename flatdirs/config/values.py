@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flatdirs.errors import ConfigError
-from flatdirs.settings import wrong
+from flatdirs.setting_checks import wrong
 
 T = TypeVar("T")
 KINDS: dict[type, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}

@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatdirs.curvature.hessian_products import refuse_dead_ends, twice_differentiable
-from flatdirs.curvature.lr_tuner import Closure, LearningRateTuner, Part, Record
 from flatdirs.curvature.quadratic_form import QuadraticForm
+from flatdirs.curvature.self_tuning_optimizer import Closure, LearningRateTuner, Part, Record
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_boolean, require_integer, require_number
+from flatdirs.setting_checks import require_boolean, require_integer, require_number
 
 RELATIVE_FLOOR = 1e-6  # of |u|², added to |uᵀHu|
 SETTLING = 10  # first steps, which measure the curvature whatever `every` is

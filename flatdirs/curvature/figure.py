@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from flatdirs.curvature.record import CurvatureRecord
+    from flatdirs.curvature.log_record import CurvatureRecord
 
 HEIGHTS = (3, 1, 1, 2, 1, 1)
 

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatdirs.errors import CurvatureError
 from flatdirs.random_state import global_state
-from flatdirs.settings import require_integer
+from flatdirs.setting_checks import require_integer
 
 NO_SECOND_DERIVATIVE = ("is not implemented", "double backward", "differentiate twice")  # in torch's messages
 Closure = Callable[[nn.Module, Any], Tensor]

@@ -9,7 +9,7 @@ rate is found. Trials use the same random numbers as the first evaluation and le
 
 - If u does not descend (g·u ≥ 0, possible with momentum), the step has rate 0 and updates the state, so u turns.
 - If `max_backtracks` trials fail, the rate is 0 and the next search continues from the smallest rate tried.
-- If loss or slope is not finite, nothing changes (lr_tuner.py). A trial that is not finite fails.
+- If loss or slope is not finite, nothing changes (self_tuning_optimizer.py). A trial that is not finite fails.
 
 c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are the defaults of optax, which arXiv 2407.06183 compares with.
 """
@@ -23,9 +23,9 @@ from torch import Tensor
 
 from flatdirs.curvature.base_optimizers import flat
 from flatdirs.curvature.closure_replay import ClosureReplay
-from flatdirs.curvature.lr_tuner import Closure, LearningRateTuner, Part, Record
+from flatdirs.curvature.self_tuning_optimizer import Closure, LearningRateTuner, Part, Record
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_integer, require_number
+from flatdirs.setting_checks import require_integer, require_number
 
 
 class ArmijoLineSearch(LearningRateTuner):

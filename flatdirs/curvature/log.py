@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from flatdirs.curvature.hessian_products import Closure
-from flatdirs.curvature.record import CurvatureRecord
+from flatdirs.curvature.log_record import CurvatureRecord
 from flatdirs.curvature.sharpness import NotFoundError, Sharpness, alignment, sharpness
 from flatdirs.curvature.stability import coupled_decay, edge_of_stability, preconditioner
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_integer
+from flatdirs.setting_checks import require_integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from flatdirs.curvature.hessian_products import Closure, Diagonal, HessianProducts, flat, hessian_products
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_number
+from flatdirs.setting_checks import require_number
 
 TOLERANCE = {torch.float64: 1e-8}  # float32 and below: 1e-3
 DENSE = 40  # with at most so many parameters the whole matrix is computed

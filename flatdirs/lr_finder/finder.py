@@ -23,7 +23,7 @@ from flatdirs.lr_finder.progress import progress_bar
 from flatdirs.lr_finder.range_search import RangeSearch
 from flatdirs.lr_finder.result import LearningRates, result_of
 from flatdirs.lr_finder.snapshot import STATEFUL, Snapshot, put_back
-from flatdirs.settings import require_integer, require_number, wrong
+from flatdirs.setting_checks import require_integer, require_number, wrong
 
 VALIDATION_STEPS = 16  # batches of a validation loader
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from flatdirs.errors import FinderError
 from flatdirs.lr_finder.curve import CLIFF, Curve, Landmarks
-from flatdirs.settings import require_integer, require_number, wrong
+from flatdirs.setting_checks import require_integer, require_number, wrong
 
 STEP = 0.5  # decades of the coarse grid
 WIDENING = 4.0  # decades by which the range may grow at either end

@@ -12,9 +12,9 @@ from dataclasses import replace
 from flatdirs.objectives.base import Objective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.settings import wrong
+from flatdirs.setting_checks import wrong
 from flatdirs.training.edge_metric import EdgeOfStability
-from flatdirs.training.records import TrainConfig
+from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.schedule import Planned
 
 USUAL = 200  # evaluations per run, for the edge-of-stability metric

@@ -23,7 +23,7 @@ from typing import Any
 from flatdirs.errors import FlatdirsError, ObjectiveError
 from flatdirs.objectives.base import Measurement, Progress
 from flatdirs.objectives.provenance import provenance
-from flatdirs.settings import wrong
+from flatdirs.setting_checks import wrong
 from flatdirs.space.names import all_names, canonical
 
 MOST_ERROR = 200  # characters of an exception that are kept with the trial

@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.curvature.record import columns
+from flatdirs.curvature.log_record import columns
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Measurement, Progress, State
 from flatdirs.objectives.provenance import provenance
-from flatdirs.settings import describe
+from flatdirs.setting_checks import describe
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.metrics import Accuracy, Metric, evaluator
 from flatdirs.training.optimizer import Optimizer, Sgd
-from flatdirs.training.records import CurvatureConfig, TrainConfig
+from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 from flatdirs.training.schedule import Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
 
 if TYPE_CHECKING:
-    from flatdirs.training.records import Epoch, TrainResult
+    from flatdirs.training.run_config import Epoch, TrainResult
 
 MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from flatdirs.analysis.clusters import clusters
 from flatdirs.analysis.correlation import correlations, quadrants
 from flatdirs.analysis.curve_shape import shape
-from flatdirs.analysis.divergence import divergence
+from flatdirs.analysis.diverged_runs import divergence
 from flatdirs.analysis.edge_of_stability import stabilities
 from flatdirs.analysis.exploration import exploration
 from flatdirs.analysis.gradient_norms import gradient_norms
 from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, uniform_rates
-from flatdirs.analysis.records import Missing, Sweep, counted
+from flatdirs.analysis.sweep import Missing, Sweep, counted
 from flatdirs.report import analysis_search, analysis_training
 from flatdirs.report.analysis_text import Content, settings_text
 from flatdirs.report.continuation import continuation

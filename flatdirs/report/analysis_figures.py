@@ -10,11 +10,11 @@ import numpy as np
 from flatdirs.analysis.clusters import Clusters
 from flatdirs.analysis.correlation import Quadrants, Rung
 from flatdirs.analysis.curve_shape import Shape
-from flatdirs.analysis.divergence import Divergence
+from flatdirs.analysis.diverged_runs import Divergence
 from flatdirs.analysis.exploration import Exploration
 from flatdirs.analysis.gradient_norms import GradientNorms
 from flatdirs.analysis.importance import Importances
-from flatdirs.analysis.records import Coordinates, Sweep, chart_coordinates, raw_coordinates
+from flatdirs.analysis.sweep import Coordinates, Sweep, chart_coordinates, raw_coordinates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

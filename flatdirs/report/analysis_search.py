@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from flatdirs.analysis.clusters import STRUCTURE, Clusters
 from flatdirs.analysis.correlation import Quadrants
-from flatdirs.analysis.divergence import Divergence
+from flatdirs.analysis.diverged_runs import Divergence
 from flatdirs.analysis.exploration import Exploration
 from flatdirs.analysis.importance import Importance, Importances
-from flatdirs.analysis.records import Sweep, counted
+from flatdirs.analysis.sweep import Sweep, counted
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_text import (
     Content,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flatdirs.analysis.ranges import Edge
-from flatdirs.analysis.records import Sweep
+from flatdirs.analysis.sweep import Sweep
 from flatdirs.tuning.commands import override, wider_search
 
 

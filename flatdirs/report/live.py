@@ -17,7 +17,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note
 from flatdirs.report.closing import best_line, place, print_result, print_summary
 from flatdirs.report.console import Output
-from flatdirs.report.edges import edge_lines, uniform_lines, unused_lines
+from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
 from flatdirs.tuning.formatting import duration, exact, value_text
 

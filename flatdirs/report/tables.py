@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flatdirs.backend.table_rows import AxisLine, Row, significant
-from flatdirs.space.coordinates import Chart
+from flatdirs.space.chart import Chart
 from flatdirs.tuning.formatting import DIGITS, value_text
 
 DROPPED = ("seconds", "change")  # columns that a narrow terminal does without

@@ -9,7 +9,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.bracketing import MOVE
 from flatdirs.search.coordinate_descent import DescentSettings
-from flatdirs.space.coordinates import Chart
+from flatdirs.space.chart import Chart
 
 Settings = BayesSettings | DescentSettings
 SEARCHES: dict[str, type[Settings]] = {"flatdirs": BayesSettings, "myrtle": DescentSettings, "raw": DescentSettings}

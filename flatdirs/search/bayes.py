@@ -26,7 +26,7 @@ from flatdirs.search.gp import SURE, USUAL_TIMESCALES, Model
 from flatdirs.search.kernels import one_thread
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.types import Run, RunId, Suggestion, check_settings, usable_value
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid
 

@@ -20,7 +20,7 @@ from typing import Literal
 
 from flatdirs.errors import ConfigError
 from flatdirs.search.types import Run, RunId, Suggestion, check_settings, usable_value
-from flatdirs.space.coordinates import SIGN, Direction, Point
+from flatdirs.space.chart import SIGN, Direction, Point
 from flatdirs.space.grid import Grid
 
 Judgement = Literal["better", "tie", "worse"]

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from flatdirs.search.kernels import factor, matern, posterior_variance, solve
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.log_grid import Array, LogGrid
 
 STEEP, LONG = 3.0, 8.0  # length scales in octaves, along lr/(1−momentum) and along the others

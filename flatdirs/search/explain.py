@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flatdirs.search.gp import SURE, Model, Shape
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 
 RISK = 0.25  # probability of divergence from which on it is mentioned

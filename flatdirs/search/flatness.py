@@ -14,7 +14,7 @@ from flatdirs.search.explain import with_decay
 from flatdirs.search.gp import SURE, Model
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.types import Run
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 
 FEWEST = 6  # runs before anything is reported

@@ -34,7 +34,7 @@ from flatdirs.search.divergence import DivergenceModel
 from flatdirs.search.kernels import factor, matern, posterior_variance, solve
 from flatdirs.search.score_warping import BELOW, ROUNDING, unwarp, warp
 from flatdirs.search.types import Run
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.log_grid import Array, LogGrid
 
 STEEP, LONG = 4.0, 10.0  # length scales in octaves, along the first axis and along the others

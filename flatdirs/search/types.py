@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flatdirs.errors import ConfigError
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 
 State = Literal["finished", "diverged", "pruned"]
 RunId = tuple[Point, int]  # a point and the number of the replicate, each with a training seed of its own

@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 
-from flatdirs.backend import adapter
+from flatdirs.backend import optuna_private
 from flatdirs.backend.storages import StorageConfig, close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
@@ -80,7 +80,7 @@ def _work(config: SliceConfig, trials: Trials, sampler: SliceSampler, say: Say) 
             time.sleep(WAIT_SECONDS)
             continue
         trial = trials.optuna_study.ask({axis.name: range_of(axis) for axis in (config.grid.x, config.grid.y)})
-        key = key_of(adapter.stored_trial(trials.optuna_study, adapter.trial_id(trial)))
+        key = key_of(optuna_private.stored_trial(trials.optuna_study, optuna_private.trial_id(trial)))
         if key is None:  # another worker was faster
             trials.interrupt(trial)
             continue

@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from flatdirs.errors import ChartError
-from flatdirs.space.coordinates import SIGN, Chart, Direction, Hyperparameters, Point
+from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point
 
 DIGITS = 4  # significant digits of what is run
 SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flatdirs.space.coordinates import Point
+from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 
 Array = NDArray[np.float64]

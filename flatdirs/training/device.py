@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import torch
 
-from flatdirs.settings import require_choice, wrong
+from flatdirs.setting_checks import require_choice, wrong
 
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h; -1 as a value means "never", 0 "none"

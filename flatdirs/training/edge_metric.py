@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from flatdirs.settings import require_choice, require_integer, require_number
+from flatdirs.setting_checks import require_choice, require_integer, require_number
 
 VARIANTS = ("sign", "difference")
 

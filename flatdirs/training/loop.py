@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from flatdirs.curvature.log import CurvatureLog
-from flatdirs.training import augment, compiled
+from flatdirs.training import augment, torch_compile
 from flatdirs.training.data import Dataset, load
 from flatdirs.training.device import (
     cpu_threads,
@@ -31,9 +31,9 @@ from flatdirs.training.device import (
     resolve_precision,
     synchronize,
 )
-from flatdirs.training.records import Epoch, TrainConfig, TrainResult
-from flatdirs.training.run import Run
+from flatdirs.training.run_config import Epoch, TrainConfig, TrainResult
 from flatdirs.training.timing import expected_seconds
+from flatdirs.training.training_step import Run
 
 __all__ = ["Epoch", "TrainConfig", "TrainResult", "expected_seconds", "train"]
 
@@ -113,7 +113,7 @@ def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precis
         run.train_step(images, dataset.train.labels[:batch])
         synchronize(device)
 
-    return compiled.prepare(key, step)
+    return torch_compile.prepare(key, step)
 
 
 def _curvature_log(run: Run) -> CurvatureLog | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from flatdirs.training.edge_metric import EdgeOfStability, Running
 
 if TYPE_CHECKING:
-    from flatdirs.training.records import Epoch
+    from flatdirs.training.run_config import Epoch
 
 
 @dataclass(frozen=True)

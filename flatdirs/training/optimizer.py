@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from flatdirs.settings import require_boolean, require_integer, require_number
+from flatdirs.setting_checks import require_boolean, require_integer, require_number
 
 if TYPE_CHECKING:
     import torch

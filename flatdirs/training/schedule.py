@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
-from flatdirs.settings import require_number, wrong
+from flatdirs.setting_checks import require_number, wrong
 
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """What a run needs to know of every schedule, including those that choose the rate step by step (lr_tuners.py).
+    """What a run needs to know of every schedule, including those that choose the rate step by step (self_tuning.py).
 
     `rate_name`: the hyperparameter that sets the size of the steps, lr or sigma; None if there is none.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flatdirs.settings import require_boolean, require_choice, require_integer, wrong
+from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
 
 DATASETS = ("digits", "cifar10", "fashion_mnist")
 EVALUATIONS = ("validation", "test", "final")

@@ -9,8 +9,8 @@ from dataclasses import replace
 from flatdirs.training import augment
 from flatdirs.training.data import Split, load
 from flatdirs.training.device import cpu_threads, keep_freed_memory, resolve_device, resolve_precision, synchronize
-from flatdirs.training.records import TrainConfig
-from flatdirs.training.run import Run
+from flatdirs.training.run_config import TrainConfig
+from flatdirs.training.training_step import Run
 
 
 def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:

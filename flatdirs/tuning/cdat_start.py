@@ -14,8 +14,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flatdirs.training.lr_tuners import MINI_BATCH_EMA, Tuner
-from flatdirs.training.records import TrainConfig
+from flatdirs.training.run_config import TrainConfig
+from flatdirs.training.self_tuning import MINI_BATCH_EMA, Tuner
 
 STEPS = 60
 SIGMA = 0.25  # benchmarks/cdat/README.md

@@ -20,9 +20,9 @@ import yaml
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
-from flatdirs.settings import describe
-from flatdirs.space.library import describe_chart
-from flatdirs.training.records import TrainConfig
+from flatdirs.setting_checks import describe
+from flatdirs.space.shipped_charts import describe_chart
+from flatdirs.training.run_config import TrainConfig
 from flatdirs.tuning.formatting import exact
 from flatdirs.tuning.settings import TuneConfig
 

@@ -20,7 +20,7 @@ from flatdirs.training.data import Dataset, load
 from flatdirs.training.device import DTYPES, cpu_threads, keep_freed_memory, resolve_device, resolve_precision
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer
-from flatdirs.training.records import ProbeConfig, TrainConfig
+from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.task import ImageTask
 
 

@@ -16,8 +16,8 @@ from flatdirs.backend.storages import StorageConfig
 from flatdirs.objectives.evaluation import AnyObjective, evaluations_per_run
 from flatdirs.objectives.function import CallableTask
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.settings import describe
-from flatdirs.space.coordinates import Chart
+from flatdirs.setting_checks import describe
+from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import Accuracy
 from flatdirs.training.task import DataConfig, ImageTask
 

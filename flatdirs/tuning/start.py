@@ -23,8 +23,8 @@ from flatdirs.backend.study import keep_probes, stored_probes
 from flatdirs.backend.trials import study_folder
 from flatdirs.errors import ConfigError, FinderError
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.space.coordinates import Chart
-from flatdirs.training.records import ProbeConfig, TrainConfig
+from flatdirs.space.chart import Chart
+from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.tuning.formatting import assignments, exact

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from flatdirs.curvature.base_optimizers import BASES, State, flat, scalar_dtype
 from flatdirs.errors import CurvatureError
-from flatdirs.settings import require_choice, require_number, wrong
+from flatdirs.setting_checks import require_choice, require_number, wrong
 
 Closure = Callable[[], Tensor]
 EXTRA = "curvature"  # the key of a state_dict for what belongs to no single parameter

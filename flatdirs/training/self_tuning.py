@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from flatdirs.settings import require_integer, require_number
+from flatdirs.setting_checks import require_integer, require_number
 from flatdirs.training.schedule import Schedule
 
 if TYPE_CHECKING:
-    from flatdirs.curvature.lr_tuner import LearningRateTuner
+    from flatdirs.curvature.self_tuning_optimizer import LearningRateTuner
 
 Groups = list[dict[str, Any]]  # torch's parameter groups
 Settings = Mapping[str, Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import ChartError
-from flatdirs.space.coordinates import Axis, Chart
+from flatdirs.space.chart import Axis, Chart
 from flatdirs.space.names import canonical
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
-from flatdirs.settings import require_boolean, require_integer, require_number, wrong
+from flatdirs.setting_checks import require_boolean, require_integer, require_number, wrong
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
 from flatdirs.training.task import DataConfig, ImageTask
@@ -18,7 +18,7 @@ from flatdirs.training.task import DataConfig, ImageTask
 if TYPE_CHECKING:
     from torch import nn
 
-    from flatdirs.curvature.record import CurvatureRecord
+    from flatdirs.curvature.log_record import CurvatureRecord
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TrainConfig:
     """Everything that a run depends on.
 
     lr and wd are in the convention of PyTorch (optimizer.py). `momentum` is for SGD, `beta1` for AdamW; the other one
-    is None. `lr` and `sigma` are None if the schedule does not use them (lr_tuners.py). `batch_size` and `threads`
+    is None. `lr` and `sigma` are None if the schedule does not use them (self_tuning.py). `batch_size` and `threads`
     None: those of the task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an
     epoch. `clip_gradient`: the largest gradient norm of a step, None for no limit. `record_steps`: keep the learning
     rate and gradient norm of every step.

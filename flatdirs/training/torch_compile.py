@@ -16,7 +16,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from flatdirs.settings import wrong
+from flatdirs.setting_checks import wrong
 
 _ready: set[Hashable] = set()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flatdirs.analysis.ranges import Edge, edges_among, limits_of, uniform_over_decades
-from flatdirs.analysis.records import Range
+from flatdirs.analysis.sweep import Range
 from flatdirs.report.continuation import wider_ranges
 from flatdirs.tuning.commands import tune_overrides, usual_box, wider_search
 from flatdirs.tuning.formatting import exact

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from flatdirs.analysis.records import (
+from flatdirs.analysis.sweep import (
     Coordinates,
     Flags,
     Missing,

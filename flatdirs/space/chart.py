@@ -4,7 +4,7 @@ A chart is data: a square matrix of integer exponents with determinant ±1, read
 products of powers of the hyperparameters, such as lr·wd/(1−momentum). Moving along one axis multiplies that product and
 leaves the other axes as they are; learning rate, momentum and weight decay follow by the inverse matrix.
 
-library.py reads charts, grid.py anchors one at a start. Source of the coordinates (found; the inverse is derived):
+shipped_charts.py reads charts, grid.py anchors one at a start. Source of the coordinates (the inverse is derived):
 https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/
 """
 

@@ -2,7 +2,7 @@
 
 Everything random comes from two generators of the run (weights; order and augmentation). Losses and hits are summed on
 the device. A step is one of the base optimizer at the scheduled rate, or one of an optimizer that chooses its rate
-(lr_tuners.py) and gets the same forward pass as a closure.
+(self_tuning.py) and gets the same forward pass as a closure.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from flatdirs.training import augment, compiled
+from flatdirs.training import augment, torch_compile
 from flatdirs.training.data import Dataset, Split
 from flatdirs.training.device import DTYPES
-from flatdirs.training.gradient_log import GradientLog
-from flatdirs.training.lr_tuners import Tuner
+from flatdirs.training.gradient_clipping import GradientLog
 from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_learning_rate
-from flatdirs.training.records import Epoch, Steps, TrainConfig, check_precision
+from flatdirs.training.run_config import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
+from flatdirs.training.self_tuning import Tuner
 
 CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
 EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: fits the caches of a CPU; a GPU takes 2048
@@ -39,7 +39,7 @@ class Run:
         self.optimizer = _optimizer(config, self.model, device)
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
-        self.forward = compiled.forward() if config.compile else compiled.call
+        self.forward = torch_compile.forward() if config.compile else torch_compile.call
         self.gradients = GradientLog(self.model.parameters(), config.clip_gradient, config.record_steps)
         self.stream = self.batches()
         self.step = 0

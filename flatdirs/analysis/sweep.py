@@ -1,8 +1,8 @@
 """A study as plain frozen records. Every analysis in this folder is a pure function of a `Sweep`.
 
-reading.py makes the records from an Optuna study, of flatdirs or not. A loss is always lower-is-better; where a study
-recorded none it is the objective value, with its sign turned where the study maximises (`Sweep.loss_name`). Evaluations
-are counted from 1, whatever steps a study reported at. An analysis that has too few runs returns `Missing`.
+read_study.py makes the records from an Optuna study, of flatdirs or not. A loss is always lower-is-better; where a
+study recorded none it is the objective value, with its sign turned where the study maximises (`Sweep.loss_name`).
+Evaluations are counted from 1, whatever steps a study reported at. An analysis that has too few runs returns `Missing`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from flatdirs.curvature.record import CurvatureRecord
-from flatdirs.space.coordinates import Chart
+from flatdirs.curvature.log_record import CurvatureRecord
+from flatdirs.space.chart import Chart
 from flatdirs.space.names import enters_as_one_minus, label
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]

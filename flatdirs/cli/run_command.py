@@ -60,8 +60,8 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
 
 
 def _run(command: str, entry: Entry, arguments: list[str]) -> int:
+    from flatdirs.cli.arguments import read_words
     from flatdirs.cli.compose import compose
-    from flatdirs.cli.words import read_words
 
     words = read_words(command, arguments)
     settings = compose(command, words)

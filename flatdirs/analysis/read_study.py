@@ -23,14 +23,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.chart_fit import fitting_chart
-from flatdirs.analysis.records import Points, Range, Run, State, Sweep
+from flatdirs.analysis.sweep import Points, Range, Run, State, Sweep
 from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
 from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS
-from flatdirs.curvature.record import records
+from flatdirs.curvature.log_record import records
 from flatdirs.errors import ChartError, StudyError
-from flatdirs.space.coordinates import Chart
-from flatdirs.space.library import named_chart, read_chart
+from flatdirs.space.chart import Chart
 from flatdirs.space.names import ONE_MINUS, hyperparameter
+from flatdirs.space.shipped_charts import named_chart, read_chart
 
 
 def read_sweep(storage: BaseStorage, name: str) -> Sweep:

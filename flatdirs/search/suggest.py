@@ -1,0 +1,25 @@
+"""The next point of any of flatdirs' own searches, by its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flatdirs.search import Settings, bayes, coordinate_descent
+from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.types import Run, RunId, Suggestion
+from flatdirs.space.chart import Point
+from flatdirs.space.grid import Grid
+
+
+def suggest(grid: Grid, settings: Settings, runs: Sequence[Run], pending: Sequence[RunId] = ()) -> Suggestion | None:
+    """The point to run next; None once Myrtle's search is over. `runs`: oldest first."""
+    if isinstance(settings, BayesSettings):
+        return bayes.suggest(grid, runs, pending, settings)
+    return next(coordinate_descent.suggestions(grid, settings, runs, pending), None)
+
+
+def incumbent(grid: Grid, settings: Settings, runs: Sequence[Run]) -> Point | None:
+    """The best point by these runs, as the search sees it; None before any result."""
+    if isinstance(settings, BayesSettings):
+        return bayes.incumbent(grid, runs, settings)
+    return coordinate_descent.trace(grid, settings, {run.id: run for run in reversed(runs)}).incumbent
