@@ -83,6 +83,7 @@ def effective(hyperparameters: Mapping[str, float]) -> float:
     return math.log2(CHART.coordinates(hyperparameters)[STEEP] / CHART.coordinates(place(0))[STEEP])
 
 
+@pytest.mark.slow
 def test_planted_correlations_are_found_at_their_evaluations() -> None:
     final = np.random.default_rng(0).permutation(40).astype(float)
     noise = np.random.default_rng(1).permutation(40).astype(float)

@@ -131,6 +131,7 @@ def noisy(surface: Callable[[Values], float], seed: int, deviation: float) -> Ca
 
 
 class TestBowls:
+    @pytest.mark.slow
     @pytest.mark.parametrize("top", TOPS)
     @pytest.mark.parametrize(("chart", "fixed"), HOLDING)
     def test_from_the_typical_start_the_top_is_near_within_twelve_runs(
@@ -465,6 +466,7 @@ class TestFunction:
         search = Search(grid_of(), runs=[result("diverged", point=(0, 0, 0))])
         assert len(set(ahead(search, 16))) == 16
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("power", [-60, -9, 3, 20])
     @pytest.mark.parametrize("deviation", [0.0, 0.5])
     def test_the_unit_of_the_objective_does_not_matter(self, power: int, deviation: float) -> None:

@@ -214,6 +214,7 @@ def test_a_short_run_fills_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert found["end_sharpness"].tolist()[1] > 0
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_beside_a_plain_one() -> None:
     found = step_cost.measure("digits", "nesterov fp32", 2, CPU)
     assert list(found["ratios"]) == ["CDAT", "quick=False", "every=4"]

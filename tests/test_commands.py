@@ -85,6 +85,7 @@ def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) ->
     assert len(printed) <= len(TUNE[case]) + more.get(case, 0), printed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("anything")
 def test_a_chart_of_ones_own_is_written_out_and_long_names_are_understood() -> None:
     for words in ([], ["task=callable", "task.function=anything:train"]):
@@ -100,6 +101,7 @@ def test_a_chart_of_ones_own_is_written_out_and_long_names_are_understood() -> N
         same(config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -50,6 +50,7 @@ def test_only_comparable_rows_are_averaged_and_a_study_that_was_cut_off_counts_n
     assert "|random|1|0|never|neverin60(budgetusedup),cutoffafter3|" in cells["runs"]
 
 
+@pytest.mark.slow
 def test_seeds_go_on_from_what_is_on_file_and_stop_in_time(tmp_path: Path) -> None:
     smoke_images.write(tmp_path / "images.npz")
     overrides = [*TINY, "task.test_images=50", "threads=1", "precision=fp32"]

@@ -59,6 +59,7 @@ def test_a_row_shows_the_move_and_reason_of_its_own_suggestion(team: int) -> Non
     assert len({(str(row.hyperparameters), row.move) for row in shown}) > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_rows_and_winner_do_not_depend_on_the_order_of_arrival(newest_first: bool) -> None:
     """A replicate may end before the first run of its point."""

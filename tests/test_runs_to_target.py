@@ -53,6 +53,7 @@ def test_the_fit_follows_plateaus_and_cliffs() -> None:
     assert ground.value(at(-3, -12, -30)) == ground.value(at(-3, -8, -16)), "outside as on the edge"
 
 
+@pytest.mark.slow
 def test_noise_is_that_of_real_runs_and_in_images() -> None:
     point, generator, ground = at(-3, -3, -9), np.random.default_rng(0), surface.named("digits")
     samples = [ground.observe(point, generator, 0.0) for _ in range(500)]

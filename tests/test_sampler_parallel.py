@@ -38,6 +38,7 @@ def walked(study: optuna.Study) -> list[tuple[float, ...]]:
 
 
 class TestThreads:
+    @pytest.mark.slow
     @pytest.mark.parametrize("low", [1e-9, 0.01])
     def test_no_point_is_run_twice_and_idle_threads_run_ahead(self, low: float) -> None:
         """Also where the first range clips the start (low = 0.01), which no thread can know before it is shown."""

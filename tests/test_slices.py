@@ -119,6 +119,7 @@ def test_noise_widens_the_interval_and_stays_inside_it() -> None:
     assert not Interval(almost, almost, almost).holds(-1.001)
 
 
+@pytest.mark.slow
 def test_a_cliff_and_rows_beyond_the_edge_do_not_bend_the_ridge() -> None:
     slice_ = grid((-3, 4))  # the ridge leaves this grid in the outer rows
     runs = finished(slice_, ridge_of(-1, 0.1, 2.0))
@@ -130,6 +131,7 @@ def test_a_cliff_and_rows_beyond_the_edge_do_not_bend_the_ridge() -> None:
     assert bent.across.value == pytest.approx(2.0)
 
 
+@pytest.mark.slow
 def test_too_few_rows_have_no_ridge_and_too_few_cells_no_flatness(tmp_path: Path) -> None:
     slice_ = grid((-2, 2), (-1, 0))
     runs = finished(slice_, ridge_of(-1, 0.1, 2.0))

@@ -632,6 +632,7 @@ def test_a_loss_that_raises_for_nan_has_diverged() -> None:
     assert seen.losses(0.1) == [math.inf]
 
 
+@pytest.mark.slow
 def test_intervals_come_from_the_seeds() -> None:
     torch.manual_seed(1)
     found = search(nn.Linear(4, 2), sgd, batches(24), batches(2), steps=8, seeds=3, budget=14)
@@ -684,6 +685,7 @@ def test_a_curve_without_picks_is_an_error() -> None:
     assert "cost: 1 learning rates, 3 steps" in str(found)
 
 
+@pytest.mark.slow
 def test_the_range_widens_by_itself() -> None:
     """The minimum lies beyond `highest`, the plateau below `lowest`: the answer is that of the wide range."""
 

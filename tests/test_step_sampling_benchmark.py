@@ -155,6 +155,7 @@ def test_points_below_the_best_are_paired_by_seed_and_read_between_rates() -> No
     assert page.read_off(known, 0.2) == "outside"
 
 
+@pytest.mark.slow
 def test_the_ratio_that_a_start_is_multiplied_by_is_the_measured_one() -> None:
     found = page.values(FOLDER)
     (line,) = (line for line in found["peaks"].splitlines() if line.startswith("| resnet_small"))

@@ -1,8 +1,8 @@
 """How near the edge of stability the runs trained, for runs that recorded curvature (curvature.every).
 
 The ratio of a record is the sharpness over the largest one that the optimizer tolerates at its learning rate
-(flatdirs/curvature/edge.py); it is 1 at the edge. Each run is described by medians over the second half of its records,
-after the early rise.
+(flatdirs/curvature/stability.py); it is 1 at the edge. Each run is described by medians over the second half of its
+records, after the early rise.
 """
 
 from __future__ import annotations
