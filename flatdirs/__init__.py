@@ -29,17 +29,20 @@ if TYPE_CHECKING:
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
+    from flatdirs.search.bayes import BayesSettings
+    from flatdirs.search.coordinate_descent import DescentSettings
     from flatdirs.space.chart import Axis, Chart
     from flatdirs.space.grid import Grid
     from flatdirs.space.shipped_charts import named_chart
     from flatdirs.training.edge_metric import EdgeOfStability
 
 __version__ = "0.1.0"
-__all__ = [
-    "CDAT", "ArmijoLineSearch", "Axis", "Chart", "ChartError", "ConfigError", "CurvatureError", "CurvatureLog",
-    "DataError", "EdgeOfStability", "FinderError", "FlatDirectionsSampler", "FlatdirsError", "Grid", "IncumbentPruner",
-    "LearningRates", "MissingExtra", "ObjectiveError", "QuadraticallyGreedy", "RungsPruner", "Sharpness", "StudyError",
-    "WandbPruner", "__version__", "edge_of_stability", "find_learning_rate", "named_chart", "sharpness",
+__all__ = [  # noqa: RUF022 - what is used most comes first
+    "FlatDirectionsSampler", "BayesSettings", "DescentSettings", "Chart", "Axis", "Grid", "named_chart",
+    "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate", "LearningRates",
+    "CDAT", "QuadraticallyGreedy", "ArmijoLineSearch", "CurvatureLog", "Sharpness", "sharpness", "edge_of_stability",
+    "EdgeOfStability", "FlatdirsError", "ChartError", "ConfigError", "CurvatureError", "DataError", "FinderError",
+    "MissingExtra", "ObjectiveError", "StudyError", "__version__",
 ]  # fmt: skip
 _MODULES = {
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
@@ -51,6 +54,8 @@ _MODULES = {
     "curvature.stability": ("edge_of_stability",),
     "lr_finder.finder": ("find_learning_rate",),
     "lr_finder.result": ("LearningRates",),
+    "search.bayes": ("BayesSettings",),
+    "search.coordinate_descent": ("DescentSettings",),
     "space.chart": ("Axis", "Chart"),
     "space.grid": ("Grid",),
     "space.shipped_charts": ("named_chart",),

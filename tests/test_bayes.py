@@ -509,8 +509,28 @@ class TestReplicates:
                 assert question.replicate == runs.get(question.point, 0)
                 runs[question.point] = question.replicate + 1
                 repeats += question.replicate > 0
-                assert (question.move == "replicate") == (question.replicate > 0)
+                assert ("replicate" in question.reason) == (question.replicate > 0)
         assert repeats > 0
+
+    def test_no_seed_is_run_twice_where_workers_are_killed(self) -> None:
+        near = {"lr": (0.09, 0.2), "momentum": (0.89, 0.91), "wd": (4e-4, 6e-4)}
+        grid = grid_of(bounds=near)
+        again = 0
+        for seed in range(4):
+            random = np.random.default_rng(seed)
+            surface = noisy(bowl_at(grid, 0, 0, 0), seed, 3.0)
+            runs, pending = list[Run](), list[RunId]()
+            for _ in range(30):
+                asked = suggest(grid, runs, pending)
+                taken = {*pending, *(run.id for run in runs)}
+                assert asked.id not in taken
+                again += any(point == asked.point and number > asked.replicate for point, number in taken)
+                pending.append(asked.id)
+                if len(pending) == 2:
+                    point, number = pending.pop(int(random.integers(2)))
+                    if random.random() > 0.3:  # otherwise its worker was killed
+                        runs.append(replace(surface(grid.hyperparameters(point)), point=point, replicate=number))
+        assert again  # a number that was lost was given again
 
     def test_a_lucky_run_is_asked_again_before_it_is_believed_for_long(self) -> None:
         """One point gave 3 points too much the first time only: in the end it is not the winner."""

@@ -17,13 +17,12 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs import ChartError, FlatDirectionsSampler, Grid, named_chart
+from flatdirs import BayesSettings, ChartError, ConfigError, DescentSettings, FlatDirectionsSampler, Grid, named_chart
 from flatdirs.backend import claims
 from flatdirs.backend.liveness import this_worker
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
-from flatdirs.search import grid_chart
+from flatdirs.search import Settings, grid_chart
 from flatdirs.search.bayes import suggest as next_point
-from flatdirs.search.coordinate_descent import DescentSettings
 from flatdirs.search.types import Run
 from tests.test_descent import SOURCE, START, bowl, search_on
 from tests.workers import source_sampler, suggest
@@ -143,6 +142,12 @@ class TestPlainObjective:
         assert len({tuple(trial.params.values()) for trial in study.trials}) == 7
         assert all(trial.user_attrs[INCUMBENT] in (None, START) for trial in study.trials)
 
+    @pytest.mark.parametrize(("search", "settings"), [("flatdirs", DescentSettings()), ("myrtle", BayesSettings())])
+    def test_settings_of_another_search_are_refused(self, search: str, settings: Settings) -> None:
+        with pytest.raises(ConfigError) as error:
+            FlatDirectionsSampler(search=search, settings=settings)
+        assert error.value.key == "settings"
+
     def test_a_sampler_made_anew_for_each_trial_walks_the_same_path(self) -> None:
         study = new_study()
         for number in range(26):
@@ -217,8 +222,9 @@ class TestNames:
 
         study = new_study(names=names)
         study.optimize(complementary, n_trials=26)
-        rests = [1 - params["one_minus_momentum"] for params in asked(study)]
-        assert rests == pytest.approx([values["momentum"] for values in expected()], rel=1e-9)
+        asked_for = [params["one_minus_momentum"] for params in asked(study)]
+        assert [1 - rest for rest in asked_for] == pytest.approx([v["momentum"] for v in expected()], rel=1e-9)
+        assert asked_for == [float(f"{rest:.4g}") for rest in asked_for]
 
     def test_a_bound_that_only_floats_miss_is_reached_once(self) -> None:
         """1 − (1 − 0.1) is a little below 0.1: the point on the edge is run, counted, and not asked for again."""

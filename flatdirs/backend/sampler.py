@@ -25,11 +25,11 @@ from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.study_reader import NUMERIC, Reader, View, fit
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, INCUMBENT_VALUE, MOVE, REASON, REPLICATE
-from flatdirs.errors import ChartError
+from flatdirs.errors import ChartError, ConfigError
 from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Suggestion
 from flatdirs.space.chart import Chart, Point
-from flatdirs.space.grid import Grid
+from flatdirs.space.grid import Grid, significant
 from flatdirs.space.names import ONE_MINUS, all_names, canonical, canonical_keys
 from flatdirs.space.shipped_charts import named_chart
 
@@ -45,10 +45,10 @@ class FlatDirectionsSampler(BaseSampler):
 
     `chart`: a name from conf/chart or a Chart. `start`: hyperparameters to begin at (default: what many scripts use),
     clipped into the ranges that the objective suggests. `search`: "flatdirs", "myrtle" or "raw"; `settings`: those of
-    that search. `names`: the study's parameter for each hyperparameter, where it is none of the usual names, such as
-    {"lr": "eta"}; a parameter called one_minus_<name> is understood. `fixed`: hyperparameters held at the start.
-    `seed`: for parameters outside the chart. Raises ChartError for a start or names that do not fit, ValueError on
-    several objectives.
+    that search, BayesSettings or DescentSettings. `names`: the study's parameter for each hyperparameter, where it is
+    none of the usual names, such as {"lr": "eta"}; a parameter called one_minus_<name> is understood. `fixed`:
+    hyperparameters held at the start. `seed`: for parameters outside the chart. Raises ChartError for a start or names
+    that do not fit, ValueError on several objectives.
     """
 
     def __init__(
@@ -65,7 +65,10 @@ class FlatDirectionsSampler(BaseSampler):
     ) -> None:
         given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
         self._chart = searches.grid_chart(search, given.fix(held) if held else given)
-        self._settings = settings or searches.SEARCHES[search]()
+        kind = searches.SEARCHES[search]
+        self._settings = kind() if settings is None else settings
+        if type(self._settings) is not kind:
+            raise ConfigError(f"search={search} takes a {kind.__name__}; change settings", key="settings")
         started = canonical_keys(start or {})
         if unknown := set(started) - set(given.hyperparameters):
             raise ChartError(
@@ -135,7 +138,7 @@ class FlatDirectionsSampler(BaseSampler):
             return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
         name, one_minus = known
         wanted = claim["hyperparameters"][name]
-        wanted = 1.0 - wanted if one_minus else wanted
+        wanted = significant(1.0 - wanted, 12) if one_minus else wanted
         clipped = min(max(wanted, param_distribution.low), param_distribution.high)
         if not math.isclose(clipped, wanted, rel_tol=1e-9, abs_tol=1e-12) and any(claim["point"] or ()):
             claims.write(study, trial, {**claim, "grid": "", "point": None})  # not the point that was suggested
@@ -175,7 +178,7 @@ class FlatDirectionsSampler(BaseSampler):
         attributes[INCUMBENT] = None if why.incumbent is None else grid.hyperparameters(why.incumbent)
         if why.incumbent_value is not None:
             sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-            attributes[INCUMBENT_VALUE] = sign * why.incumbent_value
+            attributes[INCUMBENT_VALUE] = sign * why.incumbent_value + 0.0  # no −0.0
         if claim.get("replicate"):  # for objectives that seed themselves
             attributes[REPLICATE] = claim["replicate"]
         for key, value in attributes.items():

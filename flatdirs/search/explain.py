@@ -28,7 +28,7 @@ def describe_move(grid: Grid, start: Point, end: Point) -> str:
 def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:
     """The prediction for a run at `point` and why it is worth making.
 
-    `held`: axes that are left alone; `count`: finished runs of the point.
+    `held`: axes that are left alone; `count`: runs of the point, pending ones included.
     """
     grid, best = model.log_grid.grid, model.best
     move = describe_move(grid, best, point)
@@ -37,18 +37,19 @@ def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:
     diverges = 1.0 - float(model.divergence.finishes(np.array([point], dtype=float))[0])
     notes = f"; {100 * diverges:.0f} % chance to diverge{notes}" if diverges >= RISK else notes
     if count and point == best:
-        return f"replicate: is the incumbent as good as its {f'{count} runs' if count > 1 else 'one run'}?{notes}"
-    where = f"replicate, {move}" if count else move
-    if not any(math.isfinite(run.value) for run in model.runs):
-        return f"{where}: no run has finished yet{notes}"
+        done = sum(run.point == best for run in model.runs)
+        return f"replicate: is the incumbent as good as its {f'{done} runs' if done > 1 else 'one run'}?{notes}"
+    again = "replicate, " if count else ""
+    if (finished := sum(math.isfinite(run.value) for run in model.runs)) < 2:
+        return f"{move}: {again}{'only one' if finished else 'no'} run has finished yet{notes}"
     if model.even:
-        return f"{where}: all finished runs gave the same value"
+        return f"{move}: {again}all finished runs gave the same value"
     means, deviations = model.changes(best, np.array([point], dtype=float))
     mean, deviation = float(means[0]), float(deviations[0])
     low, middle, high = (_gain(model, shift) for shift in (mean - SURE * deviation, mean, mean + SURE * deviation))
     percent = min(99, max(1, round(50 * math.erfc(-mean / (math.sqrt(2.0) * max(deviation, 1e-12))))))
     expected = f"expected {_side(middle)}, 90 % interval {_sides(low, high)}"
-    return f"{where}: {percent} % chance to beat the incumbent ({expected}){_under(model, point, mean)}{notes}"
+    return f"{move}: {again}{percent} % chance to beat the incumbent ({expected}){_under(model, point, mean)}{notes}"
 
 
 def _gain(model: Model, shift: float) -> float:

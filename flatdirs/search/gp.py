@@ -79,7 +79,7 @@ class Hypothesis:
 
 
 class Model:
-    """The weighted hypotheses, given finished runs and the points of pending ones. Cheap: milliseconds."""
+    """The weighted hypotheses, given finished runs and the points of pending ones."""
 
     def __init__(self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = ()) -> None:
         self.log_grid = log_grid

@@ -48,7 +48,7 @@ class Run:
 class Suggestion:
     """A point to run next and why.
 
-    `replicate`: how many runs of the point there are already, finished or pending. `incumbent`: the best point when
+    `replicate`: the first number that no run of the point has, finished or pending. `incumbent`: the best point when
     this was suggested, None for the start; `incumbent_value`: the mean of its runs then. `move`: what leads from the
     incumbent to the point. `axis`: the one axis that a line search moves along, None otherwise.
     """
