@@ -734,7 +734,7 @@ class TestModel:
             """Three below the best, less 0.03 for each squared octave of 1 − momentum off 1/8; a step is half one."""
             return -3.0 - 0.03 * (math.log2(0.1) + points[:, 1] / 2 - math.log2(0.125)) ** 2
 
-        for number, one in enumerate(model.hypotheses):
+        for number, one in enumerate(model.kernels):
 
             def covariance(a: np.ndarray, b: np.ndarray, one: object = one) -> np.ndarray:
                 """Matérn 5/2 of distances, half an octave a step, weight decay taken out of the first axis in part."""
@@ -763,7 +763,7 @@ class TestModel:
         model = self.model()
         assert model.weights.sum() == pytest.approx(1)
         assert 0 < model.short < 1
-        ratios = [math.exp(one.evidence - model.hypotheses[0].evidence) for one in model.hypotheses]
+        ratios = [math.exp(one.evidence - model.kernels[0].evidence) for one in model.kernels]
         assert model.weights == pytest.approx(np.array(ratios) / sum(ratios))
 
     def test_a_change_is_the_difference_of_two_predictions(self) -> None:

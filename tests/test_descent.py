@@ -77,14 +77,14 @@ def search_on(
 ) -> Walk:
     given = grid or Grid(named_chart("sgd"), START)
     walked = Grid(grid_chart(search, given.chart), given.start)
-    run, answers, visit, best = Walk(grid=walked), dict[RunId, Run](), 1, None
+    run, answers, line, best = Walk(grid=walked), dict[RunId, Run](), 1, None
     while len(answers) < limit:
         now = trace(walked, settings or DescentSettings(), answers)
         pending = now.pending
-        if (pending is None or pending.visit > visit) and answers:
+        if (pending is None or pending.line > line) and answers:
             assert now.incumbent is not None
             run.axis_ends.append((len(answers), walked.hyperparameters(now.incumbent)))
-            visit = 0 if pending is None else pending.visit
+            line = 0 if pending is None else pending.line
         if now.incumbent is not None and now.incumbent != best:
             best = now.incumbent
             run.gains.append((len(answers), walked.hyperparameters(best)))
@@ -162,7 +162,7 @@ class TestKnownAnswer:
     def test_points_met_again_are_recalled(self) -> None:
         end = search_on(bowl).end
         assert end is not None
-        recalled = [step.question.suggestion.point for step in end.steps if step.recalled]
+        recalled = [step.proposal.suggestion.point for step in end.steps if step.recalled]
         assert recalled
         assert len(end.steps) == 26 + len(recalled)
 
@@ -417,4 +417,4 @@ def test_a_question_says_why_it_is_asked() -> None:
     asked = run.pending.suggestion
     assert (asked.axis, asked.move, asked.incumbent) == (0, "double", (2, 0, 0))
     assert asked.reason == "double lr·wd/(1−momentum) again: the last step was better"
-    assert [step.verdict.judgement for step in run.steps] == ["better", "better", "better"]
+    assert [step.decision.comparison for step in run.steps] == ["better", "better", "better"]

@@ -96,7 +96,7 @@ class Study(Trials):
         busy = {claimed_id(trial) for trial in self.live()}
         if run.pending.suggestion.id not in busy:
             return False
-        asked = {step.question.suggestion.id for step in run.steps}
+        asked = {step.proposal.suggestion.id for step in run.steps}
         ahead = {claimed_id(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
 

@@ -17,7 +17,7 @@ from flatdirs.backend.trial_runs import AXIS, INCUMBENT_VALUE, MOVE, OUTCOME, RE
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.search import bayes
 from flatdirs.search.bayes import BayesSettings
-from flatdirs.search.coordinate_descent import DescentSettings, Trace, judge
+from flatdirs.search.coordinate_descent import DescentSettings, Trace, compare
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.chart import Point
@@ -102,13 +102,13 @@ def axis_lines(study: Study) -> list[AxisLine]:
     lines: list[AxisLine] = []
     asked: set[RunId] = set()
     for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
-        asked.add(step.question.suggestion.id)
-        ended = following is None or following.question.visit != step.question.visit
-        stands = step.verdict.incumbent
+        asked.add(step.proposal.suggestion.id)
+        ended = following is None or following.proposal.line != step.proposal.line
+        stands = step.decision.incumbent
         if ended and stands in by_point and (not lines or by_point[stands][0] != lines[-1].row.run):
-            number = step.question.suggestion.axis
+            number = step.proposal.suggestion.axis
             axis = "start" if number is None else study.plan.grid.chart.axes[number].name
-            going_on = trace.pending is not None and trace.pending.visit == step.question.visit
+            going_on = trace.pending is not None and trace.pending.line == step.proposal.line
             run, trial, _ = by_point[stands]
             lines.append(AxisLine(len(asked), f"{axis} …" if going_on else axis, _row(run, trial, "", "", None, "")))
     return lines
@@ -144,10 +144,10 @@ def _best_of_judged(study: Study, numbered: Sequence[Numbered]) -> Numbered | No
     best: Numbered | None = None
     if trace is not None and trace.incumbent is not None:
         best = next(one for one in numbered if claimed_id(one[1]) == (trace.incumbent, 0))
-    asked = set() if trace is None else {step.question.suggestion.id for step in trace.steps}
+    asked = set() if trace is None else {step.proposal.suggestion.id for step in trace.steps}
     for one in numbered:
         news = claimed_id(one[1]) not in asked and one[2].state == "finished"
-        if news and (best is None or judge(one[2], best[2], settings) == "better"):
+        if news and (best is None or compare(one[2], best[2], settings) == "better"):
             best = one
     return None if best is None or settings.value(best[2]) == -math.inf else best
 
@@ -245,11 +245,11 @@ def _descended(study: Study, numbered: Sequence[Numbered], trace: Trace) -> Iter
         by_id.setdefault(claimed_id(one[1]), one)
     axes, shown = study.plan.grid.chart.axes, set[int]()
     for step in trace.steps:
-        asked = step.question.suggestion
+        asked = step.proposal.suggestion
         run, trial, told = by_id[asked.id]
         best = None if asked.incumbent is None else by_id[asked.incumbent, 0]
         axis = "start" if asked.axis is None else axes[asked.axis].name
-        judgement: str = "start" if best is None else step.verdict.judgement
+        judgement: str = "start" if best is None else step.decision.comparison
         verdict = told.state if told.state != "finished" else judgement
         row = _row(run, trial, axis, asked.move, None if best is None else _value(best[1]), verdict)
         row = replace(row, reason=asked.reason, by_loss=best is not None and told.guesses and best[2].guesses)

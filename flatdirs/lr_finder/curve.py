@@ -53,10 +53,6 @@ class Landmarks:
     bend: float
     noise: float
 
-    @property
-    def midpoint(self) -> float:
-        return (self.knee + self.minimum) / 2
-
 
 @dataclass(frozen=True)
 class Flank:

@@ -1,9 +1,9 @@
 """Myrtle's search: cyclic coordinate descent, one doubling or halving at a time. On flat coordinates `myrtle`, else
 `raw`.
 
-The descent is a generator: it yields a Question, is sent the Run that answers it, and yields its Verdict. It keeps
+The descent is a generator: it yields a Proposal, is sent the Run made there, and yields its Decision. It keeps
 nothing outside its own frame, so it is resumed, explained and speculated about by running it again on the recorded
-answers: `trace` replays it, `suggestions` looks ahead by answering the open question both ways.
+results: `trace` replays it, `suggestions` looks ahead by evaluating the open proposal both ways.
 
 Source: https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/. The direction rule is the one that
 reproduces the article's run counts (derived); the walk across plateaus is ours.
@@ -23,7 +23,7 @@ from flatdirs.search.types import Run, RunId, Suggestion, check_settings, usable
 from flatdirs.space.chart import SIGN, Direction, Point
 from flatdirs.space.grid import Grid
 
-Judgement = Literal["better", "tie", "worse"]
+Comparison = Literal["better", "tie", "worse"]
 OTHER: dict[Direction, Direction] = {"double": "halve", "halve": "double"}
 GAINS_AGAIN = 0.6  # how often a line search that just gained gains again; it only orders the guesses (ours)
 MOST_HISTORIES = 64  # guessed histories that are tried before the look-ahead gives up
@@ -50,65 +50,65 @@ class DescentSettings:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A point to run. `visit` counts the axes searched so far, so that the runs of one line search share it."""
+class Proposal:
+    """A point to run. `line` counts the axes searched so far, so that the runs of one line search share it."""
 
     suggestion: Suggestion
-    visit: int
+    line: int
 
 
 @dataclass(frozen=True)
 class Guess:
-    """An answer that is assumed while looking ahead."""
+    """A result that is assumed while looking ahead."""
 
-    judgement: Judgement
+    comparison: Comparison
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the descent made of the last answer, and its incumbent."""
+class Decision:
+    """What the descent made of the last result, and its incumbent."""
 
-    judgement: Judgement
+    comparison: Comparison
     incumbent: Point
 
 
-Answer = Run | Guess
-Descent = Generator[Question | Verdict, Answer, Point]
+Result = Run | Guess
+Descent = Generator[Proposal | Decision, Result, Point]
 
 
-def judge(candidate: Answer, incumbent: Answer, settings: DescentSettings) -> Judgement:
+def compare(candidate: Result, incumbent: Result, settings: DescentSettings) -> Comparison:
     """Compare two runs; by their losses where both accuracies are no better than guessing."""
     if isinstance(candidate, Guess):
-        return candidate.judgement
+        return candidate.comparison
     if isinstance(incumbent, Guess):
         return "worse"
     if candidate.guesses and incumbent.guesses:
         if candidate.loss is None or incumbent.loss is None:
             return "tie"
-        return _compare(incumbent.loss - candidate.loss, 0.0)
+        return _by_margin(incumbent.loss - candidate.loss, 0.0)
     new, old = settings.value(candidate), settings.value(incumbent)
-    return "tie" if new == old else _compare(new - old, settings.min_gain)
+    return "tie" if new == old else _by_margin(new - old, settings.min_gain)
 
 
-def _compare(gain: float, margin: float) -> Judgement:
+def _by_margin(gain: float, margin: float) -> Comparison:
     if gain > margin:
         return "better"
     return "worse" if gain < -margin else "tie"
 
 
 def descend(grid: Grid, settings: DescentSettings) -> Descent:
-    """Yield the Question to answer next, be sent its answer, yield a Verdict; return the best point.
+    """Yield the next Proposal, be sent its result, yield a Decision; return the best point.
 
     Axes are taken in the chart's order. On each, the direction that last succeeded there comes first and the other only
     if that one fails at once; a full cycle of axes without a gain ends the search.
     """
-    answer = yield Question(Suggestion(grid.origin, 0, "the start", "start", None), 0)
-    yield Verdict("better", grid.origin)
-    walker = _Walker(grid, settings, answer)
+    result = yield Proposal(Suggestion(grid.origin, 0, "the start", "start", None), 0)
+    yield Decision("better", grid.origin)
+    walker = _Walker(grid, settings, result)
     idle = 0
     while idle < len(grid.chart.axes):
-        axis = walker.visit % len(grid.chart.axes)
-        walker.visit += 1
+        axis = walker.line % len(grid.chart.axes)
+        walker.line += 1
         gained = yield from walker.search_axis(axis)
         idle = 0 if gained else idle + 1
     return walker.incumbent
@@ -117,13 +117,13 @@ def descend(grid: Grid, settings: DescentSettings) -> Descent:
 class _Walker:
     """Where one descent stands, and the direction that last succeeded on each axis."""
 
-    def __init__(self, grid: Grid, settings: DescentSettings, start: Answer) -> None:
+    def __init__(self, grid: Grid, settings: DescentSettings, start: Result) -> None:
         self.grid, self.settings = grid, settings
         self.incumbent, self.best = grid.origin, start
         self.toward: list[Direction] = [axis.first for axis in grid.chart.axes]
-        self.visit, self.gains = 0, 0
+        self.line, self.gains = 0, 0
 
-    def search_axis(self, axis: int) -> Generator[Question | Verdict, Answer, bool]:
+    def search_axis(self, axis: int) -> Generator[Proposal | Decision, Result, bool]:
         """One line search; True after a gain."""
         first = self.toward[axis]
         for direction in (first, OTHER[first]):
@@ -133,7 +133,7 @@ class _Walker:
                 return True
         return False
 
-    def _walk(self, axis: int, direction: Direction) -> Generator[Question | Verdict, Answer, bool]:
+    def _walk(self, axis: int, direction: Direction) -> Generator[Proposal | Decision, Result, bool]:
         """Step in one direction until things get worse; True if the incumbent moved."""
         here, gained, level = self.incumbent, False, 0
         while True:
@@ -141,16 +141,16 @@ class _Walker:
             if self.grid.out_of_bounds(here):
                 return gained
             reason = self._reason(axis, direction, gained, level)
-            answer = yield Question(Suggestion(here, 0, reason, direction, self.incumbent, axis), self.visit)
-            judgement = judge(answer, self.best, self.settings)
-            if judgement == "better":
-                self.incumbent, self.best, self.gains = here, answer, self.gains + 1
+            result = yield Proposal(Suggestion(here, 0, reason, direction, self.incumbent, axis), self.line)
+            comparison = compare(result, self.best, self.settings)
+            if comparison == "better":
+                self.incumbent, self.best, self.gains = here, result, self.gains + 1
                 gained, level = True, 0
-            elif judgement == "tie" and level + 1 < self.settings.plateau_limit and self._plateau(axis, direction):
+            elif comparison == "tie" and level + 1 < self.settings.plateau_limit and self._plateau(axis, direction):
                 level += 1
             else:
                 level = -1
-            yield Verdict(judgement, self.incumbent)
+            yield Decision(comparison, self.incumbent)
             if level < 0:
                 return gained
 
@@ -178,20 +178,20 @@ class _Walker:
 
 @dataclass(frozen=True)
 class Step:
-    """One answered question. `recalled`: an earlier step had asked for the same run."""
+    """One evaluated proposal. `recalled`: an earlier step had made the same run."""
 
-    question: Question
-    answer: Answer
-    verdict: Verdict
+    proposal: Proposal
+    result: Result
+    decision: Decision
     recalled: bool
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A descent as far as its answers carry it: the steps, then the open question, or None once it is over."""
+    """A descent as far as its results carry it: the steps, then the open proposal, or None once it is over."""
 
     steps: tuple[Step, ...]
-    pending: Question | None
+    pending: Proposal | None
     incumbent: Point | None
 
     @property
@@ -200,20 +200,20 @@ class Trace:
         return self.pending is None
 
 
-def trace(grid: Grid, settings: DescentSettings, answers: Mapping[RunId, Answer]) -> Trace:
-    """Run a descent on recorded answers up to the first question that they leave open."""
+def trace(grid: Grid, settings: DescentSettings, results: Mapping[RunId, Result]) -> Trace:
+    """Run a descent on recorded results up to the first proposal that they leave open."""
     descent, steps, seen = descend(grid, settings), list[Step](), set[RunId]()
     try:
         while True:
-            question = next(descent)
-            assert isinstance(question, Question)
-            where = question.suggestion.id
-            if where not in answers:
+            proposal = next(descent)
+            assert isinstance(proposal, Proposal)
+            where = proposal.suggestion.id
+            if where not in results:
                 descent.close()
-                return Trace(tuple(steps), question, steps[-1].verdict.incumbent if steps else None)
-            verdict = descent.send(answers[where])
-            assert isinstance(verdict, Verdict)
-            steps.append(Step(question, answers[where], verdict, where in seen))
+                return Trace(tuple(steps), proposal, steps[-1].decision.incumbent if steps else None)
+            decision = descent.send(results[where])
+            assert isinstance(decision, Decision)
+            steps.append(Step(proposal, results[where], decision, where in seen))
             seen.add(where)
     except StopIteration as end:
         return Trace(tuple(steps), None, end.value)
@@ -222,31 +222,31 @@ def trace(grid: Grid, settings: DescentSettings, answers: Mapping[RunId, Answer]
 def suggestions(
     grid: Grid, settings: DescentSettings, runs: Collection[Run], pending: Collection[RunId] = ()
 ) -> Iterator[Suggestion]:
-    """The open question, then those most likely to follow it; never a run that is finished or pending."""
-    answers: dict[RunId, Answer] = {run.id: run for run in reversed(list(runs))}
+    """The open proposal, then those most likely to follow it; never a run that is finished or pending."""
+    results: dict[RunId, Result] = {run.id: run for run in reversed(list(runs))}
     order = itertools.count()
-    histories: list[tuple[float, int, dict[RunId, Answer]]] = [(-1.0, next(order), {})]
+    histories: list[tuple[float, int, dict[RunId, Result]]] = [(-1.0, next(order), {})]
     given = set(pending)
     for _ in range(MOST_HISTORIES):
         if not histories:
             return
         weight, _, guesses = heapq.heappop(histories)
-        run = trace(grid, settings, {**guesses, **answers})
-        if (question := run.pending) is None:
+        run = trace(grid, settings, {**guesses, **results})
+        if (proposal := run.pending) is None:
             continue
-        where = question.suggestion.id
+        where = proposal.suggestion.id
         if where not in given:
             given.add(where)
-            yield question.suggestion
-        for likelihood, guess in _guesses(run, question):
+            yield proposal.suggestion
+        for likelihood, guess in _guesses(run, proposal):
             heapq.heappush(histories, (weight * likelihood, next(order), {**guesses, where: guess}))
 
 
-def _guesses(run: Trace, question: Question) -> list[tuple[float, Guess]]:
-    """Both answers to a question with their likelihoods; the start has only one."""
-    if question.suggestion.incumbent is None:
+def _guesses(run: Trace, proposal: Proposal) -> list[tuple[float, Guess]]:
+    """Both results of a proposal with their likelihoods; the start has only one."""
+    if proposal.suggestion.incumbent is None:
         return [(1.0, Guess("better"))]
     last = run.steps[-1]
-    goes_on = last.question.visit == question.visit and last.verdict.judgement == "better"
+    goes_on = last.proposal.line == proposal.line and last.decision.comparison == "better"
     better = GAINS_AGAIN if goes_on else 1 - GAINS_AGAIN
     return [(better, Guess("better")), (1 - better, Guess("worse"))]

@@ -65,7 +65,7 @@ def _under(model: Model, point: Point, mean: float) -> str:
         return ""
     means = model.means(np.array([best, point], dtype=float))
     for decay in (1.0, 0.5, 0.0):
-        weights = np.array([one.shape == Shape(decay) for one in model.hypotheses]) * model.weights
+        weights = np.array([one.shape == Shape(decay) for one in model.kernels]) * model.weights
         if (likely := float(weights.sum())) and (gain := float(weights @ (means[:, 1] - means[:, 0])) / likely) > 0:
             return (
                 f", {_side(_gain(model, gain))} if {with_decay(name, decay)} is what counts (probability {likely:.2g})"

@@ -47,7 +47,7 @@ FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
 MOST_RUNS = 80  # that enter the model
 BLOCK = 512  # candidates that are evaluated together, so that arrays stay in the cache
 MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
-MOST, WEIGHT = 6, 0.02  # hypotheses that are kept, and the weight below which one is dropped
+MOST, WEIGHT = 6, 0.02  # kernels that are kept, and the weight below which one is dropped
 SURE = 1.64  # standard deviations of a 90 % interval
 
 
@@ -62,7 +62,7 @@ SHAPES = (Shape(1.0), Shape(0.5), Shape(0.0), Shape(0.5, LONG / 2))
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class FittedKernel:
     """One GP conditioned on n runs. `lower` (n, n): Cholesky factor of their covariance; `places` (n, axes) in units of
     the length scales; `weights` (n,): covariance⁻¹ · (values − mean); `scale`: s².
     """
@@ -79,7 +79,7 @@ class Hypothesis:
 
 
 class Model:
-    """The weighted hypotheses, given finished runs and the points of pending ones."""
+    """The weighted kernels, given finished runs and the points of pending ones."""
 
     def __init__(self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = ()) -> None:
         self.log_grid = log_grid
@@ -95,12 +95,12 @@ class Model:
         self._pending = log_grid.run_places(list(pending))
         self.level = float(self.values.max()) - BELOW
         self._timescales = self._timescales_of_start()
-        found = list(self._hypotheses())
+        found = list(self._fitted())
         likely = np.exp(np.array([one.evidence for one in found]) - max(one.evidence for one in found))
         likely /= likely.sum()
         order = np.argsort(-likely, kind="stable")[:MOST]
         order = order[likely[order] > WEIGHT] if likely.max() > WEIGHT else order
-        self.hypotheses = [found[number] for number in order]
+        self.kernels = [found[number] for number in order]
         self.weights: Array = likely[order] / likely[order].sum()
         self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
 
@@ -111,7 +111,7 @@ class Model:
                 return math.log2(run.timescales / USUAL_TIMESCALES) - float(self.log_grid.timescales @ place)
         return None
 
-    def _hypotheses(self) -> Iterator[Hypothesis]:
+    def _fitted(self) -> Iterator[FittedKernel]:
         shapes = SHAPES if self.log_grid.decay is not None else SHAPES[:1]
         count = len(self._places)
         means = (False, True) if self._timescales is not None else (False,)
@@ -129,10 +129,10 @@ class Model:
                     evidence = -volume - 0.5 * (count + FREEDOM) * math.log(misfit)
                     scale = misfit / (count + FREEDOM)
                     found = (places, lower, weights[:, number])
-                    yield Hypothesis(shape, stretch, noise, by_timescales, evidence, scale, *found)
+                    yield FittedKernel(shape, stretch, noise, by_timescales, evidence, scale, *found)
 
     def _scaled(self, points: Array, shape: Shape, stretch: float) -> Array:
-        """Points (n, axes), in steps, in units of the length scales of a hypothesis."""
+        """Points (n, axes), in steps, in units of the length scales of a kernel."""
         lengths = np.full(points.shape[1], LONG)
         lengths[0] = STEEP
         if self.log_grid.decay is not None:
@@ -160,21 +160,21 @@ class Model:
         return found
 
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Posterior mean and standard deviation of f at points (n, axes), one row a hypothesis: (h, n) each.
+        """Posterior mean and standard deviation of f at points (n, axes), one row a kernel: (h, n) each.
 
         Pending runs lower the standard deviation and leave the mean.
         """
         covariances = self._covariances(points)
         left = {key: posterior_variance(*pair) for key, pair in self._conditions(points, covariances).items()}
-        deviations = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.hypotheses]
+        deviations = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.kernels]
         return self.means(points, covariances), np.array(deviations)
 
     def _conditions(self, points: Array, covariances: dict[int, Array]) -> dict[int, tuple[Array, Array]]:
-        """By hypothesis: the Cholesky factor of all runs, pending ones included, and the points' covariance with
+        """By kernel: the Cholesky factor of all runs, pending ones included, and the points' covariance with
         them.
         """
         found = {}
-        for one in {id(one.lower): one for one in self.hypotheses}.values():  # several hypotheses share a factor
+        for one in {id(one.lower): one for one in self.kernels}.values():  # several kernels share a factor
             covariance, lower = covariances[id(one.places)], one.lower
             if len(self._pending):
                 pending = self._scaled(self._pending, one.shape, one.stretch)
@@ -186,16 +186,16 @@ class Model:
         return found
 
     def _covariances(self, points: Array) -> dict[int, Array]:
-        """The kernel between points (n, axes) and the m runs, (n, m); hypotheses with the same places share one."""
-        places = {id(one.places): one for one in self.hypotheses}
+        """The kernel between points (n, axes) and the m runs, (n, m); those with the same places share one."""
+        places = {id(one.places): one for one in self.kernels}
         return {key: matern(self._scaled(points, one.shape, one.stretch), one.places) for key, one in places.items()}
 
     def means(self, points: Array, covariances: dict[int, Array] | None = None) -> Array:
-        """The posterior mean of each hypothesis at points (n, axes): (h, n)."""
+        """The posterior mean of each kernel at points (n, axes): (h, n)."""
         covariances = self._covariances(points) if covariances is None else covariances
-        kinds = sorted({one.by_timescales for one in self.hypotheses})
+        kinds = sorted({one.by_timescales for one in self.kernels})
         priors = {kind: self._prior(points, kind) for kind in kinds}
-        return np.array([priors[h.by_timescales] + covariances[id(h.places)] @ h.weights for h in self.hypotheses])
+        return np.array([priors[h.by_timescales] + covariances[id(h.places)] @ h.weights for h in self.kernels])
 
     @cached_property
     def expected(self) -> Array:
@@ -233,7 +233,7 @@ class Model:
         means = self.means(points, covariances)
         shifts = means[:, 1:] - means[:, :1]
         between, left = dict[int, Array](), dict[int, Array]()
-        for one in self.hypotheses:
+        for one in self.kernels:
             if id(one.places) not in between:
                 places = self._scaled(points, one.shape, one.stretch)
                 between[id(one.places)] = matern(places[:1], places[1:])[0]
@@ -241,14 +241,14 @@ class Model:
                 covariance = covariances[id(one.places)]
                 told = solve(one.lower, (covariance[1:] - covariance[0]).T)
                 left[id(one.lower)] = 2.0 - 2.0 * between[id(one.places)] - np.einsum("ij,ij->j", told, told)
-        variances = np.array([one.scale * np.maximum(0.0, left[id(one.lower)]) for one in self.hypotheses])
+        variances = np.array([one.scale * np.maximum(0.0, left[id(one.lower)]) for one in self.kernels])
         mean: Array = self.weights @ shifts
         return mean, np.sqrt(self.weights @ (variances + (shifts - mean) ** 2))
 
     @property
     def noise(self) -> float:
         """The standard deviation of one run, in warped units near the incumbent."""
-        pairs = zip(self.weights, self.hypotheses, strict=True)
+        pairs = zip(self.weights, self.kernels, strict=True)
         return math.fsum(float(weight) * one.noise * math.sqrt(one.scale) for weight, one in pairs)
 
     @property
@@ -272,7 +272,7 @@ class Model:
         means, deviations = self.predict(points)
         bar = float(self.expected.max()) + MARGIN
         gain = np.zeros(len(points))
-        for weight, one, mean, deviation in zip(self.weights, self.hypotheses, means, deviations, strict=True):
+        for weight, one, mean, deviation in zip(self.weights, self.kernels, means, deviations, strict=True):
             z = (mean - bar) / deviation
             improvement = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
             noise = one.noise * math.sqrt(one.scale)
