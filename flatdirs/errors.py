@@ -4,7 +4,7 @@
     ├── ConfigError    a key or a value of the command line or of a YAML file
     ├── ChartError     hyperparameters or coordinates that do not fit the chart
     ├── DataError      a data set that is missing, broken or of the wrong shape
-    ├── StudyError     a storage that cannot be opened, or a study that is not the one asked for
+    ├── StudyError     a storage that cannot be opened, or a study that differs from the requested one
     ├── ObjectiveError a user's function that cannot be found or returned no number
     ├── FinderError    a model or curve that the learning-rate finder cannot work with
     ├── CurvatureError a model or setting that CDAT or the curvature tools cannot work with
@@ -21,9 +21,11 @@ from importlib.util import find_spec
 
 EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
 
-# the password of scheme://user:password@host, up to the last @ of a word, and password=… in a URL's query
+# the password of scheme://user:password@host, up to the last @ of a word, where it is no port; password=… in a query
 _PASSWORD = re.compile(
-    r"(://[^\s:/?#@]*:)(?:[^\s?]+(?=@)|[^@\n]+(?=@))|([?&]\w*(?:password|passwd|pwd)=)[^&\s'\"]+", re.I
+    r"(://[^\s:/?#@]*:)(?:[^\s?]+|(?!\d+[/?#;,\s])[^@\n]+)(?=@)"
+    r"|([?&]\w*(?:password|passwd|pwd)=)(?:'[^'\n]*'|\"[^\"\n]*\"|['\"]?[^&\s'\"]+)",
+    re.I,
 )
 
 
@@ -63,7 +65,7 @@ class DataError(FlatdirsError):
 
 
 class StudyError(FlatdirsError):
-    """A storage that cannot be opened, or a study that is not the one asked for."""
+    """A storage that cannot be opened, or a study that differs from the requested one."""
 
 
 class ObjectiveError(FlatdirsError):

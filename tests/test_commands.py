@@ -264,6 +264,10 @@ def test_find_lr_prints_a_command_that_trains_at_the_rate_found(workplace: Path,
         ("'storage.url=\"mysql://:ge heim@host/db\"'", "'storage.url=\"mysql://:***@host/db\"'"),
         ("postgresql://user@host:5432/db", "postgresql://user@host:5432/db"),
         ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("postgresql://host:5432/db; write to me@x", "postgresql://host:5432/db; write to me@x"),
+        ("postgresql://u:1/2@host:5432/db", "postgresql://u:***@host:5432/db"),
+        ("mysql://h/db?password='a b'&x=1", "mysql://h/db?password=***&x=1"),
+        ("'mysql://h/db?passwd=geheim'", "'mysql://h/db?passwd=***'"),
     ],
 )
 def test_passwords_of_urls_are_masked(text: str, shown: str) -> None:

@@ -416,5 +416,5 @@ def test_a_question_says_why_it_is_asked() -> None:
     assert run.pending is not None
     asked = run.pending.suggestion
     assert (asked.axis, asked.move, asked.incumbent) == (0, "double", (2, 0, 0))
-    assert asked.reason == "double lr·wd/(1−momentum) again: the last step was better"
+    assert "lr·wd/(1−momentum)" in asked.reason
     assert [step.decision.comparison for step in run.steps] == ["better", "better", "better"]

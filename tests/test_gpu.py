@@ -1,4 +1,4 @@
-"""The trainer and the curvature on a CUDA device; skipped without one. benchmarks/gpu/run.sh runs these.
+"""The trainer and the curvature on a CUDA device; skipped without one.
 
 Only torch and the trainer are imported, so that a machine without Optuna and Hydra can run them.
 """
@@ -7,22 +7,37 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks.gpu import seeds, smoke_images
+from flatdirs.training.run_config import CurvatureConfig, TrainConfig
+from flatdirs.training.task import DataConfig, ImageTask
 
-SMALL = ["task.epochs=10", "task.width=8", "task.batch_size=50", "task.train_images=400", "task.validation_images=100"]
-SMALL += ["task.test_images=200"]
+SMALL = {"epochs": 10, "batch_size": 50, "width": 8, "train_images": 400, "validation_images": 100, "test_images": 200}
 pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> str:
-    """Synthetic images, easy to learn."""
+    """Images in the shape of CIFAR-10, easy to learn: noise with a tint for each class."""
+    generator, arrays = np.random.default_rng(0), {}
+    tints = generator.integers(40, 216, size=(10, 1, 1, 3))
+    for part, count in (("train", 600), ("test", 200)):
+        labels = np.arange(count) % 10
+        noise = generator.normal(0, 30, size=(count, 32, 32, 3))
+        arrays[f"x_{part}"] = np.clip(tints[labels] + noise, 0, 255).astype(np.uint8)
+        arrays[f"y_{part}"] = labels
     path = tmp_path / "images.npz"
-    smoke_images.write(path)
+    np.savez(path, **arrays)
     return str(path)
+
+
+def config(path: str, device: str = "cuda", **changes: Any) -> TrainConfig:
+    """A short run with the augmentation of task=cifar10."""
+    task = ImageTask("small", "cifar10", image_size=32, pad=4, flip=True, cutout=8, **SMALL)
+    return TrainConfig(task, DataConfig(path, evaluate="test"), 0.4, 0.9, 5e-4, device=device, **changes)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
@@ -30,7 +45,7 @@ def test_training_in_every_precision(images: str, precision: str) -> None:
     """On the CPU all of seeds 0 to 2 reach 100 % in fp32 and bf16, seed 0 in fp16."""
     from flatdirs.training.loop import train
 
-    result = train(seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"]))
+    result = train(config(images, precision=precision))
     assert result.device.startswith("cuda")
     assert result.precision == precision
     assert result.accuracy > 95
@@ -40,8 +55,8 @@ def test_images_are_on_the_gpu(images: str) -> None:
     from flatdirs.training.data import load
     from flatdirs.training.device import resolve_device
 
-    config = seeds.hand_tuned(images, "cuda", SMALL)
-    dataset = load(config.task, config.data, resolve_device("cuda"))
+    settings = config(images)
+    dataset = load(settings.task, settings.data, resolve_device("cuda"))
     splits = [dataset.train, dataset.test]
     assert {part.device.type for split in splits for part in (split.images, split.labels)} == {"cuda"}
 
@@ -55,8 +70,8 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
     from flatdirs.training.training_step import Run
 
     device = resolve_device("cuda")
-    config = seeds.hand_tuned(images, "cuda", [*SMALL, f"precision={precision}"])
-    run = Run(config, load(config.task, config.data, device), device, precision)
+    settings = config(images, precision=precision)
+    run = Run(settings, load(settings.task, settings.data, device), device, precision)
     run.train_steps(run.config.steps_per_epoch)
     before = torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
@@ -99,12 +114,8 @@ def test_curvature_is_measured_on_the_gpu() -> None:
 
 def test_the_trainer_logs_curvature_on_the_gpu(images: str) -> None:
     pytest.importorskip("scipy", reason="sharpness is looked for by SciPy's ARPACK")
-    from dataclasses import replace
-
     from flatdirs.training.loop import train
-    from flatdirs.training.run_config import CurvatureConfig
 
-    config = replace(seeds.hand_tuned(images, "cuda", [*SMALL, "precision=bf16"]), curvature=CurvatureConfig(20, 100))
-    records = train(config).curvature
+    records = train(config(images, precision="bf16", curvature=CurvatureConfig(20, 100))).curvature
     assert [record.step for record in records] == [20, 40, 60, 80, 100]
     assert all(record.residual < 0.01 and 0 < record.ratio < math.inf for record in records)

@@ -70,12 +70,11 @@ def test_rows_and_winner_do_not_depend_on_the_order_of_arrival(newest_first: boo
     assert any(row.move == "replicate" for row in shown)
     assert best is not None
     assert best.hyperparameters in [row.hyperparameters for row in shown]
-    for row in shown:
-        if row.verdict == "better" and row.change is not None:
-            assert row.change > 0
-        if row.verdict == "worse":
-            assert row.change is not None
-            assert row.change < 0
+    better, worse = ([row.change for row in shown if row.verdict == verdict] for verdict in ("better", "worse"))
+    assert len(better) > 1
+    assert len(worse) > 1
+    assert all(change is None or change > 0 for change in better)
+    assert all(change is not None and change < 0 for change in worse)
 
 
 def test_a_study_of_the_bayesian_search_goes_on_from_its_runs() -> None:

@@ -18,7 +18,7 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import BayesSettings, ChartError, ConfigError, DescentSettings, FlatDirectionsSampler, Grid, named_chart
-from flatdirs.backend import claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import this_worker
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
 from flatdirs.search import Settings, grid_chart
@@ -496,11 +496,10 @@ class TestForeignTrials:
         study.optimize(objective, n_trials=3)
         trial = study.ask()
         values = suggest(trial)
-        storage, number = study._storage, trial._trial_id
+        storage, number = optuna_private.storage_of(study), optuna_private.trial_id(trial)
         gone = {**this_worker(), "pid": 2**22 + 1}
-        storage.set_trial_system_attr(
-            number, claims.CLAIM, {**storage.get_trial_system_attrs(number)[claims.CLAIM], "worker": gone}
-        )
+        claim = optuna_private.system_attributes(study, trial)[claims.CLAIM]
+        optuna_private.set_system_attribute(study, trial, claims.CLAIM, {**claim, "worker": gone})
         storage.set_trial_state_values(number, TrialState.FAIL)
         optuna.storages.RetryHeartbeatStaleTrialCallback()(study, storage.get_trial(number))
         retried = study.ask()

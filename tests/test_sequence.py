@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from flatdirs.backend import claims
+from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import this_worker
 from flatdirs.backend.random_sequences import SequenceSampler
 
@@ -89,8 +89,8 @@ def test_pending_indices_are_left_alone_and_those_of_dead_workers_are_not(kind: 
     study = new_study(kind)
     held, lost = study.ask(BOX), study.ask(BOX)
     gone = {**this_worker(), "pid": 2**22 + 1}
-    claim = study._storage.get_trial_system_attrs(lost._trial_id)[claims.CLAIM]
-    study._storage.set_trial_system_attr(lost._trial_id, claims.CLAIM, {**claim, "worker": gone})
+    claim = optuna_private.system_attributes(study, lost)[claims.CLAIM]
+    optuna_private.set_system_attribute(study, lost, claims.CLAIM, {**claim, "worker": gone})
     following = [study.ask(BOX).params for _ in range(2)]
     assert following[0] == lost.params
     assert following[1] not in (held.params, lost.params)

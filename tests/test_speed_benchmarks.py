@@ -48,7 +48,7 @@ def test_a_result_of_another_machine_is_not_gone_on_with() -> None:
             resumed(RESULT, {**RESULT, **other})
 
 
-def test_the_bar_of_a_proposal_is_judged_chart_by_chart(tmp_path: Path) -> None:
+def test_the_bar_of_a_proposal_is_compared_chart_by_chart(tmp_path: Path) -> None:
     kept = [("memory", count, name) for count in COUNTS for name in SAMPLERS] + [("restart", max(COUNTS), SAMPLERS[1])]
     search = [
         {**dict(zip(("storage", "trials", "sampler"), row, strict=True)), "chart": chart, "wall": [ms], "process": [ms]}

@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from flatdirs.backend import optuna_private
 from flatdirs.backend.trial_runs import AXIS, OUTCOME, SETTING, counts_as_result, run_of
 from tests import workers
 from tests.runs import result
@@ -88,6 +89,6 @@ def test_a_failure_told_by_another_sampler_counts_once_its_process_went_on() -> 
     for value in (1.0, math.nan):
         trial = study.ask()
         workers.suggest(trial)
-        other = optuna.load_study(study_name=study.study_name, storage=study._storage)
+        other = optuna.load_study(study_name=study.study_name, storage=optuna_private.storage_of(study))
         other.tell(trial.number, value) if math.isfinite(value) else other.tell(trial.number, state=TrialState.FAIL)
     assert workers.suggest(study.ask())["lr"] == 0.0005

@@ -29,6 +29,7 @@ import optuna
 from benchmarks import pages
 from benchmarks.latency.page import CHARTS, COUNTS, OURS, PARTS, SAMPLERS
 from flatdirs import FlatDirectionsSampler
+from flatdirs.backend.optuna_private import storage_of
 from flatdirs.backend.storages import close_storage, open_storage
 from flatdirs.objectives.provenance import provenance
 
@@ -101,7 +102,7 @@ def turns(storage: str, made: list[Any], rounds: int, restarts: int = 0, **kind:
                     times[name]["wall"].append(round(1e3 * (time.perf_counter() - began), 3))
                 studies[name].tell(trial, value)
         for study in studies.values():
-            close_storage(study._storage)
+            close_storage(storage_of(study))
     return times
 
 

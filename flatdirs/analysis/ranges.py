@@ -2,7 +2,7 @@
 
 Of values uniform in [0.001, 1] only 1 % lie below 0.01; the author of
 https://juliusm.com/observable/projects/llm-fundamentals/optimizer-sweep regrets such a range. Momentum and beta1 are
-judged as 1 − value, whichever of the two a study samples.
+checked as 1 − value, whichever of the two a study samples.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def abandoned(trial: FrozenTrial, stale_seconds: float = STALE_SECONDS) -> bool:
 def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
     """Write, before a trial is closed as failed, whether that is its result or only interrupted it.
 
-    An exception that ends `study.optimize`, Ctrl-C among them, is an interruption; a failure told by hand is a result.
+    An exception that ends `study.optimize`, Ctrl-C included, is an interruption; one reported by `study.tell` a result.
     """
     ended = optuna_private.an_exception_ends_the_study()
     optuna_private.set_system_attribute(study, trial, FAILURE, INTERRUPTION if ended else RESULT)

@@ -1,4 +1,4 @@
-"""Repair what a killed process can leave in a journal file: a lock that nobody holds and a last line never finished.
+"""Repair what a killed process can leave in a journal file: a stale lock and an unfinished last line.
 
 `JournalLock` holds the kernel's lock on the journal while it holds Optuna's lock file, so a process that holds neither
 can tell that a lock file it finds was left by a dead one. The first to get the lock cuts an unfinished last line.
@@ -77,7 +77,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _cut_unfinished_line(descriptor: int) -> None:
-    """Truncate a journal to its last newline. Safe under the lock: whoever wrote the rest is gone."""
+    """Truncate a journal to its last newline. Safe under the lock: the writer of the rest has ended."""
     size = end = os.fstat(descriptor).st_size
     while end:
         start = max(0, end - 65536)

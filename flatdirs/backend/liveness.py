@@ -1,4 +1,8 @@
-"""Whether a worker is gone: its process is looked up on this machine, its silence counts elsewhere."""
+"""Whether a worker is gone: its process is looked up on this machine, its silence counts elsewhere.
+
+A worker is a mapping of host, boot and process namespace, process id and start time, so that a reused id is another
+worker. It is stored with each claim (claims.py). Without /proc only the id is compared.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL. Optuna stores; this
-opens.
+"""Where a study is kept: a journal file (default), SQLite, memory, or a database by its URL.
+
+In: the kind and a folder or URL. Out: Optuna's storage, which does the storing. Opened for reading, nothing is
+created, locked or repaired. Errors of files and databases become StudyErrors that name the key to change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Studies with a search: open one, check that it is the one asked for, ask it for trials and report their results.
+"""Studies with a search: open one, check that its settings match, suggest trials and report their results.
 
 `Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored
 with it.

@@ -1,9 +1,9 @@
 """Where a trial becomes a run: which trials count, and what each says.
 
 What our own objectives wrote (under `flatdirs:`) counts, whatever state the trial was left in; a trial of ours without
-an outcome was interrupted and says nothing. Other objectives write nothing of ours, so the trial's state speaks: a
-finished value, a pruned run, or a failure that did not end the study (NaN, or an exception that `catch` let pass),
-which counts as diverged. A failure that ended `optimize` was an interruption.
+an outcome was interrupted and says nothing. For other objectives the state of the trial decides: a finished
+value, a pruned run, or a failure that did not end the study (NaN, or an exception that `catch` let pass), which counts
+as diverged. A failure that ended `optimize` was an interruption.
 """
 
 from __future__ import annotations

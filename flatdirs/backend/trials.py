@@ -186,7 +186,7 @@ def open_optuna_study(
 
 
 def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, Any]) -> None:
-    """Raise StudyError naming the first key in which a stored study differs from the one asked for."""
+    """Raise StudyError naming the first key in which a stored study differs from the requested one."""
     stored = study.user_attrs.get(IDENTITY)
     if stored is None:
         raise StudyError(f"study {name} was not made by flatdirs; change study to another name", key="study")

@@ -1,4 +1,8 @@
-"""Chart, start, search and box of a `tune` command, as plain settings, → a SearchPlan and what it was made from."""
+"""Chart, start, search and box of a `tune` command, as plain settings, → a SearchPlan and what it was made from.
+
+In: the groups `search`, `chart` and `start`, with `fixed` and `box`. Out: SearchSettings. A start that is a word, such
+as lr=auto, gets a usual value here and is kept in `open_start`; tuning/start.py measures it later.
+"""
 
 from __future__ import annotations
 

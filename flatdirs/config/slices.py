@@ -1,4 +1,8 @@
-"""From the settings of `flatdirs slices` to a SliceConfig; every error names its key."""
+"""From the settings of `flatdirs slices` to a SliceConfig; every error names its key.
+
+In: the plain mapping that cli/compose.py made of conf/slices.yaml. Out: the grid around the start, the objective and
+what identifies the study. The corners of the grid are checked here, before the first run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The value of one key from the plain settings that Hydra composed, or a ConfigError that names the key."""
+"""The value of one key from the plain settings that Hydra composed, or a ConfigError that names the key.
+
+In: a value as YAML gives it, and the type that a field of a dataclass declares. Out: the value in that type. Whether a
+number is in range is checked by the dataclass itself (setting_checks.py).
+"""
 
 from __future__ import annotations
 

@@ -2,19 +2,12 @@
 
     n = max(−g·u, 0)        d = |uᵀHu| + 10⁻⁶|u|²        η = σ·n/d, at most max_learning_rate        w += ηu
 
-u is the update direction of the base optimizer; g and H are gradient and exact Hessian of the same loss on the same
-batch, with the same augmentation, dropout and batch statistics, as uᵀHu comes from the graph that gave g: the closure
-runs once per step. σ = 1 goes to the minimum of the parabola ("quadratically greedy"). σ = 2 goes to the point where
-the parabola is as high as at the start, which holds every base optimizer at its edge of stability on a quadratic: there
-ηu = −2(w − w*) along the top eigenvector, and n/d = η/2.
-
-On mini-batches n and d are averaged separately before the division (`ema` 0.9); the averages start at zero, which
-cancels in η. On full batches use `ema` 0.
-
-Ours: the relative 10⁻⁶, the cap, `every`, and weight decay (coupled decay is in g and adds α|u|² to uᵀHu; decoupled
-decay is in neither and is scaled by η). With `every` above 1 the first SETTLING steps all measure the curvature, and
-between two measurements η is at most that of the last one: n grows after a step that was too long, which would make the
-next one longer still.
+u: update direction of the base optimizer; g, H: gradient and exact Hessian of one loss on one batch, from one run of
+the closure. σ = 1 goes to the minimum of the parabola; σ = 2 to where it is as high as at the start, which holds every
+base optimizer at its edge of stability on a quadratic (n/d = η/2). On mini-batches n and d are averaged before the
+division (`ema` 0.9; 0 on full batches). Ours: 10⁻⁶, the cap, `every`, and weight decay (coupled: in g, and α|u|² in
+uᵀHu; decoupled: in neither, scaled by η). With `every` above 1, the first SETTLING steps all measure, and between two
+measurements η is at most the last one: n grows after a step that was too long.
 """
 
 from __future__ import annotations

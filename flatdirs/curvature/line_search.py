@@ -3,15 +3,11 @@
     first guess η = 1.5 × the last rate, at most max_learning_rate
     η ← 0.8η until f(w + ηu) ≤ f(w) + c·η·g·u; then w += ηu
 
-f is the loss of the batch, plus ½α|w|² with coupled weight decay α; decoupled decay is applied, scaled by η, once the
-rate is found. Trials use the same random numbers as the first evaluation and leave buffers unchanged
-(closure_replay.py). Every decision waits for the device.
-
-- If u does not descend (g·u ≥ 0, possible with momentum), the step has rate 0 and updates the state, so u turns.
-- If `max_backtracks` trials fail, the rate is 0 and the next search continues from the smallest rate tried.
-- If loss or slope is not finite, nothing changes (self_tuning_optimizer.py). A trial that is not finite fails.
-
-c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are the defaults of optax, which arXiv 2407.06183 compares with.
+f is the loss of the batch, plus ½α|w|² with coupled weight decay α; decoupled decay is applied once the rate is found,
+scaled by η. Trials use the random numbers of the first evaluation and leave buffers unchanged (closure_replay.py); one
+that is not finite fails, and every decision waits for the device. If u does not descend (g·u ≥ 0, possible with
+momentum), the rate is 0 and the state is updated, so u turns; if `max_backtracks` trials fail, it is 0 and the next
+search continues from the smallest rate tried. c = 10⁻⁴, 0.8, 1.5 and the cap of 1 are optax's, as in arXiv 2407.06183.
 """
 
 from __future__ import annotations

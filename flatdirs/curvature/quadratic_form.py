@@ -1,21 +1,13 @@
 """uᵀHu of the loss of a closure, exactly, for about half the cost of the vector Hu.
 
-    form = QuadraticForm()
-    with form: loss = closure()
-    g = autograd.grad(loss, parameters, create_graph=True)
-    uᵀHu = form.along(g, parameters, u)
+    with (form := QuadraticForm()): loss = closure()
+    form.along(autograd.grad(loss, parameters, create_graph=True), parameters, u)
 
-Hu = ∂(g·u)/∂w takes two passes: one through the graph of g, in the order of the forward pass, which finds the tangent ẏ
-of every activation (its derivative along w + tu) and how g·u depends on the tensors saved for the backward pass; and
-one back to the parameters. uᵀHu does not need the second: a cotangent c that arrives at an activation y would end as
-⟨c, ẏ⟩ in uᵀHu, and ẏ is known by then. While the form is open, convolution, linear layers, training-mode batch norm and
-ReLU are therefore replaced by layers with torch's kernels that add ⟨c, ẏ⟩ and send nothing back (layers.py). All other
-operations run unchanged and send their part back as far as the next replaced layer, so the result is exact for any
-network, and the cost falls with the share of replaced layers.
-
-Under autocast this is the curvature of the rounded network. Not for closures that differentiate themselves (gradient
-penalties), nor for activation checkpointing, whose second forward pass the form does not see. Source: ours; for Hu,
-Pearlmutter, "Fast exact multiplication by the Hessian" (1994).
+Hu = ∂(g·u)/∂w takes a pass through the graph of g, which finds the tangent ẏ of every activation, and one back to the
+parameters. uᵀHu needs no second pass: a cotangent c at an activation y would end as ⟨c, ẏ⟩. While the form is open,
+convolution, linear layers, training-mode batch norm and ReLU add that and send nothing back (layers.py); all else runs
+unchanged, so the result is exact; under autocast, of the rounded network. Not for gradient penalties or activation
+checkpointing. Ours; for Hu: Pearlmutter, "Fast exact multiplication by the Hessian" (1994).
 """
 
 from __future__ import annotations

@@ -1,17 +1,13 @@
 """The edge of stability of an optimizer: the sharpness above which its steps grow along the top eigenvector.
 
-On a quadratic with eigenvalue λ and a fixed preconditioner P, an update rule is stable as long as η·λ of P⁻¹H is below
-a number that depends on momentum only:
+On a quadratic with eigenvalue λ of P⁻¹H (P: a fixed preconditioner), an update rule is stable as long as η·λ is below
 
     gradient descent   2                    Nesterov (torch's)  2(1 + ρ)/(1 + 2ρ)
     heavy ball         2(1 + ρ)             with dampening τ    2(1 + ρ)/(1 − τ)
     RMSprop            as heavy ball        Adam, AdamW         2(1 + β₁)/(1 − β₁)
 
-There a root of the recurrence is −1: weights and velocity change sign at every step and keep their size. Heavy ball and
-Nesterov are those of Cohen et al., arXiv 2103.00065, in torch's convention; the others are derived in the same way.
-
-For other optimizers: one that only chooses the rate of a known rule has an attribute `base`, a name in `BASES`; any
-other has a method `stability_rule()` that returns a `Rule`, or is registered with `register_rule`.
+where a root of the recurrence is −1. Heavy ball and Nesterov: Cohen et al., arXiv 2103.00065; the rest likewise. Other
+optimizers have an attribute `base` (a name in `BASES`), a method `stability_rule()`, or are given to `register_rule`.
 """
 
 from __future__ import annotations

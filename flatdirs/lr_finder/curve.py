@@ -1,16 +1,12 @@
 """Points of interest of the curve of loss against learning rate: knee, minimum, half reduction, steepest descent.
 
-Pure functions of numbers. x is log10 of the learning rate, and derivatives are with respect to x. The definitions are
-those of https://openreview.net/forum?id=Q1XWSM8ftl: max_lr is the minimum of the curve, min_lr the knee, where the
-curvature y''/(1+y'²)^(3/2) is lowest left of the point at which half of the reduction is reached. Curvature depends on
-the units of both axes: x is in decades and y (ours) in reductions, so that a sum and a mean of the same losses have the
-same knee. Few and noisy points are fitted (ours):
-
-- The falling flank, from the plateau to the lowest point, is a straight fall between two rounded corners (`_ramp`),
-  fitted with a weak prior on its five numbers, plus a smooth deviation, a Gaussian process. Knee, half and steepest are
-  read off this fit.
-- The minimum is that of a parabola through the points near the lowest, between its neighbours. Points beyond a cliff
-  (diverged, or up again by half of the reduction) are not fitted, as the loss there grows without bound.
+Pure functions of numbers; x is log10 of the learning rate. Definitions: https://openreview.net/forum?id=Q1XWSM8ftl.
+max_lr is the minimum of the curve, min_lr the knee: where the curvature y''/(1+y'²)^(3/2) is lowest left of the point
+at which half of the reduction is reached; y (ours) is in reductions, so a sum and a mean of the same losses have the
+same knee. Few and noisy points are fitted (ours). The falling flank is a straight fall between two rounded corners
+(`_ramp`), with a weak prior on its five numbers, plus a Gaussian process; knee, half and steepest are read off it. The
+minimum is that of a parabola through the points near the lowest, between its neighbours. Points beyond a cliff
+(diverged, or up again by half of the reduction) are not fitted, as the loss there grows without bound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The figures of an analysis: a function for each section, from a result of flatdirs/analysis to a figure."""
+"""The figures of an analysis: a function for each section, from a result of flatdirs/analysis to a figure.
+
+Nothing is computed here but places on the page. Figures are matplotlib's, unsaved; matplotlib is imported when the
+first one is drawn.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What is shown while a search runs: a live table in a terminal, else one plain line a run."""
+"""What is shown while a search runs: a live table in a terminal, else one plain line a run.
+
+`Report` is the listener that tuning/loop.py calls as runs begin, are evaluated and end, and when all is over. It only
+reads the study.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Runs as Rich tables and as plain lines."""
+"""Runs as Rich tables and as plain lines.
+
+In: the rows of a study (backend/table_rows.py), which hold the stored move, reason and verdict. Out: tables for a
+terminal, fitted to its width by dropping columns, and one line a run where there is none.
+"""
 
 from __future__ import annotations
 

@@ -1,20 +1,12 @@
 """The surrogate of the Bayesian search: Gaussian processes over the coordinates of the chart, and expected improvement.
 
-A few noisy runs cannot identify length scales. We average over a fixed set of GP hyperparameters h, weighted by
-marginal likelihood p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1):
-
-    y = μ(x) + s·(f(x) + ε),   f ~ GP(0, Matérn 5/2 with lengths ℓ),   ε ~ N(0, σ²)
-
-- lengths ℓ: the first axis is steep, the others are long; once as they stand, once all twice as long;
-- shape: the steep coordinate contains the weight decay, half of it, or none of it (in runs too short for weight decay
-  to
-  act), or the axis of the weight decay is nearly as steep as the first;
-- noise σ: four levels, from small to as large as the process itself; replicates tell most about it;
-- mean μ: low away from the best run, lower far from usual momenta and, where runs report their weight-decay timescales
-  T·lr·wd/(1−momentum), lower far from one or two of these.
-
-Values enter warped (score_warping.py); divergence has a model of its own (divergence.py). Runs in progress lower the
-variance where they are and leave the mean as it is (kriging believer). Ours throughout.
+A few noisy runs cannot identify length scales: we average over a fixed set of GP hyperparameters h = (ℓ, shape, σ),
+weighted by p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1). The model is
+y = μ(x) + s·(f(x) + ε), f ~ GP(0, Matérn 5/2 with lengths ℓ), ε ~ N(0, σ²). The first axis is steep, the others are
+long (all also twice as long). Shape: how much of the weight decay the steep coordinate contains, or its axis nearly as
+steep. Four levels of σ. The mean μ is low away from the best run, lower far from usual momenta and from one or two
+weight-decay timescales T·lr·wd/(1−momentum), where runs report them. Values enter warped (score_warping.py); divergence
+has its own model (divergence.py); pending runs lower the variance and leave the mean (kriging believer). Ours.
 """
 
 from __future__ import annotations

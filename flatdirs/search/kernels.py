@@ -1,4 +1,8 @@
-"""The Matérn kernel of all Gaussian processes here, and the linear algebra with its Cholesky factors."""
+"""The Matérn kernel of all Gaussian processes here, and the linear algebra with its Cholesky factors.
+
+Points come in units of the length scales, (n, axes); covariances have 1 on the diagonal and no scale. LAPACK is called
+directly, as there are many small solves in a suggestion.
+"""
 
 from __future__ import annotations
 

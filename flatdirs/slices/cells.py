@@ -2,7 +2,7 @@
 
 A cell is a pair of integers, steps of a factor from the centre along x and along y, so a grid can be enlarged later
 without losing runs. Every cell is trained once. Then the best cell of every row (one value of y) and its neighbours
-along x get all their seeds; if another cell becomes the best, its neighbourhood follows. A row is judged only while
+along x get all their seeds; if another cell becomes the best, its neighbourhood follows. A row is considered only while
 none of its runs is in progress, so the runs of a finished slice do not depend on the number of workers.
 """
 

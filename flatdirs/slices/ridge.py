@@ -1,20 +1,12 @@
 """The ridge of a slice: where it runs, and what one doubling costs along and across it.
 
-    u = log2 x, v = log2 y.  In every row (one v) a parabola through the cells around the best one has its vertex at
-    u*(v), of height h(v) and curvature a.  The ridge is the line u* = p + b·v: x grows as y to the power b, and on
-    equal log-log axes the ridge rises at the angle atan2(1, b).
-
-If lr·wd/((1−momentum)·batch_size) is what counts, then b = 1 for lr against batch size or 1 − momentum, and b = −1 for
-lr against wd: lines at 45°, as in https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/.
-
-Costs are in the unit of the values. `across`: one doubling of x away from the vertex, the median curvature of the rows.
-`along`: one doubling of y away from the best point of the ridge while x follows it, the curvature of a parabola through
-h. Both are second-order terms, so they compare.
-
-Bootstrap intervals: rows are drawn with replacement, and to every cell's mean Gaussian noise is added, the pooled
-standard deviation between seeds over the root of the number of runs. A row whose best cell is its first or last one
-says only that the ridge lies further out; it is left out and counted. A quadratic surface through all cells was tried
-instead; a region of diverged runs on one side bends it.
+With u = log2 x and v = log2 y, a parabola through the cells around the best one of every row (one v) has its vertex at
+u*(v), height h(v). The ridge is u* = p + b·v: x grows as y to the power b, at the angle atan2(1, b). If
+lr·wd/((1−momentum)·batch_size) is what counts, b = 1 for lr against batch size or 1 − momentum, −1 for lr against wd:
+https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/. `across`: the cost of one doubling of x from the
+vertex (median curvature); `along`: of one doubling of y from the best point, x following the ridge (curvature of h).
+Bootstrap: rows drawn with replacement, each cell's mean with noise of the pooled deviation between seeds over √runs. A
+row whose best cell is its first or last is left out. A surface through all cells was tried: divergence bends it.
 """
 
 from __future__ import annotations

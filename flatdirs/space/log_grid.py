@@ -1,4 +1,8 @@
-"""A grid in octaves, as arrays: many points at a time, for the models of the search."""
+"""A grid in octaves, as arrays: many points at a time, for the models of the search.
+
+In: a Grid. Out: places in steps, as floats (n, axes), and log₂ of the free hyperparameters, 1 − momentum for momentum.
+A run's place is that of its rounded values, so it may lie beside its grid point.
+"""
 
 from __future__ import annotations
 

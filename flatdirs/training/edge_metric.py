@@ -1,15 +1,13 @@
 """The edge-of-stability metric: a rising loss is good while the learning rate rises, a low loss is good afterwards.
 
-Evaluations are counted t = 1 … T. With a window w, L̄_t is the mean of the losses t−w+1 … t, and the terms are
+With evaluations t = 1 … T, a window w and L̄_t the mean of the losses t−w+1 … t, the terms are, for t > w,
 
-    sign         m_t = −L̄_t              while the learning rate rises, else L̄_t
+    sign         m_t = −L̄_t              while the learning rate rises (is higher than at t−1), else L̄_t
     difference   m_t = −(L̄_t − L̄_{t−1})  while the learning rate rises, else L̄_t
 
-for t > w, so the first w evaluations have no value. The learning rate rises at t if it is higher than at t−1. The
-metric is the mean of the terms with weights κ^t, to be minimised: M_T = Σ κ^t·m_t / Σ κ^t. A loss that is not finite
-makes M infinite from there on, so that an explosion during the warm-up is not a reward.
-
-The idea is that of a published sweep whose exact formula is not known; both variants are ours.
+The metric, to be minimised, is their mean with weights κ^t: M_T = Σ κ^t·m_t / Σ κ^t. A loss that is not finite makes M
+infinite from there on, so that an explosion during the warm-up is not a reward. The idea is that of a published sweep
+whose exact formula is not known; both variants are ours.
 """
 
 from __future__ import annotations

@@ -6,10 +6,8 @@
     layer3  conv-BN-ReLU 8w, max-pool 2, x + two conv-BN-ReLU
     head    global max-pool, linear without bias, × 0.125
 
-The width w is the only size; images have 8 × 8 pixels or more. From https://myrtle.ai/learn/how-to-train-your-resnet/.
-
-Weights are drawn on the CPU from a generator of the run, so the same seed gives the same network on every device, and
-the global random state does not change (layers are made on the meta device, which draws nothing).
+From https://myrtle.ai/learn/how-to-train-your-resnet/. Images have 8 × 8 pixels or more. Weights are drawn on the CPU
+from a generator of the run: the same on every device, and the global random state does not change.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def confirm(
     confirming: Callable[[str, int, int], None],
     progress: Progress,
 ) -> dict[str, list[float | None]]:
-    """Train the winner and the start again with new seeds, judged on the test part.
+    """Train the winner and the start again with new seeds, evaluated on the test set.
 
     No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running.
     """

@@ -47,7 +47,7 @@ class TaskBatches:
                 yield images, split.labels[draws.order[start : start + self.size]]
 
     def evaluation_set(self) -> list[tuple[Tensor, Tensor]]:
-        """The images that judge a run, in batches of the same size; what does not fill one is left out."""
+        """The validation or test images of a run, in batches of the same size; an incomplete last one is left out."""
         split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
         images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
