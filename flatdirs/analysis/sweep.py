@@ -175,8 +175,3 @@ def median(values: Iterable[float]) -> float:
     """The median of the finite values, nan without any."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.median(finite)) if finite else math.nan
-
-
-def counted(runs: int) -> str:
-    """Such as "1 run" and "2 runs"."""
-    return {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")

@@ -205,6 +205,11 @@ def _value(trial: FrozenTrial) -> float | None:
     return value
 
 
+def counted(runs: int) -> str:
+    """Such as "1 run" and "2 runs"."""
+    return {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")
+
+
 def gap(before: float, value: float) -> float:
     """The difference of two values, without rounding errors."""
     return 0.0 if math.isclose(before, value, rel_tol=ROUNDING) else value - before

@@ -14,7 +14,8 @@ from flatdirs.analysis.exploration import exploration
 from flatdirs.analysis.gradient_norms import gradient_norms
 from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, uniform_rates
-from flatdirs.analysis.sweep import Missing, Sweep, counted
+from flatdirs.analysis.sweep import Missing, Sweep
+from flatdirs.backend.table_rows import counted
 from flatdirs.report import analysis_search, analysis_training
 from flatdirs.report.analysis_text import Content, settings_text
 from flatdirs.report.continuation import continuation

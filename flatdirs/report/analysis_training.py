@@ -8,7 +8,8 @@ from flatdirs.analysis.correlation import LEVEL, Rung
 from flatdirs.analysis.curve_shape import FALLEN, PHASES, Shape
 from flatdirs.analysis.edge_of_stability import AT_EDGE, Stability
 from flatdirs.analysis.gradient_norms import SPIKE, THIN, WINDOW, GradientNorms
-from flatdirs.analysis.sweep import Sweep, counted
+from flatdirs.analysis.sweep import Sweep
+from flatdirs.backend.table_rows import counted
 from flatdirs.curvature.figure import curvature_figure
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_text import Content, correlation_text, or_dash, span_text

@@ -91,7 +91,7 @@ class Grid:
         if name in self.chart.whole:
             return float(max(1, math.floor(wanted + 0.5))) if math.isfinite(wanted) else wanted
         inner = significant(wanted)
-        return _one_minus(inner) if name in self.chart.one_minus else inner
+        return complement(inner) if name in self.chart.one_minus else inner
 
     def _compensation(self, follows: str, drift: Mapping[str, float]) -> float:
         """The factor by which `follows` makes up for the rounding of the others in the first axis it enters."""
@@ -145,7 +145,7 @@ def significant(value: float, digits: int = DIGITS) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _one_minus(inner: float) -> float:
+def complement(inner: float) -> float:
     """1 − inner as the float that prints with no more decimals than it needs."""
     if not 0 < inner < math.inf:
         return 1.0 - inner
