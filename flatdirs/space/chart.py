@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flatdirs.errors import ChartError
-from flatdirs.space.names import label
+from flatdirs.space.names import canonical, canonical_keys, label
 
 Point = tuple[int, ...]
 Hyperparameters = dict[str, float]
@@ -36,6 +36,9 @@ class Axis:
     exponents: Mapping[str, int]
     first: Direction = "double"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exponents", canonical_keys(self.exponents))
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -44,8 +47,8 @@ class Chart:
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
     (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters
     keeps its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is
-    the factor of one step of the grid, of which `parts` make one move. Raises ChartError where the axes do not
-    determine the hyperparameters.
+    the factor of one step of the grid, of which `parts` make one move. Long names become short ones. Raises ChartError
+    where the axes do not determine the hyperparameters.
     """
 
     name: str
@@ -60,6 +63,10 @@ class Chart:
     fixed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        for key in ("hyperparameters", "one_minus", "whole", "fixed"):
+            object.__setattr__(self, key, type(getattr(self, key))(map(canonical, getattr(self, key))))
+        object.__setattr__(self, "follows", self.follows and canonical(self.follows))
+        object.__setattr__(self, "bounds", canonical_keys(self.bounds))
         if not (math.isfinite(self.step) and self.step > 1):
             raise ChartError(
                 f"step={self.step} must be a number above 1, such as 2 or 1.4142; change chart.step", key="chart.step"
@@ -149,7 +156,7 @@ class Chart:
         as lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown
         name, or where nothing is left to search.
         """
-        names = frozenset(names)
+        names = frozenset(map(canonical, names))
         if unknown := names - set(self.hyperparameters):
             raise ChartError(
                 f"fixed={sorted(unknown)} names no hyperparameter of chart {self.name}; "
@@ -175,7 +182,7 @@ class Chart:
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
         """The chart with these bounds as well; the narrower one counts on each side."""
         merged = dict(self.bounds)
-        for name, (low, high) in bounds.items():
+        for name, (low, high) in canonical_keys(bounds).items():
             old_low, old_high = merged.get(name, (None, None))
             lows = [x for x in (low, old_low) if x is not None]
             highs = [x for x in (high, old_high) if x is not None]

@@ -18,6 +18,7 @@ import numpy as np
 
 from flatdirs.errors import ChartError
 from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point
+from flatdirs.space.names import canonical_keys
 
 DIGITS = 4  # significant digits of what is run
 SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change
@@ -35,6 +36,7 @@ class Grid:
     start: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", canonical_keys(self.start))
         for name in self.chart.hyperparameters:
             if name not in self.start:
                 raise ChartError(
