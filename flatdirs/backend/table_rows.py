@@ -196,6 +196,14 @@ def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
     return min(17, max(least, math.floor(math.log10(largest)) + 1 + decimals))
 
 
+def digits_of_mean(mean: float, error: float, most: int) -> int:
+    """Significant digits of a mean down to the second one of its standard error, `most` where that is zero."""
+    if not (mean and math.isfinite(mean) and 0 < error < math.inf):
+        return most
+    place = math.floor(math.log10(abs(mean)))
+    return min(most, max(place + 2 - math.floor(math.log10(error)), min(place + 1, DIGITS), 1))
+
+
 def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Run]]:
     return [(trial, run) for _, trial, run in numbered]
 
