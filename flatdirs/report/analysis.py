@@ -60,7 +60,8 @@ def _summary(sweep: Sweep, output: Path) -> Section:
     sentences = [f"{counted(len(sweep.runs))}: {counts}; loss stands for the {sweep.loss_name}, lower is better"]
     if sweep.best is not None:
         settings = settings_text(sweep.best.hyperparameters)
-        sentences.append(f"best: trial {sweep.best.number}, value {number(sweep.best.value or 0)}, {settings}")
+        named = f"{sweep.word} {sweep.best.number}"
+        sentences.append(f"best: {named}, value {number(sweep.best.value or 0)}, {settings}")
     sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(
