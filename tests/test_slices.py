@@ -181,6 +181,22 @@ def test_what_is_run_is_what_is_stored_and_printed(step: float, workplace: Path,
     assert {tuple(line.split(",")[2:4]) for line in table.splitlines()[1:]} == set(printed)
 
 
+def test_status_shows_the_latest_search_and_no_slice(workplace: Path, command: Command) -> None:
+    few = ["x_steps=[-1,0]", "y_steps=[-1,0]", "seeds=1"]
+    assert command("slices", *own_function(workplace)[:2], *few).code == 0
+    ended = command("status")
+    assert (ended.code, "output" in ended.err) == (2, True)
+    assert command("tune", *own_function(workplace), "budget=1", "study=search").code == 0
+    slices = command("slices", *own_function(workplace)[:2], *few, "study=again")
+    assert slices.code == 0
+    assert "1 run done" in slices.out
+    ended = command("status")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("study search:")
+    assert "Study again" in command("analyze").out, "a slice can be analyzed"
+    assert command("status", "again").code == 2
+
+
 def hill(folder: Path, *more: str) -> list[str]:
     """A slice of the hill of `workplace`, whose ridge is lr·wd/(1−momentum) = constant."""
     return [*own_function(folder)[:2], "start.lr=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
@@ -244,9 +260,6 @@ def test_an_image_task_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert ended.code == 0, ended.err
     assert "6 of 6 cells" in ended.out
     assert "batch_size=8 " in ended.out
-    status = command("status")
-    assert status.code == 2, "status shows searches only"
-    assert "slices" in status.err
 
 
 MISTAKES = {
