@@ -28,8 +28,8 @@ def existing_study(
     """The storage of a study and the study's name, closed afterwards.
 
     `url` may also be the path of any journal or SQLite file; where it is given, `kind` and `output` do not matter.
-    Without `name` it is the only study at `url`, or the one in `output` that was last written to, among
-    them slices only with `slices`. Raises StudyError.
+    Without `name` it is the only study at `url`, or the one in `output` that was last written to, a slice only if
+    `slices` allows it. Raises StudyError.
     """
     if url is None and kind == "memory":
         raise StudyError("storage=memory keeps no study to read; change storage", key="storage")

@@ -58,10 +58,9 @@ def _summary(sweep: Sweep, output: Path) -> Section:
     states = [run.state for run in sweep.runs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "pruned", "diverged"))
     sentences = [f"{counted(len(sweep.runs))}: {counts}; loss stands for the {sweep.loss_name}, lower is better"]
-    if sweep.best is not None:
-        settings = settings_text(sweep.best.hyperparameters)
-        named = f"{sweep.word} {sweep.best.number}"
-        sentences.append(f"best: {named}, value {number(sweep.best.value or 0)}, {settings}")
+    if (best := sweep.best) is not None:
+        settings = settings_text(best.hyperparameters)
+        sentences.append(f"best: {sweep.word} {best.number}, value {number(best.value or 0)}, {settings}")
     sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(

@@ -154,10 +154,8 @@ def _cells(chart: Chart, row: Row, digits: int) -> list[str]:
 
 def _verdict(row: Row, unit: str, digits: int) -> str:
     """Such as 0.12 better, or tie where the printed values do not differ."""
-    if row.verdict not in ("better", "worse") or row.change is None or row.value is None:
-        return row.verdict
-    if row.by_loss:
-        return f"by loss {row.verdict}"
+    if row.verdict not in ("better", "worse") or row.by_loss or row.change is None or row.value is None:
+        return f"{'by loss ' if row.by_loss else ''}{row.verdict}"
     if value_text(row.value, unit, digits) == value_text(row.value - row.change, unit, digits):
         return "tie"
     size, two_decimals = abs(row.change), 0.01 if unit == "%" else 1.0

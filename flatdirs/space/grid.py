@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from flatdirs.errors import ChartError
+from flatdirs.setting_checks import require_number, wrong
 from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point
 from flatdirs.space.names import canonical_keys
 
@@ -156,20 +157,16 @@ def complement(inner: float) -> float:
 
 def _check_start(chart: Chart, name: str, value: float) -> None:
     """Raise ChartError unless the value of a start fits the chart."""
-    key, said = f"start.{name}", f"start {name}={value}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ChartError(f"{said} must be a finite number; change {key}", key=key)
-    if name in chart.one_minus:
-        if not 0 <= value < 1:
-            raise ChartError(f"{said} must lie in [0, 1); change {key}", key=key)
-    elif value < 0 or (value == 0 and name in chart.free):
-        hint = "" if value < 0 else f", or hold it at 0 with fixed=[{name}]"
-        raise ChartError(f"{said} must be greater than 0; change {key}{hint}", key=key)
+    key = f"start.{name}"
+    require_number(key, value, 0, 1 if name in chart.one_minus else math.inf, below=True, error=ChartError)
+    if value == 0 and name in chart.free and name not in chart.one_minus:
+        raise wrong(key, value, "must be above 0", ChartError, f"change {key}, or hold it at 0 with fixed=[{name}]")
     if name in chart.whole and value != int(value):
-        raise ChartError(f"{said} must be a whole number; change {key}", key=key)
+        raise wrong(key, value, "must be a whole number", ChartError)
     low, high = chart.bounds.get(name, (None, None))
     if name in chart.free and ((low is not None and value < low) or (high is not None and value > high)):
-        raise ChartError(f"{said} lies out of bounds [{low}, {high}]; change {key} or chart.bounds.{name}", key=key)
+        remedy = f"change {key} or chart.bounds.{name}"
+        raise wrong(key, value, f"lies out of bounds [{low}, {high}]", ChartError, remedy)
 
 
 @lru_cache

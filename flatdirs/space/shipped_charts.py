@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import ChartError
+from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Axis, Chart
 
 
@@ -74,13 +75,7 @@ def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
     try:
         low, high = (None if x is None else float(x) for x in pair)
     except (TypeError, ValueError) as error:
-        raise ChartError(
-            f"bounds.{name}={pair} must be two numbers, null for none; change chart.bounds.{name}",
-            key=f"chart.bounds.{name}",
-        ) from error
+        raise wrong(f"chart.bounds.{name}", pair, "must be two numbers, null for none", ChartError) from error
     if low is not None and high is not None and not low < high:
-        raise ChartError(
-            f"bounds.{name}={pair}: the lower must be below the upper; change chart.bounds.{name}",
-            key=f"chart.bounds.{name}",
-        )
+        raise wrong(f"chart.bounds.{name}", pair, "must have the lower below the upper", ChartError)
     return low, high
