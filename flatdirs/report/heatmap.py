@@ -139,7 +139,7 @@ def slice_figure(
     if ridge is not None:
         _draw_ridge(axes, grid, ridge)
     for axis, ticks, name in ((grid.x, axes.set_xticks, axes.set_xlabel), (grid.y, axes.set_yticks, axes.set_ylabel)):
-        ticks(axis.values(), [f"{value:.3g}" for value in axis.values()], fontsize=7, minor=False)
+        ticks(axis.values(), [f"{value:.4g}" for value in axis.values()], fontsize=7, minor=False)
         name(axis.name)
     axes.tick_params(axis="x", rotation=45)
     axes.minorticks_off()

@@ -24,7 +24,7 @@ from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
 from flatdirs.objectives.base import Objective
 from flatdirs.slices.cells import Key, Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
-from flatdirs.tuning.formatting import duration, exact
+from flatdirs.tuning.formatting import duration, exact, value_text
 
 WAIT_SECONDS = 0.5  # between two looks at what the other workers have finished
 Say = Callable[[str], None]
@@ -106,10 +106,10 @@ def _run_once(config: SliceConfig, trials: Trials, trial: optuna.Trial, key: Key
     runs = read_runs(trials.trials())
     axes = zip((config.grid.x, config.grid.y), cell, strict=True)
     place = " ".join(f"{axis.name}={exact(axis.value(step))}" for axis, step in axes)
-    value = "diverged" if measurement.state == "diverged" else f"{measurement.value:.2f}{config.objective.unit}"
+    value = "diverged" if measurement.state == "diverged" else value_text(measurement.value, config.objective.unit)
     left = runs_left(config.grid, runs, config.maximize)
     seconds = statistics.fmean(run.seconds or 0.0 for run in runs) * left
     say(
-        f"{place} seed={seed}: {value} in {measurement.seconds:.0f} s; {counted(len(runs))} done, "
+        f"{place} seed={seed}: {value} in {duration(measurement.seconds)}; {counted(len(runs))} done, "
         f"about {left} left ({duration(seconds)} for one worker)"
     )
