@@ -33,12 +33,15 @@ from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, uniform_over_decades, uniform_rates
 from flatdirs.analysis.read_study import sweep_of
 from flatdirs.analysis.sweep import Missing, Range, Run, Sweep
+from flatdirs.backend.search_plan import SearchPlan
+from flatdirs.backend.study import Study
 from flatdirs.backend.trial_runs import OUTCOME, SETTING
 from flatdirs.backend.trials import CURVE, IDENTITY, STEPS
 from flatdirs.curvature.log_record import CurvatureRecord
 from flatdirs.errors import StudyError
 from flatdirs.report.analysis import sections
 from flatdirs.report.continuation import continuation
+from flatdirs.space.grid import Grid
 from flatdirs.space.shipped_charts import named_chart
 from tests.conftest import ROOT, Ended, module_of
 
@@ -420,6 +423,23 @@ def test_a_study_of_flatdirs_is_read_with_its_metric_and_its_steps() -> None:
     assert math.isnan(one.gradient_norms[1])
 
 
+def test_runs_of_flatdirs_are_numbered_as_tune_counts_them_and_those_of_others_as_optuna_does() -> None:
+    study = optuna.create_study(direction="minimize")
+    for state in (TrialState.FAIL, TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE):  # two interrupted ones
+        interrupted = {SETTING: {"hyperparameters": {"lr": 0.3}}}
+        attributes = interrupted if state == TrialState.FAIL else ours(value=1.0, loss=1.0)
+        study.add_trial(
+            create_trial(state=state, value=None if attributes == interrupted else 1.0, user_attrs=attributes)
+        )
+    assert [one.number for one in sweep_of(study).runs] == [1, 3]
+    assert "best: trial 1," in str(sections(sweep_of(study))[0].sentences)
+    study.set_user_attr(IDENTITY, {"direction": "minimize"})
+    assert [one.number for one in sweep_of(study).runs] == [1, 2]
+    assert "best: run 1," in str(sections(sweep_of(study))[0].sentences)
+    plan = SearchPlan("random", Grid(named_chart("sgd"), {"lr": 0.1, "momentum": 0.9, "wd": 1e-3}), None, 0, {})
+    assert [number for number, _, _ in Study(study, plan, False, 60.0).numbered_runs()] == [1, 2]
+
+
 @pytest.mark.parametrize(("name", "expected"), [("lr", 0.25), ("sigma", None)])
 def test_the_warm_up_is_that_of_a_finished_run_whose_rate_is_scheduled(name: str, expected: float | None) -> None:
     study = optuna.create_study(direction="minimize")
@@ -530,10 +550,14 @@ def test_what_cannot_be_read_is_refused(
 def test_a_search_by_flatdirs_is_analyzed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     monkeypatch.chdir(tmp_path)
     tune = ["search=random", "task=digits", "task.epochs=1", "budget=6", "confirm=0", "live=false"]
-    assert command("tune", *tune).code == 0
+    tuned = command("tune", *tune)
+    assert tuned.code == 0
     ended = command("analyze")
     assert ended.code == 0, ended.err
     assert "Study digits-random" in ended.out
+    numbers = re.findall(r"best: run (\d+)", tuned.out + ended.out)
+    assert len(numbers) == 2
+    assert numbers[0] == numbers[1]
     assert re.search(r"6 runs: \d finished, 0 pruned, \d diverged; loss stands for the validation loss", ended.out)
     assert "steps of 6 runs" in ended.out
     page = (tmp_path / "studies/digits-random/analysis.html").read_text(encoding="utf-8")

@@ -404,3 +404,17 @@ def test_other_refusals_name_the_key() -> None:
     assert refused(lambda: sgd.fix(["lr", "momentum", "wd"])) == "fixed"
     two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
     assert refused(lambda: two.fix(["a"])) == "fixed"
+
+
+def test_long_names_are_those_of_the_short_ones() -> None:
+    axes = Axis("lr·wd", {"learning_rate": 1, "weight_decay": 1}), Axis("wd", {"weight_decay": 1})
+    long = Chart(
+        "x", ("learning_rate", "weight_decay"), axes, bounds={"weight_decay": (1e-6, 1.0)}, follows="learning_rate"
+    )
+    short_axes = Axis("lr·wd", {"lr": 1, "wd": 1}), Axis("wd", {"wd": 1})
+    assert long == Chart("x", ("lr", "wd"), short_axes, bounds={"wd": (1e-6, 1.0)})
+    assert Grid(long, {"learning_rate": 0.1, "weight_decay": 1e-3}) == Grid(long, {"lr": 0.1, "wd": 1e-3})
+    assert long.fix(["weight_decay"]) == long.fix(["wd"])
+    assert long.within({"learning_rate": (None, 1.0)}).bounds["lr"] == (None, 1.0)
+    twice = Axis("a", {"lr": 1}), Axis("b", {"learning_rate": 1})
+    assert refused(lambda: Chart("twice", ("lr", "learning_rate"), twice)) == "chart.hyperparameters"

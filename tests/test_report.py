@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flatdirs.backend.storages import open_storage
 from flatdirs.backend.study import view_study
-from flatdirs.backend.table_rows import Row, axis_lines, gap, rows
+from flatdirs.backend.table_rows import Row, axis_lines, digits_of_mean, gap, rows
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.report.tables import number, plain_line
@@ -112,6 +112,44 @@ def test_a_line_shows_the_numbers_that_were_run() -> None:
     chart = named_chart("sgd_batch")
     row = Row(7, "", "wd ÷2", place, chart.coordinates(place), 94.25, None, None, "better")
     assert " lr=0.192 momentum=0.98586 wd=0.0001282 batch_size=16384 lr·wd/" in plain_line(chart, row, "%")
+
+
+@pytest.mark.parametrize(
+    ("value", "change", "unit", "verdict", "told"),
+    [
+        (94.25, 4.0, "%", "better", "4.00 better"),
+        (94.256, 0.002, "%", "better", "0.002 better"),
+        (94.25, 0.004, "%", "better", "tie"),
+        (2.0, 33.02, "", "worse", "33.02 worse"),
+        (0.012345, -0.0012, "", "better", "0.0012 better"),
+        (1.0, -1.9e-7, "", "better", "tie"),
+        (1.0, 0.0, "", "tie", "tie"),
+        (1.0, None, "", "start", "start"),
+        (1.0, 0.5, "", "recalled", "recalled"),
+    ],
+)
+def test_a_change_is_better_or_worse_and_vanishes_with_its_digits(
+    value: float, change: float | None, unit: str, verdict: str, told: str
+) -> None:
+    place = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
+    chart = named_chart("sgd")
+    line = plain_line(chart, Row(7, "", "wd ÷2", place, chart.coordinates(place), value, change, None, verdict), unit)
+    assert line.endswith(f"  {told}")
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "digits"),
+    [
+        (94.1902, 0.156, 4),
+        (0.0012345, 0.00045, 3),
+        (94.1902, 30.0, 2),
+        (5.0, 0.0, 6),
+        (94.1902, 1e-9, 6),
+        (0.0, 1.0, 6),
+    ],
+)
+def test_a_mean_has_the_digits_of_its_standard_error(mean: float, error: float, digits: int) -> None:
+    assert digits_of_mean(mean, error, 6) == digits
 
 
 def test_an_axis_that_is_still_searched_is_marked(workplace: Path) -> None:

@@ -162,6 +162,41 @@ def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("step", [1.5, 1.4142])
+def test_what_is_run_is_what_is_stored_and_printed(step: float, workplace: Path, command: Command) -> None:
+    cells = ["y=one_minus_momentum", f"step={step}", "x_steps=[-1,1]", "y_steps=[-1,1]", "seeds=1"]
+    module = workplace / f"{module_of(workplace)}.py"
+    module.write_text(
+        "def train(lr, momentum, **others):\n    print(f'{lr!r} {momentum!r} {sorted(others)}')\n    return 1.0\n"
+    )
+    ended = command("slices", *own_function(workplace)[:2], *cells)
+    assert ended.code == 0, ended.err
+    run = [line.split(" ", 2) for line in ended.out.splitlines() if line.startswith("0.")]
+    printed = re.findall(r"^lr=(\S+) one_minus_momentum=(\S+) seed", ended.out + ended.err, re.MULTILINE)
+    assert [(lr, f"{1 - float(momentum):.10g}") for lr, momentum, _ in run] == printed
+    assert len(set(printed)) == 9
+    assert all(len(number.partition(".")[2].lstrip("0")) <= 4 for both in printed for number in both)
+    assert all(len(momentum) <= 7 and others == "['report', 'seed', 'wd']" for _, momentum, others in run)
+    table = (workplace / "studies/callable-one_minus_momentum-against-lr/cells.csv").read_text(encoding="utf-8")
+    assert {tuple(line.split(",")[2:4]) for line in table.splitlines()[1:]} == set(printed)
+
+
+def test_status_shows_the_latest_search_and_no_slice(workplace: Path, command: Command) -> None:
+    few = ["x_steps=[-1,0]", "y_steps=[-1,0]", "seeds=1"]
+    assert command("slices", *own_function(workplace)[:2], *few).code == 0
+    ended = command("status")
+    assert (ended.code, "output" in ended.err) == (2, True)
+    assert command("tune", *own_function(workplace), "budget=1", "study=search").code == 0
+    slices = command("slices", *own_function(workplace)[:2], *few, "study=again")
+    assert slices.code == 0
+    assert "1 run done" in slices.out
+    ended = command("status")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("study search:")
+    assert "Study again" in command("analyze").out, "a slice can be analyzed"
+    assert command("status", "again").code == 2
+
+
 def hill(folder: Path, *more: str) -> list[str]:
     """A slice of the hill of `workplace`, whose ridge is lr·wd/(1−momentum) = constant."""
     return [*own_function(folder)[:2], "start.lr=0.2", "x_steps=[-3,5]", "y_steps=[-1,1]", *more]
@@ -225,9 +260,6 @@ def test_an_image_task_is_sliced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert ended.code == 0, ended.err
     assert "6 of 6 cells" in ended.out
     assert "batch_size=8 " in ended.out
-    status = command("status")
-    assert status.code == 2, "status shows searches only"
-    assert "slices" in status.err
 
 
 MISTAKES = {
@@ -237,6 +269,10 @@ MISTAKES = {
     "x_steps=[0,0]": "x_steps",
     "x_steps=3": "x_steps",
     "y=one_minus_momentum y_steps=[-1,4]": "y_steps",
+    "y=momentum": "y",
+    "y=momentum task=callable task.function=math:hypot": "y",
+    "x=beta1 task=callable task.function=math:hypot": "x",
+    "start.momentum=1.2 task=callable task.function=math:hypot": "start.momentum",
     "y=batch_size y_steps=[-5,0]": "y_steps",
     "y=batch_size y_steps=[0,6]": "batch_size",
     "x_steps=[-5,2000]": "x_steps",

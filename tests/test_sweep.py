@@ -91,7 +91,7 @@ def test_with_repeats_the_first_seed_is_pruned_by_and_the_mean_is_analysed(workp
     read = read_sweep(open_storage("journal", workplace / "studies" / "twice"), "twice")
     assert read.evaluations == tuple(range(1, 19))
     for run in read.finished_runs:
-        own = [entry for entry in runs[run.number].user_attrs[CURVE] if entry["number"] == 18]
+        own = [entry for entry in runs[run.number - 1].user_attrs[CURVE] if entry["number"] == 18]
         assert run.losses[-1] == (18, pytest.approx((own[0]["loss"] + own[1]["loss"]) / 2))
         assert run.metrics[-1] == (18, pytest.approx((own[0]["metric"] + own[1]["metric"]) / 2))
         assert run.value == pytest.approx(run.metrics[-1][1])

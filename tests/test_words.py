@@ -117,7 +117,9 @@ def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Co
     assert best is not None
     assert best.runs > 1
     assert best.mean is not None
-    assert f"{best.mean:.6g} (mean of {best.runs} runs" in out
+    told = re.search(rf"^best: .*, ([\d.]+) \(mean of {best.runs} runs", out, re.MULTILINE)
+    assert told is not None
+    assert float(told[1]) == pytest.approx(best.mean, abs=0.01)
     head = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert f"the mean of {best.runs} runs" in head
     assert "lr·wd" not in out, "momentum and decay play no part"

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import ConstantInputWarning, DegenerateDataWarning, bootstrap, spearmanr
 
-from flatdirs.analysis.sweep import Missing, Points, Run, Sweep, counted, geometric_centre, median, value_at
+from flatdirs.analysis.sweep import Missing, Points, Run, Sweep, geometric_centre, median, value_at
+from flatdirs.backend.table_rows import counted
 
 LEAST_RUNS = 5
 LEAST_IN_QUADRANTS = 4

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from flatdirs.analysis.correlation import Correlation, correlation
-from flatdirs.analysis.sweep import Missing, Sweep, counted, median, raw_coordinates
+from flatdirs.analysis.sweep import Missing, Sweep, median, raw_coordinates
+from flatdirs.backend.table_rows import counted
 
 LEAST_RUNS = 8
 QUARTERS = 4

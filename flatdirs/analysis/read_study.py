@@ -24,8 +24,9 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.sweep import Points, Range, Run, State, Sweep
+from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
-from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS
+from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS, Trials
 from flatdirs.curvature.log_record import records
 from flatdirs.errors import ChartError, StudyError
 from flatdirs.space.chart import Chart
@@ -52,7 +53,11 @@ def sweep_of(study: optuna.Study) -> Sweep:
     maximize = study.direction == StudyDirection.MAXIMIZE
     metric = (identity.get("metric") or {}).get("name")
     metric = None if metric in (None, "loss", "accuracy") else str(metric)
-    runs = [run for trial in trials if (run := _run(trial, trials, maximize, metric)) is not None]
+    found = [_run(trial, not identity and counts_as_result(trial, trials), maximize, metric) for trial in trials]
+    live = {trial.number for trial in Trials(study, maximize, STALE_SECONDS).live()}
+    counts = accumulate(int(run is not None or trial.number in live) for trial, run in zip(trials, found, strict=True))
+    numbered = zip(found, counts if identity else range(len(trials)), strict=True)
+    runs = [replace(run, number=number) for run, number in numbered if run is not None]
     runs, loss_name = _with_loss(runs, maximize, bool(identity))
     return Sweep(
         name=study.study_name,
@@ -68,9 +73,9 @@ def sweep_of(study: optuna.Study) -> Sweep:
     )
 
 
-def _run(trial: FrozenTrial, trials: Sequence[FrozenTrial], maximize: bool, metric: str | None) -> Run | None:
+def _run(trial: FrozenTrial, failure_counts: bool, maximize: bool, metric: str | None) -> Run | None:
     """One trial as a record; None while it waits or runs, or after it was interrupted."""
-    outcome = run_of(trial, maximize, counts_as_result(trial, trials))
+    outcome = run_of(trial, maximize, failure_counts)
     if outcome is None:
         return None
     reported = tuple(sorted((step, float(value)) for step, value in trial.intermediate_values.items()))

@@ -45,7 +45,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Run:
-    """One run. `number`: the trial's, from 0.
+    """One run. `number`: as tune and status count, from 1; in a study of somebody else the trial's, from 0.
 
     `hyperparameters` have flatdirs' names, momentum as momentum. `value` has the study's unit and direction, `loss` is
     lower-is-better; both are None where the run did not finish. `losses` and `metrics`: the evaluations. `rates` and
@@ -90,6 +90,11 @@ class Sweep:
     warmup: float | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """What stands before the number of a run."""
+        return "run" if self.identity else "trial"
 
     @cached_property
     def finished_runs(self) -> tuple[Run, ...]:
@@ -175,8 +180,3 @@ def median(values: Iterable[float]) -> float:
     """The median of the finite values, nan without any."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.median(finite)) if finite else math.nan
-
-
-def counted(runs: int) -> str:
-    """Such as "1 run" and "2 runs"."""
-    return {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")

@@ -14,7 +14,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 
 from flatdirs.backend.storages import FILES, close_storage, open_journal, open_sqlite, open_storage, storage_errors
-from flatdirs.backend.trials import study_folder
+from flatdirs.backend.trials import IDENTITY, study_folder
 from flatdirs.errors import StudyError
 
 SQLITE = "sqlite:///"
@@ -22,18 +22,21 @@ SQLITE_START = b"SQLite format 3"
 
 
 @contextmanager
-def existing_study(kind: str, url: str | None, output: Path, name: str | None) -> Iterator[tuple[BaseStorage, str]]:
+def existing_study(
+    kind: str, url: str | None, output: Path, name: str | None, slices: bool = True
+) -> Iterator[tuple[BaseStorage, str]]:
     """The storage of a study and the study's name, closed afterwards.
 
     `url` may also be the path of any journal or SQLite file; where it is given, `kind` and `output` do not matter.
-    Without `name` it is the only study at `url`, or the one in `output` that was last written to. Raises StudyError.
+    Without `name` it is the only study at `url`, or the one in `output` that was last written to, a slice only if
+    `slices` allows it. Raises StudyError.
     """
     if url is None and kind == "memory":
         raise StudyError("storage=memory keeps no study to read; change storage", key="storage")
     if url is not None or kind == "url":
         storage = _at(url)
     else:
-        name = name or _latest(output)
+        name = name or _latest(output, slices)
         storage = _in_folder(kind, output, name)
     try:
         with storage_errors():
@@ -42,11 +45,18 @@ def existing_study(kind: str, url: str | None, output: Path, name: str | None) -
         close_storage(storage)
 
 
-def _latest(output: Path) -> str:
+def _latest(output: Path, slices: bool) -> str:
     files = [path for name in FILES.values() for path in output.glob(f"*/{name}")]
-    if not files:
-        raise StudyError(f"there is no study in {output}; change output, or set storage.url", key="output")
-    return max(files, key=lambda path: path.stat().st_mtime).parent.name
+    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+        if slices or not _is_slice(path):
+            return path.parent.name
+    found = "are only slices" if files else "is no study"
+    raise StudyError(f"there {found} in {output}; change output, or set storage.url", key="output")
+
+
+def _is_slice(file: Path) -> bool:
+    with existing_study("url", str(file), file.parent, file.parent.name) as (storage, _):
+        return any("slice" in study.user_attrs.get(IDENTITY, {}) for study in storage.get_all_studies())
 
 
 def _in_folder(kind: str, output: Path, name: str) -> BaseStorage:

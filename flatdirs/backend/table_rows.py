@@ -155,7 +155,7 @@ def _best_of_judged(study: Study, numbered: Sequence[Numbered]) -> Numbered | No
 def _winner(study: Study, numbered: Sequence[Numbered], best: Numbered) -> Winner:
     """What is known of the best point beside its first run."""
     run, trial, _ = best
-    setting, known = trial.user_attrs[SETTING], claimed_id(trial)
+    setting, point = trial.user_attrs[SETTING], (claimed_id(trial) or (None,))[0]
     place, own, seen = setting["hyperparameters"], list[float](), dict[int, float]()
     for number, other, told in numbered:
         if told.state == "finished" and (value := _value(other)) is not None:
@@ -166,18 +166,9 @@ def _winner(study: Study, numbered: Sequence[Numbered], best: Numbered) -> Winne
     sign = 1 if study.maximize else -1
     top = max(seen, key=lambda number: sign * seen[number], default=None)
     higher = top is not None and mean is not None and sign * (seen[top] - mean) > 0 and seen[top] not in own
-    return Winner(
-        run,
-        trial.number,
-        place,
-        setting["coordinates"],
-        _value(trial),
-        None if known is None else known[0],
-        max(1, len(own)),
-        mean,
-        (top, seen[top]) if top is not None and higher else None,
-        significant(seen.values()),
-    )
+    observed = (top, seen[top]) if top is not None and higher else None
+    place, digits = (place, setting["coordinates"], _value(trial), point), significant(seen.values())
+    return Winner(run, trial.number, *place, max(1, len(own)), mean, observed, digits)
 
 
 def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
@@ -196,6 +187,14 @@ def significant(values: Iterable[float | None], least: int = DIGITS) -> int:
     return min(17, max(least, math.floor(math.log10(largest)) + 1 + decimals))
 
 
+def digits_of_mean(mean: float, error: float, most: int) -> int:
+    """Significant digits of a mean down to the second one of its standard error, `most` where that is zero."""
+    if not (mean and math.isfinite(mean) and 0 < error < math.inf):
+        return most
+    place = math.floor(math.log10(abs(mean)))
+    return min(most, max(place + 2 - math.floor(math.log10(error)), min(place + 1, DIGITS), 1))
+
+
 def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Run]]:
     return [(trial, run) for _, trial, run in numbered]
 
@@ -203,6 +202,11 @@ def _plain(numbered: Sequence[Numbered]) -> list[tuple[FrozenTrial, Run]]:
 def _value(trial: FrozenTrial) -> float | None:
     value: float | None = trial.user_attrs[OUTCOME]["value"]
     return value
+
+
+def counted(runs: int) -> str:
+    """Such as "1 run" and "2 runs"."""
+    return {0: "no run", 1: "1 run"}.get(runs, f"{runs} runs")
 
 
 def gap(before: float, value: float) -> float:

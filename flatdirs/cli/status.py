@@ -26,7 +26,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.training.metrics import METRICS
 
     config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
-    with existing_study(config.kind, config.url, output, settings["study"]) as (storage, name):
+    with existing_study(config.kind, config.url, output, settings["study"], slices=False) as (storage, name):
         study = view_study(storage, name, 60 * config.stale_minutes)
         identity = read_study(storage, name)[1]
         task = identity["task"]

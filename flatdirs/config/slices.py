@@ -24,10 +24,10 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.setting_checks import wrong
+from flatdirs.setting_checks import require_number, wrong
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
-from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys
+from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys, enters_as_one_minus
 from flatdirs.training.task import DataConfig, ImageTask
 
 WHOLE = ("batch_size",)
@@ -100,9 +100,11 @@ def _center(start: Mapping[str, Any], objective: AnyObjective, axes: tuple[str, 
             taken = name in (*objective.hyperparameters, *WHOLE)
             value = objective.task.batch_size if given is None and name == "batch_size" else given
         else:
-            taken = name != "beta1" or name in wanted
+            taken = name not in ("beta1", "sigma") or name in wanted
         if taken and value is not None:
             center[name] = read_value(int if name in WHOLE else float, value, f"start.{name}")
+            if enters_as_one_minus(name):
+                require_number(f"start.{name}", center[name], 0, 1, below=True)
     for axis, name in zip(("x", "y"), axes, strict=True):
         if name.removeprefix(ONE_MINUS) not in center:
             known = ", ".join(center)
@@ -132,6 +134,9 @@ def _axis(key: str, name: str, settings: Mapping[str, Any], center: Mapping[str,
         raise wrong(steps_key, told, f"with step={factor:g} exceeds the range of floats")
     if name != hyperparameter and values[-1] > 1:
         raise wrong(steps_key, told, f"takes {name} to {values[-1]:g}, above 1")
+    if enters_as_one_minus(name) and values[-1] >= 1:
+        problem = f"takes values up to {values[-1]:g} with {steps_key}={told}, and must stay below 1"
+        raise wrong(key, name, problem, remedy=f"set {key}={ONE_MINUS}{name}")
     if len(set(values)) < len(values):
         raise wrong(steps_key, told, f"rounds to the same {name} twice", remedy=f"change {steps_key} or step")
     return axis

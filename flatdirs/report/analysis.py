@@ -14,7 +14,8 @@ from flatdirs.analysis.exploration import exploration
 from flatdirs.analysis.gradient_norms import gradient_norms
 from flatdirs.analysis.importance import importances
 from flatdirs.analysis.ranges import edges, uniform_rates
-from flatdirs.analysis.sweep import Missing, Sweep, counted
+from flatdirs.analysis.sweep import Missing, Sweep
+from flatdirs.backend.table_rows import counted
 from flatdirs.report import analysis_search, analysis_training
 from flatdirs.report.analysis_text import Content, settings_text
 from flatdirs.report.continuation import continuation
@@ -57,9 +58,9 @@ def _summary(sweep: Sweep, output: Path) -> Section:
     states = [run.state for run in sweep.runs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "pruned", "diverged"))
     sentences = [f"{counted(len(sweep.runs))}: {counts}; loss stands for the {sweep.loss_name}, lower is better"]
-    if sweep.best is not None:
-        settings = settings_text(sweep.best.hyperparameters)
-        sentences.append(f"best: trial {sweep.best.number}, value {number(sweep.best.value or 0)}, {settings}")
+    if (best := sweep.best) is not None:
+        settings = settings_text(best.hyperparameters)
+        sentences.append(f"best: {sweep.word} {best.number}, value {number(best.value or 0)}, {settings}")
     sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
     if found := edges(sweep):
         where = " and ".join(

@@ -9,7 +9,8 @@ from flatdirs.analysis.correlation import Quadrants
 from flatdirs.analysis.diverged_runs import Divergence
 from flatdirs.analysis.exploration import Exploration
 from flatdirs.analysis.importance import Importance, Importances
-from flatdirs.analysis.sweep import Sweep, counted
+from flatdirs.analysis.sweep import Sweep
+from flatdirs.backend.table_rows import counted
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_text import (
     Content,

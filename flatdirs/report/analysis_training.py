@@ -8,7 +8,8 @@ from flatdirs.analysis.correlation import LEVEL, Rung
 from flatdirs.analysis.curve_shape import FALLEN, PHASES, Shape
 from flatdirs.analysis.edge_of_stability import AT_EDGE, Stability
 from flatdirs.analysis.gradient_norms import SPIKE, THIN, WINDOW, GradientNorms
-from flatdirs.analysis.sweep import Sweep, counted
+from flatdirs.analysis.sweep import Sweep
+from flatdirs.backend.table_rows import counted
 from flatdirs.curvature.figure import curvature_figure
 from flatdirs.report import analysis_figures as figures
 from flatdirs.report.analysis_text import Content, correlation_text, or_dash, span_text
@@ -90,8 +91,8 @@ def edge_of_stability(found: Sequence[Stability], sweep: Sweep) -> Content:
         f"{counted(len(found))} recorded curvature; the ratio is the sharpness over the largest one that the optimizer "
         f"tolerates, and {AT_EDGE[0]:g} to {AT_EDGE[1]:g} counts as at the edge; medians over the second half of a run",
         *([f"the table shows {SHOWN} of them, the best first"] if len(found) > SHOWN else []),
-        f"the figure shows trial {first.number}{', the best' if first is sweep.best else ''}",
+        f"the figure shows {sweep.word} {first.number}{', the best' if first is sweep.best else ''}",
     ]
-    header = ("trial", sweep.loss_name, "sharpness", "ratio", "highest ratio", "|alignment|", "edge")
+    header = (sweep.word, sweep.loss_name, "sharpness", "ratio", "highest ratio", "|alignment|", "edge")
     figure = curvature_figure(first.curvature, first.train_losses, "training, the mean between evaluations")
     return sentences, [Table("by run", header, rows)], figure

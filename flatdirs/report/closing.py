@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.table_rows import axis_lines, significant, winner
+from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant, winner
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
@@ -50,14 +50,16 @@ def best_line(study: Study, unit: str) -> str | None:
     best = winner(study)
     if best is None:
         return None
-    notes = [f"mean of {best.runs} runs"] if best.runs > 1 else []
-    findings = study.findings()
+    notes, digits, findings = [f"mean of {best.runs} runs"] if best.runs > 1 else [], best.digits, study.findings()
+    if findings is not None and findings.flatness and best.mean is not None:
+        digits = digits_of_mean(best.mean, findings.flatness[0].noise / math.sqrt(best.runs), best.digits)
+    mean = value_text(best.mean, unit, digits)
     if findings is not None and findings.expected is not None and findings.best == best.point:
-        notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, best.digits)}")
-    if best.seen is not None:
-        notes.append(f"best observed {value_text(best.seen[1], unit, best.digits)} in run {best.seen[0]}")
+        notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, digits)}")
+    if best.seen is not None and (seen := value_text(best.seen[1], unit, digits)) != mean:
+        notes.append(f"best observed {seen} in run {best.seen[0]}")
     told = f" ({'; '.join(notes)})" if notes else ""
-    return f"best: run {best.run} of {len(study.runs())}, {value_text(best.mean, unit, best.digits)}{told}"
+    return f"best: run {best.run} of {len(study.runs())}, {mean}{told}"
 
 
 def print_result(console: Console, config: TuneConfig, result: Result) -> None:
@@ -75,13 +77,14 @@ def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
     """The mean and standard deviation over the new seeds, of the winner and of the start."""
     unit, part = config.objective.unit, "test images" if hasattr(config.task, "test_images") else "new seeds"
     known = [value for outcomes in result.confirmed.values() for value in outcomes]
-    digits = significant(known, 6 if result.winner is None else result.winner.digits)
+    most = significant(known, 6 if result.winner is None else result.winner.digits)
     lines = []
     for what, outcomes in result.confirmed.items():
         values = [value for value in outcomes if value is not None]
         mean = math.fsum(value / len(values) for value in values) if values else None  # their sum may overflow
-        deviation = value_text(statistics.stdev(values), unit, 2) if len(values) > 1 else ""
-        spread = f" ± {deviation} (standard deviation)" if deviation else ""
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        spread = f" ± {value_text(deviation, unit, 2)} (standard deviation)" if len(values) > 1 else ""
+        digits = digits_of_mean(mean or 0.0, deviation / math.sqrt(len(values) or 1), most)
         shown = "no value" if mean is None else value_text(mean, unit, digits)
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
         seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"

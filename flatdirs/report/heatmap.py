@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flatdirs.backend.table_rows import counted
 from flatdirs.slices.cells import Cell, Run, SliceAxis, SliceGrid, by_cell, mean_value
 from flatdirs.slices.ridge import LEVEL, Interval, Ridge, claimed_exponent, fit_ridge
 
@@ -44,7 +45,7 @@ def write_cells(path: Path, grid: SliceGrid, runs: Sequence[Run]) -> None:
         for run in sorted(runs, key=lambda run: (run.cell[1], run.cell[0], run.seed)):
             x, y = run.cell
             result = ["" if run.value is None else f"{run.value:.4f}", int(run.diverged), f"{run.seconds or 0:.1f}"]
-            table.writerow([x, y, f"{grid.x.value(x):.6g}", f"{grid.y.value(y):.6g}", run.seed, *result])
+            table.writerow([x, y, grid.x.value(x), grid.y.value(y), run.seed, *result])
 
 
 def read_cells(path: Path) -> list[Run]:
@@ -66,7 +67,7 @@ def describe(grid: SliceGrid, runs: Sequence[Run], unit: str, maximize: bool = T
     """The slice in sentences: size, ridge, flatness."""
     counts = [len(cell) for cell in by_cell(runs).values()]
     several = sum(count > 1 for count in counts)
-    size = f"{len(counts)} of {len(grid.cells())} cells, {sum(counts)} runs; {several} cells have more than one seed"
+    size = f"{len(counts)} of {len(grid.cells())} cells, {counted(sum(counts))}; {several} with more than one seed"
     ridge = fit_ridge(grid, runs, maximize)
     if ridge is None:
         return f"{size}\nno ridge: fewer than three rows have their best cell inside the grid"
@@ -137,12 +138,9 @@ def slice_figure(
     _mark_cells(axes, grid, runs)
     if ridge is not None:
         _draw_ridge(axes, grid, ridge)
-    for axis, set_ticks, set_label in (
-        (grid.x, axes.set_xticks, axes.set_xlabel),
-        (grid.y, axes.set_yticks, axes.set_ylabel),
-    ):
-        set_ticks(axis.values(), [f"{value:.3g}" for value in axis.values()], fontsize=7, minor=False)
-        set_label(axis.name)
+    for axis, ticks, name in ((grid.x, axes.set_xticks, axes.set_xlabel), (grid.y, axes.set_yticks, axes.set_ylabel)):
+        ticks(axis.values(), [f"{value:.4g}" for value in axis.values()], fontsize=7, minor=False)
+        name(axis.name)
     axes.tick_params(axis="x", rotation=45)
     axes.minorticks_off()
     axes.set_aspect("equal")  # so that 45° looks like it

@@ -18,7 +18,6 @@ from flatdirs.backend.table_rows import AxisLine, Row, significant
 from flatdirs.space.chart import Chart
 from flatdirs.tuning.formatting import DIGITS, value_text
 
-DROPPED = ("seconds", "change")  # columns that a narrow terminal does without
 WHY = "why"  # what stands above or before a reason
 ROOM = 24  # characters that a column of reasons needs
 COLOURS = {"better": "green", "worse": "red", "diverged": "magenta", "recalled": "dim", "pruned": "yellow"}
@@ -29,16 +28,14 @@ def runs_table(
 ) -> RenderableType:
     """One row a run; with `most`, the last ones only and how many are left out.
 
-    If `width` (characters) is too small, columns are dropped, and in the end the rows are plain lines. If it is large
+    If `width` (characters) is too small, the seconds are dropped, and then the rows are plain lines. If it is large
     enough, there is a column of reasons.
     """
     table = _runs_table(chart, rows, unit, most)
     if width is not None and (room := width - _width(table) - 1) >= ROOM:
         return _runs_table(chart, rows, unit, most, room)
-    for dropped in DROPPED:
-        if width is None or _width(table) <= width:
-            return table
-        table.columns = [column for column in table.columns if column.header != dropped]
+    if width is not None and _width(table) > width:
+        table.columns = [column for column in table.columns if column.header != "seconds"]
     if width is None or _width(table) <= width:
         return table
     shown = rows if most is None else rows[-most:]
@@ -78,16 +75,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
     """`room`: the characters that each reason is shortened to; 0 leaves them out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
-    for name in (
-        "run",
-        "move",
-        *chart.hyperparameters,
-        *_first(chart),
-        _value_name(unit),
-        "change",
-        "seconds",
-        "verdict",
-    ):
+    for name in ("run", "move", *chart.hyperparameters, *_first(chart), _value_name(unit), "seconds", "verdict"):
         table.add_column(name, justify="left" if name in ("move", "verdict") else "right", no_wrap=True)
     if room:
         table.add_column(WHY, no_wrap=True)
@@ -95,7 +83,8 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
     for row in rows[left_out:]:
         why = Text(reason_text(row))
         why.truncate(room, overflow="ellipsis")
-        verdict = Text(row.verdict, style=COLOURS.get(row.verdict, ""))
+        told = _verdict(row, unit, digits)
+        verdict = Text(told, style=COLOURS.get(told.rpartition(" ")[2], ""))
         table.add_row(*_cells(chart, row, digits), verdict, *([why] if room else []))
     return table
 
@@ -120,10 +109,9 @@ def plain_line(chart: Chart, row: Row, unit: str, digits: int = DIGITS) -> str:
     """One run in one line, for logs."""
     settings = " ".join(f"{name}={_shown(chart, row, name)}" for name in chart.hyperparameters)
     first = "".join(f" {name}={number(row.coordinates[name])}" for name in _first(chart))
-    change = f" ({_change(row)})" if _change(row) else ""
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
-    result = f"{value_text(row.value, unit, digits)}{change}{seconds}"
-    return f"run {row.run:>3}  {moved(chart, row):<16} {settings}{first}  {result}  {row.verdict}"
+    result = f"{value_text(row.value, unit, digits)}{seconds}  {_verdict(row, unit, digits)}"
+    return f"run {row.run:>3}  {moved(chart, row):<16} {settings}{first}  {result}"
 
 
 def reasoned_line(chart: Chart, row: Row, unit: str, digits: int) -> str:
@@ -165,15 +153,17 @@ def _place(chart: Chart, row: Row) -> list[str]:
 def _cells(chart: Chart, row: Row, digits: int) -> list[str]:
     """All of a row but its verdict and its reason."""
     seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value, digits), _change(row), seconds]
+    return [str(row.run), moved(chart, row), *_place(chart, row), _value(row.value, digits), seconds]
 
 
-def _change(row: Row) -> str:
-    if row.by_loss:
-        return "by loss"
-    if row.change is None:
-        return ""
-    return f"{row.change:+.2f}" if 0.01 <= abs(row.change) < 1e6 or not row.change else f"{row.change:+.2g}"
+def _verdict(row: Row, unit: str, digits: int) -> str:
+    """Such as 0.12 better, or tie where the printed values do not differ."""
+    if row.verdict not in ("better", "worse") or row.by_loss or row.change is None or row.value is None:
+        return f"{'by loss ' if row.by_loss else ''}{row.verdict}"
+    if value_text(row.value, unit, digits) == value_text(row.value - row.change, unit, digits):
+        return "tie"
+    size, two_decimals = abs(row.change), 0.01 if unit == "%" else 1.0
+    return f"{size:.2f} {row.verdict}" if two_decimals <= size < 1e6 else f"{size:.2g} {row.verdict}"
 
 
 def _digits(rows: Sequence[Row], unit: str) -> int:

@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flatdirs.space.grid import complement, significant
 from flatdirs.space.names import ONE_MINUS
 
 Cell = tuple[int, int]  # steps from the centre along x and along y
@@ -22,7 +23,7 @@ Key = tuple[Cell, int]  # a cell and the number of a seed, from 0
 @dataclass(frozen=True)
 class SliceAxis:
     """One axis: a hyperparameter (or one_minus_ and its name), its value in the centre, the factor of a step, the first
-    and the last step. `whole`: values are rounded to whole numbers.
+    and the last step. What is run is rounded to four significant digits, or to a whole number (`whole`).
     """
 
     name: str
@@ -39,7 +40,7 @@ class SliceAxis:
     def value(self, step: int) -> float:
         """The value that many steps from the centre."""
         value = self.center * self.factor**step
-        return float(max(1, round(value))) if self.whole else value
+        return max(1, round(value)) if self.whole else significant(value)
 
     def values(self) -> list[float]:
         """The value of every step, rising."""
@@ -52,7 +53,7 @@ class SliceAxis:
 
     def setting(self, step: int) -> float:
         """The hyperparameter's value at a step."""
-        return 1.0 - self.value(step) if self.hyperparameter != self.name else self.value(step)
+        return complement(self.value(step)) if self.hyperparameter != self.name else self.value(step)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ import optuna
 
 from flatdirs.backend import optuna_private
 from flatdirs.backend.storages import StorageConfig, close_storage, make_folder, open_storage, storage_errors
+from flatdirs.backend.table_rows import counted
 from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import Trials, open_optuna_study, study_folder
 from flatdirs.objectives.base import Objective
 from flatdirs.slices.cells import Key, Run, SliceGrid, runs_left
 from flatdirs.slices.sampler import SliceSampler, key_of, range_of, read_runs
+from flatdirs.tuning.formatting import duration, exact, value_text
 
 WAIT_SECONDS = 0.5  # between two looks at what the other workers have finished
 Say = Callable[[str], None]
@@ -103,11 +105,11 @@ def _run_once(config: SliceConfig, trials: Trials, trial: optuna.Trial, key: Key
         raise
     runs = read_runs(trials.trials())
     axes = zip((config.grid.x, config.grid.y), cell, strict=True)
-    place = " ".join(f"{axis.name}={axis.value(step):.6g}" for axis, step in axes)
-    value = "diverged" if measurement.state == "diverged" else f"{measurement.value:.2f}{config.objective.unit}"
+    place = " ".join(f"{axis.name}={exact(axis.value(step))}" for axis, step in axes)
+    value = "diverged" if measurement.state == "diverged" else value_text(measurement.value, config.objective.unit)
     left = runs_left(config.grid, runs, config.maximize)
-    minutes = statistics.fmean(run.seconds or 0.0 for run in runs) * left / 60
+    seconds = statistics.fmean(run.seconds or 0.0 for run in runs) * left
     say(
-        f"{place} seed={seed}: {value} in {measurement.seconds:.0f} s; {len(runs)} runs done, about {left} left "
-        f"({minutes:.0f} minutes for one worker)"
+        f"{place} seed={seed}: {value} in {duration(measurement.seconds)}; {counted(len(runs))} done, "
+        f"about {left} left ({duration(seconds)} for one worker)"
     )

@@ -53,7 +53,7 @@ class SliceSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """The centre, for a trial that claimed nothing."""
-        return self._axes[param_name].center
+        return self._axes[param_name].value(0)
 
     def next_key(self, trials: list[FrozenTrial]) -> Key | None:
         """The first run that is neither made nor in progress; None if there is none to make now."""

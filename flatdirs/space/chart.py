@@ -11,7 +11,6 @@ https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from flatdirs.errors import ChartError
-from flatdirs.space.names import label
+from flatdirs.setting_checks import require_number, wrong
+from flatdirs.space.names import canonical, canonical_keys, label
 
 Point = tuple[int, ...]
 Hyperparameters = dict[str, float]
@@ -36,6 +36,9 @@ class Axis:
     exponents: Mapping[str, int]
     first: Direction = "double"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exponents", canonical_keys(self.exponents))
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -44,8 +47,8 @@ class Chart:
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
     (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters
     keeps its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is
-    the factor of one step of the grid, of which `parts` make one move. Raises ChartError where the axes do not
-    determine the hyperparameters.
+    the factor of one step of the grid, of which `parts` make one move. Long names become short ones. Raises ChartError
+    where the axes do not determine the hyperparameters.
     """
 
     name: str
@@ -60,34 +63,27 @@ class Chart:
     fixed: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.step) and self.step > 1):
-            raise ChartError(
-                f"step={self.step} must be a number above 1, such as 2 or 1.4142; change chart.step", key="chart.step"
-            )
+        for key in ("hyperparameters", "one_minus", "whole", "fixed"):
+            object.__setattr__(self, key, type(getattr(self, key))(map(canonical, getattr(self, key))))
+        object.__setattr__(self, "follows", self.follows and canonical(self.follows))
+        object.__setattr__(self, "bounds", canonical_keys(self.bounds))
+        require_number("chart.step", self.step, 1, above=True, error=ChartError)
         known = set(self.hyperparameters)
         for axis in self.axes:
             if axis.first not in SIGN:
-                raise ChartError(
-                    f"axis {axis.name}: first={axis.first} must be double or halve; change chart.axes", key="chart.axes"
-                )
+                raise wrong("chart.axes", axis.name, f"has first={axis.first}, not double or halve", ChartError)
             if unknown := set(axis.exponents) - known:
-                raise ChartError(
-                    f"axis {axis.name} uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list",
-                    key="chart.axes",
-                )
+                problem = f"uses {', '.join(sorted(unknown))}, which chart.hyperparameters does not list"
+                raise wrong("chart.axes", axis.name, problem, ChartError)
         follows = set() if self.follows in (None, "lr") else {str(self.follows)}
         named = {"one_minus": self.one_minus, "whole": self.whole, "bounds": set(self.bounds), "follows": follows}
         for key, names in {**named, "fixed": self.fixed}.items():
             if unknown := set(names) - known:
-                raise ChartError(
-                    f"{', '.join(sorted(map(str, unknown)))} is no hyperparameter of the chart; change chart.{key}",
-                    key=f"chart.{key}",
-                )
+                named_wrongly = ", ".join(sorted(map(str, unknown)))
+                raise wrong(f"chart.{key}", named_wrongly, "is no hyperparameter of the chart", ChartError)
         if len(known) != len(self.hyperparameters) or len({axis.name for axis in self.axes}) != len(self.axes):
-            raise ChartError(
-                f"chart {self.name} uses a name twice; change chart.hyperparameters or the names in chart.axes",
-                key="chart.hyperparameters",
-            )
+            told = f"{', '.join(self.hyperparameters)} with axes {', '.join(axis.name for axis in self.axes)}"
+            raise wrong("chart.hyperparameters", told, "uses a name twice", ChartError)
         if len(self.axes) != len(self.free) or not _unimodular(self.matrix):
             raise ChartError(
                 f"chart {self.name}: the exponents of {len(self.axes)} axes over {', '.join(self.free)} must form a "
@@ -149,13 +145,10 @@ class Chart:
         as lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown
         name, or where nothing is left to search.
         """
-        names = frozenset(names)
+        names = frozenset(map(canonical, names))
         if unknown := names - set(self.hyperparameters):
-            raise ChartError(
-                f"fixed={sorted(unknown)} names no hyperparameter of chart {self.name}; "
-                f"change fixed to some of {', '.join(self.hyperparameters)}",
-                key="fixed",
-            )
+            problem = f"names no hyperparameter of chart {self.name}, which has {', '.join(self.hyperparameters)}"
+            raise wrong("fixed", sorted(unknown), problem, ChartError)
         free = [name for name in self.hyperparameters if name not in self.fixed | names]
         if not free:
             raise ChartError("fixed leaves no hyperparameter to search; take one out of fixed", key="fixed")
@@ -175,7 +168,7 @@ class Chart:
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
         """The chart with these bounds as well; the narrower one counts on each side."""
         merged = dict(self.bounds)
-        for name, (low, high) in bounds.items():
+        for name, (low, high) in canonical_keys(bounds).items():
             old_low, old_high = merged.get(name, (None, None))
             lows = [x for x in (low, old_low) if x is not None]
             highs = [x for x in (high, old_high) if x is not None]

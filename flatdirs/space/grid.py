@@ -17,7 +17,9 @@ from functools import lru_cache
 import numpy as np
 
 from flatdirs.errors import ChartError
+from flatdirs.setting_checks import require_number, wrong
 from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point
+from flatdirs.space.names import canonical_keys
 
 DIGITS = 4  # significant digits of what is run
 SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change
@@ -35,6 +37,7 @@ class Grid:
     start: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "start", canonical_keys(self.start))
         for name in self.chart.hyperparameters:
             if name not in self.start:
                 raise ChartError(
@@ -91,7 +94,7 @@ class Grid:
         if name in self.chart.whole:
             return float(max(1, math.floor(wanted + 0.5))) if math.isfinite(wanted) else wanted
         inner = significant(wanted)
-        return _one_minus(inner) if name in self.chart.one_minus else inner
+        return complement(inner) if name in self.chart.one_minus else inner
 
     def _compensation(self, follows: str, drift: Mapping[str, float]) -> float:
         """The factor by which `follows` makes up for the rounding of the others in the first axis it enters."""
@@ -145,7 +148,7 @@ def significant(value: float, digits: int = DIGITS) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def _one_minus(inner: float) -> float:
+def complement(inner: float) -> float:
     """1 − inner as the float that prints with no more decimals than it needs."""
     if not 0 < inner < math.inf:
         return 1.0 - inner
@@ -154,20 +157,16 @@ def _one_minus(inner: float) -> float:
 
 def _check_start(chart: Chart, name: str, value: float) -> None:
     """Raise ChartError unless the value of a start fits the chart."""
-    key, said = f"start.{name}", f"start {name}={value}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ChartError(f"{said} must be a finite number; change {key}", key=key)
-    if name in chart.one_minus:
-        if not 0 <= value < 1:
-            raise ChartError(f"{said} must lie in [0, 1); change {key}", key=key)
-    elif value < 0 or (value == 0 and name in chart.free):
-        hint = "" if value < 0 else f", or hold it at 0 with fixed=[{name}]"
-        raise ChartError(f"{said} must be greater than 0; change {key}{hint}", key=key)
+    key = f"start.{name}"
+    require_number(key, value, 0, 1 if name in chart.one_minus else math.inf, below=True, error=ChartError)
+    if value == 0 and name in chart.free and name not in chart.one_minus:
+        raise wrong(key, value, "must be above 0", ChartError, f"change {key}, or hold it at 0 with fixed=[{name}]")
     if name in chart.whole and value != int(value):
-        raise ChartError(f"{said} must be a whole number; change {key}", key=key)
+        raise wrong(key, value, "must be a whole number", ChartError)
     low, high = chart.bounds.get(name, (None, None))
     if name in chart.free and ((low is not None and value < low) or (high is not None and value > high)):
-        raise ChartError(f"{said} lies out of bounds [{low}, {high}]; change {key} or chart.bounds.{name}", key=key)
+        remedy = f"change {key} or chart.bounds.{name}"
+        raise wrong(key, value, f"lies out of bounds [{low}, {high}]", ChartError, remedy)
 
 
 @lru_cache

@@ -7,33 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import ChartError
+from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Axis, Chart
-from flatdirs.space.names import canonical
 
 
 def read_chart(settings: Mapping[str, Any]) -> Chart:
     """A chart from the plain mapping of a conf/chart/*.yaml file. Raises ChartError naming the key."""
     try:
         axes = tuple(
-            Axis(
-                str(axis["name"]),
-                {canonical(str(k)): _whole_number(v) for k, v in axis["exponents"].items()},
-                axis.get("first", "double"),
-            )
-            for axis in settings["axes"]
+            Axis(str(a["name"]), {k: _whole_number(v) for k, v in a["exponents"].items()}, a.get("first", "double"))
+            for a in settings["axes"]
         )
-        bounds = {canonical(name): _bound(name, pair) for name, pair in (settings.get("bounds") or {}).items()}
+        bounds = {str(name): _bound(str(name), pair) for name, pair in (settings.get("bounds") or {}).items()}
         step = float(settings.get("step", 2.0))
-        names = tuple(canonical(str(name)) for name in settings["hyperparameters"])
-        one_minus, whole, fixed = (
-            frozenset(map(canonical, settings.get(key) or ())) for key in ("one_minus", "whole", "fixed")
-        )
+        names = tuple(map(str, settings["hyperparameters"]))
+        one_minus, whole, fixed = (frozenset(map(str, settings.get(k) or ())) for k in ("one_minus", "whole", "fixed"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChartError(
             f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml", key="chart"
         ) from error
     follows = settings.get("follows", "lr")
-    follows = None if follows is None else canonical(str(follows))
+    follows = None if follows is None else str(follows)
     parts = int(settings.get("parts", 1))
     return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
 
@@ -81,13 +75,7 @@ def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
     try:
         low, high = (None if x is None else float(x) for x in pair)
     except (TypeError, ValueError) as error:
-        raise ChartError(
-            f"bounds.{name}={pair} must be two numbers, null for none; change chart.bounds.{name}",
-            key=f"chart.bounds.{name}",
-        ) from error
+        raise wrong(f"chart.bounds.{name}", pair, "must be two numbers, null for none", ChartError) from error
     if low is not None and high is not None and not low < high:
-        raise ChartError(
-            f"bounds.{name}={pair}: the lower must be below the upper; change chart.bounds.{name}",
-            key=f"chart.bounds.{name}",
-        )
+        raise wrong(f"chart.bounds.{name}", pair, "must have the lower below the upper", ChartError)
     return low, high
