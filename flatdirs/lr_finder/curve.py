@@ -49,6 +49,10 @@ class Landmarks:
     bend: float
     noise: float
 
+    @property
+    def midpoint(self) -> float:
+        return (self.knee + self.minimum) / 2
+
 
 @dataclass(frozen=True)
 class Flank:
