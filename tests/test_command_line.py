@@ -180,6 +180,12 @@ def test_long_names_are_understood(tmp_path: Path) -> None:
     assert (train["lr"], train["wd"], train["task"]["name"], train["task"]["epochs"]) == (1, 0.25, "ü ${x}", 3)
 
 
+def test_an_address_is_enough_to_store_there() -> None:
+    for command in ("tune", "slices", "status", "analyze"):
+        assert composed(command, "storage.url=sqlite:///x.db")["storage"]["kind"] == "url"
+        assert composed(command, "storage.url=null")["storage"]["kind"] == "journal"
+
+
 def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     folder = tmp_path / "we ird ${x} {a}, é#'\"\\q=1"
     (folder / "chart").mkdir(parents=True)

@@ -31,8 +31,10 @@ def compose(command: str, words: Words) -> Settings:
     """conf/<command>.yaml with the words of the command line. Raises ConfigError naming the key."""
     overrides = [_checked(command, word) for word in words.overrides]
     chosen = {one.key_or_group: str(one.value()) for one in overrides if one.key_or_group in keys.groups(command)}
-    chart = keys.following_chart(chosen) if "chart" in keys.groups(command) and "chart" not in chosen else None
-    lines = list(words.overrides) if chart is None else [f"chart={chart}", *words.overrides]
+    implied = {"chart": keys.following_chart(chosen), "storage": "url" if words.values.get("storage.url") else None}
+    added = {group: implied[group] for group in implied if implied[group] and group in keys.groups(command)}
+    chosen = added | chosen
+    lines = [*(f"{group}={option}" for group, option in added.items()), *words.overrides]
     if words.config_dir is not None:
         lines.append(f"hydra.searchpath=[{quoted(f'file://{Path(words.config_dir).absolute()}')}]")
     try:
