@@ -92,7 +92,7 @@ print({{"hydra", "omegaconf", "optuna", "numpy", "torch", "yaml"}} & set(sys.mod
 @pytest.mark.parametrize("command", keys.COMMANDS)
 def test_help_has_a_line_for_every_key(command: str) -> None:
     for group in keys.groups(command):
-        for option in keys.options(group):
+        for option in keys.options(group, command):
             shown = command_help(command, [f"{group}={option}"])
             lines = {line.strip().partition(":")[0]: line for line in shown.splitlines()}
             chosen = yaml.safe_load((conf_folder() / group / f"{option}.yaml").read_text(encoding="utf-8"))
@@ -222,6 +222,10 @@ MISTAKES = {
     "budgit": ["+budgit=3"],
     "hydra.run.dir": ["hydra.run.dir=x"],
     "save": ["save=model.pt"],
+    "search.plateau_limit": ["search=tpe", "search.plateau_limit=3"],
+    "search.min_gain": ["search.min_gain=0.1"],
+    "schedule.warmup_epochs": ["schedule=greedy", "schedule.warmup_epochs=2"],
+    "chart.bounds.lr": ["chart=greedy", "chart.bounds.lr=[0.1,1]"],
     "task.function": ["task=callable"],
     "data.path": ["data=null", "data.path=x"],
 }
@@ -230,6 +234,14 @@ MISTAKES = {
 @pytest.mark.parametrize("key", MISTAKES)
 def test_words_that_cannot_be_composed(key: str) -> None:
     assert refused("tune", *MISTAKES[key]) == key
+
+
+def test_commands_that_train_networks_take_no_function() -> None:
+    for command in ("train", "find-lr"):
+        for words in (["task=callable"], ["task=callable", "task.function=mine:train"]):
+            assert refused(command, *words) == "task"
+        assert "callable" not in command_help(command, [])
+    assert "callable" in command_help("tune", [])
 
 
 def test_a_misspelt_key_is_told_the_nearest(command: Command) -> None:

@@ -17,6 +17,7 @@ from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
+TRAINERS, FUNCTION = ("train", "find-lr"), "callable"  # these commands train a network, the task is a user's function
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
 
 
@@ -44,8 +45,10 @@ def groups(command: str) -> dict[str, str]:
     return dict(re.findall(r"^  - (\w+): (\w+)", _configuration(command), re.MULTILINE))
 
 
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+def options(group: str, command: str = "") -> list[str]:
+    """The options of a group that come with flatdirs, or those of them that a command takes."""
+    names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    return [name for name in names if command not in TRAINERS or name != FUNCTION]
 
 
 def option_title(group: str, option: str) -> str:
@@ -81,10 +84,17 @@ def following_chart(chosen: Mapping[str, str]) -> str | None:
     return f"{kind}_adamw" if kind else "adamw"
 
 
-def nearest(command: str, key: str) -> str | None:
+def options_with(command: str, key: str) -> list[str]:
+    """The options of the group of a key, such as search.min_gain, that have this key."""
+    group = key.partition(".")[0]
+    known = options(group, command) if group in groups(command) else []
+    return [one for one in known if any(own.name == key for own in _commented(_text(_option(group, one)), f"{group}."))]
+
+
+def nearest(command: str, key: str, chosen: Mapping[str, str]) -> str | None:
     """The key or group of a command that a misspelt one most resembles. Long names count, the short one is returned."""
     names: dict[str, str] = {}
-    for known in (*groups(command), *(one.name for one in keys(command))):
+    for known in (*groups(command), *(one.name for one in keys(command, chosen))):
         head, dot, last = known.rpartition(".")
         names |= {f"{head}{dot}{name}": known for name in all_names(last)}
     found = difflib.get_close_matches(key, names, 1)
