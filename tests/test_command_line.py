@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from flatdirs.cli import keys, run_command
 from flatdirs.cli.arguments import read_words
+from flatdirs.cli.compose import compose
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
 from flatdirs.config.slices import read_slices
 from flatdirs.config.tune import ALL_SCHEDULES, read_tune
+from flatdirs.config.without_effect import refuse_without_effect
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
@@ -27,6 +29,7 @@ from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.conftest import Ended, calls, composed, module_of, own_function, spawn
+from tests.refused import refused as wrong_setting
 
 Command = Callable[..., Ended]
 ODD = [
@@ -234,6 +237,39 @@ MISTAKES = {
 @pytest.mark.parametrize("key", MISTAKES)
 def test_words_that_cannot_be_composed(key: str) -> None:
     assert refused("tune", *MISTAKES[key]) == key
+
+
+CALLABLE = "tune task=callable task.function=mine:train "
+IDLE = {
+    **{CALLABLE + word: word.partition("=")[0] for word in (
+        "device=cpu", "precision=fp8", "threads=2", "compile=true", "data.path=x.npz", "curvature.images=3",
+        "curvature.every=5", "metric=loss", "schedule=cosine", "optimizer.nesterov=false", "clip_gradient=1",
+    )},
+    "slices task=callable task.function=mine:train threads=2": "threads",
+    **{f"{command} data.path=nosuch.npz": "data.path" for command in ("tune", "train", "find-lr", "slices")},
+    "tune start.sigma=0.5": "start.sigma",
+    "tune start.beta1=0.8": "start.beta1",
+    "tune optimizer=adamw start.momentum=0.8": "start.momentum",
+    "tune start.batch_size=8": "start.batch_size",
+    "tune search=random chart.step=1.4142": "chart.step",
+    "tune search=tpe start=auto": "start",
+    "tune search=tpe start.lr=cdat": "start.lr",
+    "tune storage=memory storage.url=sqlite:///x.db": "storage.url",
+}  # fmt: skip
+READ = ["tune search=tpe", "tune search=tpe start=myrtle start.lr=0.05", "tune chart=sgd_batch start.batch_size=8",
+        "tune task=cifar10_small data.path=x.npz", "tune schedule=cdat start.sigma=0.5", "tune search=raw chart.step=4",
+        CALLABLE, "status storage=sqlite storage.url=x.db"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*IDLE, *READ])
+def test_a_setting_that_nothing_reads_is_refused(line: str) -> None:
+    command, *arguments = line.split()
+    words = read_words(command, arguments)
+    if line in READ:
+        return refuse_without_effect(compose(command, words), words.again())
+    with wrong_setting(ConfigError, IDLE[line]):
+        refuse_without_effect(compose(command, words), words.again())
+    return None
 
 
 def test_commands_that_train_networks_take_no_function() -> None:

@@ -130,7 +130,6 @@ def test_searches_without_a_start_find_none(search: str, workplace: Path) -> Non
 @pytest.mark.parametrize(
     "words",
     [
-        ("search=random",),
         ("schedule=cdat", "chart=cdat"),
         ("task=callable", "task.function=math:FUNCTION"),
     ],

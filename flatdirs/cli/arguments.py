@@ -19,6 +19,7 @@ from flatdirs.cli import keys
 from flatdirs.cli.help import STUDY_WORD
 from flatdirs.errors import ConfigError
 from flatdirs.resources import PATHS, VERBATIM
+from flatdirs.tuning.formatting import hydra_text
 
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
@@ -129,18 +130,18 @@ def _start_overrides(path: str) -> list[str]:
     found = {name: settings[name] for name in known if settings.get(name) is not None}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
-    return [f"start.{name}={quoted(value)}" for name, value in found.items()]
+    return [f"start.{name}={hydra_text(value)}" for name, value in found.items()]
 
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:
     """A YAML file of settings as overrides (the option of every group, then every key) and verbatim values."""
     settings, values = _read_yaml(path, "--config-file")
     named = [group for group in keys.groups(command) if "name" in (settings.get(group) or {})]
-    overrides = [f"{group}={quoted(settings[group]['name'])}" for group in named]
+    overrides = [f"{group}={hydra_text(settings[group]['name'])}" for group in named]
     if "task.name" in values:
         known = values["task.name"] in keys.options("task")
         overrides.append(f"task={values['task.name'] if known else PLACEHOLDER_TASK}")
-    return overrides + [f"{key}={quoted(value)}" for key, value in _leaves(settings)], values
+    return overrides + [f"{key}={hydra_text(value)}" for key, value in _leaves(settings)], values
 
 
 def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | None]]:
@@ -197,14 +198,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def quoted(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides."""
-    if isinstance(value, str):
-        from hydra.core.override_parser.types import Quote, QuotedString
-
-        return QuotedString(value, Quote.double).with_quotes()
-    if isinstance(value, list):
-        return f"[{','.join(map(quoted, value))}]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -15,13 +15,13 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flatdirs.cli import keys
-from flatdirs.cli.arguments import Words, quoted
+from flatdirs.cli.arguments import Words
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
@@ -36,7 +36,8 @@ def compose(command: str, words: Words) -> Settings:
     implied = {key: option for key, option in implied.items() if option and key in keys.groups(command)}
     lines = [*(f"{key}={option}" for key, option in implied.items()), *words.overrides]
     if words.config_dir is not None:
-        lines.append(f"hydra.searchpath=[{quoted(f'file://{Path(words.config_dir).absolute()}')}]")
+        folder = QuotedString(f"file://{Path(words.config_dir).absolute()}", Quote.double).with_quotes()
+        lines.append(f"hydra.searchpath=[{folder}]")
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra_compose(keys.module_name(command), overrides=lines)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
@@ -18,7 +19,7 @@ from flatdirs.space.names import canonical, canonical_keys
 from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.task import ImageTask
 from flatdirs.tuning.commands import search_keys
-from flatdirs.tuning.start import START_WORDS, typical_start
+from flatdirs.tuning.start import START_WORDS
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _read_start(
     """
     given = canonical_keys(settings)
     words = {key: str(given[key]) for key, known in START_WORDS.items() if given.get(key) in known}
-    given |= {key: typical_start(chart)[key] for key in words}
+    given |= {key: value for key, value in typical_start(chart).items() if key in words}
     if isinstance(task, ImageTask) and given.get("batch_size") is None and "batch_size" in chart.hyperparameters:
         given["batch_size"] = task.batch_size
     start: dict[str, float] = {}
@@ -84,9 +85,6 @@ def _read_start(
         if given.get(name) is None:
             raise ConfigError(f"chart={chart.name} needs start.{name}; set it to a number", key=f"start.{name}")
         start[name] = read_value(int if name in chart.whole else float, given[name], f"start.{name}")
-    if given.get("batch_size") is not None and "batch_size" not in start:
-        problem, remedy = f"has no effect with chart={chart.name}", "set task.batch_size, or choose chart=sgd_batch"
-        raise wrong("start.batch_size", given["batch_size"], problem, remedy=remedy)
     return start, words
 
 
