@@ -147,7 +147,7 @@ def _typed(path: Any) -> str:
 
 def search_keys(name: str) -> list[str]:
     """The keys that a search reads: those of its file in conf/search/."""
-    return [key for key in _option("search", name) if key != "name"]
+    return [key for key in _file(f"search/{name}.yaml") if key != "name"]
 
 
 def usual_box() -> Mapping[str, list[float]]:
@@ -174,19 +174,15 @@ def _file(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _option(group: str, choice: str) -> Mapping[str, Any]:
-    return _file(f"{group}/{choice}.yaml")
-
-
 def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The option of a group with the name of these settings, else the one that takes fewest changes; the changes."""
     known = sorted((path.stem for path in (conf_folder() / group).glob("*.yaml")), key=lambda name: name != default)
     name = settings.get("name", settings.get("kind"))
     changes = {
-        choice: list(_changed(_option(group, choice), settings, f"{group}."))
+        choice: list(_changed(_file(f"{group}/{choice}.yaml"), settings, f"{group}."))
         for choice in ([name] if name in known else known)
     }
-    missing = {choice: len(set(_option(group, choice)) - set(settings)) for choice in changes}
+    missing = {choice: len(set(_file(f"{group}/{choice}.yaml")) - set(settings)) for choice in changes}
     best = min(changes, key=lambda choice: len(changes[choice]) + missing[choice] + (choice != default))
     return best, changes[best]
 

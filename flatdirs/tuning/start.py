@@ -88,8 +88,7 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
         return config
     if idle := _nothing_to_probe(config):
         if word in (STEP_SAMPLING, EDGE):
-            problem, remedy = f"has no effect, as {idle}", "set start.lr to a number, or start=auto"
-            raise wrong("start.lr", word, problem, remedy=remedy)
+            raise wrong("start.lr", word, f"has no effect, as {idle}", remedy="set it to a number, or start=auto")
         usual = {key: value for key, value in plan.grid.start.items() if key in words}
         begin = f"the usual {assignments(usual)}" if usual else assignments(plan.grid.start)
         say(f"start=auto: {idle}; the search starts at {begin}")
