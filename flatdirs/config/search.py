@@ -39,6 +39,7 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
         key = f"search.{strange[0]}"
         raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
     own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
+    _check_shapes(settings["chart"])
     chart = read_chart(settings["chart"])
     start, words = _read_start(settings["start"], chart, task)
     walked = chart.fix(fixed) if (fixed := _read_fixed(settings["fixed"])) else chart
@@ -50,6 +51,19 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
     if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
     return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words)
+
+
+def _check_shapes(chart: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless the keys of a chart hold lists, axes and a number where they are needed."""
+    for key in ("axes", "hyperparameters", "one_minus", "whole", "fixed"):
+        if not isinstance(chart.get(key) or [], list):
+            raise wrong(f"chart.{key}", chart[key], "must be a list")
+    axes = chart.get("axes") or [None]
+    if not all(isinstance(axis, Mapping) and isinstance(axis.get("exponents"), Mapping) for axis in axes):
+        raise wrong("chart.axes", chart.get("axes"), "must hold axes such as {name: wd, exponents: {wd: 1}}")
+    for power in (power for axis in axes for power in axis["exponents"].values()):
+        read_value(int, power, "chart.axes")
+    read_value(float, chart.get("step", 2.0), "chart.step")
 
 
 def _read_fixed(fixed: Any) -> list[str]:
