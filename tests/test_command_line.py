@@ -197,7 +197,7 @@ def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     chart = read_chart(composed("tune", "--config-dir", str(folder), "chart=mine")["chart"])
     assert (chart.name, chart.hyperparameters) == ("mine", ("lr", "momentum", "wd"))
     assert refused("tune", "--config-dir", str(folder / "nowhere"), "chart=mine") == "--config-dir"
-    for broken in (b"axes: {", b"axes: \xff"):
+    for broken in (b"axes: {", b"axes: \xff", b"step: 2\nstep: 4"):
         (folder / "chart/mine.yaml").write_bytes(broken)
         assert refused("tune", "--config-dir", str(folder), "chart=mine") == "--config-dir"
 
@@ -256,7 +256,8 @@ IDLE = {
     "tune search=tpe start.lr=cdat": "start.lr",
     "tune storage=memory storage.url=sqlite:///x.db": "storage.url",
 }  # fmt: skip
-READ = ["tune search=tpe", "tune search=tpe start=myrtle start.lr=0.05", "tune chart=sgd_batch start.batch_size=8",
+READ = ["train data.path=null", "tune search=tpe",
+        "tune search=tpe start=myrtle start.lr=0.05", "tune chart=sgd_batch start.batch_size=8",
         "tune task=cifar10_small data.path=x.npz", "tune schedule=cdat start.sigma=0.5", "tune search=raw chart.step=4",
         CALLABLE, "status storage=sqlite storage.url=x.db"]  # fmt: skip
 
@@ -304,6 +305,11 @@ WRONG = {
     "fixed everything": (["fixed=[lr,momentum,wd]"], "fixed"),
     "a list in a list": (["fixed=[[momentum]]"], "fixed"),
     "step 1": (["chart.step=1"], "chart.step"),
+    "axes that are a number": (["chart.axes=3"], "chart.axes"),
+    "an axis that is a number": (["chart.axes=[3]"], "chart.axes"),
+    "no list of names": (["chart.one_minus=momentum"], "chart.one_minus"),
+    "no axes": (["chart.axes=null"], "chart.axes"),
+    "an axis of words": (["chart.axes=[{name:lr,exponents:{lr:x}}]"], "chart.axes"),
     "chart the trainer has not": (["chart=adamw"], "chart"),
     "a box upside down": (["search=random", "box.lr=[1,0.1]"], "box.lr"),
     "a box without room": (["search=random", "chart=sgd_batch", "box.batch_size=[301,400]"], "box.batch_size"),
@@ -312,6 +318,7 @@ WRONG = {
     "a start file in words": (["start=words.yaml"], "start.lr"),
     "a start file of something else": (["start=other.yaml"], "start"),
     "broken start file": (["start=broken.yaml"], "start"),
+    "a key twice": (["start=twice.yaml"], "lr twice"),
     "a start beyond floats": (["start.wd=1e-40"], "start.wd"),
     "no such data": (["task=cifar10_small", "data.path=nowhere.npz"], "data.path"),
     "data that are cut": (["task=cifar10_small", "data.path=cut.npz"], "data.path"),
@@ -352,6 +359,7 @@ def mistakes(workplace: Path) -> Path:
         "words.yaml": "lr: high\n",
         "other.yaml": "colour: red\n",
         "broken.yaml": "lr: [1\n",
+        "twice.yaml": "lr: 1\nlr: 2\n",
         "cut.npz": "PK",
     }
     for name, text in files.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.resources import PATHS, VERBATIM
 from flatdirs.tuning.formatting import hydra_text
 
+FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
 
@@ -49,13 +51,13 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     if said.config_file is not None:
         overrides, values = _file_words(_home(said.config_file, "--config-file"), command)
     for word in said.words:
-        if not _is_text(word):
+        if word != word.encode(errors="ignore").decode():
             raise ConfigError(f"{word!r} is not UTF-8 text; rename it", key=word.partition("=")[0])
         key, equals, value = word.partition("=")
         bare = key.lstrip("+")
         if bare in VERBATIM and equals:
             values[bare] = _verbatim(bare, value)
-        elif key == "start" and "start" in keys.groups(command) and _is_file(value):
+        elif word.startswith("start=") and "start" in keys.groups(command) and FILE.search(value):
             overrides += _start_overrides(_home(value, "start"))
         elif not equals and not word.startswith("~") and command in STUDY_WORD:
             if values.get("study") is not None:
@@ -91,18 +93,6 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     if said.config_file is not None and command != "train":
         raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
     return said
-
-
-def _is_text(word: str) -> bool:
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_file(value: str) -> bool:
-    return value.endswith((".yaml", ".yml")) or os.sep in value
 
 
 def _home(path: str, key: str) -> str:
@@ -165,10 +155,16 @@ def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | Non
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={path}: {str(error).splitlines()[0]}; correct it or change {key}", key=key) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{key}={path} is not valid YAML{where}; correct it or change {key}", key=key) from error
+        raise ConfigError(f"{key}={path} {yaml_fault(error)}; correct it or change {key}", key=key) from error
     return _short_names(settings), values
+
+
+def yaml_fault(error: Exception) -> str:
+    """What is wrong with a file: "has lr twice in line 2"."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    key = problem.removeprefix("found duplicate key ")
+    fault = "is not valid YAML" if key == problem else f"has {key} twice"
+    return f"{fault} in line {mark.line + 1}" if mark else fault
 
 
 def _take_verbatim(tree: dict[str, Any]) -> dict[str, str | None]:

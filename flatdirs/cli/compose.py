@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flatdirs.cli import keys
-from flatdirs.cli.arguments import Words
+from flatdirs.cli.arguments import Words, yaml_fault
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
@@ -45,11 +45,9 @@ def compose(command: str, words: Words) -> Settings:
     except (HydraException, OmegaConfBaseException) as error:
         raise _explained(command, error, implied | chosen) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:  # a user's own option
-        mark = getattr(error, "problem_mark", None)
-        where = f"a file in {words.config_dir}" if mark is None else f"{mark.name} in line {mark.line + 1}"
-        raise ConfigError(
-            f"{where} is not valid YAML; correct it or change --config-dir", key="--config-dir"
-        ) from error
+        file = getattr(getattr(error, "problem_mark", None), "name", f"a file in {words.config_dir}")
+        problem = f"{file} {yaml_fault(error)}; correct it or change --config-dir"
+        raise ConfigError(problem, key="--config-dir") from error
 
 
 def _checked(command: str, word: str) -> Override:
