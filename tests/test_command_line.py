@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from flatdirs.cli import keys, run_command
 from flatdirs.cli.arguments import read_words
+from flatdirs.cli.compose import compose
 from flatdirs.cli.help import command_help, program_help
 from flatdirs.cli.main import main
 from flatdirs.config.slices import read_slices
 from flatdirs.config.tune import ALL_SCHEDULES, read_tune
+from flatdirs.config.without_effect import refuse_without_effect
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
@@ -27,6 +29,7 @@ from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.conftest import Ended, calls, composed, module_of, own_function, spawn
+from tests.refused import refused as wrong_setting
 
 Command = Callable[..., Ended]
 ODD = [
@@ -92,7 +95,7 @@ print({{"hydra", "omegaconf", "optuna", "numpy", "torch", "yaml"}} & set(sys.mod
 @pytest.mark.parametrize("command", keys.COMMANDS)
 def test_help_has_a_line_for_every_key(command: str) -> None:
     for group in keys.groups(command):
-        for option in keys.options(group):
+        for option in keys.options(group, command):
             shown = command_help(command, [f"{group}={option}"])
             lines = {line.strip().partition(":")[0]: line for line in shown.splitlines()}
             chosen = yaml.safe_load((conf_folder() / group / f"{option}.yaml").read_text(encoding="utf-8"))
@@ -180,6 +183,12 @@ def test_long_names_are_understood(tmp_path: Path) -> None:
     assert (train["lr"], train["wd"], train["task"]["name"], train["task"]["epochs"]) == (1, 0.25, "ü ${x}", 3)
 
 
+def test_an_address_is_enough_to_store_there() -> None:
+    for command in ("tune", "slices", "status", "analyze"):
+        assert composed(command, "storage.url=sqlite:///x.db")["storage"]["kind"] == "url"
+        assert composed(command, "storage.url=null")["storage"]["kind"] == "journal"
+
+
 def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     folder = tmp_path / "we ird ${x} {a}, é#'\"\\q=1"
     (folder / "chart").mkdir(parents=True)
@@ -188,7 +197,7 @@ def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     chart = read_chart(composed("tune", "--config-dir", str(folder), "chart=mine")["chart"])
     assert (chart.name, chart.hyperparameters) == ("mine", ("lr", "momentum", "wd"))
     assert refused("tune", "--config-dir", str(folder / "nowhere"), "chart=mine") == "--config-dir"
-    for broken in (b"axes: {", b"axes: \xff"):
+    for broken in (b"axes: {", b"axes: \xff", b"step: 2\nstep: 4"):
         (folder / "chart/mine.yaml").write_bytes(broken)
         assert refused("tune", "--config-dir", str(folder), "chart=mine") == "--config-dir"
 
@@ -216,6 +225,10 @@ MISTAKES = {
     "budgit": ["+budgit=3"],
     "hydra.run.dir": ["hydra.run.dir=x"],
     "save": ["save=model.pt"],
+    "search.plateau_limit": ["search=tpe", "search.plateau_limit=3"],
+    "search.min_gain": ["search.min_gain=0.1"],
+    "schedule.warmup_epochs": ["schedule=greedy", "schedule.warmup_epochs=2"],
+    "chart.bounds.lr": ["chart=greedy", "chart.bounds.lr=[0.1,1]"],
     "task.function": ["task=callable"],
     "data.path": ["data=null", "data.path=x"],
 }
@@ -224,6 +237,48 @@ MISTAKES = {
 @pytest.mark.parametrize("key", MISTAKES)
 def test_words_that_cannot_be_composed(key: str) -> None:
     assert refused("tune", *MISTAKES[key]) == key
+
+
+CALLABLE = "tune task=callable task.function=mine:train "
+IDLE = {
+    **{CALLABLE + word: word.partition("=")[0] for word in (
+        "device=cpu", "precision=fp8", "threads=2", "compile=true", "data.path=x.npz", "curvature.images=3",
+        "curvature.every=5", "metric=loss", "schedule=cosine", "optimizer.nesterov=false", "clip_gradient=1",
+    )},
+    "slices task=callable task.function=mine:train threads=2": "threads",
+    **{f"{command} data.path=nosuch.npz": "data.path" for command in ("tune", "train", "find-lr", "slices")},
+    "tune start.sigma=0.5": "start.sigma",
+    "tune start.beta1=0.8": "start.beta1",
+    "tune optimizer=adamw start.momentum=0.8": "start.momentum",
+    "tune start.batch_size=8": "start.batch_size",
+    "tune search=random chart.step=1.4142": "chart.step",
+    "tune search=tpe start=auto": "start",
+    "tune search=tpe start.lr=cdat": "start.lr",
+    "tune storage=memory storage.url=sqlite:///x.db": "storage.url",
+}  # fmt: skip
+READ = ["train data.path=null", "tune search=tpe",
+        "tune search=tpe start=myrtle start.lr=0.05", "tune chart=sgd_batch start.batch_size=8",
+        "tune task=cifar10_small data.path=x.npz", "tune schedule=cdat start.sigma=0.5", "tune search=raw chart.step=4",
+        CALLABLE, "status storage=sqlite storage.url=x.db"]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [*IDLE, *READ])
+def test_a_setting_that_nothing_reads_is_refused(line: str) -> None:
+    command, *arguments = line.split()
+    words = read_words(command, arguments)
+    if line in READ:
+        return refuse_without_effect(compose(command, words), words.again())
+    with wrong_setting(ConfigError, IDLE[line]):
+        refuse_without_effect(compose(command, words), words.again())
+    return None
+
+
+def test_commands_that_train_networks_take_no_function() -> None:
+    for command in ("train", "find-lr"):
+        for words in (["task=callable"], ["task=callable", "task.function=mine:train"]):
+            assert refused(command, *words) == "task"
+        assert "callable" not in command_help(command, [])
+    assert "callable" in command_help("tune", [])
 
 
 def test_a_misspelt_key_is_told_the_nearest(command: Command) -> None:
@@ -250,6 +305,11 @@ WRONG = {
     "fixed everything": (["fixed=[lr,momentum,wd]"], "fixed"),
     "a list in a list": (["fixed=[[momentum]]"], "fixed"),
     "step 1": (["chart.step=1"], "chart.step"),
+    "axes that are a number": (["chart.axes=3"], "chart.axes"),
+    "an axis that is a number": (["chart.axes=[3]"], "chart.axes"),
+    "no list of names": (["chart.one_minus=momentum"], "chart.one_minus"),
+    "no axes": (["chart.axes=null"], "chart.axes"),
+    "an axis of words": (["chart.axes=[{name:lr,exponents:{lr:x}}]"], "chart.axes"),
     "chart the trainer has not": (["chart=adamw"], "chart"),
     "a box upside down": (["search=random", "box.lr=[1,0.1]"], "box.lr"),
     "a box without room": (["search=random", "chart=sgd_batch", "box.batch_size=[301,400]"], "box.batch_size"),
@@ -258,6 +318,7 @@ WRONG = {
     "a start file in words": (["start=words.yaml"], "start.lr"),
     "a start file of something else": (["start=other.yaml"], "start"),
     "broken start file": (["start=broken.yaml"], "start"),
+    "a key twice": (["start=twice.yaml"], "lr twice"),
     "a start beyond floats": (["start.wd=1e-40"], "start.wd"),
     "no such data": (["task=cifar10_small", "data.path=nowhere.npz"], "data.path"),
     "data that are cut": (["task=cifar10_small", "data.path=cut.npz"], "data.path"),
@@ -298,6 +359,7 @@ def mistakes(workplace: Path) -> Path:
         "words.yaml": "lr: high\n",
         "other.yaml": "colour: red\n",
         "broken.yaml": "lr: [1\n",
+        "twice.yaml": "lr: 1\nlr: 2\n",
         "cut.npz": "PK",
     }
     for name, text in files.items():

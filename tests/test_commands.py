@@ -22,8 +22,8 @@ from flatdirs.backend.trials import IDENTITY
 from flatdirs.config.tune import read_train, read_tune
 from flatdirs.errors import ConfigError, FlatdirsError, masked
 from flatdirs.report.closing import place
-from flatdirs.tuning.commands import hydra_text, search_from, train_command, tune_overrides
-from flatdirs.tuning.formatting import assignments, exact
+from flatdirs.tuning.commands import search_from, train_command, tune_overrides
+from flatdirs.tuning.formatting import assignments, exact, hydra_text
 from flatdirs.tuning.settings import TuneConfig
 from tests.conftest import Ended, composed, module_of, printed_command, printed_commands
 

@@ -115,7 +115,7 @@ def test_a_search_starts_where_step_sampling_says_and_keeps_its_points(workplace
     ("arguments", "words"),
     [
         (("workers=2", "storage=memory"), "workers"),
-        (("search=tpe",), "start.lr"),
+        (("search=tpe",), "start=step_sampling"),
         (("study=numbered",), "start.lr"),
     ],
 )

@@ -103,7 +103,10 @@ def test_what_is_given_stays_and_is_what_the_probes_use(workplace: Path, monkeyp
 def test_without_a_model_or_a_learning_rate_the_search_starts_at_usual_values(workplace: Path) -> None:
     _, start, said = started(*function(workplace))
     assert start == {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
-    assert assignments(start) in said
+    assert assignments({"lr": 0.1, "wd": 5e-4}) in said
+    _, start, said = started(*function(workplace), "start.lr=0.2")
+    assert start["lr"] == 0.2
+    assert "lr=" not in said, "what was given is not called usual"
     assert started(*function(workplace), "start.lr=0.3")[1] == {**start, "lr": 0.3}
     _, told, nothing = started(*function(workplace), "start.lr=0.3", "start.wd=0.01")
     assert (told, nothing) == ({**start, "lr": 0.3, "wd": 0.01}, "")
@@ -130,7 +133,6 @@ def test_searches_without_a_start_find_none(search: str, workplace: Path) -> Non
 @pytest.mark.parametrize(
     "words",
     [
-        ("search=random",),
         ("schedule=cdat", "chart=cdat"),
         ("task=callable", "task.function=math:FUNCTION"),
     ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from flatdirs.cli import keys
 from flatdirs.cli.help import STUDY_WORD
 from flatdirs.errors import ConfigError
 from flatdirs.resources import PATHS, VERBATIM
+from flatdirs.tuning.formatting import hydra_text
 
+FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
 
@@ -48,13 +51,13 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     if said.config_file is not None:
         overrides, values = _file_words(_home(said.config_file, "--config-file"), command)
     for word in said.words:
-        if not _is_text(word):
+        if word != word.encode(errors="ignore").decode():
             raise ConfigError(f"{word!r} is not UTF-8 text; rename it", key=word.partition("=")[0])
         key, equals, value = word.partition("=")
         bare = key.lstrip("+")
         if bare in VERBATIM and equals:
             values[bare] = _verbatim(bare, value)
-        elif key == "start" and "start" in keys.groups(command) and _is_file(value):
+        elif word.startswith("start=") and "start" in keys.groups(command) and FILE.search(value):
             overrides += _start_overrides(_home(value, "start"))
         elif not equals and not word.startswith("~") and command in STUDY_WORD:
             if values.get("study") is not None:
@@ -92,18 +95,6 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     return said
 
 
-def _is_text(word: str) -> bool:
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_file(value: str) -> bool:
-    return value.endswith((".yaml", ".yml")) or os.sep in value
-
-
 def _home(path: str, key: str) -> str:
     """The path with ~ replaced by the home folder it stands for. Raises ConfigError for an unknown user."""
     if not path.startswith("~"):
@@ -129,18 +120,18 @@ def _start_overrides(path: str) -> list[str]:
     found = {name: settings[name] for name in known if settings.get(name) is not None}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
-    return [f"start.{name}={quoted(value)}" for name, value in found.items()]
+    return [f"start.{name}={hydra_text(value)}" for name, value in found.items()]
 
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:
     """A YAML file of settings as overrides (the option of every group, then every key) and verbatim values."""
     settings, values = _read_yaml(path, "--config-file")
     named = [group for group in keys.groups(command) if "name" in (settings.get(group) or {})]
-    overrides = [f"{group}={quoted(settings[group]['name'])}" for group in named]
+    overrides = [f"{group}={hydra_text(settings[group]['name'])}" for group in named]
     if "task.name" in values:
         known = values["task.name"] in keys.options("task")
         overrides.append(f"task={values['task.name'] if known else PLACEHOLDER_TASK}")
-    return overrides + [f"{key}={quoted(value)}" for key, value in _leaves(settings)], values
+    return overrides + [f"{key}={hydra_text(value)}" for key, value in _leaves(settings)], values
 
 
 def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | None]]:
@@ -164,10 +155,16 @@ def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | Non
     except OmegaConfBaseException as error:
         raise ConfigError(f"{key}={path}: {str(error).splitlines()[0]}; correct it or change {key}", key=key) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{key}={path} is not valid YAML{where}; correct it or change {key}", key=key) from error
+        raise ConfigError(f"{key}={path} {yaml_fault(error)}; correct it or change {key}", key=key) from error
     return _short_names(settings), values
+
+
+def yaml_fault(error: Exception) -> str:
+    """What is wrong with a file: "has lr twice in line 2"."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or ""
+    key = problem.removeprefix("found duplicate key ")
+    fault = "is not valid YAML" if key == problem else f"has {key} twice"
+    return f"{fault} in line {mark.line + 1}" if mark else fault
 
 
 def _take_verbatim(tree: dict[str, Any]) -> dict[str, str | None]:
@@ -197,14 +194,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def quoted(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides."""
-    if isinstance(value, str):
-        from hydra.core.override_parser.types import Quote, QuotedString
-
-        return QuotedString(value, Quote.double).with_quotes()
-    if isinstance(value, list):
-        return f"[{','.join(map(quoted, value))}]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -7,6 +7,7 @@ become ConfigErrors of one sentence that name the key.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flatdirs.cli import keys
-from flatdirs.cli.arguments import Words, quoted
+from flatdirs.cli.arguments import Words, yaml_fault
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
@@ -31,29 +32,29 @@ def compose(command: str, words: Words) -> Settings:
     """conf/<command>.yaml with the words of the command line. Raises ConfigError naming the key."""
     overrides = [_checked(command, word) for word in words.overrides]
     chosen = {one.key_or_group: str(one.value()) for one in overrides if one.key_or_group in keys.groups(command)}
-    chart = keys.following_chart(chosen) if "chart" in keys.groups(command) and "chart" not in chosen else None
-    lines = list(words.overrides) if chart is None else [f"chart={chart}", *words.overrides]
+    implied = {"chart": keys.following_chart(chosen) or "", "storage": "url" if words.values.get("storage.url") else ""}
+    implied = {key: option for key, option in implied.items() if option and key in keys.groups(command)}
+    lines = [*(f"{key}={option}" for key, option in implied.items()), *words.overrides]
     if words.config_dir is not None:
-        lines.append(f"hydra.searchpath=[{quoted(f'file://{Path(words.config_dir).absolute()}')}]")
+        folder = QuotedString(f"file://{Path(words.config_dir).absolute()}", Quote.double).with_quotes()
+        lines.append(f"hydra.searchpath=[{folder}]")
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra_compose(keys.module_name(command), overrides=lines)
-        return _plain(command, config, words)
+        return _plain(command, config, words, implied | chosen)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _explained(command, error) from error
+        raise _explained(command, error, implied | chosen) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:  # a user's own option
-        mark = getattr(error, "problem_mark", None)
-        where = f"a file in {words.config_dir}" if mark is None else f"{mark.name} in line {mark.line + 1}"
-        raise ConfigError(
-            f"{where} is not valid YAML; correct it or change --config-dir", key="--config-dir"
-        ) from error
+        file = getattr(getattr(error, "problem_mark", None), "name", f"a file in {words.config_dir}")
+        problem = f"{file} {yaml_fault(error)}; correct it or change --config-dir"
+        raise ConfigError(problem, key="--config-dir") from error
 
 
 def _checked(command: str, word: str) -> Override:
     """The parsed override. Raises ConfigError where Hydra could not use it, or would without a word."""
     key = word.partition("=")[0].lstrip("+~")
     if word.lstrip("+~").startswith("hydra"):
-        raise _unknown(command, key)
+        raise _unknown(command, key, {})
     if "=" not in word and not word.startswith("~"):
         raise ConfigError(f"{word} must have the form key=value; see flatdirs {command} --help", key=word)
     try:
@@ -64,13 +65,16 @@ def _checked(command: str, word: str) -> Override:
         raise ConfigError(f"{word} holds several values; give one, or a list such as {key}=[1,2]", key=key)
     group = keys.groups(command).get(key)
     if group is not None and (parsed.is_delete() or not isinstance(parsed.value(), str) or not parsed.value()):
-        raise ConfigError(f"{word}: a {key} is needed; choose one of {', '.join(keys.options(key))}", key=key)
+        raise ConfigError(f"{word}: a {key} is needed; choose one of {', '.join(keys.options(key, command))}", key=key)
+    if group is not None and parsed.value() in set(keys.options(key)) - set(keys.options(key, command)):
+        known = ", ".join(keys.options(key, command))
+        raise ConfigError(f"{word} is a function and {command} trains networks; choose one of {known}", key=key)
     if parsed.is_delete() and "." not in key:
         raise ConfigError(f"{key} cannot be removed; leave {word} out", key=key)
     return parsed
 
 
-def _plain(command: str, config: DictConfig, words: Words) -> Settings:
+def _plain(command: str, config: DictConfig, words: Words, chosen: Mapping[str, str]) -> Settings:
     """Plain mappings with the verbatim values in their places."""
     absent = sorted(set(OmegaConf.missing_keys(config)) - set(words.values))
     if absent and not words.show:
@@ -81,33 +85,39 @@ def _plain(command: str, config: DictConfig, words: Words) -> Settings:
     known = {*keys.top_keys(command), *keys.groups(command)}
     for key in settings:
         if key not in known:
-            raise _unknown(command, key)
+            raise _unknown(command, key, chosen)
     for key, value in words.values.items():
         *path, last = key.split(".")
         place: Any = settings
         for part in path:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place:
-            raise _unknown(command, key)
+            raise _unknown(command, key, chosen)
         place[last] = value
     return settings
 
 
-def _unknown(command: str, key: str) -> ConfigError:
-    near = keys.nearest(command, key)
+def _unknown(command: str, key: str, chosen: Mapping[str, str]) -> ConfigError:
+    """The error of a key that is not in the configuration: of another option of its group, or misspelt."""
+    if homes := ", ".join(keys.options_with(command, key)):
+        group = key.partition(".")[0]
+        now = chosen.get(group, keys.groups(command)[group])
+        problem = f"belongs to {group}={homes} and has no effect with {group}={now}"
+        return ConfigError(f"{key} {problem}; remove it, or change {group}", key=key)
+    near = keys.nearest(command, key, chosen)
     hint = f"did you mean {near}?" if near else f"see flatdirs {command} --help"
     return ConfigError(f"there is no key {key}; {hint}", key=key)
 
 
-def _explained(command: str, error: Exception) -> ConfigError:
+def _explained(command: str, error: Exception, chosen: Mapping[str, str]) -> ConfigError:
     """Hydra's or OmegaConf's complaint as one sentence that names the key."""
     text = str(error) or str(error.__cause__ or "")
     if found := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, option = found.groups()
-        known = ", ".join(keys.options(group))
+        known = ", ".join(keys.options(group, command))
         return ConfigError(f"{group}={option} is unknown; choose one of {known}", key=group)
     if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown(command, found.group(1))
+        return _unknown(command, found.group(1), chosen)
     found = re.search(r"full_key: (\S+)", text)
     first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     key = found.group(1) if found else next(iter(re.findall(r"[\w.]+(?==)", first)), command)

@@ -33,7 +33,7 @@ def command_help(command: str, words: Sequence[str]) -> str:
     lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]", ""]
     for group, default in groups.items():
         lines.append(f"{group}=  (default: {default})")
-        lines += [f"  {option:<17} {keys.option_title(group, option)}" for option in keys.options(group)]
+        lines += [f"  {option:<17} {keys.title(f'{group}/{option}')}" for option in keys.options(group, command)]
     lines += ["", "keys, with their defaults:"]
     lines += [f"  {f'{key.name}: {key.default}':<44}  {key.comment}" for key in keys.keys(command, chosen)]
     if "start" in groups:

@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
+TRAINERS, FUNCTION = ("train", "find-lr"), "callable"  # these commands train a network, the task is a user's function
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
 
 
@@ -34,42 +34,39 @@ def module_name(command: str) -> str:
     return command.replace("-", "_")
 
 
-def title(command: str) -> str:
-    """The first comment of a command's configuration: `flatdirs tune: find good settings`."""
-    return _title(conf_folder() / f"{module_name(command)}.yaml")
+def title(name: str) -> str:
+    """The first comment of a command or an option, such as start/auto: `flatdirs tune: find good settings`."""
+    return _text(name).splitlines()[0].lstrip("# ")
 
 
 def groups(command: str) -> dict[str, str]:
     """The groups that a command chooses from, with their default options, in the order of the file."""
-    return dict(re.findall(r"^  - (\w+): (\w+)", _configuration(command), re.MULTILINE))
+    return dict(re.findall(r"^  - (\w+): (\w+)", _text(command), re.MULTILINE))
 
 
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-
-
-def option_title(group: str, option: str) -> str:
-    """The first comment of an option."""
-    return _title(_option(group, option))
+def options(group: str, command: str = "") -> list[str]:
+    """The options of a group that come with flatdirs, or those of them that a command takes."""
+    names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    return [name for name in names if command not in TRAINERS or name != FUNCTION]
 
 
 def top_keys(command: str) -> list[str]:
     """The keys of a configuration outside its groups, without those nested in them."""
-    return re.findall(r"^(\w+):", _configuration(command).partition("\n\n")[2], re.MULTILINE)
+    return re.findall(r"^(\w+):", _text(command).partition("\n\n")[2], re.MULTILINE)
 
 
 def option_keys(group: str, option: str) -> list[str]:
     """The keys of an option, without those nested in them."""
-    return re.findall(r"^(\w+):", _text(_option(group, option)), re.MULTILINE)
+    return re.findall(r"^(\w+):", _text(f"{group}/{option}"), re.MULTILINE)
 
 
 def keys(command: str, chosen: Mapping[str, str] | None = None) -> list[Key]:
     """All keys of a command: its own, then those of its default options, or of the `chosen` ones."""
-    found = _commented(_configuration(command).partition("\n\n")[2], "")
+    found = _commented(_text(command).partition("\n\n")[2], "")
     for group, default in groups(command).items():
         option = (chosen or {}).get(group, default)
         if option in options(group):
-            found += _commented(_text(_option(group, option)), f"{group}.")
+            found += _commented(_text(f"{group}/{option}"), f"{group}.")
     return found
 
 
@@ -81,10 +78,17 @@ def following_chart(chosen: Mapping[str, str]) -> str | None:
     return f"{kind}_adamw" if kind else "adamw"
 
 
-def nearest(command: str, key: str) -> str | None:
+def options_with(command: str, key: str) -> list[str]:
+    """The options of the group of a key, such as search.min_gain, that have this key."""
+    group = key.partition(".")[0]
+    known = options(group, command) if group in groups(command) else []
+    return [one for one in known if any(own.name == key for own in _commented(_text(f"{group}/{one}"), f"{group}."))]
+
+
+def nearest(command: str, key: str, chosen: Mapping[str, str]) -> str | None:
     """The key or group of a command that a misspelt one most resembles. Long names count, the short one is returned."""
     names: dict[str, str] = {}
-    for known in (*groups(command), *(one.name for one in keys(command))):
+    for known in (*groups(command), *(one.name for one in keys(command, chosen))):
         head, dot, last = known.rpartition(".")
         names |= {f"{head}{dot}{name}": known for name in all_names(last)}
     found = difflib.get_close_matches(key, names, 1)
@@ -96,30 +100,16 @@ def short(key: str) -> str:
     return ".".join(map(canonical, key.split(".")))
 
 
-def is_group_choice(word: str, command: str) -> bool:
-    return word.partition("=")[0] in groups(command) and "=" in word
-
-
 def choices(words: Sequence[str], command: str) -> dict[str, str]:
     """The options that `group=option` words choose, the last one of each group."""
-    return dict(word.split("=", 1) for word in words if is_group_choice(word, command))
-
-
-def _configuration(command: str) -> str:
-    return _text(conf_folder() / f"{module_name(command)}.yaml")
-
-
-def _option(group: str, option: str) -> Path:
-    return conf_folder() / group / f"{option}.yaml"
-
-
-def _title(path: Path) -> str:
-    return _text(path).splitlines()[0].lstrip("# ")
+    given = (word.partition("=") for word in words)
+    return {group: option for group, equals, option in given if equals and group in groups(command)}
 
 
 @lru_cache
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _text(name: str) -> str:
+    """The YAML file of a command, or of an option such as start/auto."""
+    return (conf_folder() / f"{module_name(name)}.yaml").read_text(encoding="utf-8")
 
 
 def _commented(text: str, prefix: str) -> list[Key]:

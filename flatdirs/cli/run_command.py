@@ -62,6 +62,7 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
 def _run(command: str, entry: Entry, arguments: list[str]) -> int:
     from flatdirs.cli.arguments import read_words
     from flatdirs.cli.compose import compose
+    from flatdirs.config.without_effect import refuse_without_effect
 
     words = read_words(command, arguments)
     settings = compose(command, words)
@@ -70,6 +71,7 @@ def _run(command: str, entry: Entry, arguments: list[str]) -> int:
 
         print(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), end="")
         return 0
+    refuse_without_effect(settings, words.again())
     return entry(settings, words.again())
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
@@ -22,7 +23,7 @@ from flatdirs.space.names import canonical, canonical_keys
 from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.task import ImageTask
 from flatdirs.tuning.commands import search_keys
-from flatdirs.tuning.start import START_WORDS, typical_start
+from flatdirs.tuning.start import START_WORDS
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
         key = f"search.{strange[0]}"
         raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
     own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
+    _check_shapes(settings["chart"])
     chart = read_chart(settings["chart"])
     start, words = _read_start(settings["start"], chart, task)
     walked = chart.fix(fixed) if (fixed := _read_fixed(settings["fixed"])) else chart
@@ -53,6 +55,19 @@ def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, see
     if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
     return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words)
+
+
+def _check_shapes(chart: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless the keys of a chart hold lists, axes and a number where they are needed."""
+    for key in ("axes", "hyperparameters", "one_minus", "whole", "fixed"):
+        if not isinstance(chart.get(key) or [], list):
+            raise wrong(f"chart.{key}", chart[key], "must be a list")
+    axes = chart.get("axes") or [None]
+    if not all(isinstance(axis, Mapping) and isinstance(axis.get("exponents"), Mapping) for axis in axes):
+        raise wrong("chart.axes", chart.get("axes"), "must hold axes such as {name: wd, exponents: {wd: 1}}")
+    for power in (power for axis in axes for power in axis["exponents"].values()):
+        read_value(int, power, "chart.axes")
+    read_value(float, chart.get("step", 2.0), "chart.step")
 
 
 def _read_fixed(fixed: Any) -> list[str]:
@@ -80,7 +95,7 @@ def _read_start(
     """
     given = canonical_keys(settings)
     words = {key: str(given[key]) for key, known in START_WORDS.items() if given.get(key) in known}
-    given |= {key: typical_start(chart)[key] for key in words}
+    given |= {key: value for key, value in typical_start(chart).items() if key in words}
     if isinstance(task, ImageTask) and given.get("batch_size") is None and "batch_size" in chart.hyperparameters:
         given["batch_size"] = task.batch_size
     start: dict[str, float] = {}
@@ -88,9 +103,6 @@ def _read_start(
         if given.get(name) is None:
             raise ConfigError(f"chart={chart.name} needs start.{name}; set it to a number", key=f"start.{name}")
         start[name] = read_value(int if name in chart.whole else float, given[name], f"start.{name}")
-    if given.get("batch_size") is not None and "batch_size" not in start:
-        problem, remedy = f"has no effect with chart={chart.name}", "set task.batch_size, or choose chart=sgd_batch"
-        raise wrong("start.batch_size", given["batch_size"], problem, remedy=remedy)
     return start, words
 
 

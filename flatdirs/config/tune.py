@@ -26,17 +26,16 @@ from flatdirs.config.values import (
     read_study_name,
     read_value,
 )
-from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.names import canonical_keys
-from flatdirs.training.metrics import METRICS, Accuracy, Metric
-from flatdirs.training.optimizer import OPTIMIZERS, Optimizer, Sgd
+from flatdirs.training.metrics import METRICS, Accuracy
+from flatdirs.training.optimizer import OPTIMIZERS, Optimizer
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
-from flatdirs.training.schedule import SCHEDULES, Schedule, Triangle
+from flatdirs.training.schedule import SCHEDULES, Schedule
 from flatdirs.training.self_tuning import TUNERS, USUAL_SIGMA
 from flatdirs.training.task import DataConfig, ImageTask
 from flatdirs.tuning.settings import Limits, TuneConfig
@@ -103,9 +102,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     settings = canonical_keys(settings)
     task = read_task(settings["task"])
     if not isinstance(task, ImageTask):
-        raise wrong(
-            "task", task.name, "has a function and no model", remedy="choose an image task, such as task=digits"
-        )
+        raise wrong("task", task.name, "has a function and no model", remedy="choose an image task")
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
     hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient"), float | None)
@@ -156,29 +153,17 @@ def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
 def read_objective(
     task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]
 ) -> ImageObjective | CallableObjective:
-    """The objective of a task. Settings that have no effect with a function are refused."""
+    """The objective of a task."""
+    if isinstance(task, CallableTask):
+        return CallableObjective(task)
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
-    metric, curvature = read_metric(settings), read_curvature(settings)
-    hints = {"evaluate_every": int | None, "clip_gradient": float | None}
-    gradient = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
-    if isinstance(task, ImageTask):
-        threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
-        own = (str(settings["device"]), str(settings["precision"]), threads, schedule, optimizer)
-        compiled = read_value(bool, settings["compile"], "compile")
-        return ImageObjective(task, data, *own, compile=compiled, metric=metric, curvature=curvature, **gradient)
-    unused = {"schedule": schedule != Triangle(), "optimizer": optimizer != Sgd(), "metric": metric != Accuracy()}
-    unused |= {"curvature.every": bool(curvature.every), **{key: value is not None for key, value in gradient.items()}}
-    for key, given in unused.items():
-        if given:
-            more = ", or set direction=minimize if lower is better" if key == "metric" else ""
-            raise ConfigError(f"{key} has no effect with task={task.name}; remove it{more}", key=key)
-    return CallableObjective(task)
-
-
-def read_metric(settings: Mapping[str, Any]) -> Metric:
-    """The group `metric`; accuracy for a command without one."""
-    metric: Metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
-    return metric
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "compile": bool}
+    own = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
+    metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
+    own |= {"metric": metric, "curvature": read_curvature(settings)}
+    threads = None if settings["threads"] is None else read_integer(settings, "threads", 1)
+    machine = (str(settings["device"]), str(settings["precision"]), threads)
+    return ImageObjective(task, data, *machine, schedule, optimizer, **own)
 
 
 def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[str, Any]) -> bool:

@@ -130,8 +130,10 @@ class CallableObjective:
         given = _arguments(function, dict.fromkeys([*hyperparameters, "seed", "report"]))
         taken = {canonical(name) for name in given}
         if missing := [name for name in searched if canonical(name) not in taken]:
-            remedy = f"add it, or set fixed=[{','.join(missing)}]"
-            raise self._wrong(f"has no parameter {' and none '.join(missing)}", remedy)
+            fixed = "" if len(missing) == len(searched) else f", or set fixed=[{','.join(missing)}]"
+            raise self._wrong(
+                f"has no parameter for {', '.join(missing)}", f"add {'them' if missing[1:] else 'it'}{fixed}"
+            )
         named = _named_parameters(function)
         if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - set(given):
             problem = f"needs {', '.join(sorted(unknown))}, which the search space does not have"
@@ -163,19 +165,11 @@ def find_function(path: str) -> Callable[..., Any]:
         found = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise wrong("task.function", path, f"cannot be imported ({error})", ObjectiveError) from error
-    except SyntaxError as error:
-        raise wrong(
-            "task.function", path, f"cannot be imported ({error.msg}, {error.filename}:{error.lineno})", ObjectiveError
-        ) from error
     except (Exception, SystemExit) as error:
-        raise wrong(
-            "task.function",
-            path,
-            f"cannot be imported (its module raises {type(error).__name__}: {error})",
-            ObjectiveError,
-        ) from error
+        reason = f"its module raises {type(error).__name__}: {error}"
+        if isinstance(error, (ImportError, AttributeError, SyntaxError)):
+            reason = str(error)  # of a SyntaxError with file and line
+        raise wrong("task.function", path, f"cannot be imported ({reason})", ObjectiveError) from error
     if not callable(found):
         raise wrong("task.function", path, f"is a {type(found).__name__}, not a function", ObjectiveError)
     return found

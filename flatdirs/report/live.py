@@ -52,7 +52,8 @@ class Report:
         """Say what runs, where it is stored, and how long one run should take."""
         start = ", ".join(f"{name}={exact(value)}" for name, value in config.plan.grid.start.items())
         done = len(study.runs())
-        self._say(f"study {study.name} in {place(config)}: search {config.plan.name} from {start}")
+        begin = f" from {start}" if config.plan.on_grid else ""
+        self._say(f"study {study.name} in {place(config)}: search {config.plan.name}{begin}")
         if done:
             self._say(f"continuing after {done} run{'s' if done > 1 else ''}")
         cost = "" if expected_seconds is None else f", each about {duration(expected_seconds)} here"

@@ -7,7 +7,6 @@ Groups are chosen first, then come the keys that differ. Every command that flat
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -23,13 +22,12 @@ from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.run_config import TrainConfig
-from flatdirs.tuning.formatting import exact
+from flatdirs.tuning.formatting import hydra_text
 from flatdirs.tuning.settings import TuneConfig
 
 TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient")  # keys of tune and train
 TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)
 PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD (PostgreSQL)"
-PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w/.:+-]*", re.ASCII | re.IGNORECASE)
 
 
 def tune_settings(config: TuneConfig) -> dict[str, Any]:
@@ -147,27 +145,9 @@ def _typed(path: Any) -> str:
     return f"./{path}" if str(path).startswith(("~", "-")) else str(path)
 
 
-def hydra_text(value: Any) -> str:
-    """A value in the grammar of Hydra's overrides."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value) if isinstance(value, int) else exact(value)
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{hydra_text(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(hydra_text, value)) + "]"
-    text = str(value)
-    if PLAIN_WORD.fullmatch(text):
-        return text
-    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
-    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), text)
-    return f'"{escaped}"'
-
-
 def search_keys(name: str) -> list[str]:
     """The keys that a search reads: those of its file in conf/search/."""
-    return [key for key in _option("search", name) if key != "name"]
+    return [key for key in _file(f"search/{name}.yaml") if key != "name"]
 
 
 def usual_box() -> Mapping[str, list[float]]:
@@ -194,19 +174,15 @@ def _file(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _option(group: str, choice: str) -> Mapping[str, Any]:
-    return _file(f"{group}/{choice}.yaml")
-
-
 def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The option of a group with the name of these settings, else the one that takes fewest changes; the changes."""
     known = sorted((path.stem for path in (conf_folder() / group).glob("*.yaml")), key=lambda name: name != default)
     name = settings.get("name", settings.get("kind"))
     changes = {
-        choice: list(_changed(_option(group, choice), settings, f"{group}."))
+        choice: list(_changed(_file(f"{group}/{choice}.yaml"), settings, f"{group}."))
         for choice in ([name] if name in known else known)
     }
-    missing = {choice: len(set(_option(group, choice)) - set(settings)) for choice in changes}
+    missing = {choice: len(set(_file(f"{group}/{choice}.yaml")) - set(settings)) for choice in changes}
     best = min(changes, key=lambda choice: len(changes[choice]) + missing[choice] + (choice != default))
     return best, changes[best]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 DIGITS = 6  # significant, of an objective value, at least
+PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z_][\w/.:+-]*", re.ASCII | re.IGNORECASE)
 
 
 def exact(value: float) -> str:
@@ -30,3 +33,21 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def hydra_text(value: Any) -> str:
+    """A value in the grammar of Hydra's overrides."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value) if isinstance(value, int) else exact(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{hydra_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(hydra_text, value)) + "]"
+    text = str(value)
+    if PLAIN_WORD.fullmatch(text):
+        return text
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
+    escaped = re.sub(r'(\\*)("|$)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), text)
+    return f'"{escaped}"'

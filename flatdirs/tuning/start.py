@@ -17,13 +17,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.backend.sampler import TYPICAL_ADAMW, TYPICAL_SGD
+from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.storages import close_storage, open_storage, storage_errors
 from flatdirs.backend.study import keep_probes, stored_probes
 from flatdirs.backend.trials import study_folder
-from flatdirs.errors import ConfigError, FinderError
+from flatdirs.errors import FinderError
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.space.chart import Chart
+from flatdirs.setting_checks import wrong
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
@@ -44,14 +44,8 @@ AUTO_MOMENTUM = 0.9  # momentum or beta1 of an automatic start
 TIMESCALE = 1.0  # weight-decay timescales in a run, T·lr·wd/(1−momentum) (AdamW: T·lr·wd), of an automatic start
 PROBED_DECAY = 5e-4  # weight decay of the probes if none is given
 MOST_DECAY = {"momentum": 0.02, "beta1": 1.0}  # the timescale rule asks for more in runs of a few steps
-TYPICAL = {"momentum": TYPICAL_SGD, "beta1": TYPICAL_ADAMW}  # by the optimizer's momentum
 
 Say = Callable[[str], None]
-
-
-def typical_start(chart: Chart) -> Mapping[str, float]:
-    """The usual start values of the optimizer that a chart is for."""
-    return TYPICAL["beta1" if "beta1" in chart.hyperparameters else "momentum"]
 
 
 def automatic_start(
@@ -90,12 +84,14 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     """
     words, plan = config.open_start, config.plan
     word = words.get("lr")
-    if word in (STEP_SAMPLING, EDGE):
-        _refuse_idle_probes(config, word)
     if not words or not plan.on_grid:
         return config
     if idle := _nothing_to_probe(config):
-        say(f"start=auto: {idle}; the search starts at the usual {assignments(plan.grid.start)}")
+        if word in (STEP_SAMPLING, EDGE):
+            raise wrong("start.lr", word, f"has no effect, as {idle}", remedy="set it to a number, or start=auto")
+        usual = {key: value for key, value in plan.grid.start.items() if key in words}
+        begin = f"the usual {assignments(usual)}" if usual else assignments(plan.grid.start)
+        say(f"start=auto: {idle}; the search starts at {begin}")
         return _with_numbers(config, {})
     if word is None:
         return _with_numbers(config, {"wd": _decay_for(config, plan.grid.start["lr"])})
@@ -108,17 +104,6 @@ def _nothing_to_probe(config: TuneConfig) -> str | None:
     if "lr" not in config.plan.grid.chart.hyperparameters:
         return f"chart={config.chart.name} has no lr to probe"
     return None if isinstance(config.objective, ImageObjective) else f"task={config.task.name} has no model to probe"
-
-
-def _refuse_idle_probes(config: TuneConfig, word: str) -> None:
-    """Raise ConfigError if probes that were asked for could not be made, or would have no effect."""
-    problem = _nothing_to_probe(config)
-    if not config.plan.on_grid:
-        problem = f"search={config.plan.name} has no starting point"
-    if problem is not None:
-        raise ConfigError(
-            f"{problem}, so start.lr={word} has no effect; set start.lr to a number, or start=auto", key="start.lr"
-        )
 
 
 def _with_numbers(config: TuneConfig, numbers: Mapping[str, float]) -> TuneConfig:
@@ -177,7 +162,7 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
     """What the probes found, the start that follows, and the cost."""
     start = assignments({**config.plan.grid.start, **numbers})
     if "problem" in record:
-        return f"{record['problem']}; the search starts at the usual {start}"
+        return f"{record['problem']}; the search starts at the usual {assignments(numbers)}"
     cost = f"the probes cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
     if word == EDGE:
         epochs = float(record["warmup_epochs"])

@@ -1,0 +1,45 @@
+"""Settings that a user gave although they have no effect with the task, chart, search or storage chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flatdirs.errors import ConfigError, masked
+from flatdirs.space.names import canonical
+
+RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
+       "evaluate_every", "clip_gradient")  # fmt: skip
+POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
+PROBES = tuple(
+    f"{key}={word}" for key in ("start", "start.lr", "start.wd") for word in ("auto", "step_sampling", "cdat")
+)
+MORE = {
+    "metric": ", or set direction=minimize if lower is better",
+    "start.batch_size": ", or set task.batch_size, or choose chart=sgd_batch",
+}
+
+
+def refuse_without_effect(settings: Mapping[str, Any], words: Sequence[str]) -> None:
+    """Raise ConfigError for the first key=value of a command line that nothing reads. `settings`: all of them."""
+    for choice, idle in _idle(settings):
+        for word in (one.lstrip("+") for one in words if not one.endswith("=null")):  # null sets nothing
+            if word in idle or word.startswith(tuple(f"{key}{end}" for key in idle for end in "=.")):
+                key = word.partition("=")[0]
+                raise ConfigError(f"{masked(word)} has no effect with {choice}; remove it{MORE.get(key, '')}", key=key)
+
+
+def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each choice with the keys, or whole words, that have no effect with it."""
+    task, chart, search, storage = (settings.get(group, {}) for group in ("task", "chart", "search", "storage"))
+    if "function" in task:
+        yield f"task={task.get('name')}", RUN
+    if task.get("dataset") == "digits":
+        yield "task.dataset=digits", ("data.path",)
+    if task and storage and storage["kind"] != "url":
+        yield f"storage={storage['kind']}", ("storage.url",)
+    if isinstance(chart.get("hyperparameters"), list):
+        names = {canonical(str(name)) for name in chart["hyperparameters"]}
+        yield f"chart={chart.get('name')}", [f"start.{name}" for name in POINT if name not in names]
+    if search.keys() == {"name"}:  # one of Optuna's, which samples in box
+        yield f"search={search['name']}, which has no grid and no starting point", ("chart.step", *PROBES)
