@@ -46,7 +46,7 @@ def describe_worker(claim: Mapping[str, Any]) -> str:
     """Who runs a trial, in words."""
     worker = claim.get("worker")
     if not isinstance(worker, Mapping):
-        return "an unknown process"
+        return "not yet claimed by a process"
     here = worker.get("place") == this_worker()["place"]
     return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
 

@@ -47,7 +47,8 @@ def _print_workers(console: Console, study: Study) -> None:
     live = study.live()
     for trial in live:
         claim = claims.read(trial) or {}
-        seconds = time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", time.time())))
+        begun = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
+        seconds = max(0.0, time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", begun))))
         reported = f"{len(trial.intermediate_values)} evaluations reported"
         console.print(f"running: {describe_worker(claim)}, {reported}, last heard from {seconds:.0f} s ago")
     if not live:
