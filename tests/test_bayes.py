@@ -193,6 +193,7 @@ class TestBowls:
 class TestBounds:
     BOUNDS = ({"lr": (0.05, 0.2)}, {"wd": (2e-4, 1e-3), "momentum": (0.8, 0.95)})
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("bounds", BOUNDS)
     @pytest.mark.parametrize("top", [(12, 0, 0), (-12, 8, 8), (0, -8, -8)])
     def test_nothing_outside_is_asked_whatever_lies_there(
@@ -275,6 +276,7 @@ class TestFailures:
         search = search_on(grid_of(lr=0.05, momentum=0.9, wd=0.001), outcome, 6)
         assert all(question.reason for question in search.suggestions)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0, 8.0])
     @pytest.mark.parametrize("seed", [0, 1])
     def test_a_bare_number_with_a_plateau_below_and_a_cliff_above(self, rate: float, seed: int) -> None:

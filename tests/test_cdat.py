@@ -208,6 +208,7 @@ def test_averages_that_begin_at_zero_do_not_show(base: str) -> None:
     assert first[1] == pytest.approx(first[0], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_greedy_converges_the_edge_stalls_and_beyond_it_everything_diverges() -> None:
     _, losses, _ = quadratic("gd", 1.0, 200)
     assert losses[-1] < 1e-9 * losses[0]

@@ -103,6 +103,7 @@ def test_it_is_the_top_of_the_dense_spectrum(build: Callable[[], tuple[nn.Module
     assert found.loss == pytest.approx(cross_entropy(model(batch[0]), batch[1]).item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [

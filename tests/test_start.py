@@ -130,6 +130,7 @@ def test_searches_without_a_start_find_none(search: str, workplace: Path) -> Non
     assert identity(config)["start"] == start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

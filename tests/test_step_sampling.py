@@ -294,6 +294,7 @@ def loader_kinds() -> dict[str, Callable[[], DataLoader[Any]]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(loader_kinds()))
 def test_the_loader_goes_on_as_if_nothing_had_been(kind: str) -> None:
     """With an iterator in use, of which one batch has been taken, and an epoch after it."""

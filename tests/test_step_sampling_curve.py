@@ -222,6 +222,7 @@ def test_a_loss_that_is_a_little_worse_everywhere_is_looked_below() -> None:
     assert curve.landmarks.half == pytest.approx(by_definition(logistic)["half"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_threshold_is_kept() -> None:
     """Refined throughout, the window's ends and the half lie between probes 0.1 decades apart."""
     curve = searched(logistic, RangeSearch(budget=None))

@@ -193,6 +193,7 @@ def test_any_scale_rate_momentum_and_decay_obey_the_symmetry(
     assert torch.allclose(after(scale), after(1.0), rtol=0.0, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
 @settings(max_examples=15)
 @given(

@@ -52,6 +52,7 @@ def states_equal(one: torch.nn.Module | None, other: torch.nn.Module | None) -> 
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_repeats_to_the_bit_and_leaves_the_process_as_it_was(precision: str) -> None:
     def process() -> tuple[object, ...]:
