@@ -103,7 +103,7 @@ def _about_to_speak(other: FrozenTrial, trial: FrozenTrial, blind: bool) -> bool
         if other.params or optuna_private.fixed_parameters(other):
             return False
     elif not blind or (claim.get("worker") == this_worker() and claim.get("thread") == threading.get_ident()):
-        return False  # what this very thread has asked for cannot go on while it waits
+        return False  # a trial of this thread cannot go on while the thread waits
     return time.monotonic() - _first_seen(other) < PATIENCE_SECONDS
 
 

@@ -138,7 +138,7 @@ def _counts(run: Run, settings: BayesSettings) -> bool:
 
 
 def _best_of_judged(study: Study, numbered: Sequence[Numbered]) -> Numbered | None:
-    """The incumbent of Myrtle's search, or of a sampler; a run the search has not asked for counts if it is better."""
+    """The incumbent of Myrtle's search, or of a sampler; a run that the search did not suggest counts if better."""
     settings = study.plan.settings if isinstance(study.plan.settings, DescentSettings) else PLAIN
     trace = study.trace(_plain(numbered))
     best: Numbered | None = None

@@ -42,7 +42,7 @@ class Sharpness:
 
     `vector` (parameters,) is the eigenvector, of length 1, on the device of the model; in the coordinates P^(1/2)w with
     a preconditioner. `residual` is ‖Sv − λv‖/|λ|: an eigenvalue is within residual · |λ| of `value`. It is above
-    `tolerance`, what was asked for, if rounding or `max_products` did not allow more. `loss` is that of the batch.
+    the `tolerance` setting if rounding or `max_products` did not allow more. `loss` is that of the batch.
     """
 
     value: float

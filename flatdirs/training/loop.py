@@ -117,7 +117,7 @@ def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precis
 
 
 def _curvature_log(run: Run) -> CurvatureLog | None:
-    """A log of the curvature of `run` on its first training images, without augmentation; None if not asked for.
+    """A log of the curvature of `run` on its first training images, without augmentation; None without curvature.every.
 
     It measures in float32 at any precision of training: second derivatives in 16 bits would be noise.
     """
