@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from flatdirs.errors import FlatdirsError, ObjectiveError
-from flatdirs.objectives.base import Measurement, Progress
+from flatdirs.objectives.base import Measurement, Progress, RunInfo
 from flatdirs.objectives.provenance import provenance
 from flatdirs.setting_checks import wrong
 from flatdirs.space.names import all_names, canonical
@@ -56,7 +56,12 @@ class CallableObjective:
         return self.task.unit
 
     def measure(
-        self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
+        self,
+        hyperparameters: Mapping[str, Any],
+        seeds: Sequence[int],
+        progress: Progress,
+        final: bool = False,
+        run: RunInfo | None = None,
     ) -> Measurement:
         """Call the function once per seed. Raises ObjectiveError if it does not return a number."""
         function = find_function(self.task.function)
