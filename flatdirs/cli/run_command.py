@@ -41,7 +41,7 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
     except KeyboardInterrupt:
         sys.exit(130)
     except FlatdirsError as error:
-        _refuse(str(error))
+        _refuse(str(error), error.detail)
     except ModuleNotFoundError as error:
         missing = missing_extra(error)
         if missing is None or not _imported_by_us(error):
@@ -83,6 +83,7 @@ def _imported_by_us(error: ModuleNotFoundError) -> bool:
     return asked.partition(".")[0] in ("flatdirs", "optuna", "torchvision")
 
 
-def _refuse(sentence: str) -> NoReturn:
-    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n")
+def _refuse(sentence: str, detail: str = "") -> NoReturn:
+    below = f"{detail.rstrip()}\n" if detail else ""
+    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n{below}")
     sys.exit(2)
