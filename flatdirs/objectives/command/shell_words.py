@@ -103,7 +103,7 @@ def _is_file(text: str) -> bool:
 def masked_words(words: Iterable[str]) -> list[str]:
     """The words with *** for values of arguments whose names say key, token, password or secret, and URLs' passwords.
 
-    Numbers and placeholders after key and token stay (--max-tokens 4096). In a word of several words, each argument is looked at.
+    Numbers and placeholders after key and token stay (--max-tokens 4096). In a script in one word, each argument counts.
     """
     shown: list[str] = []
     secret_before = ""
