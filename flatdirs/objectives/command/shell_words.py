@@ -29,7 +29,11 @@ _INTERPRETER = re.compile(
     r"taskset|numactl|torchrun|accelerate|deepspeed|composer|srun|mpirun|mpiexec|horovodrun|uv|poetry|conda|make"
 )
 _WRITTEN = frozenset({"out", "output", "outfile", "log", "logfile", "logdir", "save", "resume", "checkpoint", "ckpt"})
-_ARGUMENT = re.compile(r"(?P<name>-{0,2}[A-Za-z_][\w.-]*)(?P<between>=|\s+)(?P<value>'[^']*'|\"[^\"]*\"|[^\s'\"]+)")
+_ARGUMENT = re.compile(  # in a script: --name value or name=value, where the name may be that of a secret
+    r"(?<![\w.-])(?P<name>-{0,2}(?=[\w.-]*(?:key|token|passw|secret))[A-Za-z_][\w.-]*)(?P<between>=|\s+)"
+    r"(?P<value>(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+)",
+    re.I,
+)
 _SECRET_PART = re.compile(r"keys?|tokens?|\w*(key|token|password|passwd|secret)s?")
 _NO_SECRET_PART = re.compile(r"monkeys?|turkeys?|hotkeys?|donkeys?")
 
@@ -103,20 +107,21 @@ def _is_file(text: str) -> bool:
 def masked_words(words: Iterable[str]) -> list[str]:
     """The words with *** for values of arguments whose names say key, token, password or secret, and URLs' passwords.
 
-    Numbers and placeholders after key and token stay (--max-tokens 4096). In a script in one word, each argument counts.
+    Numbers and placeholders after key and token stay (--max-tokens 4096). In a script (-c '…') each of its
+    arguments is looked at.
     """
     shown: list[str] = []
-    secret_before = ""
+    before = ""
     for word in words:
         name, equals, value = word.partition("=")
-        before, secret_before = secret_before, ""
-        if before and not word.startswith("-"):
+        is_script = re.fullmatch(r"-\w*c", before) is not None
+        if before.startswith("-") and is_secret(before) and "=" not in before and not word.startswith("-"):
             shown.append(_masked_value(before, word))
-        elif equals and _is_name(name) and is_secret(name):
+        elif not is_script and equals and _is_name(name) and is_secret(name):
             shown.append(f"{name}={_masked_value(name, value)}")
         else:
             shown.append(masked(_ARGUMENT.sub(_masked_argument, word) if re.search(r"\s", word) else word))
-            secret_before = word if word.startswith("-") and not equals and _is_name(word) and is_secret(word) else ""
+        before = word
     return shown
 
 

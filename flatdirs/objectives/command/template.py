@@ -29,7 +29,7 @@ from flatdirs.setting_checks import wrong
 
 __all__ = ["Slot", "Template", "masked_words"]
 
-WHOLE = ("batch_size", "seed")
+FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
 HELD = ("batch_size", "seed", "epochs")
 
 Words = tuple[tuple[str | Slot, ...], ...]
@@ -63,7 +63,7 @@ class Template:
         source = tuple(with_env(words))
         pieces = placeholders(source)
         marked = {slot.name: slot for slot in _slots_of(pieces)}
-        plain = [only if len(word) == 1 and isinstance(only := word[0], str) else None for word in pieces]
+        plain = _plain(pieces)
         chosen, ambiguous = _choose(find_flags(plain), plain, marked)
         recognised = {slot.name: slot for _, slot in chosen if slot.name in marked and slot.name not in SPECIAL}
         bare = [[_started(piece, recognised) for piece in word] for word in pieces]
@@ -88,9 +88,7 @@ class Template:
         if problem := start_problem(name, float(slot.start or 0)):
             return problem
         other = (name == "momentum" and family != "sgd") or (name in ("beta1", "beta2") and family == "sgd")
-        return (
-            f"is no hyperparameter of {'SGD' if family == 'sgd' else 'AdamW' if family == 'adamw' else 'Adam'}" * other
-        )
+        return f"is no hyperparameter of {FAMILIES[family]}" if other else ""
 
     @property
     def slots(self) -> dict[str, Slot]:
@@ -129,11 +127,7 @@ class Template:
     @property
     def files(self) -> tuple[Path, ...]:
         """The existing files that the command names, relative to the working directory, without interpreters."""
-        return tuple(
-            named_files(
-                [word[0] if word and isinstance(word[0], str) and not word[1:] else None for word in self.words]
-            )
-        )
+        return tuple(named_files(_plain(self.words)))
 
     @property
     def name(self) -> str:
@@ -189,8 +183,8 @@ class Template:
                 self._refuse_ambiguous(name)
         if "lr" not in self.slots and not any(slot.explicit for slot in self.slots.values()):
             held = self.held.get("lr")
-            problem = f"has {held.flag} {held.notation}, which {held.why}" if held else "names no learning rate"
-            raise self._wrong(problem, "mark it in the command, as in --lr {lr:0.1}")
+            problem = f"holds {held.flag} {held.notation}, which {held.why}" if held else "has no learning rate"
+            raise self._wrong(problem, "mark one in the command, as in --lr {lr:0.1}")
         for name, slot in self.slots.items():
             if slot.bare and name not in started:
                 raise wrong(KEY, slot.text, "has no start", remedy=f"write {{{name}:{_start_of(name)}}}")
@@ -213,6 +207,11 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _slots_of(words: Iterable[Iterable[str | Slot]]) -> list[Slot]:
     return [piece for word in words for piece in word if isinstance(piece, Slot)]
+
+
+def _plain(words: Words) -> list[str | None]:
+    """The words, None in place of those that hold a slot."""
+    return [only if len(word) == 1 and isinstance(only := word[0], str) else None for word in words]
 
 
 def _choose(
