@@ -47,7 +47,9 @@ def split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise wrong(KEY, repr(masked(text)), f"is no command line ({error})", remedy="close the quote") from error
+        raise wrong(
+            KEY, repr(_masked_script(text)), f"is no command line ({error})", remedy="close the quote"
+        ) from error
 
 
 def refuse_shell_syntax(words: Sequence[str]) -> None:
@@ -61,7 +63,7 @@ def refuse_shell_syntax(words: Sequence[str]) -> None:
 def _shell_syntax(text: str, found: str) -> FlatdirsError:
     problem = f"holds {found}, and commands run without a shell"
     script = "bash -c '…', with a placeholder such as {lr:0.1} inside for each value to tune"
-    return wrong(KEY, short(masked(text)), problem, remedy=f"write {script}")
+    return wrong(KEY, short(_masked_script(text)), problem, remedy=f"write {script}")
 
 
 def with_env(words: Sequence[str]) -> list[str]:
@@ -120,7 +122,7 @@ def masked_words(words: Iterable[str]) -> list[str]:
         elif not is_script and equals and _is_name(name) and is_secret(name):
             shown.append(f"{name}={_masked_value(name, value)}")
         else:
-            shown.append(masked(_ARGUMENT.sub(_masked_argument, word) if re.search(r"\s", word) else word))
+            shown.append(_masked_script(word) if re.search(r"\s", word) else masked(word))
         before = word
     return shown
 
@@ -138,6 +140,11 @@ def _is_name(text: str) -> bool:
 def _masked_value(name: str, value: str) -> str:
     number = is_number(value) and not re.search("pass|secret", name, re.I)
     return value if number or not value or _PLACEHOLDER.fullmatch(value) else "***"
+
+
+def _masked_script(text: str) -> str:
+    """A text of several arguments with its secrets masked."""
+    return masked(_ARGUMENT.sub(_masked_argument, text))
 
 
 def _masked_argument(found: re.Match[str]) -> str:
