@@ -31,58 +31,6 @@ NAMES = {
     for spelling in spellings.split()
 }
 SHORT = {"b"}  # with one dash only
-# words in the parts of a dotted key by which something else is meant
-OTHERS = frozenset(
-    {
-        "scheduler",
-        "schedulers",
-        "sched",
-        "schedule",
-        "warmup",
-        "decay",
-        "ema",
-        "swa",
-        "bn",
-        "batchnorm",
-        "norm",
-        "teacher",
-        "target",
-        "moco",
-        "byol",
-        "queue",
-        "loss",
-        "criterion",
-        "eval",
-        "evaluation",
-        "test",
-        "val",
-        "valid",
-        "validation",
-        "dev",
-        "predict",
-        "inference",
-        "logger",
-        "wandb",
-    }
-)
-LABELS = frozenset(
-    {
-        "name",
-        "tag",
-        "tags",
-        "notes",
-        "note",
-        "comment",
-        "group",
-        "project",
-        "desc",
-        "description",
-        "title",
-        "label",
-        "suffix",
-        "prefix",
-    }
-)
 OPTIMIZERS = ("adamw", "adam", "sgd")
 TRAINER_FLAGS = frozenset(
     {"per_device_train_batch_size", "num_train_epochs", "adam_beta1", "adam_beta2", "adam_epsilon"}
@@ -90,6 +38,12 @@ TRAINER_FLAGS = frozenset(
 
 _KEY = re.compile(r"(--?|\+\+?)?([A-Za-z][\w.-]*)")
 _PAIR = re.compile(rf"[\[(]?\s*({NUMBER})\s*[,\s]\s*({NUMBER})\s*[\])]?")
+
+_OTHERS = re.compile(  # words in the parts of a dotted key by which something else is meant
+    "schedulers?|sched|schedule|warmup|decay|ema|swa|bn|batchnorm|norm|teacher|target|moco|byol|queue|loss|criterion|"
+    "eval|evaluation|test|val|valid|validation|dev|predict|inference|logger|wandb"
+)
+_LABELS = re.compile("name|tags?|notes?|comment|group|project|desc|description|title|label|suffix|prefix")
 
 
 @dataclass(frozen=True)
@@ -136,7 +90,7 @@ def _known(flag: str) -> tuple[str, str] | None:
     *before, last = key.split(".")
     if last not in NAMES or (last in SHORT and (dashes != "-" or before)):
         return None
-    if any(token in OTHERS for part in before for token in part.split("_")):
+    if any(_OTHERS.fullmatch(token) for part in before for token in part.split("_")):
         return None
     return NAMES[last], ("--" if dashes.startswith("-") else "") + key
 
@@ -149,7 +103,7 @@ def normal(key: str) -> str:
 def _is_label(words: Sequence[str | None], place: int) -> bool:
     """Whether a word is the value of a flag for names, as lr=0.1 in --run-name lr=0.1."""
     before = (words[place - 1] if place else None) or ""
-    return before[:1] == "-" and "=" not in before and normal(before).split("_")[-1] in LABELS
+    return before[:1] == "-" and "=" not in before and _LABELS.fullmatch(normal(before).split("_")[-1]) is not None
 
 
 def _spans(

@@ -37,7 +37,8 @@ class Slot:
 
     `start` is None for a bare {lr} without a start and for what each run is given; `text` is what the command says
     there, `notation` the start's own spelling ("" without a start), `flag` the flag or key before it, `why` the reason
-    for which it is held ("" where it can be tuned). A slot with `choices` is one of them, spelled as in `spellings`.
+    for which it is held, as a predicate ("" where it can be tuned). A slot with `choices` is one of them, spelled as in
+    `spellings`.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Slot:
     def written(self, value: Any) -> str:
         """A value as the command writes it. Raises ValueError for a choice that it does not have."""
         if self.choices:
+            if value not in self.choices:
+                raise ValueError(f"{self.name}={value} must be one of {', '.join(self.spellings)}")
             return self.spellings[self.choices.index(value)]
         if self.whole and value != round(value):
             raise ValueError(f"{self.name}={value} must be a whole number")
@@ -91,7 +94,7 @@ def placeholders(words: Sequence[str]) -> tuple[tuple[str | Slot, ...], ...]:
 def start_problem(name: str, start: float) -> str:
     """What is wrong with a start of a well-known hyperparameter, "" for nothing."""
     if name in ("lr", "wd", "batch_size") and start <= 0:
-        return f"is a start of {start:g}, which has no logarithm" if start == 0 else "is a start below 0"
+        return "cannot be searched on a log scale"
     if name in ("momentum", "beta1", "beta2") and not 0 <= start < 1:
         return "must be at least 0 and below 1"
     return ""

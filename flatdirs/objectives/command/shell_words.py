@@ -29,7 +29,11 @@ _INTERPRETER = re.compile(
     r"taskset|numactl|torchrun|accelerate|deepspeed|composer|srun|mpirun|mpiexec|horovodrun|uv|poetry|conda|make"
 )
 _WRITTEN = frozenset({"out", "output", "outfile", "log", "logfile", "logdir", "save", "resume", "checkpoint", "ckpt"})
-_ARGUMENT = re.compile(r"(?P<name>-{0,2}[A-Za-z_][\w.-]*)(?P<between>=|\s+)(?P<value>'[^']*'|\"[^\"]*\"|[^\s'\"]+)")
+_ARGUMENT = re.compile(  # in a script: --name value or name=value, where the name may be that of a secret
+    r"(?<![\w.-])(?P<name>-{0,2}(?=[\w.-]*(?:key|token|passw|secret))[A-Za-z_][\w.-]*)(?P<between>=|\s+)"
+    r"(?P<value>(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+)",
+    re.I,
+)
 _SECRET_PART = re.compile(r"keys?|tokens?|\w*(key|token|password|passwd|secret)s?")
 _NO_SECRET_PART = re.compile(r"monkeys?|turkeys?|hotkeys?|donkeys?")
 
@@ -43,7 +47,9 @@ def split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise wrong(KEY, repr(masked(text)), f"is no command line ({error})", remedy="close the quote") from error
+        raise wrong(
+            KEY, repr(_masked_script(text)), f"is no command line ({error})", remedy="close the quote"
+        ) from error
 
 
 def refuse_shell_syntax(words: Sequence[str]) -> None:
@@ -57,7 +63,7 @@ def refuse_shell_syntax(words: Sequence[str]) -> None:
 def _shell_syntax(text: str, found: str) -> FlatdirsError:
     problem = f"holds {found}, and commands run without a shell"
     script = "bash -c '…', with a placeholder such as {lr:0.1} inside for each value to tune"
-    return wrong(KEY, short(masked(text)), problem, remedy=f"write {script}")
+    return wrong(KEY, short(_masked_script(text)), problem, remedy=f"write {script}")
 
 
 def with_env(words: Sequence[str]) -> list[str]:
@@ -103,20 +109,21 @@ def _is_file(text: str) -> bool:
 def masked_words(words: Iterable[str]) -> list[str]:
     """The words with *** for values of arguments whose names say key, token, password or secret, and URLs' passwords.
 
-    Numbers and placeholders after key and token stay (--max-tokens 4096). In a word of several words, each argument is looked at.
+    Numbers and placeholders after key and token stay (--max-tokens 4096). In a script (-c '…') each of its
+    arguments is looked at.
     """
     shown: list[str] = []
-    secret_before = ""
+    before = ""
     for word in words:
         name, equals, value = word.partition("=")
-        before, secret_before = secret_before, ""
-        if before and not word.startswith("-"):
+        is_script = re.fullmatch(r"-\w*c", before) is not None
+        if before.startswith("-") and is_secret(before) and "=" not in before and not word.startswith("-"):
             shown.append(_masked_value(before, word))
-        elif equals and _is_name(name) and is_secret(name):
+        elif not is_script and equals and _is_name(name) and is_secret(name):
             shown.append(f"{name}={_masked_value(name, value)}")
         else:
-            shown.append(masked(_ARGUMENT.sub(_masked_argument, word) if re.search(r"\s", word) else word))
-            secret_before = word if word.startswith("-") and not equals and _is_name(word) and is_secret(word) else ""
+            shown.append(_masked_script(word) if re.search(r"\s", word) else masked(word))
+        before = word
     return shown
 
 
@@ -133,6 +140,11 @@ def _is_name(text: str) -> bool:
 def _masked_value(name: str, value: str) -> str:
     number = is_number(value) and not re.search("pass|secret", name, re.I)
     return value if number or not value or _PLACEHOLDER.fullmatch(value) else "***"
+
+
+def _masked_script(text: str) -> str:
+    """A text of several arguments with its secrets masked."""
+    return masked(_ARGUMENT.sub(_masked_argument, text))
 
 
 def _masked_argument(found: re.Match[str]) -> str:

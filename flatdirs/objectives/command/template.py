@@ -1,7 +1,7 @@
 """A command as a template: the words of the user's command line, and which of their parts are hyperparameters.
 
-`Template.read(argv)` or `Template.parse(text)` finds the placeholders and the well-known flags; `command` is the argv of
-one run. Nothing is run here, and nothing but the words themselves (and which files exist) is looked at.
+`Template.read(argv)` or `Template.parse(text)` finds the placeholders and the well-known flags; `command` is the argv
+of one run. Nothing is run here, and nothing but the words themselves (and which files exist) is looked at.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from flatdirs.setting_checks import wrong
 
 __all__ = ["Slot", "Template", "masked_words"]
 
-WHOLE = ("batch_size", "seed")
+FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
 HELD = ("batch_size", "seed", "epochs")
 
 Words = tuple[tuple[str | Slot, ...], ...]
@@ -39,11 +39,12 @@ Words = tuple[tuple[str | Slot, ...], ...]
 class Template:
     """A command whose values can be replaced: each word in pieces, texts and slots.
 
-    A slot in several places has one value. `ambiguous`: names that the command gives by different flags, with those
-    flags; none of their values is replaced unless a placeholder says which.
+    A slot in several places has one value. `source`: the words as written. `ambiguous`: names that the command gives
+    by different flags, with those flags; none of their values is replaced unless a placeholder says which.
     """
 
     words: Words
+    source: tuple[str, ...]
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -59,13 +60,14 @@ class Template:
 
     @classmethod
     def _of(cls, words: Sequence[str]) -> Template:
-        pieces = placeholders(with_env(words))
+        source = tuple(with_env(words))
+        pieces = placeholders(source)
         marked = {slot.name: slot for slot in _slots_of(pieces)}
-        plain = [only if len(word) == 1 and isinstance(only := word[0], str) else None for word in pieces]
+        plain = _plain(pieces)
         chosen, ambiguous = _choose(find_flags(plain), plain, marked)
         recognised = {slot.name: slot for _, slot in chosen if slot.name in marked and slot.name not in SPECIAL}
         bare = [[_started(piece, recognised) for piece in word] for word in pieces]
-        return cls(_with_flags(bare, chosen), ambiguous)
+        return cls(_with_flags(bare, chosen), source, ambiguous)
 
     @cached_property
     def _slots(self) -> dict[str, Slot]:
@@ -73,15 +75,8 @@ class Template:
         found: dict[str, Slot] = {}
         for slot in _slots_of(self.words):
             if slot.name not in SPECIAL or slot.flag:
-                found[slot.name] = replace(
-                    found.get(slot.name, slot), explicit=slot.explicit or slot.name in self._marked
-                )
+                found.setdefault(slot.name, slot)
         return {name: replace(slot, why=self._why_held(slot)) for name, slot in found.items()}
-
-    @cached_property
-    def _marked(self) -> frozenset[str]:
-        """The names that stand in the command as placeholders."""
-        return frozenset(slot.name for slot in _slots_of(self.words) if slot.explicit)
 
     def _why_held(self, slot: Slot) -> str:
         """Why a recognised slot is not tuned unless in tune=, "" where it is."""
@@ -93,9 +88,7 @@ class Template:
         if problem := start_problem(name, float(slot.start or 0)):
             return problem
         other = (name == "momentum" and family != "sgd") or (name in ("beta1", "beta2") and family == "sgd")
-        return (
-            f"is no hyperparameter of {'SGD' if family == 'sgd' else 'AdamW' if family == 'adamw' else 'Adam'}" * other
-        )
+        return f"is no hyperparameter of {FAMILIES[family]}" if other else ""
 
     @property
     def slots(self) -> dict[str, Slot]:
@@ -104,15 +97,14 @@ class Template:
 
     @property
     def held(self) -> dict[str, Slot]:
-        """What was recognised and is not tuned unless `require` asks for it: batch size, seed, epochs, starts of 0; see `why`."""
+        """What was recognised and is held (batch size, seed, epochs, starts of 0), with the reason in `why`."""
         return {name: slot for name, slot in self._slots.items() if slot.why}
 
     @cached_property
     def optimizer(self) -> str:
         """ "sgd", "adamw" or "adam".
 
-        Told by the command's words (of a choice its start), else AdamW where it gives betas and no momentum (beta1 is no
-        hyperparameter of SGD), else SGD.
+        Told by the command's words (of a choice its start), else AdamW where it gives betas and no momentum, else SGD.
         """
         words = [_joined(piece if isinstance(piece, str) else piece.unset for piece in word) for word in self.words]
         given = {slot.name for slot in _slots_of(self.words)}
@@ -135,11 +127,7 @@ class Template:
     @property
     def files(self) -> tuple[Path, ...]:
         """The existing files that the command names, relative to the working directory, without interpreters."""
-        return tuple(
-            named_files(
-                [word[0] if word and isinstance(word[0], str) and not word[1:] else None for word in self.words]
-            )
-        )
+        return tuple(named_files(_plain(self.words)))
 
     @property
     def name(self) -> str:
@@ -149,8 +137,8 @@ class Template:
     def command(self, values: Mapping[str, Any], special: Mapping[str, str]) -> list[str]:
         """The argv of a run. `values` by canonical name, `special`: seed, run, run_dir, port.
 
-        What stands in neither keeps the text of the command, a placeholder its start. Raises ValueError for a value that
-        the command has no slot for.
+        What stands in neither keeps the text of the command, a placeholder its start. Raises ValueError for a value
+        that the command has no slot for.
         """
         if strange := [name for name in values if name not in self._slots]:
             raise ValueError(f"the command has no slot for {', '.join(strange)}")
@@ -166,9 +154,7 @@ class Template:
 
     def text(self) -> str:
         """The template as one line for a shell, secrets masked: what is stored with a study and compared."""
-        return shlex.join(
-            masked_words(_joined(p if isinstance(p, str) else p.text for p in word) for word in self.words)
-        )
+        return shlex.join(masked_words(self.source))
 
     def require(self, names: Iterable[str], key: str = "tune") -> dict[str, Slot]:
         """The slots of these hyperparameters, held ones too. Raises ConfigError where one cannot be tuned."""
@@ -189,16 +175,16 @@ class Template:
     def require_learning_rate(self, started: Collection[str] = ()) -> None:
         """Raise ConfigError unless there is something to tune and each of it has a start.
 
-        The command must give a learning rate or a placeholder, no hyperparameter by two different flags, and a start for
-        each bare placeholder that is not in `started` (those whose start is told elsewhere, as start.lr=0.1).
+        The command must give a learning rate or a placeholder, no hyperparameter by two different flags, and a start
+        for each bare placeholder that is not in `started` (those whose start is told elsewhere, as start.lr=0.1).
         """
         for name in self.ambiguous:
             if name not in HELD:
                 self._refuse_ambiguous(name)
         if "lr" not in self.slots and not any(slot.explicit for slot in self.slots.values()):
             held = self.held.get("lr")
-            problem = f"has {held.flag} {held.notation}, which {held.why}" if held else "names no learning rate"
-            raise self._wrong(problem, "mark it in the command, as in --lr {lr:0.1}")
+            problem = f"holds {held.flag} {held.notation}, which {held.why}" if held else "has no learning rate"
+            raise self._wrong(problem, "mark one in the command, as in --lr {lr:0.1}")
         for name, slot in self.slots.items():
             if slot.bare and name not in started:
                 raise wrong(KEY, slot.text, "has no start", remedy=f"write {{{name}:{_start_of(name)}}}")
@@ -221,6 +207,11 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _slots_of(words: Iterable[Iterable[str | Slot]]) -> list[Slot]:
     return [piece for word in words for piece in word if isinstance(piece, Slot)]
+
+
+def _plain(words: Words) -> list[str | None]:
+    """The words, None in place of those that hold a slot."""
+    return [only if len(word) == 1 and isinstance(only := word[0], str) else None for word in words]
 
 
 def _choose(
