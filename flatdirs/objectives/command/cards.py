@@ -81,7 +81,7 @@ def share_cards(workers: int, gpus: int | None, share: bool, environ: Mapping[st
     if not devices:
         if gpus:
             raise wrong("run.gpus", gpus, "is more than the cards found here (0)")
-        return Cards(threads=_fair_share(workers, environ), hidden=gpus == 0)
+        return Cards(threads=fair_threads(workers, environ), hidden=gpus == 0)
     per_run = gpus or 1
     if per_run > len(devices):
         raise wrong("run.gpus", per_run, f"is more than the cards found here ({len(devices)})")
@@ -162,7 +162,7 @@ def _device(word: str, cards: list[_Card], environ: Mapping[str, str]) -> str | 
     return matching[0] if len(matching) == 1 else None
 
 
-def _fair_share(workers: int, environ: Mapping[str, str]) -> int | None:
+def fair_threads(workers: int, environ: Mapping[str, str]) -> int | None:
     """Threads of a run among `workers`, None where one worker or the user decides."""
     if workers == 1 or environ.get("OMP_NUM_THREADS"):
         return None

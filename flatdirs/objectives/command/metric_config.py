@@ -35,6 +35,11 @@ class MetricConfig:
         return any(source is not None for source in (self.name, self.regex, self.file))
 
     @property
+    def label(self) -> str:
+        """The metric in words: its name, column or pattern."""
+        return self.name or self.column or self.regex or self.file or "the metric"
+
+    @property
     def maximize(self) -> bool | None:
         """Whether the metric should rise, None if neither `direction` nor a name says so."""
         said = self.direction or next(filter(None, map(direction_of, filter(None, (self.name, self.column)))), None)

@@ -76,6 +76,19 @@ class Slot:
         value = round(value) if self.whole else value
         return written(value, self.notation or ("1" if self.whole else "0.1"))
 
+    def restarted(self, value: Any) -> str:
+        """What stands in the command where it begins with this value: {lr:0.2:0.01:1} for {lr:0.1:0.01:1}."""
+        if not self.text.startswith("{"):
+            return self.written(value)
+        if self.text == f"{{{self.name}}}":
+            return self.text
+        now = self.written(value)
+        if self.choices:
+            others = [one for one in self.spellings if one != now]
+            return f"{{{self.name}:{'|'.join([now, *others])}}}"
+        name, _, *ends = self.text[1:-1].split(":")
+        return f"{{{':'.join([name, now, *ends])}}}"
+
 
 def placeholders(words: Sequence[str]) -> tuple[tuple[str | Slot, ...], ...]:
     """Each word in pieces, text and slots. Raises ConfigError for a malformed placeholder and for two that differ."""

@@ -21,7 +21,7 @@ from flatdirs.setting_checks import wrong
 
 Keep = Literal["best", "all", "none"]
 
-OURS = ("command.sh", "output.log", "metrics.csv")
+OURS = ("command.sh", "output.log", "metrics.csv", "ended.json")
 HEAD_BYTES, TAIL_BYTES = 1_000_000, 9_000_000
 MEMORY_BYTES = 1 << 16  # of the output's end, for tail(): also there if the disk is full
 MASK = "***"
@@ -117,8 +117,8 @@ class RunFolder:
         self._problem: str | None = None
 
     @classmethod
-    def create(cls, study_folder: Path, number: int) -> RunFolder:
-        """Make the folder of a run. What an interrupted run of that number has left is kept: then it is 0007-2.
+    def create(cls, study_folder: Path, label: str) -> RunFolder:
+        """Make the folder of a run, such as 0007; 0007-2 where an interrupted run has left one of that name.
 
         Raises ConfigError (output) where no folder can be made.
         """
@@ -126,7 +126,7 @@ class RunFolder:
         try:
             runs.mkdir(mode=0o700, parents=True, exist_ok=True)
             for attempt in itertools.count(1):
-                path = runs / (f"{number:04d}" if attempt == 1 else f"{number:04d}-{attempt}")
+                path = runs / (label if attempt == 1 else f"{label}-{attempt}")
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
                     return cls(path)
@@ -151,22 +151,8 @@ class RunFolder:
         self._write("metrics.csv", "\n".join(["step,value", *rows]) + "\n", 0o600)
 
     def keep(self, policy: Keep, *, is_best: bool) -> None:
-        """Remove what scripts have written here, unless `run.keep` says that it stays; OURS always stay.
-
-        With "best" it is called a second time, is_best=False, for the run that is not the best any more.
-        """
-        if policy == "all" or (policy == "best" and is_best):
-            return
-        for path in self.path.iterdir():
-            if path.name in OURS:
-                continue
-            try:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-            except OSError as error:
-                self._problem = f"{path} could not be removed: {error.strerror}"
+        """See `remove_files`."""
+        self._problem = remove_files(self.path, policy, is_best=is_best) or self._problem
 
     def _write(self, name: str, text: str, mode: int) -> None:
         path = self.path / name
@@ -176,6 +162,28 @@ class RunFolder:
             path.chmod(mode)
         except OSError as error:
             self._problem = f"{path} could not be written: {error.strerror}"
+
+
+def remove_files(folder: Path, policy: Keep, *, is_best: bool) -> str | None:
+    """Remove what scripts have written into a run's folder, unless `run.keep` says that it stays; OURS always stay.
+
+    With "best" it is called a second time, is_best=False, for the run that is not the best any more. Returns a sentence
+    where something could not be removed.
+    """
+    if policy == "all" or (policy == "best" and is_best):
+        return None
+    problem = None
+    for path in folder.iterdir():
+        if path.name in OURS:
+            continue
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except OSError as error:
+            problem = f"{path} could not be removed: {error.strerror}"
+    return problem
 
 
 def environment(

@@ -156,6 +156,17 @@ class Template:
         """The template as one line for a shell, secrets masked: what is stored with a study and compared."""
         return shlex.join(masked_words(self.source))
 
+    def started(self, values: Mapping[str, Any]) -> list[str]:
+        """The words as written, placeholders included, with these values as their starts."""
+
+        def text(piece: str | Slot) -> str:
+            if isinstance(piece, str) or piece.name not in values or piece.name in SPECIAL:
+                return piece if isinstance(piece, str) else piece.text
+            return piece.restarted(values[piece.name])
+
+        pairs = zip(self.words, self.source, strict=True)
+        return [_joined(map(text, word)) if _slots_of([word]) else given for word, given in pairs]
+
     def require(self, names: Iterable[str], key: str = "tune") -> dict[str, Slot]:
         """The slots of these hyperparameters, held ones too. Raises ConfigError where one cannot be tuned."""
         names = list(names)
