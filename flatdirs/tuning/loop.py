@@ -25,6 +25,7 @@ from flatdirs.backend.trials import COMMAND, PROVENANCE, study_folder
 from flatdirs.errors import ConfigError, masked
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
+from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_winner
 from flatdirs.tuning.commands import tune_overrides
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
@@ -117,6 +118,8 @@ def tune(
     identified = identity(config, config.objective.fingerprint())
     folder = study_folder(config.output.absolute(), config.study)  # a user's function may change directory
     make_folder(folder)
+    if isinstance(config.objective, CommandObjective) and (ended := reap_strays(folder)):
+        listener.say(f"ended what an earlier command of this study had left running: {', '.join(ended)}")
     storage = open_storage(config.storage.kind, folder, config.storage.url)
     try:
         stale = 60 * config.storage.stale_minutes

@@ -130,8 +130,9 @@ class CommandObjective:
             done.append(self._once(hyperparameters, seed, run, _Watch(progress, number)))
             if self._outcome(done[-1])[0] != "finished":
                 break
-        for one in done:
-            _mark_counted(one.folder)
+        if self._outcome(done[-1])[1] is None:
+            for one in done:
+                _mark_counted(one.folder)
         return self._measurement(done, seeds, time.perf_counter() - began)
 
     def scout(
@@ -328,7 +329,8 @@ def _kept(folder: Path, mark: Mapping[str, Any]) -> Path | None:
     """The folder of a run of the same command, values and seed that ended and was not counted."""
     for path in sorted((folder / "runs").glob("*/")):
         record = _record(path)
-        if record is not None and not record.get("counted") and all(record.get(key) == mark[key] for key in mark):
+        usable = record is not None and record.get("code") == 0 and not record.get("counted")
+        if usable and record is not None and all(record.get(key) == mark[key] for key in mark):
             return path if (path / "output.log").is_file() else None
     return None
 
