@@ -26,6 +26,8 @@ from flatdirs.objectives.command.metric_lines import (
 )
 from flatdirs.objectives.command.metric_series import Reading, Series
 
+__all__ = ["LAST", "MetricConfig", "MetricReader", "Reading", "Seen"]
+
 _LINES = 1000  # lines whose numbers are listed although the metric is told
 _REDRAWN = 20_000  # lines ended by a carriage return whose numbers are listed where it is not
 _NAMES = 1000  # names that are listed
@@ -138,10 +140,7 @@ class MetricReader:
                 self._match(line, self._regex)
         elif self._config.name == LAST and (end := block.rstrip()):
             self._keep_last(end)
-        if not self._config.told or self._listed < _LINES:
-            self._list_block(block)
-        elif not self._series.readings:
-            self._end = (self._end + block)[-_END:]
+        self._list_block(block)
 
     def _keep_last(self, block: bytes) -> None:
         for line in reversed(block.split(b"\n")):
@@ -150,8 +149,15 @@ class MetricReader:
                 return
 
     def _list_block(self, block: bytes) -> None:
-        for line in block.split(b"\n"):
+        """List the numbers of these lines; where the metric is told, of the first lines, and keep the last ones."""
+        if self._config.told and self._listed >= _LINES:
+            if not self._series.readings:
+                self._end = (self._end + block)[-_END:]
+            return
+        lines = block.split(b"\n")
+        for index, line in enumerate(lines):
             if self._config.told and self._listed >= _LINES:
+                self._end = b"\n".join(lines[index:])[-_END:]
                 return
             if not line.endswith(b"\r") or self._listed < _REDRAWN:
                 self._list(line_text(line))

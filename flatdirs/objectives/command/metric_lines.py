@@ -192,6 +192,8 @@ def named_numbers(line: str) -> Iterator[tuple[str, Number]]:
             del words[:begin]
         if _COUNTERS.fullmatch(words[-1]):
             continue
+        if found["unit"] is not None and not QUALIFIERS.isdisjoint(parts(found["unit"])):
+            words.append(f"({found['unit']})")
         if (number := number_of(found)) is not None:
             yield " ".join(words), number
 
