@@ -18,7 +18,7 @@ from flatdirs.objectives.command.metric_files import read_metric_file
 from flatdirs.objectives.command.metric_lines import Lines, line_text
 from flatdirs.objectives.command.metric_numbers import Number, bare_number, lowered, named_numbers, step_of
 from flatdirs.objectives.command.metric_series import Reading, Series
-from flatdirs.objectives.command.metric_wanted import Wanted
+from flatdirs.objectives.command.metric_wanted import Wanted, split_before
 
 __all__ = ["LAST", "MetricConfig", "MetricReader", "Reading", "Seen"]
 
@@ -76,7 +76,7 @@ class MetricReader:
         self._wanted = Wanted(str(config.name)) if named else None
         self._spellings: set[str] = set()
         self._tier: tuple[int, int] | None = None
-        self._test = False
+        self._place = "", 0  # of the last value: its line, in small letters, and where in it
         self._most = _LINES if config.told else _LINES_UNTOLD
         self._listed = self._redrawn = 0  # lines whose numbers are in `seen`, and those of a progress bar
         self._end = b""
@@ -134,7 +134,7 @@ class MetricReader:
     @property
     def of_test_set(self) -> bool:
         """Whether the last value was printed in a line about a test set."""
-        return self._test
+        return split_before(*self._place) == "test"
 
     def value(self, folders: Sequence[Path] = (), newer_than: float = -math.inf) -> float | None:
         """The objective value, None if there is none. `folders`, `newer_than`: see `read_metric_file`."""
@@ -199,7 +199,7 @@ class MetricReader:
             self._spellings = set(sorted(self._spellings)[:10])
             return
         hit = hits[-1]
-        self._test = hit.test
+        self._place = low, hit.start
         self._add(hit.number, step_of(low), raw.endswith(b"\r"))
 
     def _match(self, raw: bytes, regex: re.Pattern[str]) -> None:

@@ -38,7 +38,7 @@ _WORD = r"[^\W\d]\w{0,63}(?:[@/.\-]{1,2}\w{1,63}){0,4}"
 _NAMED = re.compile(rf"(?<![{BOUND}])(?P<name>{_WORD}(?: {_WORD}){{0,3}}){BETWEEN}{VALUE}")
 _BARE = re.compile(rf"\s{{0,80}}{VALUE}\s{{0,80}}")
 _STEP = re.compile(
-    r"(?P<kind>(?:global[_ ])?step|global_?step|iter(?:ation)?|itr|ep(?:och)?)s?[\"']?\s{0,20}[=:#|│]?\s{0,20}\[?\s{0,8}"
+    r"(?P<kind>(?:global[_ ]?)?step|iter(?:ation)?|itr|ep(?:och)?)s?[\"']?\s{0,20}[=:#|│]?\s{0,20}\[?\s{0,8}"
     r"(?P<count>\d{1,15})(?P<rest>\.\d{1,20})?(?!\w|\.\w)(?:\s?/\s?(?P<total>\d{1,15}))?"
 )
 _COUNTS = re.compile(r"\|\s{0,20}(\d{1,15})/\d{1,15}\s{0,20}\[")  # of a progress bar
@@ -83,7 +83,8 @@ def step_of(low: str) -> int | None:
     for found in _STEP.finditer(low) if "ep" in low or "it" in low else ():
         kind, count, rest, total = found.group("kind", "count", "rest", "total")
         begin = found.start()
-        if begin and re.match(r"[\w@.\-]", low[begin - 1]) or (rest is not None and float(rest) != 0):
+        bounded = not begin or not (low[begin - 1].isalnum() or low[begin - 1] in "_@.-")
+        if not bounded or (rest is not None and float(rest) != 0):
             continue
         if kind.startswith("ep"):
             epoch = int(count) if epoch is None else epoch

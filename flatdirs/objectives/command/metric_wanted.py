@@ -17,18 +17,19 @@ from flatdirs.objectives.command.metric_numbers import BETWEEN, BOUND, VALUE, Nu
 
 _BEFORE = re.compile(r"([^\W\d][\w@/.\-]{0,60})[ ]{1,2}\Z")
 _BOUND = re.compile(rf"[{BOUND}]")
-_SPLITS = {word: "val" for word in VALIDATION} | {word: "test" for word in TEST} | {word: "train" for word in TRAINING}
+_ENDS_NO_WORD = frozenset(",:;|│*)]}")
+_SPLITS = {**dict.fromkeys(VALIDATION, "val"), **dict.fromkeys(TEST, "test"), **dict.fromkeys(TRAINING, "train")}
 _SPLIT = re.compile(r"(?:train|val|eval|test|dev)[a-z]{0,7}")
 _IN_SPLIT = {"val": (b"val", b"dev"), "test": (b"test",), "train": (b"train",)}  # one of these is in each word for it
 
 
 class Hit(NamedTuple):
-    """A number of the name that was asked for. The lower `tier`, the closer `name` is to it; `test`: of a test set."""
+    """A number of the name that was asked for. The lower `tier`, the closer `name` is to it; `start`: its place."""
 
     tier: tuple[int, int]
     name: str
     number: Number
-    test: bool
+    start: int
 
 
 class Wanted:
@@ -42,7 +43,7 @@ class Wanted:
         self._rest = _pattern(words[1:]) if self._of else None
         keys = [_key(word) for word in (words[1:] if self._of else words)]
         self.key = max(reversed(keys), key=len)
-        self._keys = [(key,) for key in keys if key != self.key]
+        self._keys: list[tuple[bytes, ...]] = [(key,) for key in keys if key != self.key]
         if self._of:
             self._keys.append(_IN_SPLIT[self._of])
 
@@ -79,13 +80,13 @@ class Wanted:
             name = line[found.start() : found.end("name")]
             like = 0 if name == self._name else 1 if name.lower() == self._name.lower() else 2
             tier = (2 if before else 0, like)
-            yield Hit(tier, " ".join([*before, name]), number, _split_before(low, found.start()) == "test")
+            yield Hit(tier, " ".join([*before, name]), number, found.start())
 
     def _found_apart(self, line: str, low: str, pattern: re.Pattern[str]) -> Iterator[Hit]:
         """The name without its part of the data, which stands before it in the line."""
         for found, before, number in _matches(line, low, pattern):
-            if not before and _split_before(low, found.start()) == self._of:
-                yield Hit((1, 0), found["name"], number, self._of == "test")
+            if not before and split_before(low, found.start()) == self._of:
+                yield Hit((1, 0), found["name"], number, found.start())
 
 
 def _pattern(words: list[str]) -> re.Pattern[str]:
@@ -95,7 +96,8 @@ def _pattern(words: list[str]) -> re.Pattern[str]:
 
 def _key(word: str) -> bytes:
     """Bytes in small letters that are in every spelling of a word; bytes know no capitals beyond ASCII."""
-    return max(re.findall(r"[!-~]+", word) or [""], key=len).encode()
+    plain: list[str] = re.findall(r"[!-~]+", word)
+    return max(plain, key=len, default="").encode()
 
 
 def _matches(line: str, low: str, pattern: re.Pattern[str]) -> Iterator[tuple[re.Match[str], list[str], Number]]:
@@ -104,7 +106,7 @@ def _matches(line: str, low: str, pattern: re.Pattern[str]) -> Iterator[tuple[re
         start, unit = found.start(), found["unit"]
         if start and _BOUND.match(low, start - 1):
             continue
-        before = _words_before(line, start) if start and low[start - 1] == " " else []
+        before = _words_before(line, start) if start > 1 and low[start - 1] == " " else []
         if before and not QUALIFIERS.isdisjoint(word.lower() for word in before):
             continue
         if unit is not None and not QUALIFIERS.isdisjoint(parts(unit)):
@@ -116,6 +118,8 @@ def _matches(line: str, low: str, pattern: re.Pattern[str]) -> Iterator[tuple[re
 def _words_before(line: str, start: int) -> list[str]:
     """The words directly before a name, up to three, without neutral ones."""
     words: list[str] = []
+    if line[start - 2] in _ENDS_NO_WORD:
+        return words
     for _ in range(3):
         found = _BEFORE.search(line[max(0, start - 70) : start])
         if found is None:
@@ -126,7 +130,7 @@ def _words_before(line: str, start: int) -> list[str]:
     return words
 
 
-def _split_before(low: str, start: int) -> str | None:
+def split_before(low: str, start: int) -> str | None:
     """The part of the data that is named last before a place in a line."""
     begin = max(0, start - 400)
     for found in reversed(list(_SPLIT.finditer(low, begin, start))):
