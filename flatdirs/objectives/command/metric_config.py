@@ -85,5 +85,5 @@ def _check_regex(regex: str) -> None:
     if "value" not in pattern.groupindex and pattern.groups != 1:
         problem = f"has {pattern.groups} groups and must have one, or one named value: (?P<value>…)"
         raise wrong(f"{KEY}.regex", regex, problem)
-    if re.search(r"(?<!\\)[+*](?:\)|\)\?:)[+*{]", regex):
+    if re.search(r"(?<!\\)[+*]\)[+*{]", regex):
         raise wrong(f"{KEY}.regex", regex, "repeats a group that ends in a repetition, which can take for ever")
