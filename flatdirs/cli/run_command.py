@@ -40,7 +40,7 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
     except KeyboardInterrupt:
         sys.exit(130)
     except FlatdirsError as error:
-        _refuse(str(error))
+        _refuse(str(error), error.detail)
     except ModuleNotFoundError as error:
         missing = missing_extra(error)
         if missing is None or not _imported_by_us(error):
@@ -82,6 +82,6 @@ def _imported_by_us(error: ModuleNotFoundError) -> bool:
     return asked.partition(".")[0] in ("flatdirs", "optuna", "torchvision")
 
 
-def _refuse(sentence: str) -> NoReturn:
-    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n")
+def _refuse(sentence: str, detail: str = "") -> NoReturn:
+    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n{detail}{chr(10) if detail else ''}")
     sys.exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, NoReturn
 
@@ -21,8 +22,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.tuning.commands import helper_overrides
     from flatdirs.tuning.loop import tune
     from flatdirs.tuning.start import with_start
-    from flatdirs.tuning.workers import Workers
+    from flatdirs.tuning.workers import Workers, refuse_torchrun
 
+    refuse_torchrun(os.environ)
     config = read_tune(settings)
     try:
         config = with_start(config, say)

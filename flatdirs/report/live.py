@@ -70,6 +70,10 @@ class Report:
         else:
             self._print_new_rows()
 
+    def note(self, line: str) -> None:
+        """Print a line above the table."""
+        self._say(line)
+
     def run_started(self, run: int, why: str, hyperparameters: Mapping[str, float], left: str) -> None:
         """Reset the bar for a new run."""
         self._left = Text(f"run {run}: {why}; {left}")

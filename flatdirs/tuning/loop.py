@@ -23,7 +23,9 @@ from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
 from flatdirs.errors import ConfigError, masked
+from flatdirs.objectives.base import RunInfo
 from flatdirs.tuning.best_file import write_winner
+from flatdirs.tuning.code_changes import change_told, changed_code, keep_code
 from flatdirs.tuning.commands import tune_overrides
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
 from flatdirs.tuning.formatting import duration
@@ -38,6 +40,9 @@ class Listener(Protocol):
 
     def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
         """The study is open. `expected_seconds`: of one run; None if unknown."""
+
+    def note(self, line: str) -> None:
+        """Something to know before the next run."""
 
     def run_started(self, run: int, why: str, hyperparameters: Mapping[str, float], left: str) -> None:
         """A run begins. `left`: an estimate of what is still to come."""
@@ -126,6 +131,10 @@ def _run(search: _Search, wait_for_helpers: Callable[[], None] | None) -> Result
     config, study, listener = search.config, search.study, search.listener
     _refuse_too_short(search)
     listener.begin(config, study, search.expected)
+    code = config.objective.code()
+    if changed := changed_code(study, code):
+        listener.note(change_told(changed, len(study.runs())))
+    keep_code(study, code)
     while (reason := _stop_reason(search)) is None:
         if study.should_wait():
             time.sleep(WAIT_SECONDS)
@@ -158,7 +167,9 @@ def _run_once(search: _Search) -> None:
     seeds = [first + number for number in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
     why = str(trial.user_attrs.get(REASON, config.plan.name))
-    listener.run_started(study.run_number(trial), why, hyperparameters, _left(search))
+    number = study.run_number(trial)
+    listener.run_started(number, why, hyperparameters, _left(search))
+    info = RunInfo(study.name, number, f"{number:04d}", search.folder)
     shown = 0
 
     def progress(done: int, total: int | None, value: float, repeat: int) -> bool:
@@ -173,7 +184,7 @@ def _run_once(search: _Search) -> None:
 
     try:
         with study.alive(trial):
-            measurement = config.objective.measure(hyperparameters, seeds, progress)
+            measurement = config.objective.measure(hyperparameters, seeds, progress, run=info)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial
