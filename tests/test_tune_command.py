@@ -24,9 +24,7 @@ SMALL = ["task.train_images=800", "task.validation_images=400", "task.test_image
 def around(folder: Path, name: str, body: str) -> str:
     """A module whose `train` wraps the hill of `workplace`; the override that chooses it."""
     module = f"{module_of(folder)}_{name}"
-    head = (
-        f"import math, optuna, os, threading, time\nfrom {module_of(folder)} import train as hill\ndef train(**kw):\n"
-    )
+    imports = f"import math, optuna, os, threading, time\nfrom {module_of(folder)} import train as hill\n"
     (folder / f"{module}.py").write_text(f"{imports}def train(**kw):\n{body}", encoding="utf-8")
     return f"task.function={module}:train"
 

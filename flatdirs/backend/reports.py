@@ -1,7 +1,8 @@
 """The intermediate values of a run on their way into the storage: kept in memory, written in batches.
 
 A report must cost next to nothing whatever the storage, so values are written at most once a second, and the rest when
-the run ends. A pruner judges a run when its values are written. Of very many reports, every 2^n-th is written, the same
+the run ends. A pruner judges a run when its values are written: each of its first JUDGED reports, so that short runs are
+judged alike on every machine, then at most once a second. In memory, all are written at once. Of very many reports, every 2^n-th is written, the same
 ones in every run, so that runs can be compared at their steps.
 """
 
@@ -17,6 +18,7 @@ from optuna.storages import InMemoryStorage
 from flatdirs.backend import optuna_private
 
 WRITE_SECONDS = 1.0
+JUDGED = 10
 MANY = 500  # reports after which every second one is written, then every fourth after as many again, …
 
 
@@ -47,6 +49,11 @@ class Reports:
     def due(self) -> bool:
         """Whether the last batch was written long enough ago, or writing costs next to nothing."""
         return (self._in_memory and bool(self._waiting)) or time.monotonic() >= self._due
+
+    @property
+    def to_judge(self) -> bool:
+        """Whether the values should be written for a pruner to judge them."""
+        return self.due or self._count <= JUDGED
 
     def write(self) -> None:
         """Write what is waiting and the latest value."""

@@ -81,13 +81,12 @@ class Trials:
     def should_stop(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
         """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last.
 
-        Where `total` is not known, as with a user's function, it is judged when its reports are written: at most once a
-        second, in memory each time.
+        Where `total` is not known, as with a user's function, only the first reports are judged one by one (reports.py).
         """
         if not self._prunes or not math.isfinite(value):
             return False
         reports, last = self._reports[trial.number], total is not None and done >= total
-        if total is None and not reports.due:
+        if total is None and not reports.to_judge:
             return False
         self._write_reports(trial)
         if last:
