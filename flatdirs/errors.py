@@ -37,13 +37,12 @@ def masked(text: str) -> str:
 class FlatdirsError(Exception):
     """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum.
 
-    `detail`: lines to print below the sentence, such as the last ones of a user's traceback. Passwords of URLs in the
-    sentence are masked.
+    `detail`: lines to show below the sentence, such as the end of a log. Passwords of URLs are masked in both.
     """
 
     def __init__(self, sentence: str = "", *, key: str = "", detail: str = "") -> None:
         super().__init__(masked(sentence))
-        self.key, self.detail = key, detail
+        self.key, self.detail = key, masked(detail)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), str(self), self.key, self.detail)

@@ -1,9 +1,9 @@
 """The intermediate values of a run on their way into the storage: kept in memory, written in batches.
 
 A report must cost next to nothing whatever the storage, so values are written at most once a second, and the rest when
-the run ends. A pruner judges a run when its values are written: each of its first JUDGED reports, so that short runs are
-judged alike on every machine, then at most once a second. In memory, all are written at once. Of very many reports, every 2^n-th is written, the same
-ones in every run, so that runs can be compared at their steps.
+the run ends. A pruner judges a run when its values are written: at each of its first JUDGED reports, so that short runs
+are judged alike on every machine, then at most once a second. In memory, all are written at once. Of very many reports,
+every 2^n-th is written, the same ones in every run, so that runs can be compared at their steps.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Trials:
     def should_stop(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
         """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last.
 
-        Where `total` is not known, as with a user's function, only the first reports are judged one by one (reports.py).
+        Where `total` is not known (a user's function), only the first reports are judged one by one (reports.py).
         """
         if not self._prunes or not math.isfinite(value):
             return False

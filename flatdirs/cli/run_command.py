@@ -30,10 +30,11 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without · and − must not end a search
-    if {"--help", "-h"} & set(arguments):
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # the rest is a user's command
+    if {"--help", "-h"} & set(own):
         from flatdirs.cli.help import command_help
 
-        sys.stdout.write(command_help(command, arguments))
+        sys.stdout.write(command_help(command, own))
         sys.exit(0)
     try:
         sys.exit(_run(command, entry, arguments))
@@ -72,7 +73,7 @@ def _run(command: str, entry: Entry, arguments: list[str]) -> int:
         print(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), end="")
         return 0
     refuse_without_effect(settings, words.again())
-    return entry(settings, words.again())
+    return entry(settings | ({"dry_run": True} if words.dry_run else {}), words.again())
 
 
 def _imported_by_us(error: ModuleNotFoundError) -> bool:
@@ -83,5 +84,6 @@ def _imported_by_us(error: ModuleNotFoundError) -> bool:
 
 
 def _refuse(sentence: str, detail: str = "") -> NoReturn:
-    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n{detail}{chr(10) if detail else ''}")
+    below = f"{detail.rstrip()}\n" if detail else ""
+    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n{below}")
     sys.exit(2)

@@ -41,7 +41,8 @@ class Measurement:
     norm of the first seed at every `every`-th step. `timescales`: weight-decay timescales in a run,
     T·lr·wd/(1−momentum), None if unknown. `curvature`: one mapping per seed with a list for each field of
     CurvatureRecord, empty if not measured. `failure`: why a command gave no value although nothing diverged, such as
-    "exited with code 3"; `log`: the last lines that it printed; `out_of_memory`: whether it ran out of that.
+    "exited with code 3"; `log`: the last lines that it printed; `out_of_memory`: whether it ran out of that. `notes`:
+    what to say once, after a first run; `written`: files outside its own folder that the run wrote.
     """
 
     state: State
@@ -59,6 +60,8 @@ class Measurement:
     failure: str | None = None
     log: str = ""
     out_of_memory: bool = False
+    notes: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 class Objective(Protocol):
