@@ -5,7 +5,7 @@
     ├── ChartError     hyperparameters or coordinates that do not fit the chart
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that differs from the requested one
-    ├── ObjectiveError a user's function that cannot be found or returned no number
+    ├── ObjectiveError a user's function that cannot be found, raised an exception or returned no number
     ├── FinderError    a model or curve that the learning-rate finder cannot work with
     ├── CurvatureError a model or setting that CDAT or the curvature tools cannot work with
     └── MissingExtra   a package that is not installed; the key is the extra that brings it
@@ -69,7 +69,7 @@ class StudyError(FlatdirsError):
 
 
 class ObjectiveError(FlatdirsError):
-    """A user's function that cannot be found or returned no number."""
+    """A user's function that cannot be found, raised an exception or returned no number."""
 
 
 class FinderError(FlatdirsError):

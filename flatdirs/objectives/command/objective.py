@@ -36,6 +36,7 @@ from flatdirs.objectives.command.shell_words import masked_words
 from flatdirs.objectives.command.template import Template
 from flatdirs.objectives.command.written_files import WrittenFiles
 from flatdirs.objectives.provenance import provenance
+from flatdirs.objectives.user_code import checksum
 from flatdirs.setting_checks import require_choice, require_integer, require_number
 
 ENDED = "ended.json"  # in a run's folder: what was run, how it ended, and whether it has been counted
@@ -43,6 +44,7 @@ TAIL_LINES = 20  # of the output, that are shown when a command fails
 FEWEST_DIGITS = 3  # a metric printed with fewer cannot tell good settings from better ones
 MOST_WRITTEN = 3  # files outside of its folder that are named
 CHUNK = 1 << 20
+MOST_CODE = 10 << 20  # bytes of a file that is taken for code
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,15 @@ class CommandObjective:
     @property
     def unit(self) -> str:
         return self.task.unit
+
+    @property
+    def takes_seed(self) -> bool:
+        return self.template.takes_seed
+
+    def code(self) -> dict[str, str]:
+        """Checksums of the files that the command names, large ones aside: these are data."""
+        small = [path for path in self.template.files if path.stat().st_size <= MOST_CODE]
+        return {str(path): checksum(path.read_bytes()) for path in small}
 
     def fingerprint(self) -> str:
         """Empty: the data of a command are unknown."""
