@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from flatdirs.backend.search_plan import SearchPlan, box_spaces, plan_identity, plan_of
 from flatdirs.errors import ChartError, ConfigError, StudyError
 from flatdirs.resources import conf_folder
-from flatdirs.search import SEARCHES, bayes, grid_chart, stored
+from flatdirs.search import SEARCHES, grid_chart, stored
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.choices import standing
 from flatdirs.search.coordinate_descent import DescentSettings
 from flatdirs.search.flatness import find
+from flatdirs.search.gp import Model
 from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.chart import Chart
@@ -59,6 +60,9 @@ def search_on(
         value = surface(grid.hyperparameters(found.point)) + chance.gauss(0, noise)
         made.append(Run(found.point, value, replicate=found.replicate))
     return asked, made
+
+
+EVERYTHING = grid_of(*MANY)
 
 
 class TestScales:
@@ -181,7 +185,7 @@ class TestCharts:
 
 @st.composite
 def points(draw: st.DrawFn) -> tuple[Grid, tuple[int, ...]]:
-    grid = grid_of(*MANY)
+    grid = EVERYTHING
     steps = [draw(st.integers(-6, 6)) for _ in grid.chart.axes]
     return grid, (*steps, *(draw(st.integers(0, len(told) - 1)) for told in grid.choices.values()))
 
@@ -218,7 +222,7 @@ class TestGrid:
     def test_any_run_has_a_place_that_gives_its_rounded_values(
         self, lr: float, eps: float, dropout: float, layers: int, mix: float, shift: float, beta2: float, kind: str
     ) -> None:
-        grid = grid_of(*MANY)
+        grid = EVERYTHING
         told = {"lr": lr, "eps": eps, "dropout": dropout, "layers": layers, "mix": mix, "shift": shift}
         values = {**grid.start, **told, "beta2": beta2, "kind": kind}
         place = grid.place(values)
@@ -256,7 +260,7 @@ def bowl(values: Mapping[str, Any]) -> float:
     """Best at lr 0.4 and dropout 0.3, with five layers."""
     off = values.get("dropout", 0.3) - 0.3
     layers = values.get("layers", 5) - 5
-    return 90 - math.log2(values["lr"] / 0.4) ** 2 - 40 * off**2 - 0.5 * layers**2
+    return float(90 - math.log2(values["lr"] / 0.4) ** 2 - 40 * off**2 - 0.5 * layers**2)
 
 
 class TestSearch:
@@ -299,13 +303,13 @@ class TestSearch:
     def test_candidates_stay_few_with_three_further_axes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         grid = grid_of(*MANY[:3], names=("lr", "momentum", "wd"))
         counted = [0]
-        plain = bayes.Model.acquisition
+        plain = Model.acquisition
 
-        def counting(model: bayes.Model, points: Any) -> Any:
+        def counting(model: Model, points: Any) -> Any:
             counted[0] += len(points) if len(points) <= 512 else 0
             return plain(model, points)
 
-        monkeypatch.setattr(bayes.Model, "acquisition", counting)
+        monkeypatch.setattr(Model, "acquisition", counting)
         asked, _ = search_on(grid, bowl, 16)
         assert counted[0] <= 10_000 * len(asked)
 
@@ -333,11 +337,16 @@ class TestSearch:
         grid = grid_of()
         place = grid.place({"lr": 0.123, "wd": 7e-4})
         assert place is not None
-        known = (Run(grid.origin, 10.0), Run(place, 90.0), Run((2, 0), 11.0), Run((-2, 0), 10.0), Run((0, 4), 9.0))
-        asked, _ = search_on(grid, lambda values: 90.0 if values["lr"] == 0.123 else 50.0, 12, known=known)
+
+        def hill(values: Mapping[str, Any]) -> float:
+            return float(90 - 8 * math.log2(values["lr"] / 0.123) ** 2 - 4 * math.log2(values["wd"] / 7e-4) ** 2)
+
+        known = tuple(Run(point, hill(grid.hyperparameters(point))) for point in (grid.origin, place, (4, 0), (0, 4)))
+        asked, _ = search_on(grid, hill, 20, known=known, noise=0.1)
         again = [one for one in asked if one.point == place]
-        assert [one.replicate for one in again] == list(range(1, len(again) + 1))
         assert again
+        assert [one.replicate for one in again] == list(range(1, len(again) + 1))
+        assert all(one.move == "replicate" for one in again if one.incumbent == place)
 
     def test_the_same_runs_give_the_same_suggestion_in_any_order(self) -> None:
         grid = grid_of(*MANY[:2], Further("kind", "a", choices=("a", "b")))
@@ -459,7 +468,7 @@ class TestPlan:
         return SearchPlan(search, grid_of(*MANY), own, 0, box)
 
     def test_it_survives_being_stored(self) -> None:
-        for plan in (self.plan(), self.plan("random", lr=(0.01, 1.0), one_minus_beta2=(1e-4, 0.1))):
+        for plan in (self.plan(), self.plan("random", lr=(0.01, 1.0), wd=(1e-5, 0.01), one_minus_beta2=(1e-4, 0.1))):
             assert plan_of(json.loads(json.dumps(plan_identity(plan)))) == plan
 
     def test_our_own_search_may_suggest_any_point(self) -> None:
