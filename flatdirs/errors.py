@@ -5,7 +5,7 @@
     ├── ChartError     hyperparameters or coordinates that do not fit the chart
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that differs from the requested one
-    ├── ObjectiveError a user's function that cannot be found or returned no number
+    ├── ObjectiveError a user's function that cannot be found, raised an exception or returned no number
     ├── FinderError    a model or curve that the learning-rate finder cannot work with
     ├── CurvatureError a model or setting that CDAT or the curvature tools cannot work with
     └── MissingExtra   a package that is not installed; the key is the extra that brings it
@@ -37,19 +37,19 @@ def masked(text: str) -> str:
 class FlatdirsError(Exception):
     """The root of all errors that a user can correct. `key`: the setting to change, such as start.momentum.
 
-    Passwords of URLs in the sentence are masked.
+    `detail`: lines to show below the sentence, such as the end of a log. Passwords of URLs are masked in both.
     """
 
-    def __init__(self, sentence: str = "", *, key: str = "") -> None:
+    def __init__(self, sentence: str = "", *, key: str = "", detail: str = "") -> None:
         super().__init__(masked(sentence))
-        self.key = key
+        self.key, self.detail = key, masked(detail)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), str(self), self.key)
+        return _rebuild, (type(self), str(self), self.key, self.detail)
 
 
-def _rebuild(kind: type[FlatdirsError], sentence: str, key: str) -> FlatdirsError:
-    return kind(sentence, key=key)
+def _rebuild(kind: type[FlatdirsError], sentence: str, key: str, detail: str) -> FlatdirsError:
+    return kind(sentence, key=key, detail=detail)
 
 
 class ConfigError(FlatdirsError):
@@ -69,7 +69,7 @@ class StudyError(FlatdirsError):
 
 
 class ObjectiveError(FlatdirsError):
-    """A user's function that cannot be found or returned no number."""
+    """A user's function that cannot be found, raised an exception or returned no number."""
 
 
 class FinderError(FlatdirsError):

@@ -20,7 +20,7 @@ from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
-from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
+from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings
@@ -131,6 +131,12 @@ class Study(Trials):
         setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
         trial.set_user_attr(SETTING, setting)
 
+    def folder_of(self, trial: int) -> str | None:
+        """The name of the folder in which a command ran."""
+        attributes = self.trials()[trial].user_attrs
+        folder: str | None = attributes.get(PROVENANCE, {}).get("folder")
+        return folder
+
     def value_of_diverged(self, trial_id: int) -> float | None:
         """A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""
         if self.plan.on_grid or OUTCOME not in optuna_private.stored_trial(self.optuna_study, trial_id).user_attrs:
@@ -178,6 +184,17 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     if "slice" in identity:
         raise StudyError(f"study {name} is a slice; show it with flatdirs slices and budget=0", key="study")
     return study, identity
+
+
+def stored_identity(storage: BaseStorage, name: str) -> dict[str, Any]:
+    """What a study was made with; empty where there is none, or where it has not begun."""
+    try:
+        number = storage.get_study_id_from_name(name)
+    except KeyError:
+        return {}
+    if not has_begun(storage.get_all_trials(number, deepcopy=False)):
+        return {}
+    return dict(storage.get_study_user_attrs(number).get(IDENTITY, {}))
 
 
 def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict[str, Any] | None:

@@ -3,7 +3,8 @@
 Paths, study names, addresses and functions (VERBATIM) belong to the user: everything behind the first = is the value,
 whatever characters it has; Hydra's grammar and OmegaConf's interpolation do not apply. All other words are Hydra's
 `key=value` and `group=option`. Long names of hyperparameters become short ones, and the settings in `start=FILE.yaml`
-and `--config-file FILE.yaml` become words of their own.
+and `--config-file FILE.yaml` become words of their own. What follows a bare `--` is the user's command, as it stands;
+with a command metric=NAME is short for task.metric.name=NAME.
 """
 
 from __future__ import annotations
@@ -29,12 +30,17 @@ PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by k
 
 @dataclass(frozen=True)
 class Words:
-    """What a command line says. `values`: VERBATIM keys, None for `null`. `show`: print the configuration only."""
+    """What a command line says. `values`: VERBATIM keys, None for `null`. `show`: print the configuration only.
+
+    `tail`: what stands behind a bare `--`. `dry_run`: say what would be run, and run nothing.
+    """
 
     overrides: tuple[str, ...]
     values: Mapping[str, str | None]
     config_dir: str | None = None
     show: bool = False
+    tail: tuple[str, ...] | None = None
+    dry_run: bool = False
 
     def again(self) -> list[str]:
         """The words that give the same command again, with the contents of files in their places."""
@@ -43,9 +49,23 @@ class Words:
         return [*self.overrides, *values, *folder]
 
 
+def split_tail(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """The words before the first bare `--`, and those behind it: a user's command; None where there is no `--`."""
+    words = list(arguments)
+    if "--" not in words:
+        return words, None
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
+
+
 def read_words(command: str, arguments: Sequence[str]) -> Words:
     """Sort the arguments of a command. Raises ConfigError naming the key or option."""
-    said = _parse(command, arguments)
+    words, tail = split_tail(arguments)
+    if tail is not None and command != "tune":
+        raise ConfigError(f"{command} runs no command; remove -- and what follows it", key="--")
+    said = _parse(command, words)
+    runs = tail is not None or any(word.startswith(("task=command", "task.command=")) for word in words)
+    said.words = [*(["task=command"] if runs else []), *(_of_command(word) if runs else word for word in said.words)]
     overrides: list[str] = []
     values: dict[str, str | None] = {}
     if said.config_file is not None:
@@ -68,7 +88,14 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     folder = None if said.config_dir is None else _home(said.config_dir, "--config-dir")
     if folder is not None and not Path(folder).is_dir():
         raise ConfigError(f"--config-dir={folder} is not a folder; change --config-dir", key="--config-dir")
-    return Words(tuple(overrides), values, folder, said.cfg is not None)
+    end = None if tail is None else tuple(tail)
+    return Words(tuple(overrides), values, folder, said.cfg is not None, end, said.dry_run)
+
+
+def _of_command(word: str) -> str:
+    """A word that has another meaning with a command: metric=NAME is the name of what the command prints."""
+    key, equals, value = word.partition("=")
+    return f"task.metric.name={value}" if equals and key in ("metric", "task.metric") else word
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,12 +111,15 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--config-file")
     parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     said = parser.parse_intermixed_args(arguments)
     if said.multirun:
         raise ConfigError(
             f"{command} does not support --multirun; run one command per setting, each with its own study=NAME",
             key="--multirun",
         )
+    if said.dry_run and command != "tune":
+        raise ConfigError(f"--dry-run is an option of tune; remove it from {command}", key="--dry-run")
     if said.config_file is not None and command != "train":
         raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
     return said

@@ -26,6 +26,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
 Settings = dict[str, Any]
+AUTO_CHART = "auto"  # in place of a chart's name: the one that suits the hyperparameters of a command
 
 
 def compose(command: str, words: Words) -> Settings:
@@ -41,7 +42,7 @@ def compose(command: str, words: Words) -> Settings:
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra_compose(keys.module_name(command), overrides=lines)
-        return _plain(command, config, words, implied | chosen)
+        return _of_command(_plain(command, config, words, implied | chosen), words, chosen)
     except (HydraException, OmegaConfBaseException) as error:
         raise _explained(command, error, implied | chosen) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:  # a user's own option
@@ -68,7 +69,7 @@ def _checked(command: str, word: str) -> Override:
         raise ConfigError(f"{word}: a {key} is needed; choose one of {', '.join(keys.options(key, command))}", key=key)
     if group is not None and parsed.value() in set(keys.options(key)) - set(keys.options(key, command)):
         known = ", ".join(keys.options(key, command))
-        raise ConfigError(f"{word} is a function and {command} trains networks; choose one of {known}", key=key)
+        raise ConfigError(f"{word} is not for {command}, which trains networks; choose one of {known}", key=key)
     if parsed.is_delete() and "." not in key:
         raise ConfigError(f"{key} cannot be removed; leave {word} out", key=key)
     return parsed
@@ -76,7 +77,8 @@ def _checked(command: str, word: str) -> Override:
 
 def _plain(command: str, config: DictConfig, words: Words, chosen: Mapping[str, str]) -> Settings:
     """Plain mappings with the verbatim values in their places."""
-    absent = sorted(set(OmegaConf.missing_keys(config)) - set(words.values))
+    given = {*words.values, *(() if words.tail is None else ("task.command",))}
+    absent = sorted(set(OmegaConf.missing_keys(config)) - given)
     if absent and not words.show:
         raise ConfigError(f"{absent[0]} is missing; set {absent[0]}=…", key=absent[0])
     container = OmegaConf.to_container(config, resolve=True)
@@ -94,6 +96,16 @@ def _plain(command: str, config: DictConfig, words: Words, chosen: Mapping[str, 
         if not isinstance(place, dict) or last not in place:
             raise _unknown(command, key, chosen)
         place[last] = value
+    return settings
+
+
+def _of_command(settings: Settings, words: Words, chosen: Mapping[str, str]) -> Settings:
+    """The settings with the words behind `--` in them; the chart of a command follows its words unless chosen."""
+    if "command" in settings.get("task", {}):
+        if words.tail is not None:
+            settings["task"]["command"] = list(words.tail)
+        if "chart" not in chosen:
+            settings["chart"]["name"] = AUTO_CHART
     return settings
 
 

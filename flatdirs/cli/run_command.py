@@ -30,17 +30,18 @@ def main(command: str, entry: Entry, arguments: list[str] | None = None) -> NoRe
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without · and − must not end a search
-    if {"--help", "-h"} & set(arguments):
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments  # the rest is a user's command
+    if {"--help", "-h"} & set(own):
         from flatdirs.cli.help import command_help
 
-        sys.stdout.write(command_help(command, arguments))
+        sys.stdout.write(command_help(command, own))
         sys.exit(0)
     try:
         sys.exit(_run(command, entry, arguments))
     except KeyboardInterrupt:
         sys.exit(130)
     except FlatdirsError as error:
-        _refuse(str(error))
+        _refuse(str(error), error.detail)
     except ModuleNotFoundError as error:
         missing = missing_extra(error)
         if missing is None or not _imported_by_us(error):
@@ -72,7 +73,7 @@ def _run(command: str, entry: Entry, arguments: list[str]) -> int:
         print(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), end="")
         return 0
     refuse_without_effect(settings, words.again())
-    return entry(settings, words.again())
+    return entry(settings | ({"dry_run": True} if words.dry_run else {}), words.again())
 
 
 def _imported_by_us(error: ModuleNotFoundError) -> bool:
@@ -82,6 +83,7 @@ def _imported_by_us(error: ModuleNotFoundError) -> bool:
     return asked.partition(".")[0] in ("flatdirs", "optuna", "torchvision")
 
 
-def _refuse(sentence: str) -> NoReturn:
-    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n")
+def _refuse(sentence: str, detail: str = "") -> NoReturn:
+    below = f"{detail.rstrip()}\n" if detail else ""
+    sys.stderr.write(f"flatdirs: {' '.join(sentence.split())}\n{below}")
     sys.exit(2)

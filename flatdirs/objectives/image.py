@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flatdirs.curvature.log_record import columns
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.base import Measurement, Progress, State
+from flatdirs.objectives.base import Measurement, Progress, RunInfo, State
 from flatdirs.objectives.provenance import provenance
 from flatdirs.setting_checks import describe
 from flatdirs.training.edge_metric import EdgeOfStability
@@ -97,8 +97,21 @@ class ImageObjective:
                 key="chart",
             )
 
+    @property
+    def takes_seed(self) -> bool:
+        return True
+
+    def code(self) -> dict[str, str]:
+        """Empty: the trainer is part of flatdirs."""
+        return {}
+
     def measure(
-        self, hyperparameters: Mapping[str, float], seeds: Sequence[int], progress: Progress, final: bool = False
+        self,
+        hyperparameters: Mapping[str, float],
+        seeds: Sequence[int],
+        progress: Progress,
+        final: bool = False,
+        run: RunInfo | None = None,
     ) -> Measurement:
         """Train once per seed. One diverged run makes the measurement diverged."""
         from flatdirs.training.loop import train

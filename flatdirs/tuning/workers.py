@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
@@ -33,8 +33,18 @@ def require_shared(count: int, storage: str) -> None:
         )
 
 
+def refuse_torchrun(environment: Mapping[str, str]) -> None:
+    """Raise ConfigError in a process of torchrun's, where each rank would run a search of its own."""
+    if "RANK" in environment and (size := environment.get("WORLD_SIZE", "1")) != "1":
+        raise ConfigError(
+            f"RANK={environment['RANK']} of WORLD_SIZE={size}: each rank would run a search of its own; run flatdirs "
+            f"outside torchrun, as in flatdirs tune -- torchrun … train.py",
+            key="RANK",
+        )
+
+
 class Workers:
-    """A context in which `count` − 1 helpers run `flatdirs.<name>` with these overrides."""
+    """A context in which `count` − 1 helpers run `flatdirs.<name>` with these overrides, once `start` is called."""
 
     def __init__(self, name: str, count: int, say: Callable[[str], None], words: Sequence[str]) -> None:
         self._command = [sys.executable, "-m", f"flatdirs.{name}", *words]
@@ -42,8 +52,12 @@ class Workers:
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> Workers:
+        return self
+
+    def start(self) -> None:
+        """Start the helpers."""
         for _ in range(self._count - 1):
-            errors = tempfile.TemporaryFile()
+            errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in join)
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -52,7 +66,6 @@ class Workers:
                 preexec_fn=_end_with_parent,  # noqa: PLW1509
             )
             self._started.append((process, errors))
-        return self
 
     def join(self) -> None:
         """Wait until the helpers have ended; say which failed. The others have made its run."""
