@@ -33,7 +33,7 @@ def suggest(
     grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
 ) -> Suggestion:
     """Return the point to run next: numbers with the choices that stand, or an alternative in its turn."""
-    settings = settings or BayesSettings()
+    settings = bayes.resolved(settings, runs)
     chosen = standing(grid, runs, settings)
     held, own = with_choices(grid, chosen), runs_with(grid, runs, chosen)
     busy = [(point[: -len(chosen)], number) for point, number in pending if point[-len(chosen) :] == chosen]
@@ -53,7 +53,7 @@ def suggest(
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
     """The best point by these runs; None: no run."""
-    settings = settings or BayesSettings()
+    settings = bayes.resolved(settings, runs)
     if not runs:
         return None
     chosen = standing(grid, runs, settings)
