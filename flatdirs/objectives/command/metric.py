@@ -24,6 +24,7 @@ __all__ = ["LAST", "MetricConfig", "MetricReader", "Reading", "Seen"]
 
 # lines whose numbers are listed: where the metric is told, where it is not, and of these the redrawn ones of a bar
 _LINES, _LINES_UNTOLD, _REDRAWN = 1000, 50_000, 5_000
+_REGEX = 1 << 12  # bytes of a line that are searched with a regular expression that may not take linear time
 _NAMES = 1000  # names that are listed
 _END = 1 << 15  # bytes at the end of the output whose numbers are listed too where there is no value
 
@@ -203,7 +204,7 @@ class MetricReader:
         self._add(hit.number, step_of(low), raw.endswith(b"\r"))
 
     def _match(self, raw: bytes, regex: re.Pattern[str]) -> None:
-        line = line_text(raw)
+        line = line_text(raw, _REGEX)
         for found in regex.finditer(line):
             groups = found.groupdict()
             number = _number(groups["value"] if "value" in groups else found[1])
