@@ -170,6 +170,11 @@ FOUND: list[tuple[str, str, list[float]]] = [
     ("acc 0.81 (81%)", "acc", [0.81]),
     ("loss 0.5 (avg: 0.45)", "loss", [0.45]),
     ("val_acc 0.81 (3)", "val_acc", [0.81]),
+    ("Accuracy: 0.931 (0.012)", "Accuracy", [0.931]),  # a mean and a standard deviation
+    ("epoch 3 loss 0.9 (0.1)", "loss", [0.1]),
+    ("loss 0.9 (0.1) acc 0.5 (0.6)", "loss", [0.1]),
+    ("CV score: 0.931 (+/- 0.012)", "CV score", [0.931]),
+    ("val_acc=[0.91]", "val_acc", [0.91]),
     ("│ val_acc │ .91 │", "val_acc", [0.91]),
     ("| val_acc | 0.91 |\n|---|---|", "val_acc", [0.91]),
     (LIGHTNING_TEST, "test_acc", [0.9811000227928162]),
@@ -267,6 +272,7 @@ NOT_FOUND: list[tuple[str, str]] = [
     ("val_acc: 12/10", "val_acc"),
     ("val_acc: 0,92", "val_acc"),
     ("val_acc: 1.2.3", "val_acc"),
+    ("val_acc: [0.91, 0.92]", "val_acc"),
     ("python train.py --val_acc 0.9", "val_acc"),
     ("val_acc improved, lr 0.1", "val_acc"),
     ("[rank1]: val_acc 0.9", "val_acc"),
@@ -362,6 +368,7 @@ def test_steps() -> None:
         (2.1, 500),
         (2.0, 1000),
     ]
+    assert steps("Namespace(acc=0, epochs=10)\nepoch=1 acc=0.5", "acc") == [(0.0, None), (0.5, 1)]
     assert steps("trainer/global_step=7 val_acc=0.5", "val_acc") == [(0.5, 7)]
     assert steps("step 5 acc 0.1\nstep 5 acc 0.2\nstep 6 acc 0.3", "acc") == [(0.2, 5), (0.3, 6)]
     assert steps("step 9 acc 0.1\nstep 1 acc 0.2", "acc") == [(0.1, 9), (0.2, None)]  # a step that falls is none
@@ -565,7 +572,6 @@ def test_lines_that_a_careless_pattern_would_take_for_ever_on(line: bytes) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_a_progress_bar_of_a_million_carriage_returns() -> None:
     for name in (None, "loss"):
         reader = MetricReader(MetricConfig(name))
@@ -577,6 +583,18 @@ def test_a_progress_bar_of_a_million_carriage_returns() -> None:
         if name == "loss":
             assert reader.value() == 0.999999
             assert len(reader.readings) > 400
+
+
+def test_each_bar_s_last_drawing_counts_however_many_there_are() -> None:
+    bar = b"".join(b"\rloss=0.5%06d" % n for n in range(11_000))
+    reader = MetricReader(MetricConfig("loss", take="best"))
+    reader.feed(3 * bar + b"\rloss=0.25\n" + bar + b"\rloss=0.125\rloss=0.375\n" + bar)
+    assert reader.value() == 0.125
+    reader.feed(b"\rloss=0.0625\r")
+    reader.close()
+    assert reader.value() == 0.0625
+    assert reader.metric_seen is not None
+    assert reader.metric_seen.count < 30_000
 
 
 def test_kept_readings_are_spread_evenly_and_end_with_the_last() -> None:
