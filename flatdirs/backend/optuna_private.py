@@ -88,6 +88,16 @@ def set_user_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -
     trial.user_attrs[key] = value  # the objective sees the trial as it was before this write
 
 
+def study_attributes(study: Study) -> Mapping[str, Any]:
+    """The user attributes of a study as stored now, of the whole study where a pruner shows a part of it."""
+    return study._storage.get_study_user_attrs(study._study_id)
+
+
+def set_study_attribute(study: Study, key: str, value: Any) -> None:
+    """Write a user attribute of a study, or of the whole study where a pruner shows a part of it."""
+    study._storage.set_study_user_attr(study._study_id, key, value)
+
+
 def fixed_parameters(trial: FrozenTrial) -> Mapping[str, Any]:
     """The parameters that an enqueued trial was given."""
     found: Mapping[str, Any] = trial.system_attrs.get(FIXED, {})
