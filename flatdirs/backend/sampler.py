@@ -75,8 +75,8 @@ class FlatDirectionsSampler(BaseSampler):
         given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
         self._chart = searches.grid_chart(search, given.fix(held) if held else given)
         kind = searches.SEARCHES[search]
-        self._settings = kind() if settings is None else settings
-        if type(self._settings) is not kind:
+        self.settings = kind() if settings is None else settings
+        if type(self.settings) is not kind:
             raise ConfigError(f"search={search} takes a {kind.__name__}; change settings", key="settings")
         started = canonical_keys(start or {})
         if unknown := set(started) - set(given.hyperparameters):
@@ -111,19 +111,19 @@ class FlatDirectionsSampler(BaseSampler):
         if trial.params:  # a retried trial comes with its parameters and a claim; it needs a new worker only
             claims.write(study, trial, claims.read(trial) or {})
             return
-        view = self.view(study, claims.wait_for_earlier(study, trial, self._show_all), trial.number)
+        view = self._view(study, claims.wait_for_earlier(study, trial, self._show_all), trial.number)
         for sentence in view.warnings:
             warnings.warn(sentence, FlatdirsWarning, stacklevel=2)
         if view.grid is None:
             claims.write(study, trial, {})
         elif self._names.any_of(optuna_private.fixed_parameters(trial)):
-            best = incumbent(view.grid, self._settings, view.runs) or view.grid.origin
+            best = incumbent(view.grid, self.settings, view.runs) or view.grid.origin
             why = Suggestion(best, 0, "enqueued; what it leaves open is that of the incumbent", "enqueued", best)
             self._write(study, trial, "", view.grid.hyperparameters(best), why, view.grid)
-        elif (suggestion := suggest(view.grid, self._settings, view.runs, view.pending)) is not None:
+        elif (suggestion := suggest(view.grid, self.settings, view.runs, view.pending)) is not None:
             self._write(study, trial, view.mark, *self._held(view, suggestion), view.grid)
         else:
-            best = incumbent(view.grid, self._settings, view.runs) or view.grid.origin
+            best = incumbent(view.grid, self.settings, view.runs) or view.grid.origin
             why = Suggestion(best, 0, "the search is over: random within one step of the incumbent", "random", best)
             near = self._near(view.grid, best, trial.number)
             self._write(study, trial, "", view.grid.hyperparameters(near), why, view.grid)
@@ -151,14 +151,17 @@ class FlatDirectionsSampler(BaseSampler):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
 
-    def view(self, study: Study, trials: Sequence[FrozenTrial], number: int) -> View:
+    def _view(self, study: Study, trials: Sequence[FrozenTrial], number: int) -> View:
         """The study as the search sees it when trial `number` is created. `trials`: all of them, oldest first."""
         reader = self._reader
         if reader is None or not reader.reads(study, trials):
-            between = isinstance(self._settings, BayesSettings)
-            reader = self._reader = Reader(study, self._chart, self._start, self._names, between)
+            reader = self._reader = self.reader(study, isinstance(self.settings, BayesSettings))
             self._describe(study)
         return reader.view(trials, number, self._stale_seconds)
+
+    def reader(self, study: Study, between: bool) -> Reader:
+        """A reader of a study with this sampler's chart, start and names, of runs `between` the points too."""
+        return Reader(study, self._chart, self._start, self._names, between)
 
     def _show_all(self, parameters: Collection[str]) -> bool:
         """Whether parameters of a study are all that this sampler searches."""
@@ -170,7 +173,7 @@ class FlatDirectionsSampler(BaseSampler):
             "chart": describe_chart(self._chart),
             "start": self._start,
             "search": self._search,
-            "settings": asdict(self._settings),
+            "settings": asdict(self.settings),
             "names": self._names.given,
         }
         if optuna_private.study_attributes(study).get(SAMPLER) != about:
@@ -186,11 +189,11 @@ class FlatDirectionsSampler(BaseSampler):
         values = grid.hyperparameters(suggestion.point)
         if view.foreign and view.foreign == len(view.runs):
             reason += f"; the model has {view.foreign} runs that the study had before"
-        if not isinstance(self._settings, BayesSettings):
+        if not isinstance(self.settings, BayesSettings):
             return values, suggestion
         held = {n: view.ranges[n].inside(v) if n in view.ranges else v for n, v in values.items()}
         moved = {n: v for n, v in held.items() if not math.isclose(v, values[n], rel_tol=1e-9, abs_tol=1e-12)}
-        point = None if not moved else grid.locate(held) or grid.place(held)
+        point = None if not moved else grid.place(held)
         if point is None:
             return values, replace(suggestion, reason=reason)
         ids = {*view.pending, *(run.id for run in view.runs)}

@@ -130,9 +130,7 @@ class Reader:
         if not set(grid.chart.free) <= set(values):
             return None
         values = {**grid.start, **values}
-        point = grid.locate(values)
-        if point is None and self._between and all(self._same(n, values[n], grid.start[n]) for n in grid.chart.fixed):
-            point = grid.place(values)
+        point = grid.place(values) if self._between else grid.locate(values)
         return None if point is None else (point, 0)
 
     def _values(self, trial: FrozenTrial, claim: Mapping[str, Any], ours: bool) -> dict[str, float]:
