@@ -9,24 +9,42 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from flatdirs.space.chart import Chart
 from flatdirs.space.grid import significant
 
+Kind = Literal["positive", "average", "fraction", "any"]
+LIMITS: dict[Kind, tuple[float, float]] = {
+    "positive": (0.0, math.inf),
+    "average": (0.0, 1.0),
+    "fraction": (0.0, 1.0),
+    "any": (-math.inf, math.inf),
+}
+SCALES: dict[str, Kind] = {"log": "positive", "logit": "fraction", "linear": "any"}  # scale → kind
 Numeric = FloatDistribution | IntDistribution
 NUMERIC = (FloatDistribution, IntDistribution)
 
 
 @dataclass(frozen=True)
 class Range:
-    """A hyperparameter's distribution in a study. `one_minus`: the study holds 1 − value; `averaging`: the chart uses
-    1 − value, as for momentum, so that the value must lie in [0, 1) and not above 0.
+    """A hyperparameter's distribution in a study. `one_minus`: the study holds 1 − value. `kind`: what a chart can use,
+    values above 0, those in [0, 1) of an average such as momentum, those in (0, 1) of a logit scale, or any.
     """
 
     space: Numeric
     one_minus: bool
-    averaging: bool
+    kind: Kind
+
+    @classmethod
+    def of(cls, chart: Chart, name: str, space: Numeric, one_minus: bool) -> Range:
+        """The range of one of a chart's hyperparameters."""
+        if name in chart.one_minus:
+            return cls(space, one_minus, "average")
+        scale = chart.scales[name].kind if name in chart.scales else "log"
+        return cls(space, one_minus, SCALES[scale])
 
     @cached_property
     def ends(self) -> tuple[float, float] | None:
@@ -34,15 +52,14 @@ class Range:
 
         Without steps an end may itself be unusable (0 of a learning rate), while all values beside it are usable.
         """
-        low, high = float(self.space.low), float(self.space.high)
-        least, most = (0.0, 1.0) if self.averaging else (0.0, math.inf)
+        start, least, most = float(self.space.low), *LIMITS[self.kind]
+        low, high = max(start, least), min(float(self.space.high), most)
         if self._stepped:
             step = float(self.space.step or 1)
-            first, last = max(0, math.ceil((least - low) / step)), math.floor((min(most, high) - low) / step + 1e-9)
-            first += not self._usable(low + first * step)
-            last -= not self._usable(low + last * step)
-            return (low + first * step, low + last * step) if first <= last else None
-        low, high = max(low, least), min(high, most)
+            first, last = math.ceil((low - start) / step), math.floor((high - start) / step + 1e-9)
+            first += not self._usable(start + first * step)
+            last -= not self._usable(start + last * step)
+            return (start + first * step, start + last * step) if first <= last else None
         return (low, high) if low <= high and self._usable((low + high) / 2) else None
 
     @property
@@ -91,7 +108,8 @@ class Range:
 
     def _usable(self, parameter: float) -> bool:
         value = self._own(parameter)
-        return 0 <= value < 1 if self.averaging else 0 < value < math.inf
+        least, most = LIMITS[self.kind]
+        return least < value < most or (value == least and self.kind == "average")
 
 
 def nearest(value: float, space: Numeric, low: float, high: float) -> float | int:

@@ -3,7 +3,8 @@
 Stateless: when a trial is created, all trials are read from the storage, the search computes a suggestion from their
 runs, and the suggestion is claimed for the trial (claims.py) and stored with its reason. So a study resumes, works with
 threads and processes, and with every pruner. Parameters with names of the chart come from the suggestion; all others
-are random. Runs count wherever they are and whoever suggested them (study_reader.py).
+are axes of their own, or random (further_parameters.py). Runs count wherever they are and whoever suggested them
+(study_reader.py).
 
 Once Myrtle's search is over, further trials are drawn at random within one step of its best point.
 """
@@ -25,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs import search as searches
 from flatdirs.backend import claims, optuna_private
+from flatdirs.backend.further_parameters import FurtherParameters, held
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.parameter_names import ParameterNames
 from flatdirs.backend.ranges import NUMERIC, Range
@@ -54,10 +56,11 @@ class FlatDirectionsSampler(BaseSampler):
     moved into the ranges that the objective suggests. `search`: "flatdirs", "myrtle" or "raw"; `settings`: those of
     that search, BayesSettings or DescentSettings. `names`: the study's parameter for each hyperparameter, where it is
     none of the usual names (lr, learning_rate, optimizer.lr, weight_decay …), such as {"lr": "eta"}; a parameter called
-    one_minus_<name> is understood. `fixed`: hyperparameters held at the start. `seed`: for parameters outside the
-    chart. Trials that the study has already count, on the grid or off it; "myrtle" and "raw" use those on it. A study
-    of whose parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises ChartError for a
-    start or names that do not fit, ValueError on several objectives.
+    one_minus_<name> is understood. `fixed`: hyperparameters held at the start. Of parameters outside the chart, the
+    default search takes the first three numbers and the first three choices as axes of their own; all others are
+    random, by `seed`. Trials that the study has already count, on the grid or off it; "myrtle" and "raw" use
+    those on it. A study of whose parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises
+    ChartError for a start or names that do not fit, ValueError on several objectives.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class FlatDirectionsSampler(BaseSampler):
             why = Suggestion(best, 0, "enqueued; what it leaves open is that of the incumbent", "enqueued", best)
             self._write(study, trial, "", view.grid.hyperparameters(best), why, view.grid)
         elif (suggestion := suggest(view.grid, self.settings, view.runs, view.pending)) is not None:
-            self._write(study, trial, view.mark, *self._held(view, suggestion), view.grid)
+            self._write(study, trial, view.mark, *self._in_ranges(view, suggestion), view.grid)
         else:
             best = incumbent(view.grid, self.settings, view.runs) or view.grid.origin
             why = Suggestion(best, 0, "the search is over: random within one step of the incumbent", "random", best)
@@ -138,15 +141,28 @@ class FlatDirectionsSampler(BaseSampler):
     ) -> Any:
         """A parameter's value: from the claimed point where the chart has it, at random otherwise."""
         optuna_private.refuse_several_objectives(self, study)
-        known = self._names.find(param_name)
-        if known is not None and isinstance(param_distribution, NUMERIC):
-            name, one_minus = known
-            space = Range(param_distribution, one_minus, name in self._chart.one_minus)
-            claimed = (claims.latest(study, trial) or {}).get("hyperparameters", {})
-            if name in claimed and (space.ends is not None or space.constant is not None):
-                return space.fit(claimed[name])
+        value = self._claimed(study, trial, param_name, param_distribution)
+        if value is not None:
+            return value
         seed = int(np.random.SeedSequence([self._seed, *param_name.encode(), trial.number]).generate_state(1)[0])
         return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
+
+    def _claimed(self, study: Study, trial: FrozenTrial, parameter: str, space: BaseDistribution) -> Any:
+        """A parameter's value by the trial's claim; None where it is random."""
+        claimed = (claims.latest(study, trial) or {}).get("hyperparameters")
+        if claimed is None:
+            return None
+        if (known := self._names.find(parameter)) is not None:
+            if not isinstance(space, NUMERIC):
+                return None
+            name, one_minus = known
+            there = Range.of(self._chart, name, space, one_minus)
+            return there.fit(claimed[name]) if there.ends is not None or there.constant is not None else None
+        if not isinstance(self.settings, BayesSettings):
+            return None
+        if (name := canonical(parameter)) in claimed and name not in self._chart.hyperparameters:
+            return held(claimed[name], space)
+        return FurtherParameters(self._names, self._chart).first_value(trial, parameter, space)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
@@ -179,7 +195,7 @@ class FlatDirectionsSampler(BaseSampler):
         if optuna_private.study_attributes(study).get(SAMPLER) != about:
             optuna_private.set_study_attribute(study, SAMPLER, about)
 
-    def _held(self, view: View, suggestion: Suggestion) -> tuple[dict[str, float], Suggestion]:
+    def _in_ranges(self, view: View, suggestion: Suggestion) -> tuple[dict[str, float], Suggestion]:
         """A suggestion as the ranges of the study can hold it, with its hyperparameters.
 
         The Bayesian search takes a run for what it was, so it is told of rounding before the run.
@@ -191,16 +207,17 @@ class FlatDirectionsSampler(BaseSampler):
             reason += f"; the model has {view.foreign} runs that the study had before"
         if not isinstance(self.settings, BayesSettings):
             return values, suggestion
-        held = {n: view.ranges[n].inside(v) if n in view.ranges else v for n, v in values.items()}
-        moved = {n: v for n, v in held.items() if not math.isclose(v, values[n], rel_tol=1e-9, abs_tol=1e-12)}
-        point = None if not moved else grid.place(held)
+        moved = {n: space.inside(values[n]) for n, space in view.ranges.items()}
+        moved = {n: v for n, v in moved.items() if not math.isclose(v, values[n], rel_tol=1e-9, abs_tol=1e-12)}
+        rounded = {**values, **moved}
+        point = None if not moved else grid.place(rounded)
         if point is None:
             return values, replace(suggestion, reason=reason)
         ids = {*view.pending, *(run.id for run in view.runs)}
         number = next(number for number in itertools.count() if (point, number) not in ids)
         again = ", a replicate" if number else ""
         reason += f"; rounded to the study's steps: {', '.join(f'{n}={v:g}' for n, v in moved.items())}{again}"
-        return held, replace(suggestion, point=point, replicate=number, reason=reason)
+        return rounded, replace(suggestion, point=point, replicate=number, reason=reason)
 
     def _near(self, grid: Grid, best: Point, number: int) -> Sequence[float]:
         """A random place within one step of a point and within the bounds."""

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims, optuna_private
+from flatdirs.backend.further_parameters import FurtherParameters
 from flatdirs.backend.parameter_names import ParameterNames
 from flatdirs.backend.ranges import Range
 from flatdirs.backend.study_grid import StudyGrid
@@ -25,6 +26,7 @@ from flatdirs.backend.trial_runs import claimed_id, counts_as_result, run_of
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
+from flatdirs.space.scales import describe_scale
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -52,7 +54,10 @@ class View:
 
 
 class Reader:
-    """Reads one study for one sampler. `between`: whether the search can use runs between the points of its grid."""
+    """Reads one study for one sampler.
+
+    `between`: whether the search can use runs between the points of its grid, and axes beyond those of the chart.
+    """
 
     def __init__(
         self, study: Study, chart: Chart, start: Mapping[str, float], names: ParameterNames, between: bool
@@ -61,8 +66,9 @@ class Reader:
         self._storage = weakref.ref(optuna_private.storage_of(study))
         self._study_id = optuna_private.study_id(study)
         self._maximize = study.direction == StudyDirection.MAXIMIZE
-        self._chart, self._names, self._between = chart, names, between
-        self._space = StudyGrid(chart, start, names)
+        self._names, self._between, self._choices = names, between, frozenset(chart.choices)
+        self._further = FurtherParameters(names, chart) if between else None
+        self._space = StudyGrid(chart, start, names, self._further)
         self._anchor: tuple[int, int, Any] | None = None  # a finished trial that this study must still have
         self._ranges, self._points = _Progress(), _Progress()
         self._mark = ""
@@ -125,7 +131,7 @@ class Reader:
         claim = claims.read(trial) or {}
         ours = claim.get("grid") == self._mark and claim.get("point") is not None
         values = self._values(trial, claim, ours)
-        if ours and values and self._as_claimed(claim["hyperparameters"], values):
+        if ours and values and self._as_claimed(grid, claim["hyperparameters"], values):
             return claimed_id(trial)
         if not set(grid.chart.free) <= set(values):
             return None
@@ -133,9 +139,12 @@ class Reader:
         point = grid.place(values) if self._between else grid.locate(values)
         return None if point is None else (point, 0)
 
-    def _values(self, trial: FrozenTrial, claim: Mapping[str, Any], ours: bool) -> dict[str, float]:
+    def _values(self, trial: FrozenTrial, claim: Mapping[str, Any], ours: bool) -> dict[str, Any]:
         """The chart's hyperparameters as a trial has them, or will have them once it has suggested them."""
-        found = self._names.values({**optuna_private.fixed_parameters(trial), **trial.params})
+        parameters = {**optuna_private.fixed_parameters(trial), **trial.params}
+        found = self._names.values(parameters)
+        found |= {name: value for name, value in parameters.items() if name in self._choices}
+        found |= {} if self._further is None else self._further.values(parameters)
         finished = trial.state.is_finished()
         if (finished and not (ours and found)) or "hyperparameters" not in claim:
             return found
@@ -143,21 +152,17 @@ class Reader:
         claimed = claim["hyperparameters"].items()
         return {**{n: ranges[n].inside(value) if n in ranges else value for n, value in claimed}, **found}
 
-    def _as_claimed(self, claimed: Mapping[str, float], values: Mapping[str, float]) -> bool:
+    def _as_claimed(self, grid: Grid, claimed: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Whether a trial ran the point it claimed. A search on whole points only lets the study's steps round it."""
         for name, value in values.items():
             wanted, space = claimed[name], self._space.last.get(name)
-            if self._same(name, wanted, value):
+            if _same(grid, name, wanted, value):
                 continue
             if self._between or space is None or not space.spans(wanted):
                 return False
-            if not self._same(name, space.inside(wanted), value):
+            if not _same(grid, name, space.inside(wanted), value):
                 return False
         return True
-
-    def _same(self, name: str, one: float, other: float) -> bool:
-        """Whether two values of a hyperparameter are one as they enter the chart."""
-        return math.isclose(self._chart.inner(name, one), self._chart.inner(name, other), rel_tol=AS_CLAIMED)
 
 
 class _Progress:
@@ -182,4 +187,13 @@ def fingerprint(grid: Grid) -> str:
     chart = grid.chart
     axes = "|".join(f"{axis.name}{[axis.exponents.get(name, 0) for name in chart.free]}" for axis in chart.axes)
     start = ",".join(f"{name}={value!r}" for name, value in sorted(grid.start.items()))
-    return f"{axes};{chart.step!r};{start}"
+    scales = "".join(f";{name}={describe_scale(scale)}" for name, scale in chart.scales.items())
+    return f"{axes};{chart.step!r};{start}{scales}"
+
+
+def _same(grid: Grid, name: str, one: Any, other: Any) -> bool:
+    """Whether two values of a hyperparameter are one, as they enter the chart."""
+    if name in grid.chart.choices:
+        return bool(one == other)
+    inner = grid.chart.inner
+    return math.isclose(inner(name, one), inner(name, other), rel_tol=AS_CLAIMED)
