@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
@@ -100,7 +100,7 @@ class Study(Trials):
         ahead = {claimed_id(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
 
-    def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
+    def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """A new trial and its hyperparameters."""
         plan = self.plan
         trial = self.optuna_study.ask()
@@ -110,11 +110,13 @@ class Study(Trials):
             claims.write(self.optuna_study, trial, {})
         hyperparameters = dict(plan.grid.start)
         for name, space in plan.spaces().items():
-            if isinstance(space, IntDistribution):
-                value: float = trial.suggest_int(name, space.low, space.high, log=space.log)
+            if isinstance(space, CategoricalDistribution):
+                value: Any = trial.suggest_categorical(name, space.choices)
+            elif isinstance(space, IntDistribution):
+                value = trial.suggest_int(name, space.low, space.high, log=space.log)
             else:
                 value = trial.suggest_float(name, space.low, space.high, log=space.log)
-            own = name.removeprefix("one_minus_")
+            own = name if name in hyperparameters else name.removeprefix("one_minus_")
             hyperparameters[own] = 1.0 - value if own != name else value
         return trial, hyperparameters if plan.on_grid else plan.grid.rounded(hyperparameters)
 

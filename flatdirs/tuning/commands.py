@@ -19,6 +19,7 @@ import yaml
 from flatdirs.errors import masked
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
+from flatdirs.search import stored
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.run_config import TrainConfig
@@ -36,7 +37,7 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     start = {**plan.grid.start, **config.open_start}
     if start.get("batch_size") == getattr(config.task, "batch_size", None):
         start.pop("batch_size", None)
-    chart, own = describe_chart(config.chart), {} if plan.settings is None else asdict(plan.settings)
+    chart, own = describe_chart(config.chart), {} if plan.settings is None else stored(plan.settings)
     tree = {
         "task": asdict(config.task),
         "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
