@@ -131,9 +131,10 @@ class Reader:
         claim = claims.read(trial) or {}
         ours = claim.get("grid") == self._mark and claim.get("point") is not None
         values = self._values(trial, claim, ours)
-        if ours and values and self._as_claimed(grid, claim["hyperparameters"], values):
+        complete = set(grid.chart.free) | set(grid.chart.open_choices) <= set(values)
+        if ours and complete and self._as_claimed(grid, claim["hyperparameters"], values):
             return claimed_id(trial)
-        if not set(grid.chart.free) <= set(values):
+        if not set(grid.chart.free) - self._further_names <= set(values):
             return None
         values = {**grid.start, **values}
         point = grid.place(values) if self._between else grid.locate(values)
@@ -149,8 +150,14 @@ class Reader:
         if (finished and not (ours and found)) or "hyperparameters" not in claim:
             return found
         ranges = self._space.last
-        claimed = claim["hyperparameters"].items()
-        return {**{n: ranges[n].inside(value) if n in ranges else value for n, value in claimed}, **found}
+        left_out = self._further_names if finished else set()
+        claimed = {name: value for name, value in claim["hyperparameters"].items() if name not in left_out}
+        return {**{n: ranges[n].inside(value) if n in ranges else value for n, value in claimed.items()}, **found}
+
+    @property
+    def _further_names(self) -> set[str]:
+        """Hyperparameters outside the chart; a run that suggested one of them not counts as at its start."""
+        return set() if self._further is None else {one.name for one in self._further.chosen.values()}
 
     def _as_claimed(self, grid: Grid, claimed: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Whether a trial ran the point it claimed. A search on whole points only lets the study's steps round it."""
