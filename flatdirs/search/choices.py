@@ -43,6 +43,10 @@ def suggest(
         if found is not None:
             return found
     numbers = bayes.suggest(held, own, busy, settings)
+    if settings.deterministic and numbers.replicate and numbers.incumbent is not None:  # no new numbers are left
+        found = _alternative(grid, (*numbers.incumbent, *chosen), runs, pending, settings)
+        if found is not None:
+            return found
     best = None if numbers.incumbent is None else (*numbers.incumbent, *chosen)
     return replace(numbers, point=(*numbers.point, *chosen), incumbent=best)
 
