@@ -90,7 +90,7 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
 
 
 def resolved(settings: BayesSettings | None, runs: Collection[Run]) -> BayesSettings:
-    """The settings as these runs show them: whether the objective is deterministic, where that is to be found out.
+    """The settings as these runs show them: whether the objective is deterministic, where that is not told.
 
     It is where points were run more than once and gave the same value each time, in at least four of the digits in which
     the objective is known.
