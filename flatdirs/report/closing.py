@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant, winner
+from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant
 from flatdirs.errors import masked
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
+from flatdirs.tuning.best_text import best_setting
 from flatdirs.tuning.commands import command_line, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
@@ -35,34 +36,15 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     lines = axis_lines(study)
     if lines:
         print_whole(console, axes_table(study.plan.grid.chart, lines, unit))
-    best = winner(study)
-    found = best_line(study, unit)
-    if best is None or found is None:
+    if (found := best_setting(study, unit)) is None:
         console.print(escape(failure_line(study)), soft_wrap=True)
         return
-    console.print(escape(f"{found}, {assignments(best.hyperparameters)}"), soft_wrap=True)
+    console.print(escape(f"best: {found}"), soft_wrap=True)
     if study.deterministic:
         console.print("two runs of the same settings give the same value: the best observed is the best")
     if (findings := study.findings()) is not None:
         for line in finding_lines(findings, unit):
             console.print(escape(line), soft_wrap=True)
-
-
-def best_line(study: Study, unit: str) -> str | None:
-    """The best point so far, its expected value, and the best observed value if another point has it."""
-    best = winner(study)
-    if best is None:
-        return None
-    notes, digits, findings = [f"mean of {best.runs} runs"] if best.runs > 1 else [], best.digits, study.findings()
-    if findings is not None and findings.flatness and best.mean is not None:
-        digits = digits_of_mean(best.mean, findings.flatness[0].noise / math.sqrt(best.runs), best.digits)
-    mean = value_text(best.mean, unit, digits)
-    if findings is not None and findings.expected is not None and findings.best == best.point:
-        notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, digits)}")
-    if best.seen is not None and (seen := value_text(best.seen[1], unit, digits)) != mean:
-        notes.append(f"best observed {seen} in run {best.seen[0]}")
-    told = f" ({'; '.join(notes)})" if notes else ""
-    return f"best: run {best.run} of {len(study.runs())}, {mean}{told}"
 
 
 def print_result(console: Console, config: TuneConfig, result: Result) -> None:

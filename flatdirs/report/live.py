@@ -19,11 +19,12 @@ from rich.text import Text
 from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note
-from flatdirs.report.closing import best_line, place, print_result, print_summary
+from flatdirs.report.closing import place, print_result, print_summary
 from flatdirs.report.command_lines import recognised_lines
 from flatdirs.report.console import Output
 from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
+from flatdirs.tuning.best_text import best_text
 from flatdirs.tuning.formatting import duration, shown_setting, value_text
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ class Report:
         most = max(3, self.console.size.height - CHROME)
         chart, unit = self.config.plan.grid.chart, self.config.objective.unit
         table = runs_table(chart, rows(self.study), unit, most, self.console.width)
-        best = best_line(self.study, unit)
-        return Group(self._progress, self._left, table, *([] if best is None else [Text(best)]))
+        best = best_text(self.study, unit)
+        return Group(self._progress, self._left, table, *([] if best is None else [Text(f"best: {best}")]))
 
     def _print_new_rows(self) -> None:
         found = rows(self.study)

@@ -161,12 +161,12 @@ def _run(search: _Search) -> Result:
             continue
         _run_once(search)
         if (best := winner(study)) is not None:
-            write_winner(search.folder, config, best)
+            write_winner(search.folder, config, study, best)
             keep_files(config.objective, search.folder, study.folder_of(best.trial))
     if helped and search.helpers is not None:
         search.helpers.join()
     if (best := winner(study)) is not None:
-        write_winner(search.folder, config, best)
+        write_winner(search.folder, config, study, best)
 
     def progress(done: int, total: int | None, value: float, _: int) -> None:
         listener.progress(done, total, value)
@@ -174,7 +174,7 @@ def _run(search: _Search) -> Result:
     confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress, search.folder)
     doubt = doubt_of(confirmed, config.maximize, config.objective.unit)
     told = None if doubt is None else doubt.sentence
-    file = None if best is None else write_winner(search.folder, config, best, told)
+    file = None if best is None else write_winner(search.folder, config, study, best, told)
     result = Result(reason, best, file, confirmed, doubt)
     listener.end(config, study, result)
     return result
