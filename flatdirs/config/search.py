@@ -13,7 +13,7 @@ from typing import Any
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.command import read_space
+from flatdirs.config.command import read_space, require_ranges
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.command.objective import CommandObjective
@@ -69,6 +69,8 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
         walked = chart = space.chart
         start, held = dict(space.start), dict(space.held)
+        if own is None:
+            require_ranges(chart, template)
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
     walked = grid_chart(name, walked) if name in SEARCHES else walked

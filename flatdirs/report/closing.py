@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant
+from flatdirs.backend.trials import PROVENANCE
 from flatdirs.errors import masked
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.image import ImageObjective
@@ -47,11 +48,13 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
             console.print(escape(line), soft_wrap=True)
 
 
-def print_result(console: Console, config: TuneConfig, result: Result) -> None:
+def print_result(console: Console, config: TuneConfig, study: Study, result: Result) -> None:
     """The confirmed values, and what to type next."""
     lines = _confirmed_lines(config, result)
     if result.doubt is not None:
         lines.append(result.doubt.sentence)
+    if any(trial.user_attrs.get(PROVENANCE, {}).get("test_set") for trial, _ in study.runs()):
+        lines.append("the metric is of the test set: tuned on it, its values are no estimate for new data")
     if result.winner is not None and result.best_file is not None:
         lines += [*_commands(config, result), f"the study is stored in {place(config)}"]
     for line in lines:
@@ -60,7 +63,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
 
 def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
     """The mean and standard deviation over the new seeds, of the winner and of the start."""
-    unit, part = config.objective.unit, "test images" if hasattr(config.task, "test_images") else "new seeds"
+    unit, seeded = config.objective.unit, config.objective.takes_seed
+    part = "test images" if hasattr(config.task, "test_images") else "new seeds"
     known = [value for outcomes in result.confirmed.values() for value in outcomes]
     most = significant(known, 6 if result.winner is None else result.winner.digits)
     lines = []
@@ -72,8 +76,10 @@ def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
         digits = digits_of_mean(mean or 0.0, deviation / math.sqrt(len(values) or 1), most)
         shown = "no value" if mean is None else value_text(mean, unit, digits)
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
-        seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
-        lines.append(f"confirmed on {part}, {seeds}: {what} {shown}{spread}")
+        several = "s" if len(outcomes) > 1 else ""
+        count = len(outcomes)
+        by = f"on {part}, {count} seed{several}" if seeded else f"by {count} fresh run{several}"
+        lines.append(f"confirmed {by}{lost}: {what} {shown}{spread}")
     return lines
 
 

@@ -25,6 +25,7 @@ from flatdirs.report.console import Output
 from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
 from flatdirs.tuning.best_text import best_text
+from flatdirs.tuning.confirm import fresh
 from flatdirs.tuning.formatting import duration, shown_setting, value_text
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Report:
 
     def confirming(self, what: str, number: int, of: int) -> None:
         """Say which confirmation run begins."""
-        self._left = Text(f"confirming the {what} with new seeds: {number} of {of}")
+        self._left = Text(f"confirming the {what} {fresh(self.config)}: {number} of {of}")
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None:
             self._say(str(self._left))
@@ -116,7 +117,7 @@ class Report:
             self._say(f"other workers are still making {others} runs; the last worker to end confirms the winner")
         if (unreached := _never_pruned(config, study)) is not None:
             self._say(f"warning: {unreached}")
-        print_result(self.console, config, result)
+        print_result(self.console, config, study, result)
         if result.winner is not None:
             for line in edge_lines(config, result.winner.hyperparameters):
                 self._say(line)

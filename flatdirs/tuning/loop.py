@@ -29,7 +29,7 @@ from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_winner
 from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.commands import tune_overrides
-from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
+from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, fresh, seconds_per_run
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
 from flatdirs.tuning.formatting import duration
@@ -172,7 +172,7 @@ def _run(search: _Search) -> Result:
         listener.progress(done, total, value)
 
     confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress, search.folder)
-    doubt = doubt_of(confirmed, config.maximize, config.objective.unit)
+    doubt = doubt_of(confirmed, config.maximize, config.objective.unit, fresh(config))
     told = None if doubt is None else doubt.sentence
     file = None if best is None else write_winner(search.folder, config, study, best, told)
     result = Result(reason, best, file, confirmed, doubt)

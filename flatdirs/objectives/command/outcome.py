@@ -54,7 +54,7 @@ def measurement(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int]
         seconds=max(sum(one.ended.seconds for one in done), seconds),
         partial=_partial(last) if state == "pruned" else None,
         curve=_curve(done, seeds),
-        provenance=_provenance(done, seeds, error),
+        provenance=_provenance(done, metric, seeds, error),
         failure=failure,
         log=last.log,
         out_of_memory=failure is not None and ran_out_of_memory(last.ended.code, last.log),
@@ -86,7 +86,7 @@ def _partial(done: Done) -> float | None:
     return values[-1] if values else None
 
 
-def _provenance(done: Sequence[Done], seeds: Sequence[int], error: str | None) -> dict[str, Any]:
+def _provenance(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int], error: str | None) -> dict[str, Any]:
     last = done[-1]
     return {
         "values": [None if one.value is None else _plain(one.value) for one in done],
@@ -95,6 +95,7 @@ def _provenance(done: Sequence[Done], seeds: Sequence[int], error: str | None) -
         "folder": last.folder.name,
         "environment": dict(last.environment),
         **({"error": error} if error else {}),
+        **({"test_set": True} if is_test_metric(metric.label) or last.reader.of_test_set else {}),
         **({"written": list(last.written)} if last.written else {}),
         **provenance(),
     }
@@ -120,8 +121,6 @@ def _notes(done: Done, metric: MetricConfig) -> tuple[str, ...]:
     if seen is not None and seen.digits < FEWEST_DIGITS:
         digits = f"{seen.digits} digit{'s' if seen.digits > 1 else ''}"
         notes.append(f"{metric.label} is printed with {digits}: differences below them cannot be seen")
-    if is_test_metric(metric.label) or done.reader.of_test_set:
-        notes.append(f"{metric.label} is of the test set: tuned on it, the value is no estimate for new data")
     if done.written:
         names = ", ".join(done.written[:MOST_WRITTEN])
         more = f" and {len(done.written) - MOST_WRITTEN} more" if len(done.written) > MOST_WRITTEN else ""
