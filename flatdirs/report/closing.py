@@ -23,7 +23,7 @@ from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
 from flatdirs.tuning.best_text import best_setting
-from flatdirs.tuning.commands import command_line, search_from, train_command, train_from
+from flatdirs.tuning.commands import SECRET, command_line, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
 def _train_line(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str:
     """The command that trains with these; for a function, which only its owner can call, the hyperparameters."""
     if isinstance(config.objective, CommandObjective):
-        return command_line(config.objective, hyperparameters, config.plan.seed)
+        line = command_line(config.objective, hyperparameters, config.plan.seed)
+        return f"{line}  # {SECRET}" if "***" in line else line
     if not isinstance(config.objective, ImageObjective):
         return assignments(hyperparameters)
     return train_command(config.objective.config(hyperparameters, config.plan.seed))

@@ -22,13 +22,13 @@ from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
-from flatdirs.errors import ConfigError, masked
+from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
 from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_winner
 from flatdirs.tuning.code_changes import check_code
-from flatdirs.tuning.commands import tune_overrides
+from flatdirs.tuning.commands import split_command, tune_overrides, without_secrets
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, fresh, seconds_per_run
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
@@ -138,8 +138,9 @@ def tune(
 
 
 def _keep_command(config: TuneConfig, study: Study) -> None:
-    """Store the overrides that make the same search, without passwords, for commands that go on from the study."""
-    words = [masked(word) for word in tune_overrides(config) if not word.startswith(PASSING)]
+    """Store the overrides that make the same search, without secrets, for commands that go on from the study."""
+    own, tail = split_command(tune_overrides(config))
+    words = without_secrets([*(word for word in own if not word.startswith(PASSING)), *tail])
     if study.optuna_study.user_attrs.get(COMMAND) != words:
         study.optuna_study.set_user_attr(COMMAND, words)
 
@@ -212,7 +213,7 @@ def _run_once(search: _Search) -> None:
     again = best is not None and best.hyperparameters == hyperparameters
     try:
         with study.alive(trial):
-            measurement = measured(once, first, again, config.plan.grid.chart, listener.say)
+            measurement = measured(once, number, first, again, config.plan.grid.chart, listener.say)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial

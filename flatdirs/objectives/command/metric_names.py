@@ -79,7 +79,7 @@ def usual_validation_name(names: Iterable[str], of: frozenset[str] = VALIDATION)
     """The one name among these that is a usual name of a validation metric; None if there is none, or several.
 
     Usual are a validation word and words for a metric with a known direction (val_acc, eval/loss, Validation accuracy).
-    Several spellings of one name count once, as the first of them. `of`: the words for the data, TEST for a test metric.
+    Several spellings of one name count once, as the first of them. `of`: the words for the data, such as TEST.
     """
     found: dict[tuple[str, ...], str] = {}
     for name in names:

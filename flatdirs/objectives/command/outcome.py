@@ -23,7 +23,7 @@ from flatdirs.objectives.provenance import provenance
 FEWEST_DIGITS = 3  # a metric printed with fewer cannot tell good settings from better ones
 MOST_WRITTEN = 3  # files outside of its folder that are named
 MOST_NAMES = 10  # numbers of the output that are named where the metric is not among them
-STOPPED = {"minutes": "took longer than run.minutes", "diverged": "its metric was nan twice"}
+STOPPED = {"minutes": "took longer than run.minutes", "diverged": "printed nan for the metric twice in a row"}
 
 
 def outcome(done: Done, metric: MetricConfig) -> tuple[State, str | None]:
@@ -47,7 +47,7 @@ def measurement(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int]
     values = [one.value for one in done if one.value is not None and math.isfinite(one.value)]
     error = failure or STOPPED.get(last.ended.stopped or "")
     if state == "diverged" and error is None:
-        error = f"{metric.label} was {last.value}"
+        error = f"ended with {metric.label} {last.value}"
     return Measurement(
         state,
         statistics.fmean(values) if state == "finished" else None,
@@ -118,9 +118,9 @@ def _plain(value: float) -> float | str:
 def _notes(done: Done, metric: MetricConfig) -> tuple[str, ...]:
     """What to say once, after the first run."""
     notes, seen = [], done.reader.metric_seen
-    if seen is not None and seen.digits < FEWEST_DIGITS:
+    if seen is not None and 0 < seen.digits < FEWEST_DIGITS:
         digits = f"{seen.digits} digit{'s' if seen.digits > 1 else ''}"
-        notes.append(f"{metric.label} is printed with {digits}: differences below them cannot be seen")
+        notes.append(f"{metric.label} is printed with {digits}: smaller differences cannot be seen")
     if done.written:
         names = ", ".join(done.written[:MOST_WRITTEN])
         more = f" and {len(done.written) - MOST_WRITTEN} more" if len(done.written) > MOST_WRITTEN else ""
