@@ -190,10 +190,14 @@ class TestThreadsAndCards:
         assert self.shown(here, "OMP_NUM_THREADS") == ["None"]
         assert self.shown(here, "PYTHONUNBUFFERED") == ["1"]
 
-    def test_each_worker_has_its_card(self, here: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_worker_has_its_card(
+        self, here: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        locks = str(tmp_path_factory.mktemp("locks"))
         stand_in(here / "bin")
         monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setenv("TMPDIR", str(here))
+        monkeypatch.setenv("TMPDIR", locks)
+        monkeypatch.setattr("tempfile.tempdir", locks)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         ended = command(*TUNE, "budget=8", "workers=2", "--", *python(here, self.SHOW), *LR)
         assert ended.code == 0, ended.err

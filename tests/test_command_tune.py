@@ -207,14 +207,18 @@ class TestMetric:
     @pytest.mark.parametrize(
         ("body", "keys", "value"),
         [
-            ("print('step,val_acc\\n1,0.5\\n2,0.75', file=open(out + '/log.csv', 'w'))", ["file=log.csv", "column=val_acc"], 0.75),
-            ("print('{\"step\": 1, \"acc\": 0.5}\\n{\"step\": 2, \"acc\": 0.25}\\n{\"acc', file=open(out + '/a.jsonl', 'w'))", ["file=*.jsonl", "name=acc"], 0.25),
+            ("print('step,acc\\n1,0.5\\n2,0.75', file=open(out + '/a.csv', 'w'))", ["file=a.csv", "column=acc"], 0.75),
+            (
+                "print('{\"acc\": 0.5}\\n{\"acc\": 0.25}\\n{\"acc', file=open(out + '/a.jsonl', 'w'))",
+                ["file=*.jsonl", "name=acc"],
+                0.25,
+            ),
             ("print('val_acc 0.5\\nval_acc 0.875\\nval_acc 0.625')", ["name=val_acc", "take=best"], 0.875),
             ("print('[final] <<0.3125>>')", ["regex=<<([0-9.]+)>>", "direction=maximize"], 0.3125),
             ("print('done\\n0.4375')", ["name=last", "direction=maximize"], 0.4375),
         ],
         ids=["csv", "json lines", "best", "regex", "last line"],
-    )  # fmt: skip
+    )
     def test_files_patterns_and_the_best(
         self, body: str, keys: list[str], value: float, here: Path, command: Command
     ) -> None:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from flatdirs.backend.table_rows import Row, rows, significant
+from flatdirs.backend.table_rows import Row, counted, rows, significant
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note
 from flatdirs.report.closing import place, print_result, print_summary
@@ -62,7 +62,7 @@ class Report:
         if done:
             self._say(f"continuing after {done} run{'s' if done > 1 else ''}")
         cost = "" if expected_seconds is None else f", each about {duration(expected_seconds)} here"
-        self._say(f"at most {config.limits.budget} runs{cost}")
+        self._say(f"at most {counted(config.limits.budget)}{cost}")
         if (often := evaluation_note(config.objective, config.plan.grid.start)) is not None:
             self._say(often)
         unrewarded = edge_warning(config.objective, config.plan.grid.start)
