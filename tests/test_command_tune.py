@@ -90,6 +90,7 @@ def test_a_dry_run_runs_and_writes_nothing(here: Path, command: Command) -> None
     assert len(set(commands)) == 3
 
 
+@pytest.mark.slow
 def test_tune_picks_the_axes(here: Path, command: Command) -> None:
     ended = command("tune", "metric=val_acc", "tune=[lr,wd]", *SHORT, "--", *script(here), *ONE_LINE)
     assert ended.code == 0, ended.err
@@ -111,6 +112,7 @@ def test_the_same_study_through_task_command(quote: str, here: Path, command: Co
     assert len(study_in(here, "train-flatdirs").runs()) == 3
 
 
+@pytest.mark.slow
 def test_another_command_needs_another_study(here: Path, command: Command) -> None:
     words = script(here)
     assert command("tune", "metric=val_acc", "budget=1", "confirm=0", "--", *words, "--lr", "0.1").code == 0
@@ -148,6 +150,7 @@ def test_any_language(words: Sequence[str], here: Path, command: Command) -> Non
     assert len({run.value for _, run in study.runs()}) == 2
 
 
+@pytest.mark.slow
 class TestMetric:
     """Which number counts, told or not."""
 
@@ -230,12 +233,12 @@ class TestMetric:
         assert command(*printed_command(ended.out, "start from it")).code == 0
 
 
+@pytest.mark.slow
 class TestFurther:
     """More than the well-known names: numbers and choices in placeholders."""
 
     WORDS = ("--lr", "0.1", "--dropout", "{dropout:0.1:0:0.5}", "--opt", "{opt:sgd|adam}")
 
-    @pytest.mark.slow
     def test_they_are_searched_shown_and_printed(self, here: Path, command: Command) -> None:
         ended = command("tune", "metric=val_acc", "budget=8", "confirm=1", "--", *script(here), *self.WORDS)
         assert ended.code == 0, ended.err
