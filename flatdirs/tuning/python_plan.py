@@ -2,8 +2,8 @@
 
     start, fixed, ranges, choices, optimizer → chart (chart_for.py, further.py) → SearchPlan
 
-Which chart: the one for the names in `start`. Any other name has an axis of its own. Inside, names are short; `Spelling`
-keeps those that the user wrote, in which results are given.
+Which chart: the one for the names in `start`. Any other name has an axis of its own. Inside, names are short; results
+are given in those that the user wrote.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.errors import ConfigError
 from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
@@ -53,9 +52,11 @@ def python_plan(
     search: str = "flatdirs",
     seed: int = 0,
     deterministic: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> PythonPlan:
     """The plan of a search from `start`. Raises ConfigError or ChartError naming the argument.
 
+    `names`: hyperparameter → the name that the user's function has for it, which may stand in `start` too.
     `optimizer`: sgd, adamw or adam (coupled L2); None for adamw where there is a beta1 and no momentum, else sgd.
     """
     require_choice("search", search, (*SEARCHES, *BASELINES))
@@ -63,14 +64,15 @@ def python_plan(
     require_boolean("deterministic", deterministic)
     if not isinstance(start, Mapping) or not start:
         raise wrong("start", start, "must hold the hyperparameters to begin with, such as {'lr': 0.1}")
-    given = _short("start", start)
-    pairs, among = _short("ranges", ranges or {}), _short("choices", choices or {})
+    short = {own: canonical(name) for name, own in (names or {}).items()}
+    given = _short("start", start, short)
+    pairs, among = _short("ranges", ranges or {}, short), _short("choices", choices or {}, short)
     for name, told in among.items():
         given.setdefault(name, _first(name, told))
     if unknown := [name for name in pairs if name not in given or name in among]:
         raise wrong("ranges", unknown[0], "is no number of the start", remedy="give it a start, or take it out")
     chart, values = _chart(given, optimizer, pairs, among)
-    held = [fixed] if isinstance(fixed, str) else list(fixed)
+    held = [short.get(name, name) for name in ([fixed] if isinstance(fixed, str) else fixed)]
     walked = chart.fix(held) if held else chart
     walked = grid_chart(search, walked) if search in SEARCHES else walked
     walked = walked.within({name: ANYWHERE for name in walked.free if name not in {*walked.one_minus, *walked.scales}})
@@ -78,15 +80,15 @@ def python_plan(
     if isinstance(own, BayesSettings):
         own = replace(own, deterministic=deterministic)
     box = {} if own is not None else _box(walked, pairs)
-    spelling = {canonical(name): name for name in (*start, *(choices or {}))}
+    spelling = {short.get(name, canonical(name)): name for name in (*start, *(choices or {}))}
     return PythonPlan(chart, SearchPlan(search, Grid(walked, values), own, seed, box), spelling)
 
 
-def _short(key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _short(key: str, given: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
     """An argument with short names. Raises ConfigError where it is no mapping or names one thing twice."""
     if not isinstance(given, Mapping):
         raise wrong(key, given, "must be a mapping from names")
-    found = {canonical(str(name)): value for name, value in given.items()}
+    found = {short.get(name, canonical(str(name))): value for name, value in given.items()}
     if len(found) < len(given):
         raise wrong(key, list(given), "names a hyperparameter twice")
     return found
@@ -156,7 +158,5 @@ def _box(chart: Chart, pairs: Mapping[str, Range]) -> dict[str, tuple[float, flo
         if name not in chart.free or name in chart.scales:
             del box[key]
     if bad := [key for key, (low, high) in box.items() if not low < high]:
-        raise ConfigError(
-            f"the range of {bad[0]} must have its low end below its high end; change ranges", key="ranges"
-        )
+        raise wrong("ranges", f"{bad[0]}:{box[bad[0]]}", "must have its low end below its high end")
     return box

@@ -42,8 +42,8 @@ DIVERGED = "diverged"
 class Asked:
     """A run to make: `settings` with `seed`, whose value is to be told under the number `run`.
 
-    `replicate`: 0 for the first run of these settings. `reason`: why it is worth making. `expected`: the objective value
-    that all runs together predict, with the ends of a 90 % `interval` of it, seed noise left out; None while they cannot.
+    `replicate`: 0 for the first run of these settings. `reason`: why it is worth making. `expected`: the value that all
+    runs together predict, with the ends of a 90 % `interval` of it, seed noise left out; None while they cannot.
     """
 
     run: int
@@ -57,7 +57,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Best:
-    """A setting and its value: observed in the run `run`, or expected from all runs, with the 90 % `interval` of that."""
+    """A setting and its value: observed in the run `run`, or expected from all runs, with a 90 % `interval`."""
 
     run: int
     settings: Mapping[str, Any]
@@ -111,11 +111,11 @@ class Tuner:
         self._open(opened, found.spelling)
 
     @classmethod
-    def of(cls, study: Study) -> Tuner:
-        """The tuner of an open study, whose storage stays open."""
+    def of(cls, study: Study, spelling: Mapping[str, str] | None = None) -> Tuner:
+        """The tuner of an open study, whose storage stays open. `spelling`: short name → the user's."""
         tuner = cls.__new__(cls)
         tuner._storage = None
-        tuner._open(study, {})
+        tuner._open(study, spelling or {})
         return tuner
 
     def _open(self, study: Study, spelling: Mapping[str, str]) -> None:
