@@ -58,7 +58,7 @@ def tune(
     search: str = "flatdirs",
     seed: int = 0,
     repeats: int = 1,
-    deterministic: bool = False,
+    deterministic: bool | None = None,
     target: float | None = None,
     minutes: float | None = None,
     pruner: str | Pruning = "none",
@@ -88,7 +88,8 @@ def tune(
         search: "flatdirs", "myrtle", "raw", or one of Optuna's: random, tpe, qmc, gp, cmaes.
         seed: the first seed of your function, and that of random searches.
         repeats: seeds per point, whose mean counts.
-        deterministic: the same settings always give the same value, so nothing is run twice.
+        deterministic: whether the same settings always give the same value, so that nothing is run twice; None: where
+            the function takes no seed, two runs of one setting show it.
         target, minutes: stop at the first run that reaches this value; start no run that would end later.
         pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
         catch: an exception in your function counts as a diverged run, instead of ending the search.
@@ -100,10 +101,11 @@ def tune(
             exception of your own function is the ObjectiveError's cause; the same call goes on after it is corrected.
     """
     refuse_torchrun(os.environ, "run it outside torchrun, and start torchrun in your function")
-    found = python_plan(start, optimizer, fixed, ranges, choices, search, seed, deterministic, names)
     require_choice("direction", direction, ("maximize", "minimize"))
     require_boolean("catch", catch)
     objective = _objective(train, names, kwargs, catch)
+    told = False if deterministic is None and objective.takes_seed else deterministic
+    found = python_plan(start, optimizer, fixed, ranges, choices, search, seed, told, names)
     chart = found.plan.grid.chart
     objective.check([*chart.hyperparameters, *chart.choices], [*chart.free, *chart.open_choices])
     name = objective.task.name

@@ -11,7 +11,7 @@
     └── MissingExtra   a package that is not installed; the key is the extra that brings it
 
 The commands print the sentence and exit with code 2. A run that diverges is a result, not an error; a bug stays an
-ordinary exception.
+ordinary exception. What may go on, but hardly as meant, is a FlatdirsWarning.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class FlatdirsError(Exception):
 
 def _rebuild(kind: type[FlatdirsError], sentence: str, key: str, detail: str) -> FlatdirsError:
     return kind(sentence, key=key, detail=detail)
+
+
+class FlatdirsWarning(UserWarning):
+    """What a user may want to change while the search goes on: one sentence, with what to do."""
 
 
 class ConfigError(FlatdirsError):

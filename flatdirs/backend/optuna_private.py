@@ -132,6 +132,16 @@ def write_reports(study: Study, trial: optuna.Trial, values: Mapping[int, float]
             storage.set_trial_intermediate_value(number, step, value)
 
 
+def study_attributes(study: Study) -> Mapping[str, Any]:
+    """The user attributes of a study as stored now, of the whole study where a pruner shows a part of it."""
+    return study._storage.get_study_user_attrs(study._study_id)
+
+
+def set_study_attribute(study: Study, key: str, value: Any) -> None:
+    """Write a user attribute of a study, or of the whole study where a pruner shows a part of it."""
+    study._storage.set_study_user_attr(study._study_id, key, value)
+
+
 def fixed_parameters(trial: FrozenTrial) -> Mapping[str, Any]:
     """The parameters that an enqueued trial was given."""
     found: Mapping[str, Any] = trial.system_attrs.get(FIXED, {})

@@ -51,17 +51,18 @@ def python_plan(
     choices: Mapping[str, Sequence[Any]] | None = None,
     search: str = "flatdirs",
     seed: int = 0,
-    deterministic: bool = False,
+    deterministic: bool | None = False,
     names: Mapping[str, str] | None = None,
 ) -> PythonPlan:
     """The plan of a search from `start`. Raises ConfigError or ChartError naming the argument.
 
     `names`: hyperparameter → the name that the user's function has for it, which may stand in `start` too.
-    `optimizer`: sgd, adamw or adam (coupled L2); None for adamw where there is a beta1 and no momentum, else sgd.
+    `deterministic`: None where the runs are to show it. `optimizer`: sgd, adamw or adam (coupled L2); None for adamw where there is a beta1 and no momentum, else sgd.
     """
     require_choice("search", search, (*SEARCHES, *BASELINES))
     require_integer("seed", seed, 0, LARGEST_SEED)
-    require_boolean("deterministic", deterministic)
+    if deterministic is not None:
+        require_boolean("deterministic", deterministic)
     if not isinstance(start, Mapping) or not start:
         raise wrong("start", start, "must hold the hyperparameters to begin with, such as {'lr': 0.1}")
     short = {own: canonical(name) for name, own in (names or {}).items()}

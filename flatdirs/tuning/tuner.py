@@ -92,7 +92,7 @@ class Tuner:
         choices: Mapping[str, Sequence[Any]] | None = None,
         search: str = "flatdirs",
         seed: int = 0,
-        deterministic: bool = False,
+        deterministic: bool | None = None,
         stale_minutes: float = DAY,
     ) -> None:
         refuse_torchrun(os.environ, "make the Tuner outside torchrun, or in a process that torchrun did not start")
