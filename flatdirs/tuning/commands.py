@@ -23,7 +23,9 @@ from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.command.template import masked_words
 from flatdirs.objectives.evaluation import AnyObjective
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.objectives.signature import arguments_of
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.search import stored
 from flatdirs.search.bayes import BayesSettings
@@ -168,6 +170,13 @@ def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: i
     """The command with these values, ready for a shell; secrets masked."""
     special = {"seed": str(seed), "run": "best", "run_dir": "best", "port": "29500"}
     return masked(shlex.join(masked_words(objective.template.command(values, special))))
+
+
+def python_call(objective: CallableObjective, values: Mapping[str, Any]) -> str:
+    """The call of a user's function with these values: train(lr=0.1, wd=0.0005)."""
+    given = arguments_of(objective.function, values, objective.names)
+    name = getattr(objective.function, "__name__", "function")
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
 
 def train_command(config: TrainConfig) -> str:

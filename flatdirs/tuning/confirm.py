@@ -15,7 +15,7 @@ from pathlib import Path
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
 from flatdirs.objectives.base import Progress, RunInfo
-from flatdirs.tuning.formatting import exact, value_text
+from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.settings import TuneConfig
 
 FRESH = 1000  # the first seed of confirmation runs, beyond those of the search
@@ -55,7 +55,7 @@ def confirm(
     for what, hyperparameters in wanted.items():
         for number in range(config.limits.confirm):
             seed = config.plan.seed + FRESH + number
-            key = f"{','.join(f'{k}={exact(v)}' for k, v in hyperparameters.items())};seed={seed}"
+            key = f"{','.join(f'{k}={shown_setting(v)}' for k, v in hyperparameters.items())};seed={seed}"
             if key not in study.confirmations():
                 if time.monotonic() + seconds > deadline:
                     return confirmed

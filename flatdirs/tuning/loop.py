@@ -138,6 +138,8 @@ def tune(
 
 def _keep_command(config: TuneConfig, study: Study) -> None:
     """Store the overrides that make the same search, without passwords, for commands that go on from the study."""
+    if config.in_python:
+        return
     words = [masked(word) for word in tune_overrides(config) if not word.startswith(PASSING)]
     if study.optuna_study.user_attrs.get(COMMAND) != words:
         study.optuna_study.set_user_attr(COMMAND, words)

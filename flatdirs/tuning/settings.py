@@ -14,6 +14,7 @@ from flatdirs.backend.pruner_settings import NoPruning, Pruning
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.storages import StorageConfig
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_per_run
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import describe
 from flatdirs.space.chart import Chart
@@ -61,6 +62,11 @@ class TuneConfig:
     anyway: bool = False
     direction: str | None = None
     auto_chart: bool = False
+
+    @property
+    def in_python(self) -> bool:
+        """Whether a function was given that no command line can name."""
+        return isinstance(self.objective, CallableObjective) and self.objective.given is not None
 
     @property
     def evaluations(self) -> int | None:
