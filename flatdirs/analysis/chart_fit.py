@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from flatdirs.errors import ChartError
-from flatdirs.space.chart import Axis, Chart
-from flatdirs.space.names import label
+from flatdirs.space.chart import Axis, Chart, product
 from flatdirs.space.shipped_charts import named_chart
 
 
@@ -39,12 +38,4 @@ def fitting_chart(names: Iterable[str]) -> Chart | None:
 
 def _restricted(axis: Axis, known: set[str], one_minus: frozenset[str]) -> Axis:
     exponents = {name: power for name, power in axis.exponents.items() if name in known}
-    return Axis(_product(exponents, one_minus), exponents, axis.first)
-
-
-def _product(exponents: Mapping[str, int], one_minus: frozenset[str]) -> str:
-    """A product of powers of ±1 in words: lr·wd/((1−momentum)·batch_size)."""
-    above = "·".join(label(name, name in one_minus) for name, power in exponents.items() if power > 0)
-    below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
-    below = [f"({name})" if "−" in name else name for name in below]
-    return f"{above}/({'·'.join(below)})" if len(below) > 1 else "/".join([above, *below])
+    return Axis(product(exponents, one_minus), exponents, axis.first)

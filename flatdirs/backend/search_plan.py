@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 
 from flatdirs.backend.random_sequences import SequenceSampler
 from flatdirs.backend.sampler import FlatDirectionsSampler
 from flatdirs.errors import StudyError, require
-from flatdirs.search import SEARCHES, Settings
+from flatdirs.search import SEARCHES, Settings, stored
 from flatdirs.space.chart import Chart
-from flatdirs.space.grid import Grid
+from flatdirs.space.grid import Grid, significant
 from flatdirs.space.shipped_charts import describe_chart, read_chart
 
-Space = FloatDistribution | IntDistribution
+Space = FloatDistribution | IntDistribution | CategoricalDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
 RESEEDED = ("tpe", "gp", "cmaes")  # these get a new seed for each trial: its number
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without bounds
+MOST = 2**62  # the largest whole number
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class SearchPlan:
     def spaces(self) -> dict[str, Space]:
         """What a trial suggests: the box for Optuna's searches, practically no range for our own."""
         chart = self.grid.chart
-        return unbounded(chart) if self.on_grid else box_spaces(chart, self.box, self.uniform)
+        numbers = unbounded(chart) if self.on_grid else box_spaces(chart, self.box, self.uniform)
+        return numbers | {name: CategoricalDistribution(chart.choices[name]) for name in chart.open_choices}
 
 
 def make_sampler(plan: SearchPlan, number: int, stale_seconds: float) -> BaseSampler:
@@ -83,41 +85,58 @@ def unbounded(chart: Chart) -> dict[str, Space]:
     """Practically no range at all: the search decides, the chart's bounds limit it."""
     spaces: dict[str, Space] = {}
     for name in chart.free:
+        kind = chart.scales[name].kind if name in chart.scales else "log"
         if name in chart.whole:
-            spaces[name] = IntDistribution(1, 2**62)
-        elif name in chart.one_minus:
+            spaces[name] = IntDistribution(1 if kind == "log" else -MOST, MOST)
+        elif name in chart.one_minus or kind == "logit":
             spaces[name] = FloatDistribution(0.0, 1.0)
+        elif kind == "linear":
+            spaces[name] = FloatDistribution(-ANYWHERE[1], ANYWHERE[1])
         else:
             spaces[name] = FloatDistribution(*ANYWHERE, log=True)
     return spaces
 
 
 def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Collection[str] = ()) -> dict[str, Space]:
-    """The ranges of the baselines, log-uniform but for `uniform`. Raises StudyError where a hyperparameter has none."""
+    """The ranges of the baselines, log-uniform but for `uniform`. Raises StudyError where a hyperparameter has none.
+
+    A further hyperparameter has its own range where the box has none, and is uniform unless its scale is log.
+    """
     spaces: dict[str, Space] = {}
     for name in chart.free:
         key = f"one_minus_{name}" if name in chart.one_minus else name
-        if key not in box:
+        pair = box.get(key) or _own_range(chart, name)
+        if pair is None:
             raise StudyError(f"this search needs a range for {key}; set box.{key}=[low,high]", key=f"box.{key}")
-        low, high = box[key]
+        log = key not in uniform and (name not in chart.scales or chart.scales[name].kind == "log")
         if name in chart.whole:
-            spaces[key] = IntDistribution(int(low), int(high), log=key not in uniform)
+            spaces[key] = IntDistribution(int(pair[0]), int(pair[1]), log=log)
         else:
-            spaces[key] = FloatDistribution(low, high, log=key not in uniform)
+            spaces[key] = FloatDistribution(*pair, log=log)
     return spaces
+
+
+def _own_range(chart: Chart, name: str) -> tuple[float, float] | None:
+    """The range of a further hyperparameter (of 1 − value where it enters as that), if it has both ends."""
+    low, high = chart.bounds.get(name, (None, None))
+    if name not in chart.scales or low is None or high is None:
+        return None
+    if name not in chart.one_minus:
+        return low, high
+    return (significant(1.0 - high, 12), significant(1.0 - low, 12)) if high < 1 else None
 
 
 def plan_identity(plan: SearchPlan) -> dict[str, Any]:
     """The part of a study's identity that the search makes up."""
     identity: dict[str, Any] = {
-        "search": {"name": plan.name, **({} if plan.settings is None else asdict(plan.settings))},
+        "search": {"name": plan.name, **({} if plan.settings is None else stored(plan.settings))},
         "chart": describe_chart(plan.grid.chart),
         "start": dict(plan.grid.start),
         "seed": plan.seed,
     }
     if not plan.on_grid:
         words = {name: ["uniform"] for name in plan.uniform}
-        identity["box"] = {name: [*plan.box[name], *words.get(name, [])] for name in plan.spaces()}
+        identity["box"] = {name: [*plan.box[name], *words.get(name, [])] for name in plan.spaces() if name in plan.box}
     return identity
 
 

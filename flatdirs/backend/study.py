@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
@@ -20,7 +20,7 @@ from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
-from flatdirs.backend.trials import IDENTITY, Trials, has_begun, open_optuna_study
+from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings
@@ -100,7 +100,7 @@ class Study(Trials):
         ahead = {claimed_id(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
 
-    def ask(self) -> tuple[optuna.Trial, dict[str, float]]:
+    def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """A new trial and its hyperparameters."""
         plan = self.plan
         trial = self.optuna_study.ask()
@@ -110,11 +110,13 @@ class Study(Trials):
             claims.write(self.optuna_study, trial, {})
         hyperparameters = dict(plan.grid.start)
         for name, space in plan.spaces().items():
-            if isinstance(space, IntDistribution):
-                value: float = trial.suggest_int(name, space.low, space.high, log=space.log)
+            if isinstance(space, CategoricalDistribution):
+                value: Any = trial.suggest_categorical(name, space.choices)
+            elif isinstance(space, IntDistribution):
+                value = trial.suggest_int(name, space.low, space.high, log=space.log)
             else:
                 value = trial.suggest_float(name, space.low, space.high, log=space.log)
-            own = name.removeprefix("one_minus_")
+            own = name if name in hyperparameters else name.removeprefix("one_minus_")
             hyperparameters[own] = 1.0 - value if own != name else value
         return trial, hyperparameters if plan.on_grid else plan.grid.rounded(hyperparameters)
 
@@ -128,6 +130,12 @@ class Study(Trials):
         coordinates = self.plan.grid.chart.coordinates(hyperparameters)
         setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
         trial.set_user_attr(SETTING, setting)
+
+    def folder_of(self, trial: int) -> str | None:
+        """The name of the folder in which a command ran."""
+        attributes = self.trials()[trial].user_attrs
+        folder: str | None = attributes.get(PROVENANCE, {}).get("folder")
+        return folder
 
     def value_of_diverged(self, trial_id: int) -> float | None:
         """A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""
@@ -176,6 +184,17 @@ def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str,
     if "slice" in identity:
         raise StudyError(f"study {name} is a slice; show it with flatdirs slices and budget=0", key="study")
     return study, identity
+
+
+def stored_identity(storage: BaseStorage, name: str) -> dict[str, Any]:
+    """What a study was made with; empty where there is none, or where it has not begun."""
+    try:
+        number = storage.get_study_id_from_name(name)
+    except KeyError:
+        return {}
+    if not has_begun(storage.get_all_trials(number, deepcopy=False)):
+        return {}
+    return dict(storage.get_study_user_attrs(number).get(IDENTITY, {}))
 
 
 def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict[str, Any] | None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT_VALUE, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.search import bayes
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, compare
 from flatdirs.search.score_warping import ROUNDING
+from flatdirs.search.suggest import incumbent
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.chart import Point
 
@@ -126,7 +126,7 @@ def winner(study: Study) -> Winner | None:
 
 def _bayes_best(study: Study, settings: BayesSettings, numbered: Sequence[Numbered]) -> Numbered | None:
     """A finished run of the point with the highest posterior mean."""
-    point = bayes.incumbent(study.plan.grid, study.grid_runs(_plain(numbered)), settings)
+    point = incumbent(study.plan.grid, settings, study.grid_runs(_plain(numbered)))
     runs = [one for one in numbered if (known := claimed_id(one[1])) is not None and known[0] == point]
     return next((one for one in runs if _counts(one[2], settings)), None)
 

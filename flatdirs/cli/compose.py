@@ -69,7 +69,7 @@ def _checked(command: str, word: str) -> Override:
         raise ConfigError(f"{word}: a {key} is needed; choose one of {', '.join(keys.options(key, command))}", key=key)
     if group is not None and parsed.value() in set(keys.options(key)) - set(keys.options(key, command)):
         known = ", ".join(keys.options(key, command))
-        raise ConfigError(f"{word} is a function and {command} trains networks; choose one of {known}", key=key)
+        raise ConfigError(f"{word} is not for {command}, which trains networks; choose one of {known}", key=key)
     if parsed.is_delete() and "." not in key:
         raise ConfigError(f"{key} cannot be removed; leave {word} out", key=key)
     return parsed

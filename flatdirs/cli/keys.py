@@ -16,7 +16,7 @@ from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
-TRAINERS, FUNCTION = ("train", "find-lr"), "callable"  # these commands train a network, the task is a user's function
+NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
 
 
@@ -47,7 +47,7 @@ def groups(command: str) -> dict[str, str]:
 def options(group: str, command: str = "") -> list[str]:
     """The options of a group that come with flatdirs, or those of them that a command takes."""
     names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-    return [name for name in names if command not in TRAINERS or name != FUNCTION]
+    return [name for name in names if group != "task" or name not in NOT_TAKEN.get(command, ())]
 
 
 def top_keys(command: str) -> list[str]:

@@ -24,6 +24,7 @@ def run(settings: dict[str, Any], words: list[str]) -> int:
     say(f"slice {config.study}: {len(config.grid.cells())} cells, {y.name} against {x.name}")
     try:
         with Workers("slices", count, say, [*words, "workers=1"]) as workers:
+            workers.start()
             runs = run_slice(config, say, workers.join)
     except KeyboardInterrupt:
         say(f"interrupted; the same command continues study {config.study}")

@@ -20,19 +20,26 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.live import Report
     from flatdirs.tuning.commands import helper_overrides
     from flatdirs.tuning.loop import tune
+    from flatdirs.tuning.metric_choice import with_metric
     from flatdirs.tuning.start import with_start
     from flatdirs.tuning.workers import Workers
 
     config = read_tune(settings)
+    if settings.get("dry_run"):
+        from flatdirs.report.command_lines import dry_run_lines
+
+        for line in dry_run_lines(config):
+            say(line)
+        return 0
     try:
-        config = with_start(config, say)
+        config = with_metric(with_start(config, say), say)
     except KeyboardInterrupt:
         say("interrupted; no run had begun")
         raise
     report = Report(config.live)
     try:
         with Workers("tune", config.workers, report.console.print, helper_overrides(config)) as workers:
-            tune(config, report, began, workers.join)
+            tune(config, report, began, workers)
     except KeyboardInterrupt:
         report.close()
         report.console.print(

@@ -1,21 +1,25 @@
 """Chart, start, search and box of a `tune` command, as plain settings, → a SearchPlan and what it was made from.
 
-In: the groups `search`, `chart` and `start`, with `fixed` and `box`. Out: SearchSettings. A start that is a word, such
-as lr=auto, gets a usual value here and is kept in `open_start`; tuning/start.py measures it later.
+In: the groups `search`, `chart` and `start`, with `fixed`, `tune` and `box`. Out: SearchSettings. A start that is a
+word, such as lr=auto, gets a usual value here and is kept in `open_start`; tuning/start.py measures it later. With a
+command, chart and start follow its words (command.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
+from flatdirs.config.command import read_space
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.function import CallableTask
+from flatdirs.objectives.command.template import Template
+from flatdirs.objectives.evaluation import AnyTask
 from flatdirs.search import SEARCHES, grid_chart
+from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
@@ -28,33 +32,51 @@ from flatdirs.tuning.start import START_WORDS
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """A search: the chart as configured, the plan made from it, and the words of the start, such as lr=auto."""
+    """A search: the chart as configured, the plan made from it, and the words of the start, such as lr=auto.
+
+    `held`: the numbers of a command that are not searched, and why.
+    """
 
     chart: Chart
     plan: SearchPlan
     open_start: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_search(settings: Mapping[str, Any], task: ImageTask | CallableTask, seed: int) -> SearchSettings:
-    """The groups `search`, `chart` and `start`, with `fixed` and `box`. Raises ConfigError or ChartError."""
+def read_search(
+    settings: Mapping[str, Any], task: AnyTask, seed: int, template: Template | None = None
+) -> SearchSettings:
+    """The groups `search`, `chart` and `start`, with `fixed` and `box`. Raises ConfigError or ChartError.
+
+    `template`: of a command, whose numbers are the start.
+    """
     search = dict(settings["search"])
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
     if strange := sorted(set(search) - set(search_keys(name))):
         key = f"search.{strange[0]}"
         raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
     own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
+    if isinstance(own, BayesSettings):
+        own = replace(own, deterministic=read_value(bool, settings["deterministic"], "deterministic"))
     _check_shapes(settings["chart"])
-    chart = read_chart(settings["chart"])
-    start, words = _read_start(settings["start"], chart, task)
-    walked = chart.fix(fixed) if (fixed := _read_fixed(settings["fixed"])) else chart
+    fixed, words, held = _read_names(settings, "fixed") or [], dict[str, str](), dict[str, str]()
+    if template is None:
+        chart = read_chart(settings["chart"])
+        start, words = _read_start(settings["start"], chart, task)
+        fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
+        walked = chart.fix(fixed) if fixed else chart
+    else:
+        space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
+        walked = chart = space.chart
+        start, held = dict(space.start), dict(space.held)
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
     walked = grid_chart(name, walked) if name in SEARCHES else walked
-    walked = walked.within({key: ANYWHERE for key in walked.free if key not in walked.one_minus})
+    walked = walked.within({key: ANYWHERE for key in walked.free if key not in {*walked.one_minus, *walked.scales}})
     box, uniform = _read_box(settings["box"])
     if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
         box["batch_size"] = _within_data(box["batch_size"], task.train_images)
-    return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words)
+    return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words, held)
 
 
 def _check_shapes(chart: Mapping[str, Any]) -> None:
@@ -70,12 +92,25 @@ def _check_shapes(chart: Mapping[str, Any]) -> None:
     read_value(float, chart.get("step", 2.0), "chart.step")
 
 
-def _read_fixed(fixed: Any) -> list[str]:
-    """The hyperparameters held at the start, by their short names."""
-    names = [] if fixed is None else fixed
+def _read_names(settings: Mapping[str, Any], key: str) -> list[str] | None:
+    """A list of hyperparameters, by their short names; None where there is none."""
+    given = settings[key]
+    names = [given] if isinstance(given, str) else given
+    if names is None:
+        return None
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise wrong("fixed", fixed, "must be a list such as [momentum]")
+        raise wrong(key, given, "must be a list such as [lr,wd]")
     return [canonical(name) for name in names]
+
+
+def _all_but(chart: Chart, names: list[str] | None) -> list[str]:
+    """The hyperparameters of a chart that `tune` leaves out."""
+    if names is None:
+        return []
+    if unknown := [name for name in names if name not in chart.hyperparameters]:
+        problem = f"names no hyperparameter of chart {chart.name}, which has {', '.join(chart.hyperparameters)}"
+        raise wrong("tune", unknown, problem)
+    return [name for name in chart.hyperparameters if name not in names]
 
 
 def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
@@ -86,9 +121,7 @@ def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
     return low, high
 
 
-def _read_start(
-    settings: Mapping[str, Any], chart: Chart, task: ImageTask | CallableTask
-) -> tuple[dict[str, float], dict[str, str]]:
+def _read_start(settings: Mapping[str, Any], chart: Chart, task: AnyTask) -> tuple[dict[str, float], dict[str, str]]:
     """The start's values of the chart's hyperparameters, and those that are words, with usual values in their place.
 
     A missing batch size is the task's.

@@ -21,6 +21,7 @@ from flatdirs.config.values import (
     read_value,
 )
 from flatdirs.errors import ConfigError
+from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
@@ -154,6 +155,8 @@ def _steps(steps: Any, key: str) -> tuple[int, int]:
 
 def _try_corners(grid: SliceGrid, center: Mapping[str, float], objective: AnyObjective) -> None:
     """Refuse a grid whose corners no run could use."""
+    if isinstance(objective, CommandObjective):
+        raise wrong("task", "command", "cannot be sliced", remedy="choose task=callable or an image task")
     if isinstance(objective, CallableObjective):
         objective.check(list(center), list(grid.hyperparameters((0, 0))))
         return

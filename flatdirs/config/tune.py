@@ -13,6 +13,7 @@ from typing import Any
 
 from flatdirs.backend.pruner_settings import PRUNERS
 from flatdirs.backend.storages import StorageConfig
+from flatdirs.config.command import AUTO, read_command, read_direction
 from flatdirs.config.curvature import read_curvature
 from flatdirs.config.search import read_search
 from flatdirs.config.values import (
@@ -26,7 +27,8 @@ from flatdirs.config.values import (
     read_study_name,
     read_value,
 )
-from flatdirs.objectives.evaluation import evaluations_without_value, with_evaluations
+from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
@@ -68,11 +70,17 @@ def read_optimizer(settings: Mapping[str, Any]) -> Optimizer:
 
 def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     """All settings of `tune`. Words in the start, such as lr=auto, are kept for `start.with_start` to resolve."""
-    task = read_task(settings["task"])
     data = read_dataclass(DataConfig, settings["data"], "data.")
-    objective = read_objective(task, data, settings)
     seed = read_integer(settings, "seed", 0, LARGEST_SEED)
-    search = read_search(settings, task, seed)
+    objective: AnyObjective
+    if "command" in settings["task"]:
+        objective = read_command(settings)
+        task: AnyTask = objective.task
+        search = read_search(settings, task, seed, objective.template)
+    else:
+        task = read_task(settings["task"])
+        objective = read_objective(task, data, settings)
+        search = read_search(settings, task, seed)
     _check_fit(objective, search.plan.grid.chart)
     storage, workers = read_storage(settings["storage"]), read_integer(settings, "workers", 1)
     require_shared(workers, storage.kind)
@@ -83,11 +91,15 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         chart=search.chart,
         plan=search.plan,
         open_start=search.open_start,
+        held=search.held,
+        auto_chart=isinstance(objective, CommandObjective) and settings["chart"].get("name") == AUTO,
+        anyway=read_value(bool, settings["anyway"], "anyway"),
         objective=with_evaluations(objective, search.plan.grid.start),
         task=task,
         data=data,
         limits=_limits(settings, objective.unit),
         maximize=_maximize(objective, settings),
+        direction=_direction(objective, settings),
         repeats=read_integer(settings, "repeats", 1),
         pruning=read_named(PRUNERS, "pruner", settings["pruner"]),
         live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
@@ -153,7 +165,7 @@ def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
 def read_objective(
     task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]
 ) -> ImageObjective | CallableObjective:
-    """The objective of a task."""
+    """The objective of a task that is no command."""
     if isinstance(task, CallableTask):
         return CallableObjective(task)
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
@@ -166,8 +178,10 @@ def read_objective(
     return ImageObjective(task, data, *machine, schedule, optimizer, **own)
 
 
-def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[str, Any]) -> bool:
+def _maximize(objective: AnyObjective, settings: Mapping[str, Any]) -> bool:
     """Whether higher is better: as the metric has it, or as `direction` says for a function."""
+    if isinstance(objective, CommandObjective):
+        return _direction(objective, settings) != "minimize"
     said = read_choice("direction", settings["direction"], ("auto", "maximize", "minimize"))
     if isinstance(objective, CallableObjective):
         return said != "minimize"
@@ -177,8 +191,17 @@ def _maximize(objective: ImageObjective | CallableObjective, settings: Mapping[s
     return wanted == "maximize"
 
 
-def _check_fit(objective: ImageObjective | CallableObjective, chart: Chart) -> None:
+def _direction(objective: AnyObjective, settings: Mapping[str, Any]) -> str | None:
+    """maximize or minimize for a command; None where neither a key nor the metric's name says."""
+    if not isinstance(objective, CommandObjective):
+        return None
+    return read_direction(objective.task.metric, settings["direction"])
+
+
+def _check_fit(objective: AnyObjective, chart: Chart) -> None:
     """Raise ConfigError unless the objective takes the hyperparameters of the chart."""
+    if isinstance(objective, CommandObjective):
+        return None
     if isinstance(objective, CallableObjective):
         return objective.check(chart.hyperparameters, chart.free)
     objective.check(chart.hyperparameters)

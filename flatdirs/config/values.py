@@ -55,8 +55,9 @@ def read_value(hint: Any, value: Any, key: str) -> Any:
     if value is None and types.NoneType in options:
         return None
     wanted = next(option for option in options if option is not types.NoneType)
-    if typing.get_origin(wanted) is tuple:
-        return _read_tuple(typing.get_args(wanted), value, key)
+    if (origin := typing.get_origin(wanted)) is not None:
+        read = _read_tuple if origin is tuple else _read_literal
+        return read(typing.get_args(wanted), value, key)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if wanted is float and number and math.isfinite(value):
         return float(value)
@@ -77,6 +78,11 @@ def _read_tuple(hints: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]
     if len(kinds) != len(value):
         raise wrong(key, value, f"must hold {len(kinds)} values")
     return tuple(read_value(kind, item, key) for kind, item in zip(kinds, value, strict=True))
+
+
+def _read_literal(words: tuple[Any, ...], value: Any, key: str) -> str:
+    """One of the words of a Literal."""
+    return read_choice(key, value, words)
 
 
 def read_choice(key: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ PROBES = tuple(
 )
 MORE = {
     "metric": ", or set direction=minimize if lower is better",
+    "start": ", as the command itself is the start",
     "start.batch_size": ", or set task.batch_size, or choose chart=sgd_batch",
 }
 
@@ -34,6 +35,10 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     task, chart, search, storage = (settings.get(group, {}) for group in ("task", "chart", "search", "storage"))
     if "function" in task:
         yield f"task={task.get('name')}", RUN
+    if "command" in task:
+        yield "task=command", ("start", *(key for key in RUN if key != "threads"))
+    elif task:
+        yield f"task={task.get('name')}", ("run",)
     if task.get("dataset") == "digits":
         yield "task.dataset=digits", ("data.path",)
     if task and storage and storage["kind"] != "url":

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from flatdirs.objectives.base import Objective
-from flatdirs.objectives.function import CallableObjective
+from flatdirs.objectives.command.objective import CommandObjective, CommandTask
+from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.schedule import Planned
+from flatdirs.training.task import ImageTask
 
 USUAL = 200  # evaluations per run, for the edge-of-stability metric
-AnyObjective = ImageObjective | CallableObjective
+AnyObjective = ImageObjective | CallableObjective | CommandObjective
+AnyTask = ImageTask | CallableTask | CommandTask
 
 
 def with_evaluations(objective: AnyObjective, start: Mapping[str, float]) -> AnyObjective:

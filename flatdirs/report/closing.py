@@ -16,11 +16,12 @@ from rich.markup import escape
 
 from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant, winner
 from flatdirs.errors import masked
+from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
-from flatdirs.tuning.commands import search_from, train_command, train_from
+from flatdirs.tuning.commands import command_line, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
@@ -98,13 +99,18 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
     assert result.best_file is not None
     start_first = result.doubt is not None and result.doubt.start_is_better
     trains = isinstance(config.objective, ImageObjective)
+    runs = isinstance(config.objective, CommandObjective)
     file, lines = result.best_file, list[str]()
     start = _train_line(config, config.plan.grid.start)
     if start_first:
         lines.append(f"train with the start: {start}")
     if trains:
         lines.append(f"{'or with the winner' if start_first else 'train with it'}: {train_from(file)}")
-    lines.append(f"{'start from the winner' if start_first else 'start from it'}: {search_from(config, file)}")
+    if runs:
+        label = "or with the winner" if start_first else "run it"
+        lines.append(f"{label}: {_train_line(config, result.winner.hyperparameters)}")
+    again = search_from(config, file, result.winner.hyperparameters)
+    lines.append(f"{'start from the winner' if start_first else 'start from it'}: {again}")
     if trains and not start_first:
         lines.append(f"or: {_train_line(config, result.winner.hyperparameters)}")
     if result.doubt is not None and not start_first:
@@ -114,6 +120,8 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
 
 def _train_line(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str:
     """The command that trains with these; for a function, which only its owner can call, the hyperparameters."""
+    if isinstance(config.objective, CommandObjective):
+        return command_line(config.objective, hyperparameters, config.plan.seed)
     if not isinstance(config.objective, ImageObjective):
         return assignments(hyperparameters)
     return train_command(config.objective.config(hyperparameters, config.plan.seed))

@@ -20,10 +20,11 @@ from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note
 from flatdirs.report.closing import best_line, place, print_result, print_summary
+from flatdirs.report.command_lines import recognised_lines
 from flatdirs.report.console import Output
 from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
-from flatdirs.tuning.formatting import duration, exact, value_text
+from flatdirs.tuning.formatting import duration, shown_setting, value_text
 
 if TYPE_CHECKING:
     from flatdirs.backend.study import Study
@@ -50,7 +51,9 @@ class Report:
 
     def begin(self, config: TuneConfig, study: Study, expected_seconds: float | None) -> None:
         """Say what runs, where it is stored, and how long one run should take."""
-        start = ", ".join(f"{name}={exact(value)}" for name, value in config.plan.grid.start.items())
+        start = ", ".join(f"{name}={shown_setting(value)}" for name, value in config.plan.grid.start.items())
+        for line in recognised_lines(config):
+            self._say(line)
         done = len(study.runs())
         begin = f" from {start}" if config.plan.on_grid else ""
         self._say(f"study {study.name} in {place(config)}: search {config.plan.name}{begin}")
@@ -93,6 +96,10 @@ class Report:
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None:
             self._say(str(self._left))
+
+    def say(self, line: str) -> None:
+        """Print a remark, above the live display where there is one."""
+        self._say(line)
 
     def end(self, config: TuneConfig, study: Study, result: Result) -> None:
         """The closing tables, and what to type next."""

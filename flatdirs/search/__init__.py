@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from flatdirs.errors import ConfigError
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.bracketing import MOVE
-from flatdirs.search.coordinate_descent import DescentSettings
+from flatdirs.search.coordinate_descent import DescentSettings, refuse_choices
 from flatdirs.space.chart import Chart
 
 Settings = BayesSettings | DescentSettings
@@ -16,9 +19,18 @@ SEARCHES: dict[str, type[Settings]] = {"flatdirs": BayesSettings, "myrtle": Desc
 
 
 def grid_chart(search: str, chart: Chart) -> Chart:
-    """The chart whose grid a search works on: half moves for `flatdirs`, one axis a hyperparameter for `raw`."""
+    """The chart whose grid a search works on: half moves for `flatdirs`, one axis a hyperparameter for `raw`.
+
+    Raises ConfigError for another search, and where a chart has choices that the search cannot make.
+    """
     if search not in SEARCHES:
         raise ConfigError(f"search={search} is unknown here; choose one of {', '.join(SEARCHES)}", key="search")
     if search == "flatdirs":
         return chart.refine(MOVE)
+    refuse_choices(chart)
     return chart.raw() if search == "raw" else chart
+
+
+def stored(settings: Settings) -> dict[str, Any]:
+    """The settings of a search as a study keeps them; `deterministic` only where it is true."""
+    return {key: value for key, value in asdict(settings).items() if key != "deterministic" or value}

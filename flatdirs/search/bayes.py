@@ -3,11 +3,11 @@
     runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
                  └──► otherwise ──► gp.py: the candidate with the largest expected improvement
 
-Candidates are whole steps of half a move (√2) around the two best points, along one axis or several, on a coarse grid
-that is refined around its best; tried points are candidates too, as replicates with a new seed. An axis along which two
-doublings change no more than another seed is left alone. There is no end: a search with budget left has something to
-learn. The same runs give the same suggestion, in whatever order they were made and by whomever. Pending runs
-lower the variance around them; while the first axis is bracketed they count as a little worse than the best. Ours.
+Candidates (candidates.py) lie around the two best points; tried points are candidates too, as replicates with a new
+seed. An axis along which two doublings change no more than another seed is left alone. There is no end: a search with
+budget left has something to learn. The same runs give the same suggestion, in whatever order they were made and by
+whomever, on the grid or off it. Pending runs lower the variance around them; while the first axis is bracketed they
+count as a little worse than the best. Choices are those of the grid's start (choices.py). Ours.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flatdirs.search.bracketing import FAR, MOVE, STRIDE, next_on_line
+from flatdirs.search.bracketing import FAR, MOVE, STRIDE, canonical_step, next_on_line
+from flatdirs.search.candidates import Candidates, ranked
 from flatdirs.search.explain import describe_move, reason
 from flatdirs.search.gp import SURE, USUAL_TIMESCALES, Model
 from flatdirs.search.kernels import one_thread
@@ -31,21 +31,20 @@ from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid
 
-REACH = {"first": 8, "averaging": 4, "other": 6}  # steps around the best points that are candidates
-COARSE = {"first": 2, "averaging": 4, "other": 2}  # spacing of the coarse grid
 CENTRES = 2  # best points around which there are candidates
-PROMISING = 5  # candidates of the coarse grid that are refined
 AGREEING = 2  # replicates without a difference, after which points are not replicated any more
 
 
 @dataclass(frozen=True)
 class BayesSettings:
     """`diverged`: "worst" ranks such a run below every finished one, "value" takes the number it left.
-    `plateau_limit`: runs along the first axis after which the model decides in any case.
+    `plateau_limit`: runs along the first axis after which the model decides in any case. `deterministic`: a run of one
+    point always gives the same value, so none is made twice and the best observed is the best.
     """
 
     diverged: str = "worst"
     plateau_limit: int = 12
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self.diverged, self.plateau_limit)
@@ -68,7 +67,7 @@ def suggest(
     found = _on_first_axis(grid, known, taken, settings.plateau_limit)
     if found is None:
         with one_thread():
-            found = _by_model(LogGrid(grid), known, taken)
+            found = _by_model(LogGrid(grid), known, taken, settings.deterministic)
     ids = {*pending, *(run.id for run in known)}
     free = next(number for number in itertools.count() if (found.point, number) not in ids)
     values = [run.value for run in known if run.point == found.incumbent and math.isfinite(run.value)]
@@ -79,7 +78,18 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
     """The best point by these runs: the best observed while bracketing, then the highest posterior mean; None: no
     run.
     """
-    return suggest(grid, runs, (), settings).incumbent if runs else None
+    settings = settings or BayesSettings()
+    known = usable_runs(runs, settings)
+    if not known or (found := _on_first_axis(grid, known, (), settings.plateau_limit)) is not None:
+        return found.incumbent if known and found is not None else None
+    with one_thread():
+        return Model(LogGrid(grid), known, deterministic=settings.deterministic).best
+
+
+def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], settings: BayesSettings) -> bool:
+    """Whether the next run brackets the best along the first axis, and the model has not taken over."""
+    taken = [point for point, _ in pending]
+    return _on_first_axis(grid, usable_runs(runs, settings), taken, settings.plateau_limit) is not None
 
 
 def usable_runs(runs: Collection[Run], settings: BayesSettings) -> list[Run]:
@@ -96,14 +106,15 @@ def usable_runs(runs: Collection[Run], settings: BayesSettings) -> list[Run]:
 
 def model_of(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Model:
     """The model of these runs (at least one)."""
-    return Model(LogGrid(grid), usable_runs(runs, settings or BayesSettings()))
+    settings = settings or BayesSettings()
+    return Model(LogGrid(grid), usable_runs(runs, settings), deterministic=settings.deterministic)
 
 
 def _on_first_axis(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], limit: int) -> Suggestion | None:
     """The next stride, while all runs lie on the first axis and their best is not bracketed."""
     if not runs:
         return _before_any_result(grid, pending)
-    if not _moves_lr(grid) or any(any(run.point[1:]) for run in runs) or runs[0].point != grid.origin:
+    if not _moves_lr(grid) or not all(_on_line(run.point) for run in runs) or runs[0].point != grid.origin:
         return None
     line = list({run.point: run for run in reversed(runs)}.values())[::-1]
     best = max(line, key=lambda run: run.value)
@@ -120,14 +131,19 @@ def _on_first_axis(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], li
     return None
 
 
+def _on_line(point: Point) -> bool:
+    """Whether a point is a whole number of steps along the first axis."""
+    return not any(point[1:]) and point[0] == int(point[0])
+
+
 def _before_any_result(grid: Grid, pending: Sequence[Point]) -> Suggestion:
     """The start; while that runs, strides to both sides of it."""
     if grid.origin not in pending:
         return Suggestion(grid.origin, 0, "the start", "start", None)
     steps = (side * STRIDE * count for count in range(1, len(pending) + 1) for side in (1, -1))
     for step in steps if _moves_lr(grid) else ():
-        point = (step, *grid.origin[1:])
-        if point not in pending and grid.out_of_bounds(point) is None:
+        point = (canonical_step(grid, step), *grid.origin[1:])
+        if point not in pending and grid.out_of_bounds(point) is None and point != grid.origin:
             why = f"along {grid.chart.axes[0].name}, while the start is running"
             return Suggestion(point, 0, why, describe_move(grid, grid.origin, point), grid.origin)
     return Suggestion(grid.origin, 0, "replicate: no run has finished yet", "replicate", grid.origin)
@@ -136,7 +152,7 @@ def _before_any_result(grid: Grid, pending: Sequence[Point]) -> Suggestion:
 def _assumed(line: Sequence[Run], best: Run, pending: Sequence[Point]) -> list[Run]:
     """Pending runs on the line as if they came out a little worse than the best."""
     known = {run.point for run in line}
-    fresh = dict.fromkeys(point for point in pending if not any(point[1:]) and point not in known)
+    fresh = dict.fromkeys(point for point in pending if _on_line(point) and point not in known)
     finite = [run.value for run in line if math.isfinite(run.value)]
     step = max((max(finite) - min(finite)) / 100 if finite else 0.0, abs(best.value) / 1000 if finite else 0.0)
     worse = best.value - (step or 1.0)
@@ -162,25 +178,26 @@ def _usual_decay(log_grid: LogGrid, best: Run) -> Point | None:
     return moved if abs(off) >= FAR and log_grid.grid.out_of_bounds(moved) is None else None
 
 
-def _by_model(log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point]) -> Suggestion:
+def _by_model(log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point], deterministic: bool) -> Suggestion:
     """The candidate with the largest acquisition, by all runs."""
-    model = Model(log_grid, runs, pending)
+    model = Model(log_grid, runs, pending, deterministic)
     best = model.best
     tried = np.array(sorted({*(run.point for run in runs), *pending}), dtype=float)
     held = flat_axes(model, best)
-    coarse = _candidates(model, _around(log_grid, _centres(model), held), tried, best)
-    promising = coarse[_ranked(model.acquisition(coarse))[:PROMISING]]
-    fine = _candidates(model, _refined(log_grid, promising, held), tried, best)
-    if replicates_agree(runs) and (new := ~(fine[:, None] == tried[None]).all(axis=2).any(axis=1)).any():
-        fine = fine[new]
-    point = _first_inside(log_grid.grid, fine[_ranked(model.acquisition(fine))], best)
+    candidates = Candidates(model, tried, held)
+    found = candidates.best(_centres(model))
+    if deterministic or replicates_agree(runs):
+        new = candidates.new(found)
+        new = candidates.new(candidates.wide(best)) if deterministic and not len(new) else new
+        found = new if len(new) else found
+    point = _first_inside(log_grid.grid, found[ranked(model.acquisition(found))], best)
     count = sum(tried == point for tried in (*(run.point for run in runs), *pending))
     return Suggestion(point, 0, reason(model, held, point, count), describe_move(log_grid.grid, best, point), best)
 
 
 def _first_inside(grid: Grid, ranked: Array, best: Point) -> Point:
     """The first of these points (n, axes) within the bounds, rounding of whole hyperparameters included."""
-    points = (tuple(int(step) for step in row) for row in ranked)
+    points = (tuple(int(step) if step.is_integer() else step for step in row) for row in ranked.tolist())
     return next((point for point in points if grid.out_of_bounds(point) is None), best)
 
 
@@ -194,56 +211,11 @@ def replicates_agree(runs: Sequence[Run]) -> bool:
     return again >= AGREEING and all(len(set(found)) == 1 for found in values.values())
 
 
-def _ranked(acquisition: Array) -> NDArray[np.intp]:
-    """Places by falling acquisition; differences in the last digits, as between machines, do not count."""
-    return np.argsort(-np.round(acquisition / (acquisition.max() or 1.0), 9), kind="stable")
-
-
 def _centres(model: Model) -> list[Point]:
     """The points with the highest posterior means."""
     expected = np.round(model.expected, 9)
     ranked = dict.fromkeys(model.runs[number].point for number in np.argsort(-expected, kind="stable"))
     return list(ranked)[:CENTRES]
-
-
-def _kinds(log_grid: LogGrid) -> list[str]:
-    """What sort of axis each is: the steep first one, an average over steps (1−momentum, 1−beta1), or another."""
-    chart = log_grid.grid.chart
-    kinds = ["averaging" if set(axis.exponents) <= chart.one_minus else "other" for axis in chart.axes]
-    return ["first", *kinds[1:]]
-
-
-def _around(log_grid: LogGrid, centres: Sequence[Point], held: Sequence[int]) -> Array:
-    sides = [range(-REACH[kind], REACH[kind] + 1, COARSE[kind]) for kind in _kinds(log_grid)]
-    return _shifted(np.array(centres, dtype=float), sides, held)
-
-
-def _refined(log_grid: LogGrid, points: Array, held: Sequence[int]) -> Array:
-    sides = [range(-(COARSE[kind] // 2), COARSE[kind] // 2 + 1) for kind in _kinds(log_grid)]
-    return _shifted(points, sides, held)
-
-
-def _shifted(points: Array, sides: Sequence[range], held: Sequence[int]) -> Array:
-    """Every point (n, axes) moved by every combination of shifts, those along held axes left out: (m, axes)."""
-    free = [range(1) if axis in held else side for axis, side in enumerate(sides)]
-    shifts = np.array(list(itertools.product(*free)), dtype=float)
-    moved: Array = (points[:, None] + shifts[None]).reshape(-1, points.shape[1])
-    return moved
-
-
-def _candidates(model: Model, points: Array, tried: Array, best: Point) -> Array:
-    """Those within the bounds whose weight decay has an effect, and the tried ones, each once, in order."""
-    usable = model.log_grid.inside(points) & ~model.without_effect(points, best)
-    return _each_once(np.concatenate([points[usable], tried]))
-
-
-def _each_once(points: Array) -> Array:
-    """Points (n, axes) of whole steps, each once, in order: as numpy.unique along an axis, but faster."""
-    low = points.min(axis=0)
-    spans = points.max(axis=0) - low + 1.0
-    numbers = (points - low) @ np.append(np.cumprod(spans[:0:-1])[::-1], 1.0)
-    found: Array = points[np.unique(numbers, return_index=True)[1]]
-    return found
 
 
 def flat_axes(model: Model, point: Point) -> list[int]:

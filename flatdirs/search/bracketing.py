@@ -8,6 +8,7 @@ are far off to the same side, it goes as far as the nearer of them. Ours.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -30,10 +31,38 @@ def next_on_line(grid: Grid, plateau_limit: int, line: Sequence[Run]) -> tuple[i
     """
     if len(line) > plateau_limit:
         return None
-    step, why = _first(grid, line[0]) if len(line) == 1 else _further(line)
-    if why is None or grid.out_of_bounds((step, *grid.origin[1:])) is not None:
+    told, why = _first(grid, line[0]) if len(line) == 1 else _further(line)
+    step = _within(grid, line, told) if why and _is_further(grid) else told
+    if why is None or step is None or grid.out_of_bounds((step, *grid.origin[1:])) is not None:
         return None
     return step, f"along {grid.chart.axes[0].name}: {why}"
+
+
+def canonical_step(grid: Grid, step: int) -> int:
+    """The step along the first axis that stands for all with its rounded value."""
+    return round(grid.rounded_step(0, step)) if _is_further(grid) else step
+
+
+def _is_further(grid: Grid) -> bool:
+    """Whether the first axis is a further hyperparameter, whose range the strides must stay within."""
+    return bool(set(grid.chart.axes[0].exponents) & set(grid.chart.scales))
+
+
+def _within(grid: Grid, line: Sequence[Run], step: int) -> int | None:
+    """The stride, shortened to the range, and to a value that was not run; the first one also to the other side."""
+    known = [int(run.point[0]) for run in line]
+    wanted = [range(step, _end(known, step), -1 if step > _end(known, step) else 1)]
+    wanted += [range(-step, 0, 1 if step > 0 else -1)] if len(line) == 1 else []
+    for one in itertools.chain(*wanted):
+        found = canonical_step(grid, one)
+        if found not in known and grid.out_of_bounds((found, *grid.origin[1:])) is None:
+            return found
+    return None
+
+
+def _end(known: Sequence[int], step: int) -> int:
+    """The run nearest to a step."""
+    return min(known, key=lambda one: abs(one - step))
 
 
 def _first(grid: Grid, start: Run) -> tuple[int, str]:
@@ -73,7 +102,7 @@ def _further(line: Sequence[Run]) -> tuple[int, str | None]:
 
 def _outwards(line: Sequence[Run]) -> tuple[int, str | None]:
     """Beyond one end of the line, sorted along it, or nowhere."""
-    steps = [run.point[0] for run in line]
+    steps = [int(run.point[0]) for run in line]
     up, down = steps[-1] - steps[-2], steps[1] - steps[0]
     best = max(range(len(line)), key=lambda number: line[number].value)
     if line[best].value == -math.inf:
@@ -98,7 +127,7 @@ def _in_the_gap(line: Sequence[Run]) -> int | None:
     beyond = [run for run in line[line.index(ended[-1]) + 1 :] if run.state == "diverged"] if ended else []
     if not ended or not beyond or max(run.value for run in ended) > ended[-1].value:
         return None
-    low, high = ended[-1].point[0], beyond[0].point[0]
+    low, high = int(ended[-1].point[0]), int(beyond[0].point[0])
     level = ended[-1].at_chance is None and len(ended) > 1 and len({run.value for run in ended}) == 1
     return (low + high) // 2 if high - low > (STRIDE if level else LONG_STRIDE) else None
 

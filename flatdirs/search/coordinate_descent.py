@@ -20,7 +20,8 @@ from typing import Literal
 
 from flatdirs.errors import ConfigError
 from flatdirs.search.types import Run, RunId, Suggestion, check_settings, usable_value
-from flatdirs.space.chart import SIGN, Direction, Point
+from flatdirs.setting_checks import wrong
+from flatdirs.space.chart import SIGN, Chart, Direction, Point
 from flatdirs.space.grid import Grid
 
 Comparison = Literal["better", "tie", "worse"]
@@ -74,6 +75,13 @@ class Decision:
 
 Result = Run | Guess
 Descent = Generator[Proposal | Decision, Result, Point]
+
+
+def refuse_choices(chart: Chart) -> None:
+    """Raise ConfigError where a chart has choices: a line search needs an axis."""
+    if chart.open_choices:
+        problem = f"cannot search choices such as {chart.open_choices[0]}"
+        raise wrong("search", "myrtle or raw", problem, remedy="use search=flatdirs")
 
 
 def compare(candidate: Result, incumbent: Result, settings: DescentSettings) -> Comparison:

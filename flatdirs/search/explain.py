@@ -10,19 +10,36 @@ from collections.abc import Sequence
 import numpy as np
 
 from flatdirs.search.gp import SURE, Model, Shape
-from flatdirs.space.chart import Point
+from flatdirs.space.chart import Axis, Chart, Point
 from flatdirs.space.grid import Grid
 
 RISK = 0.25  # probability of divergence from which on it is mentioned
 
 
 def describe_move(grid: Grid, start: Point, end: Point) -> str:
-    """What leads from one point to another, such as lr·wd/(1−momentum) ×4, wd ÷1.41."""
+    """What leads from one point to another, such as lr·wd/(1−momentum) ×4, wd ÷1.41, dropout 0.1 → 0.25."""
     words = []
-    for axis, old, new in zip(grid.chart.axes, start, end, strict=True):
-        if new != old:
+    before, after = grid.hyperparameters(start), grid.hyperparameters(end)
+    for axis, old, new in zip(grid.chart.axes, start, end, strict=False):
+        if new != old and (name := _by_value(grid.chart, axis)) is not None:
+            words.append(f"{name} {_short(before[name])} → {_short(after[name])}")
+        elif new != old:
             words.append(f"{axis.name} {'×' if new > old else '÷'}{grid.chart.step ** abs(new - old):.3g}")
+    old_choices, new_choices = grid.chosen(start), grid.chosen(end)
+    words += [f"{name} {old} → {new_choices[name]}" for name, old in old_choices.items() if new_choices[name] != old]
     return ", ".join(words) or "replicate"
+
+
+def _by_value(chart: Chart, axis: Axis) -> str | None:
+    """The further hyperparameter of an axis on which a factor says little: linear, logit, whole, or in steps."""
+    name = next(iter(axis.exponents))
+    told = chart.scales.get(name)
+    plain = told is None or (told.kind == "log" and name not in chart.whole and name not in chart.steps)
+    return None if plain else name
+
+
+def _short(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flatdirs.search import choices
 from flatdirs.search.bayes import BayesSettings, model_of
 from flatdirs.search.bracketing import MOVE
 from flatdirs.search.explain import with_decay
@@ -29,8 +30,8 @@ SHORT = 0.5  # probability from which on weight decay is reported to have no par
 class Flatness:
     """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
 
-    `noise`: the standard deviation of one run. `flat`: the whole interval lies within the standard deviation of the
-    difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from
+    `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the whole interval lies within the standard
+    deviation of the difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from
     that.
     """
 
@@ -71,10 +72,18 @@ class Findings:
 
 
 def find(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Findings | None:
-    """What the runs so far show; None where they are too few."""
+    """What the runs so far show, with the choices that stand; None where they are too few."""
+    chosen: choices.Chosen = ()
+    if grid.chart.open_choices:
+        chosen = choices.standing(grid, runs, settings or BayesSettings())
+        grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
     if len(runs) < FEWEST:
         return None
-    model = model_of(grid, runs, settings)
+    found = _find(grid, runs, model_of(grid, runs, settings))
+    return replace(found, best=(*found.best, *chosen))
+
+
+def _find(grid: Grid, runs: Collection[Run], model: Model) -> Findings:
     values = [run.value for run in model.runs]
     finite = any(math.isfinite(value) for value in values)
     expected = model.value(model.peak) if finite else None

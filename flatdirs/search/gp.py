@@ -31,6 +31,7 @@ from flatdirs.space.log_grid import Array, LogGrid
 
 STEEP, LONG = 4.0, 10.0  # length scales in octaves, along the first axis and along the others
 NOISE = (0.125, 0.25, 0.5, 1.0)  # standard deviation of one run, in units of the process's own
+NO_NOISE = (1e-3,)  # of a deterministic objective: enough for the Cholesky factor
 STRETCH = (1.0, 2.0)
 USUAL_TIMESCALES, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # weight-decay timescales; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − momentum or 1 − beta1; cost of a squared octave off
@@ -71,10 +72,12 @@ class FittedKernel:
 
 
 class Model:
-    """The weighted kernels, given finished runs and the points of pending ones."""
+    """The weighted kernels, given finished runs and the points of pending ones. `deterministic`: runs have no noise."""
 
-    def __init__(self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = ()) -> None:
-        self.log_grid = log_grid
+    def __init__(
+        self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = (), deterministic: bool = False
+    ) -> None:
+        self.log_grid, self.deterministic = log_grid, deterministic
         fell = [run.state == "diverged" and run.value == -math.inf for run in runs]
         self.divergence = DivergenceModel(log_grid, [run.point for run in runs], [not one for one in fell])
         ended = [run for run, one in zip(runs, fell, strict=True) if not one] or list(runs)
@@ -111,7 +114,7 @@ class Model:
         for shape, stretch in itertools.product(shapes, STRETCH):
             places = self._scaled(self._places, shape, stretch)
             covariance = matern(places, places)
-            for noise in NOISE:
+            for noise in NO_NOISE if self.deterministic else NOISE:
                 lower = factor(covariance, noise)
                 halves = solve(lower, offs)
                 weights = solve(lower, halves, transposed=True)
@@ -203,7 +206,9 @@ class Model:
 
     @property
     def best(self) -> Point:
-        """The incumbent: the point with the highest posterior mean among those that have a value."""
+        """The incumbent: the point with the highest posterior mean among those that have a value; without noise, the
+        best observed.
+        """
         return self.runs[self._best].point
 
     @property
@@ -216,6 +221,8 @@ class Model:
         usable = np.array([math.isfinite(run.value) for run in self.runs])
         if self.even:
             return int(np.argmax(usable))
+        if self.deterministic and usable.any():
+            return int(np.argmax(np.where(usable, self.values, -math.inf)))
         return int(np.argmax(np.where(usable | ~usable.any(), np.round(self.expected, 9), -math.inf)))
 
     def changes(self, point: Point, others: Array) -> tuple[Array, Array]:
@@ -240,6 +247,8 @@ class Model:
     @property
     def noise(self) -> float:
         """The standard deviation of one run, in warped units near the incumbent."""
+        if self.deterministic:
+            return 0.0
         pairs = zip(self.weights, self.kernels, strict=True)
         return math.fsum(float(weight) * one.noise * math.sqrt(one.scale) for weight, one in pairs)
 

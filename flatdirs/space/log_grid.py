@@ -52,17 +52,37 @@ class LogGrid:
         lows, highs = [], []
         for name in chart.free:
             pair = chart.bounds.get(name, (None, None))
-            ends = [None if x is None else chart.inner(name, x) for x in pair]
+            ends = [None if x is None else chart.inner(name, x) for x in pair]  # 0 and infinite: no end on this scale
             low, high = reversed(ends) if name in chart.one_minus else ends
             lows.append(-math.inf if low is None or low <= 0 else math.log2(low))
-            highs.append(math.inf if high is None else math.log2(high) if high > 0 else -math.inf)
+            highs.append(math.inf if high in (None, math.inf) else math.log2(high) if high > 0 else -math.inf)
         return np.array(lows), np.array(highs)
 
     @cached_property
-    def averaging(self) -> list[int]:
-        """The places of momentum and beta1 among the free hyperparameters."""
+    def rounded_axes(self) -> list[int]:
+        """The axes of further hyperparameters that are whole or have steps: several points have the same values."""
         chart = self.grid.chart
-        return [place for place, name in enumerate(chart.free) if name in chart.one_minus]
+        coarse = {name for name in chart.scales if name in chart.whole or name in chart.steps}
+        return [number for number, axis in enumerate(chart.axes) if coarse & set(axis.exponents)]
+
+    def canonical(self, points: Array) -> Array:
+        """Points (n, axes) of whole steps, each as the one that stands for all with its rounded values."""
+        return np.rint(self._rounded(points)) if self.rounded_axes else points
+
+    def _rounded(self, points: Array) -> Array:
+        """Where the values lie, in steps, once those that are whole or have steps are rounded."""
+        found: Array = points.copy()
+        for axis in self.rounded_axes:
+            steps, place = np.unique(points[:, axis], return_inverse=True)
+            found[:, axis] = np.array([self.grid.rounded_step(axis, step) for step in steps.tolist()])[place]
+        return found
+
+    @cached_property
+    def averaging(self) -> list[int]:
+        """The places of momentum and beta1 among the free hyperparameters, further ones left out."""
+        chart = self.grid.chart
+        usual = chart.one_minus - set(chart.scales)
+        return [place for place, name in enumerate(chart.free) if name in usual]
 
     @cached_property
     def decay(self) -> tuple[int, int] | None:
@@ -99,7 +119,7 @@ class LogGrid:
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Which of these points (n, axes) are within the bounds."""
-        logs = self.base + points @ self.rows.T
+        logs = self.base + self._rounded(points) @ self.rows.T
         low, high = self.bounds
         found: NDArray[np.bool_] = np.all((logs >= low - 1e-9) & (logs <= high + 1e-9), axis=1)
         return found

@@ -9,6 +9,7 @@ from typing import Any
 from flatdirs.errors import ChartError
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Axis, Chart
+from flatdirs.space.scales import describe_scale, read_scale
 
 
 def read_chart(settings: Mapping[str, Any]) -> Chart:
@@ -22,6 +23,9 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
         step = float(settings.get("step", 2.0))
         names = tuple(map(str, settings["hyperparameters"]))
         one_minus, whole, fixed = (frozenset(map(str, settings.get(k) or ())) for k in ("one_minus", "whole", "fixed"))
+        scales = {str(name): read_scale(told) for name, told in (settings.get("scales") or {}).items()}
+        steps = {str(name): float(step) for name, step in (settings.get("steps") or {}).items()}
+        choices = {str(name): tuple(told) for name, told in (settings.get("choices") or {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChartError(
             f"the chart cannot be read ({error!r}); compare its keys with conf/chart/sgd.yaml", key="chart"
@@ -29,7 +33,21 @@ def read_chart(settings: Mapping[str, Any]) -> Chart:
     follows = settings.get("follows", "lr")
     follows = None if follows is None else str(follows)
     parts = int(settings.get("parts", 1))
-    return Chart(str(settings.get("name", "own")), names, axes, one_minus, whole, follows, bounds, step, parts, fixed)
+    return Chart(
+        str(settings.get("name", "own")),
+        names,
+        axes,
+        one_minus,
+        whole,
+        follows,
+        bounds,
+        step,
+        parts,
+        fixed,
+        scales=scales,
+        steps=steps,
+        choices=choices,
+    )
 
 
 def describe_chart(chart: Chart) -> dict[str, Any]:
@@ -45,6 +63,16 @@ def describe_chart(chart: Chart) -> dict[str, Any]:
         "whole": sorted(chart.whole),
         "follows": chart.follows,
         "axes": [{"name": a.name, "exponents": dict(a.exponents), "first": a.first} for a in chart.axes],
+        **{key: told for key, told in _described_further(chart).items() if told},
+    }
+
+
+def _described_further(chart: Chart) -> dict[str, Any]:
+    """What only a chart with further hyperparameters or choices has."""
+    return {
+        "scales": {name: describe_scale(scale) for name, scale in chart.scales.items()},
+        "steps": dict(chart.steps),
+        "choices": {name: list(told) for name, told in chart.choices.items()},
     }
 
 

@@ -11,8 +11,9 @@ import yaml
 
 from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
+from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.tuning.commands import search_from, train_from, train_settings
+from flatdirs.tuning.commands import command_line, search_from, train_from, train_settings
 from flatdirs.tuning.formatting import value_text
 from flatdirs.tuning.settings import TuneConfig
 
@@ -29,7 +30,7 @@ def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | N
         f"{winner_value(found, config.objective.unit)}",
         *([] if doubt is None else [doubt]),
         *uses,
-        search_from(config, shown),
+        search_from(config, shown, found.hyperparameters),
     ]
     text = "".join(f"# {line}\n" for line in head) + yaml.safe_dump(
         _winner_settings(config, found), sort_keys=False, allow_unicode=True
@@ -54,6 +55,12 @@ def _winner_settings(config: TuneConfig, found: Winner) -> dict[str, Any]:
     """The hyperparameters first, then all that `train` reads; for a function its task and seed."""
     objective = config.objective
     hyperparameters = dict(found.hyperparameters)
+    if isinstance(objective, CommandObjective):
+        return {
+            **hyperparameters,
+            "seed": config.plan.seed,
+            "command": command_line(objective, hyperparameters, config.plan.seed),
+        }
     if not isinstance(objective, ImageObjective):
         return {**hyperparameters, "seed": config.plan.seed, "task": asdict(config.task)}
     settings = train_settings(objective.config(hyperparameters, config.plan.seed))

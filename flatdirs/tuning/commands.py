@@ -7,6 +7,7 @@ Groups are chosen first, then come the keys that differ. Every command that flat
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,8 +18,14 @@ from typing import Any
 import yaml
 
 from flatdirs.errors import masked
+from flatdirs.objectives.command.cards import fair_threads
+from flatdirs.objectives.command.metric_names import direction_of
+from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.objectives.command.template import masked_words
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
+from flatdirs.search import stored
+from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.run_config import TrainConfig
@@ -36,7 +43,8 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     start = {**plan.grid.start, **config.open_start}
     if start.get("batch_size") == getattr(config.task, "batch_size", None):
         start.pop("batch_size", None)
-    chart, own = describe_chart(config.chart), {} if plan.settings is None else asdict(plan.settings)
+    chart, own = describe_chart(config.chart), {} if plan.settings is None else stored(plan.settings)
+    own.pop("deterministic", None)
     tree = {
         "task": asdict(config.task),
         "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
@@ -50,12 +58,23 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "repeats": config.repeats,
         "seed": plan.seed,
         "direction": "auto" if config.maximize or isinstance(objective, ImageObjective) else "minimize",
+        "deterministic": isinstance(plan.settings, BayesSettings) and plan.settings.deterministic,
         "fixed": sorted(plan.grid.chart.fixed - config.chart.fixed),
+        "tune": None,
+        "anyway": config.anyway,
         "workers": config.workers,
         "live": "auto" if config.live is None else config.live,
         "data": asdict(config.data),
         "box": _box(config),
     }
+    if isinstance(objective, CommandObjective):
+        searched = [*plan.grid.chart.free, *plan.grid.chart.choices]
+        tree |= {
+            "run": asdict(objective.settings),
+            "threads": objective.threads,
+            "direction": _told_direction(config, objective),
+            "tune": None if set(searched) == set(objective.template.slots) else searched,
+        }
     if isinstance(objective, ImageObjective):
         tree |= {**objective.recipe(), "metric": describe(objective.metric), "curvature": asdict(objective.curvature)}
         tree |= {key: getattr(objective, key) for key in TRAINER}
@@ -88,24 +107,59 @@ def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
-    """The overrides of `tune` that are read as this configuration. `start`: a file to take the start from instead."""
+    """The overrides of `tune` that are read as this configuration. `start`: a file to take the start from instead.
+
+    With a command, that is what follows the `--` at their end.
+    """
     settings = tune_settings(config)
+    if isinstance(config.objective, CommandObjective):
+        return [*_command_overrides(config, config.objective, settings), "--", *config.objective.template.source]
     if start is None:
         return overrides("tune", settings)
     del settings["start"]
     return [*overrides("tune", settings), f"start={_typed(start)}"]
 
 
+def _told_direction(config: TuneConfig, objective: CommandObjective) -> str:
+    """The direction of a command's metric where its name does not say it."""
+    own = direction_of(objective.task.metric.label)
+    return "auto" if config.direction in (None, own) else str(config.direction)
+
+
+def _command_overrides(config: TuneConfig, objective: CommandObjective, settings: dict[str, Any]) -> list[str]:
+    """The words before the command: its metric, how it is run, and what is searched where that was chosen."""
+    task, chart = settings.pop("task"), settings.pop("chart")
+    del settings["start"]
+    usual = _file("task/command.yaml")
+    own = {key: task[key] for key in ("metric", "unit")} | ({} if task["name"] == objective.template.name else task)
+    own.pop("command", None)
+    words = [word.replace("task.metric.name=", "metric=", 1) for word in _changed(usual, own, "task.")]
+    if config.auto_chart:
+        words += [override("chart.step", chart["step"])] if chart["step"] != 2 else []
+    else:
+        settings["chart"] = chart
+    return words + overrides("tune", settings)
+
+
 def helper_overrides(config: TuneConfig) -> list[str]:
     """The overrides of a further worker at the same search, which confirms and shows nothing."""
     limits = replace(config.limits, confirm=0)
-    return tune_overrides(replace(config, limits=limits, live=False, workers=1))
+    objective = config.objective
+    if isinstance(objective, CommandObjective) and objective.threads is None:
+        objective = replace(objective, threads=fair_threads(config.workers, os.environ))
+    return tune_overrides(replace(config, limits=limits, live=False, workers=1, objective=objective))
 
 
 def shell(command: str, words: Sequence[str]) -> str:
     """`flatdirs <command> …` quoted for a shell; the password of a URL is masked, and a comment says so."""
     line = shlex.join(["flatdirs", command, *map(masked, words)])
     return f"{line}  # {PASSWORD}" if "***" in line else line
+
+
+def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: int) -> str:
+    """The command with these values, ready for a shell; secrets masked."""
+    special = {"seed": str(seed), "run": "best", "run_dir": "best", "port": "29500"}
+    return masked(shlex.join(masked_words(objective.template.command(values, special))))
 
 
 def train_command(config: TrainConfig) -> str:
@@ -118,19 +172,33 @@ def train_from(file: Path) -> str:
     return shell("train", ["--config-file", _typed(file)])
 
 
-def search_from(config: TuneConfig, file: Path) -> str:
-    """The command of the same search from the hyperparameters in a best.yaml, as the next study."""
+def search_from(config: TuneConfig, file: Path, values: Mapping[str, Any]) -> str:
+    """The same search from the hyperparameters in a best.yaml, which are `values`, as the next study.
+
+    A command has the values in its own words.
+    """
     name, _, number = config.study.rpartition("-")
     following = f"{name}-{int(number) + 1}" if name and number.isdecimal() else f"{config.study}-2"
-    return shell("tune", tune_overrides(replace(config, study=following), file))
+    following_config = replace(config, study=following)
+    if isinstance(config.objective, CommandObjective):
+        words, _ = split_command(tune_overrides(following_config))
+        return shell("tune", [*words, "--", *masked_words(config.objective.template.started(values))])
+    return shell("tune", tune_overrides(following_config, file))
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Words up to the first bare `--`, and from it on."""
+    place = list(words).index("--") if "--" in words else len(words)
+    return list(words[:place]), list(words[place:])
 
 
 def wider_search(words: Sequence[str], box: Mapping[str, tuple[float, float]], study: str) -> str:
     """The command of these overrides with other ranges, log-uniform, as a study of its own."""
     replaced = ("study=", *(f"box.{name}=" for name in box))
-    kept = [word for word in words if not word.startswith(replaced)]
+    own, command = split_command(words)
+    kept = [word for word in own if not word.startswith(replaced)]
     ranges = [f"box.{name}=[{low:.6g},{high:.6g}]" for name, (low, high) in box.items()]
-    return shell("tune", [*kept, *ranges, f"study={study}-wider"])
+    return shell("tune", [*kept, *ranges, f"study={study}-wider", *command])
 
 
 def override(key: str, value: Any) -> str:

@@ -10,10 +10,11 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
-from flatdirs.objectives.base import Progress
+from flatdirs.objectives.base import Progress, RunInfo
 from flatdirs.tuning.formatting import exact, value_text
 from flatdirs.tuning.settings import TuneConfig
 
@@ -37,6 +38,7 @@ def confirm(
     deadline: float,
     confirming: Callable[[str, int, int], None],
     progress: Progress,
+    folder: Path | None = None,
 ) -> dict[str, list[float | None]]:
     """Train the winner and the start again with new seeds, evaluated on the test set.
 
@@ -57,7 +59,9 @@ def confirm(
                 if time.monotonic() + seconds > deadline:
                     return confirmed
                 confirming(what, number + 1, config.limits.confirm)
-                study.confirm(key, config.objective.measure(hyperparameters, [seed], progress, final=True))
+                run = RunInfo(study.name, None, f"confirm-{what}-{number + 1}", folder)
+                found = config.objective.measure(hyperparameters, [seed], progress, final=True, run=run)
+                study.confirm(key, found)
             record = study.confirmations()[key]
             confirmed.setdefault(what, []).append(record["value"] if record["state"] == "finished" else None)
     return confirmed

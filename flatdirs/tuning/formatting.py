@@ -16,9 +16,15 @@ def exact(value: float) -> str:
     return text if float(text) == value else repr(float(value))
 
 
-def assignments(hyperparameters: Mapping[str, float]) -> str:
+def shown_setting(value: Any) -> str:
+    """The value of a hyperparameter: a number in full, a choice as it is."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return exact(value) if number else str(value)
+
+
+def assignments(hyperparameters: Mapping[str, Any]) -> str:
     """Hyperparameters as overrides with their exact values: lr=0.192 momentum=0.8586."""
-    return " ".join(f"{name}={exact(value)}" for name, value in hyperparameters.items())
+    return " ".join(f"{name}={shown_setting(value)}" for name, value in hyperparameters.items())
 
 
 def value_text(value: float | None, unit: str, digits: int = DIGITS) -> str:

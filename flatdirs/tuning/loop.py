@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,14 @@ from flatdirs.backend.storages import close_storage, make_folder, open_storage, 
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
-from flatdirs.backend.trials import COMMAND, study_folder
+from flatdirs.backend.trials import COMMAND, PROVENANCE, study_folder
 from flatdirs.errors import ConfigError, masked
+from flatdirs.objectives.base import Measurement, RunInfo
+from flatdirs.objectives.command.objective import CommandObjective, keep_files
 from flatdirs.tuning.best_file import write_winner
 from flatdirs.tuning.commands import tune_overrides
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
+from flatdirs.tuning.failures import measured
 from flatdirs.tuning.formatting import duration
 from flatdirs.tuning.settings import TuneConfig, identity
 
@@ -51,8 +54,21 @@ class Listener(Protocol):
     def confirming(self, what: str, number: int, of: int) -> None:
         """A confirmation run begins."""
 
+    def say(self, line: str) -> None:
+        """A remark."""
+
     def end(self, config: TuneConfig, study: Study, result: Result) -> None:
         """Nothing more will run."""
+
+
+class Helpers(Protocol):
+    """Further workers of the same search."""
+
+    def start(self) -> None:
+        """Let them begin."""
+
+    def join(self) -> None:
+        """Wait until they have ended."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class _Search:
     listener: Listener
     began: float
     expected: float | None
+    helpers: Helpers | None
 
     @property
     def deadline(self) -> float:
@@ -88,12 +105,13 @@ def tune(
     config: TuneConfig,
     listener: Listener,
     began: float | None = None,
-    wait_for_helpers: Callable[[], None] | None = None,
+    helpers: Helpers | None = None,
 ) -> Result:
     """Run a search to its end, or continue one. Raises FlatdirsError for what a user can correct.
 
-    `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count.
-    `wait_for_helpers` is called before the winner is confirmed.
+    `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count. `helpers` begin
+    with the search (with a command after its first run, which may fail or write files that others would share) and have
+    ended before the winner is confirmed.
     """
     began = time.monotonic() if began is None else began
     identified = identity(config, config.objective.fingerprint())
@@ -109,7 +127,7 @@ def tune(
             study.tidy()
             seconds = config.objective.expected_seconds(config.plan.grid.start)
             expected = None if seconds is None else seconds * config.repeats
-            return _run(_Search(config, study, folder, listener, began, expected), wait_for_helpers)
+            return _run(_Search(config, study, folder, listener, began, expected, helpers))
     finally:
         close_storage(storage)
 
@@ -121,27 +139,32 @@ def _keep_command(config: TuneConfig, study: Study) -> None:
         study.optuna_study.set_user_attr(COMMAND, words)
 
 
-def _run(search: _Search, wait_for_helpers: Callable[[], None] | None) -> Result:
+def _run(search: _Search) -> Result:
     """Runs until something says stop, then the confirmation."""
     config, study, listener = search.config, search.study, search.listener
     _refuse_too_short(search)
     listener.begin(config, study, search.expected)
+    helped = False
     while (reason := _stop_reason(search)) is None:
+        if not helped and search.helpers is not None and _may_share(search):
+            search.helpers.start()
+            helped = True
         if study.should_wait():
             time.sleep(WAIT_SECONDS)
             continue
         _run_once(search)
         if (best := winner(study)) is not None:
             write_winner(search.folder, config, best)
-    if wait_for_helpers is not None:
-        wait_for_helpers()
+            keep_files(config.objective, search.folder, study.folder_of(best.trial))
+    if helped and search.helpers is not None:
+        search.helpers.join()
     if (best := winner(study)) is not None:
         write_winner(search.folder, config, best)
 
     def progress(done: int, total: int | None, value: float, _: int) -> None:
         listener.progress(done, total, value)
 
-    confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress)
+    confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress, search.folder)
     doubt = doubt_of(confirmed, config.maximize, config.objective.unit)
     told = None if doubt is None else doubt.sentence
     file = None if best is None else write_winner(search.folder, config, best, told)
@@ -171,15 +194,54 @@ def _run_once(search: _Search) -> None:
         study.report(trial, done, value)
         return study.should_stop(trial, done, total, value)
 
+    number = study.run_number(trial)
+    info = RunInfo(study.name, number, f"{number:04d}", search.folder)
+    known, best = study.runs(), winner(study)
+
+    def once() -> Measurement:
+        return config.objective.measure(hyperparameters, seeds, progress, run=info)
+
+    first = not any(run.state == "finished" for _, run in known)
+    again = best is not None and best.hyperparameters == hyperparameters
     try:
         with study.alive(trial):
-            measurement = config.objective.measure(hyperparameters, seeds, progress)
+            measurement = measured(once, first, again, config.plan.grid.chart, listener.say)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial
             study.interrupt(trial)
         raise
     listener.run_ended(study)
+    if not known:
+        for line in (*measurement.notes, *_cost(search, measurement.seconds)):
+            listener.say(line)
+
+
+def _may_share(search: _Search) -> bool:
+    """Whether further workers may begin. Raises ConfigError where their runs would write the same files."""
+    config = search.config
+    if not isinstance(config.objective, CommandObjective):
+        return True
+    runs = search.study.runs()
+    if runs and config.workers > 1 and not config.anyway:
+        written = runs[0][0].user_attrs.get(PROVENANCE, {}).get("written") or []
+        if written:
+            raise ConfigError(
+                f"workers={config.workers} would let several runs write {written[0]}; write into {{run_dir}}, as in "
+                f"--out {{run_dir}}, or set workers=1 or anyway=true",
+                key="workers",
+            )
+    return bool(runs)
+
+
+def _cost(search: _Search, seconds: float) -> list[str]:
+    """What the budget will take, once a first run has shown it."""
+    config, limits = search.config, search.config.limits
+    if search.expected is not None:
+        return []
+    whole = seconds * (limits.budget - 1) / config.workers
+    confirm = f", confirming {duration(seconds * 2 * limits.confirm)}" if limits.confirm else ""
+    return [f"a run takes {duration(seconds)}: the rest of the budget takes about {duration(whole)}{confirm}"]
 
 
 def _stop_reason(search: _Search) -> str | None:

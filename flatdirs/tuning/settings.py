@@ -13,13 +13,12 @@ from typing import Any
 from flatdirs.backend.pruner_settings import NoPruning, Pruning
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.storages import StorageConfig
-from flatdirs.objectives.evaluation import AnyObjective, evaluations_per_run
-from flatdirs.objectives.function import CallableTask
+from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_per_run
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import describe
 from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import Accuracy
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,9 @@ class TuneConfig:
 
     `chart`: as configured; `plan` holds it with fixed hyperparameters and in the steps of its search. `open_start`:
     start values that are words, such as lr=auto; the plan has usual numbers in their place until
-    `start.with_start` finds better ones. `live`: None shows the live table in a terminal only.
+    `start.with_start` finds better ones. `live`: None shows the live table in a terminal only. `anyway`: go on in spite
+    of a changed script or shared files. Of a command, `held`: its numbers that are not searched, and why; `direction`:
+    as told, or as its metric has it, None where neither says; `auto_chart`: whether the chart follows it.
     """
 
     study: str
@@ -47,7 +48,7 @@ class TuneConfig:
     chart: Chart
     plan: SearchPlan
     objective: AnyObjective
-    task: ImageTask | CallableTask
+    task: AnyTask
     data: DataConfig
     limits: Limits
     maximize: bool
@@ -56,6 +57,10 @@ class TuneConfig:
     live: bool | None
     workers: int
     open_start: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    anyway: bool = False
+    direction: str | None = None
+    auto_chart: bool = False
 
     @property
     def evaluations(self) -> int | None:

@@ -34,7 +34,7 @@ def require_shared(count: int, storage: str) -> None:
 
 
 class Workers:
-    """A context in which `count` − 1 helpers run `flatdirs.<name>` with these overrides."""
+    """A context in which `count` − 1 helpers run `flatdirs.<name>` with these overrides, once `start` is called."""
 
     def __init__(self, name: str, count: int, say: Callable[[str], None], words: Sequence[str]) -> None:
         self._command = [sys.executable, "-m", f"flatdirs.{name}", *words]
@@ -42,8 +42,12 @@ class Workers:
         self._started: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
 
     def __enter__(self) -> Workers:
+        return self
+
+    def start(self) -> None:
+        """Start the helpers."""
         for _ in range(self._count - 1):
-            errors = tempfile.TemporaryFile()
+            errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in join)
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -52,7 +56,6 @@ class Workers:
                 preexec_fn=_end_with_parent,  # noqa: PLW1509
             )
             self._started.append((process, errors))
-        return self
 
     def join(self) -> None:
         """Wait until the helpers have ended; say which failed. The others have made its run."""

@@ -1,0 +1,124 @@
+"""The group `task=command` with `run.*`, `tune` and `fixed`: from a command line to the objective and its search space.
+
+In: the plain settings. Out: a CommandObjective; a CommandSpace, which says which numbers of the command are searched
+along which chart, and which are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flatdirs.config.values import read_choice, read_dataclass, read_integer, read_value
+from flatdirs.errors import ConfigError
+from flatdirs.objectives.command.metric_config import MetricConfig
+from flatdirs.objectives.command.metric_names import direction_of
+from flatdirs.objectives.command.objective import CommandObjective, CommandTask, RunSettings
+from flatdirs.objectives.command.template import Slot, Template
+from flatdirs.setting_checks import wrong
+from flatdirs.space.chart import Chart
+from flatdirs.space.chart_for import IN_CHARTS, chart_for
+from flatdirs.space.further import Further, with_further
+from flatdirs.space.shipped_charts import read_chart
+
+AUTO = "auto"  # the chart's name where it follows the command
+
+
+@dataclass(frozen=True)
+class CommandSpace:
+    """`chart` with `start`, in the chart's hyperparameters; `held`: name → why the number stays as it is."""
+
+    chart: Chart
+    start: Mapping[str, Any]
+    held: Mapping[str, str]
+
+
+def read_command(settings: Mapping[str, Any]) -> CommandObjective:
+    """The objective of `task=command`. Raises ConfigError naming the key."""
+    task = dict(settings["task"])
+    metric = read_dataclass(MetricConfig, task.get("metric") or {}, "task.metric.")
+    metric.check()
+    template = _template(task["command"])
+    name = task.get("name")
+    named = template.name if name is None else read_value(str, name, "task.name")
+    unit = read_value(str, task.get("unit") or "", "task.unit")
+    threads = None if settings.get("threads") is None else read_integer(settings, "threads", 1)
+    return CommandObjective(
+        CommandTask(named, template.text(), metric, unit),
+        template,
+        read_dataclass(RunSettings, settings.get("run") or {}, "run."),
+        threads,
+        read_integer(settings, "workers", 1),
+    )
+
+
+def _template(command: Any) -> Template:
+    if isinstance(command, str):
+        return Template.parse(command)
+    words = read_value(tuple[str, ...], command, "task.command")
+    if not words:
+        raise ConfigError("there is no command behind --; write it there, as in -- python train.py --lr 0.1", key="--")
+    return Template.read(words)
+
+
+def read_direction(metric: MetricConfig, said: Any) -> str | None:
+    """maximize or minimize: as `direction` or `task.metric.direction` says, else by the metric's name; else None."""
+    direction = read_choice("direction", said, ("auto", "maximize", "minimize"))
+    told = metric.direction
+    if told is not None and direction not in ("auto", told):
+        raise wrong("direction", direction, f"contradicts task.metric.direction={told}", remedy="remove one of them")
+    if told is not None or direction != "auto":
+        return told or direction
+    name = metric.column or metric.name
+    return None if name is None else direction_of(name)
+
+
+def read_space(
+    template: Template, wanted: list[str] | None, chart: Mapping[str, Any], fixed: Sequence[str]
+) -> CommandSpace:
+    """The numbers of a command that are searched, along the chart that was chosen or that suits them."""
+    if wanted is None:
+        template.require_learning_rate()
+        slots = template.slots
+    else:
+        slots = template.require(wanted)
+    slots = _without(slots, fixed, template)
+    held = {name: slot.why or "fixed" for name, slot in (template.held | template.slots).items() if name not in slots}
+    plain = {name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")}
+    known = [name for name in slots if name in IN_CHARTS[template.optimizer] and name in plain]
+    given = read_chart(chart)
+    base = chart_for(known, template.optimizer) if given.name == AUTO else _chosen(given, known)
+    bounded = {name: pair for name, pair in given.bounds.items() if name in base.hyperparameters}
+    base = replace(base.within(bounded), step=given.step)
+    further = [_further(slot) for name, slot in slots.items() if name not in base.hyperparameters]
+    whole, start = with_further(base, further)
+    bounds = {name: (slot.low, slot.high) for name, slot in slots.items() if name in base.hyperparameters}
+    whole = whole.within({name: pair for name, pair in bounds.items() if pair != (None, None)})
+    return CommandSpace(whole, {**{name: slots[name].start for name in base.hyperparameters}, **start}, held)
+
+
+def _without(slots: Mapping[str, Slot], fixed: Sequence[str], template: Template) -> dict[str, Slot]:
+    """The slots that are not fixed. Raises ConfigError where none is left, or a name is unknown."""
+    if unknown := [name for name in fixed if name not in {**template.slots, **template.held}]:
+        raise wrong("fixed", unknown, f"names no number of the command, which has {', '.join(template.slots)}")
+    left = {name: slot for name, slot in slots.items() if name not in set(fixed)}
+    if not left:
+        raise ConfigError("nothing of the command is left to tune; take a name out of fixed", key="fixed")
+    return left
+
+
+def _chosen(chart: Chart, names: Sequence[str]) -> Chart:
+    """A chart that was asked for, for those of its hyperparameters that the command has."""
+    mine = [name for name in names if name in chart.hyperparameters]
+    if not mine:
+        raise wrong("chart", chart.name, f"has none of {', '.join(names) or 'the hyperparameters'} of the command")
+    return chart.restrict(mine)
+
+
+def _further(slot: Slot) -> Further:
+    """A number or a choice that no chart knows, as an axis of its own."""
+    scale: Any = slot.scale
+    return Further(
+        slot.name, slot.start, slot.low, slot.high, scale, None, slot.whole, slot.choices, key="task.command"
+    )
