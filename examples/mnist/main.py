@@ -10,6 +10,7 @@ import argparse
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
@@ -23,7 +24,9 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
-def train(args: argparse.Namespace, model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+def train(
+    args: argparse.Namespace, model: nn.Module, loader: DataLoader, optimizer: torch.optim.Optimizer, epoch: int
+) -> None:
     """One epoch."""
     model.train()
     for batch, (images, labels) in enumerate(loader):
