@@ -10,7 +10,6 @@ import argparse
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
