@@ -2,7 +2,7 @@
 
     python search.py [TRIALS]
 
-A tiny BERT from scratch reads a digit as 16 tokens, so nothing is downloaded. Takes `pip install 'flatdirs[recipes]'`.
+A tiny ViT from scratch on scikit-learn's digits, so nothing is downloaded. Takes `pip install 'flatdirs[recipes]'`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import numpy as np
 import optuna
 import torch
 from sklearn.datasets import load_digits
-from transformers import BertConfig, BertForSequenceClassification, EvalPrediction, Trainer, TrainingArguments
+from transformers import EvalPrediction, Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
 from flatdirs import FlatDirectionsSampler
 
 
 def digits() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Examples to train on and to validate with: the brightness of 4×4 patches as tokens, and the class."""
+    """Examples to train on and to validate with: images of 8×8 pixels, and their classes."""
     pixels, labels = load_digits(return_X_y=True)
-    patches = pixels.reshape(-1, 4, 2, 4, 2).sum((2, 4)).reshape(-1, 16).astype(int)
-    rows = [{"input_ids": torch.tensor(row), "labels": int(label)} for row, label in zip(patches, labels, strict=True)]
+    images = torch.tensor(pixels / 8 - 1, dtype=torch.float32).view(-1, 1, 8, 8)
+    rows = [{"pixel_values": image, "labels": int(label)} for image, label in zip(images, labels, strict=True)]
     order = np.random.default_rng(0).permutation(len(rows))
     return [rows[i] for i in order[:1000]], [rows[i] for i in order[1000:]]
 
 
-def model() -> BertForSequenceClassification:
-    """Two layers of width 32."""
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=65, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-            max_position_embeddings=16, num_labels=10, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+def model() -> ViTForImageClassification:
+    """Two layers of width 32 on patches of 2×2 pixels."""
+    return ViTForImageClassification(
+        ViTConfig(
+            image_size=8, patch_size=2, num_channels=1, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=10,
         )
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ def main() -> None:
     """Search from TrainingArguments' usual learning rate and print what was found."""
     training, validation = digits()
     arguments = TrainingArguments(
-        "runs", num_train_epochs=3, per_device_train_batch_size=32, per_device_eval_batch_size=256, use_cpu=True,
+        "runs", num_train_epochs=3, per_device_train_batch_size=16, per_device_eval_batch_size=256, use_cpu=True,
         eval_strategy="no", save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
     )  # fmt: skip
     trainer = Trainer(
