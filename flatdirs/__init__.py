@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
+    from flatdirs.backend.recommend import Recommendation, recommend
     from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.line_search import ArmijoLineSearch
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         DataError,
         FinderError,
         FlatdirsError,
+        FlatdirsWarning,
         MissingExtra,
         ObjectiveError,
         StudyError,
@@ -39,13 +41,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - what is used most comes first
     "FlatDirectionsSampler", "BayesSettings", "DescentSettings", "Chart", "Axis", "Grid", "named_chart",
-    "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate", "LearningRates",
+    "recommend", "Recommendation", "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate",
+    "LearningRates",
     "CDAT", "QuadraticallyGreedy", "ArmijoLineSearch", "CurvatureLog", "Sharpness", "sharpness", "edge_of_stability",
     "EdgeOfStability", "FlatdirsError", "ChartError", "ConfigError", "CurvatureError", "DataError", "FinderError",
-    "MissingExtra", "ObjectiveError", "StudyError", "__version__",
+    "MissingExtra", "ObjectiveError", "StudyError", "FlatdirsWarning", "__version__",
 ]  # fmt: skip
 _MODULES = {
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
+    "backend.recommend": ("Recommendation", "recommend"),
     "backend.sampler": ("FlatDirectionsSampler",),
     "curvature.cdat": ("CDAT", "QuadraticallyGreedy"),
     "curvature.line_search": ("ArmijoLineSearch",),

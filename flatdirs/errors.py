@@ -5,13 +5,13 @@
     ├── ChartError     hyperparameters or coordinates that do not fit the chart
     ├── DataError      a data set that is missing, broken or of the wrong shape
     ├── StudyError     a storage that cannot be opened, or a study that differs from the requested one
-    ├── ObjectiveError a user's function that cannot be found or returned no number
+    ├── ObjectiveError a user's function that cannot be found, raised an exception or returned no number
     ├── FinderError    a model or curve that the learning-rate finder cannot work with
     ├── CurvatureError a model or setting that CDAT or the curvature tools cannot work with
     └── MissingExtra   a package that is not installed; the key is the extra that brings it
 
 The commands print the sentence and exit with code 2. A run that diverges is a result, not an error; a bug stays an
-ordinary exception.
+ordinary exception. What may go on, but hardly as meant, is a FlatdirsWarning.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def _rebuild(kind: type[FlatdirsError], sentence: str, key: str, detail: str) ->
     return kind(sentence, key=key, detail=detail)
 
 
+class FlatdirsWarning(UserWarning):
+    """What a user may want to change while the search goes on: one sentence, with what to do."""
+
+
 class ConfigError(FlatdirsError):
     """A key or a value of the command line or of a YAML file."""
 
@@ -69,7 +73,7 @@ class StudyError(FlatdirsError):
 
 
 class ObjectiveError(FlatdirsError):
-    """A user's function that cannot be found or returned no number."""
+    """A user's function that cannot be found, raised an exception or returned no number."""
 
 
 class FinderError(FlatdirsError):

@@ -277,11 +277,13 @@ def test_passwords_of_urls_are_masked(text: str, shown: str) -> None:
 
 def test_a_printed_command_masks_the_password_and_says_so() -> None:
     config = read_tune(composed("tune", "storage=url", f"storage.url={URL}"))
-    line = search_from(config, Path("best.yaml"))
+    line = search_from(config, Path("best.yaml"), {})
     assert "p%40s" not in line + place(config)
     assert "user:***@host" in line
     assert "PGPASSWORD" in line.partition("  # ")[2]
-    assert "***" not in search_from(replace(config, storage=replace(config.storage, url="sqlite:///x")), Path("x.yaml"))
+    assert "***" not in search_from(
+        replace(config, storage=replace(config.storage, url="sqlite:///x")), Path("x.yaml"), {}
+    )
 
 
 @pytest.mark.slow

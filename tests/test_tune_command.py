@@ -24,8 +24,8 @@ SMALL = ["task.train_images=800", "task.validation_images=400", "task.test_image
 def around(folder: Path, name: str, body: str) -> str:
     """A module whose `train` wraps the hill of `workplace`; the override that chooses it."""
     module = f"{module_of(folder)}_{name}"
-    head = f"import math, os, time\nfrom {module_of(folder)} import train as hill\ndef train(**kw):\n"
-    (folder / f"{module}.py").write_text(head + body, encoding="utf-8")
+    imports = f"import math, optuna, os, threading, time\nfrom {module_of(folder)} import train as hill\n"
+    (folder / f"{module}.py").write_text(f"{imports}def train(**kw):\n{body}", encoding="utf-8")
     return f"task.function={module}:train"
 
 
@@ -198,8 +198,12 @@ def test_an_exception_ends_the_search_and_loses_no_run(workplace: Path, command:
         "    value = hill(**kw)\n    if kw['lr'] > 0.005 and not os.path.exists('mended'): raise {}\n    return value\n"
     )
     words = [*own_function(workplace), around(workplace, "bug", body.format("ValueError('out of memory')")), "budget=6"]
-    with pytest.raises(ValueError, match="out of memory"):
-        command("tune", *words)
+    ended = command("tune", *words)
+    assert ended.code == 2
+    assert "task.catch=true" in ended.err.splitlines()[0]
+    assert "ValueError: out of memory" in ended.err.splitlines()[-1]
+    assert "in train" in ended.err
+    assert "flatdirs/" not in ended.err
     assert len(calls(workplace)) == 4
     (workplace / "mended").touch()
     command("tune", *words)
@@ -207,8 +211,47 @@ def test_an_exception_ends_the_search_and_loses_no_run(workplace: Path, command:
     assert calls(workplace)[3] == calls(workplace)[4]
     (workplace / "mended").unlink()
     files = around(workplace, "files", body.format("PermissionError(13, 'Permission denied', 'images.bin')"))
-    with pytest.raises(RuntimeError, match=r"images\.bin"):
-        command("tune", *own_function(workplace), files, "study=files")
+    ended = command("tune", *own_function(workplace), files, "study=files")
+    assert ended.code == 2
+    assert "images.bin" in ended.err
+
+
+def test_a_changed_function_is_told_once(workplace: Path, command: Command) -> None:
+    words = own_function(workplace)
+    file = f"{module_of(workplace)}.py"
+
+    def told(budget: int) -> list[str]:
+        process = spawn("flatdirs", "tune", *words, f"budget={budget}", cwd=workplace)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        return [line for line in out.splitlines() if file in line and "changed" in line]
+
+    assert told(3) == told(4) == []
+    change_function(workplace, "    report(1, 40.0)")
+    assert len(told(5)) == 1
+    assert told(6) == []
+
+
+@pytest.mark.parametrize(("rank", "size", "code"), [("0", "2", 2), ("1", "2", 2), ("0", "1", 0)])
+def test_each_rank_of_torchrun_does_not_run_a_search_of_its_own(
+    rank: str, size: str, code: int, workplace: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    ended = command("tune", *own_function(workplace), "budget=1")
+    assert ended.code == code
+    assert ("torchrun" in ended.err) == bool(code)
+    assert (workplace / "studies").exists() == (code == 0)
+
+
+def test_late_reports_and_trial_pruned_end_no_search(workplace: Path, command: Command) -> None:
+    late = around(workplace, "late", (
+        "    threading.Thread(target=lambda: (time.sleep(0.3), kw['report'](1, 1.0))).start()\n    return hill(**kw)\n"
+    ))  # fmt: skip
+    assert command("tune", *own_function(workplace), late, "budget=3", "study=late").code == 0
+    pruned = around(workplace, "pruned", "    kw['report'](3, 1.0)\n    raise optuna.TrialPruned\n")
+    assert command("tune", *own_function(workplace), pruned, "budget=2", "study=pruned").code == 0
+    assert "pruned" in command("status", "study=pruned").out
 
 
 def test_a_corrected_function_may_use_the_study_and_change_directory(workplace: Path, command: Command) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.backend import optuna_private
@@ -75,19 +75,19 @@ def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
 def wait_for_earlier(
     study: optuna.Study,
     trial: FrozenTrial,
-    parameters: Collection[frozenset[str]] = (),
+    show: Callable[[Collection[str]], bool] | None = None,
 ) -> list[FrozenTrial]:
     """All trials, read once every running trial with a lower number has claimed something (or had its time).
 
-    `parameters`: groups of names of which a study suggests one each. Until a first trial has shown the ranges of all of
-    them, or has ended, others wait for it as well: the ranges decide where the search starts.
+    `show`: whether these parameters of a trial show all the ranges of the search. Until a first trial has shown them,
+    or has ended, others wait for it as well: the ranges decide where the search starts.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         trials = optuna_private.all_trials(study)
         if time.monotonic() > deadline:
             return trials
-        blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
+        blind = show is not None and not any(t.state.is_finished() or show(t.distributions) for t in trials)
         unfinished = [other for other in trials if other.datetime_complete is None]
         if not any(_about_to_speak(other, trial, blind) for other in unfinished):
             return trials
@@ -112,7 +112,3 @@ def _first_seen(trial: FrozenTrial) -> float:
     if len(_met) > 10_000:
         _met.clear()
     return _met.setdefault((optuna_private.trial_id(trial), trial.datetime_start), time.monotonic())
-
-
-def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:
-    return trial.state.is_finished() or all(group & set(trial.distributions) for group in parameters)

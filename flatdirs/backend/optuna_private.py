@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.storages.journal import JournalFileSymlinkLock
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study._optimize import _run_trial
 from optuna.trial import FrozenTrial
 
@@ -45,6 +49,14 @@ _check(optuna.Study.enqueue_trial, FIXED)
 _check(BaseSampler._raise_error_if_multi_objective, "_is_multi_objective")
 _check(JournalFileSymlinkLock.__init__, "_lock_file", "_lock_target_file")
 _check(_run_trial, "func_err", "catch")
+_check(JournalStorage.set_trial_intermediate_value, "_thread_lock", "_sync_with_backend", "_write_log")
+_check(JournalStorage._write_log, "append_logs", "op_code", "worker_id")
+_check(RDBStorage.set_trial_intermediate_value, "scoped_session")
+_check(
+    RDBStorage._set_trial_intermediate_value_without_commit,
+    "find_or_raise_by_id", "check_trial_is_updatable", "intermediate_value_to_stored_repr", "intermediate_value_type",
+)  # fmt: skip
+_check(_CachedStorage.set_trial_intermediate_value, "_backend")
 
 
 def storage_of(study: Study) -> BaseStorage:
@@ -86,6 +98,48 @@ def set_user_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -
     """Write a user attribute of a trial that a sampler was handed, where the objective will see it too."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
     trial.user_attrs[key] = value  # the objective sees the trial as it was before this write
+
+
+def write_reports(study: Study, trial: optuna.Trial, values: Mapping[int, float]) -> None:
+    """Write intermediate values, step → value, at once: one write to a journal, one transaction of a database.
+
+    Optuna's own way is one for each value. Raises UpdateFinishedTrialError for a trial that has ended.
+    """
+    storage, number = study._storage, trial._trial_id
+    storage = storage._backend if isinstance(storage, _CachedStorage) else storage
+    if isinstance(storage, JournalStorage):
+        with storage._thread_lock:
+            about = {"op_code": int(JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE), "trial_id": number}
+            worker = {"worker_id": storage._replay_result.worker_id}
+            storage._backend.append_logs(
+                [{**about, **worker, "step": step, "intermediate_value": value} for step, value in values.items()]
+            )
+            storage._sync_with_backend()
+    elif isinstance(storage, RDBStorage):
+        kind: Any = TrialIntermediateValueModel  # SQLAlchemy's columns have no types
+        owner: Any = TrialModel
+        with _create_scoped_session(storage.scoped_session, True) as session:
+            storage.check_trial_is_updatable(number, owner.find_or_raise_by_id(number, session).state)
+            stored = session.query(kind).filter(kind.trial_id == number, kind.step.in_(values))
+            known = {one.step: one for one in stored}
+            for step, value in values.items():
+                told, form = kind.intermediate_value_to_stored_repr(value)
+                row = known.get(step) or kind(trial_id=number, step=step)
+                row.intermediate_value, row.intermediate_value_type = told, form
+                session.add(row)
+    else:
+        for step, value in values.items():
+            storage.set_trial_intermediate_value(number, step, value)
+
+
+def study_attributes(study: Study) -> Mapping[str, Any]:
+    """The user attributes of a study as stored now, of the whole study where a pruner shows a part of it."""
+    return study._storage.get_study_user_attrs(study._study_id)
+
+
+def set_study_attribute(study: Study, key: str, value: Any) -> None:
+    """Write a user attribute of a study, or of the whole study where a pruner shows a part of it."""
+    study._storage.set_study_user_attr(study._study_id, key, value)
 
 
 def fixed_parameters(trial: FrozenTrial) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
 from flatdirs.search.types import Run
@@ -62,6 +62,12 @@ class Study(Trials):
         if not isinstance(self.plan.settings, BayesSettings):
             return None
         return find(self.plan.grid, self.grid_runs(), self.plan.settings)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether two runs of a point give the same value, as told or as the runs have shown."""
+        settings = self.plan.settings
+        return isinstance(settings, BayesSettings) and bool(resolved(settings, self.grid_runs()).deterministic)
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Run]]:
         """The runs that count with their numbers, from 1, the start.

@@ -21,6 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from flatdirs.backend import claims, optuna_private
+from flatdirs.backend.reports import Reports
 from flatdirs.backend.trial_runs import OUTCOME, run_of
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
@@ -45,6 +46,7 @@ class Trials:
         self.optuna_study = study
         self.maximize = maximize
         self.stale_seconds = stale_seconds
+        self._reports: dict[int, Reports] = {}  # trial number → what it has reported
 
     @property
     def name(self) -> str:
@@ -69,18 +71,37 @@ class Trials:
         return running and not claims.abandoned(trial, self.stale_seconds)
 
     def report(self, trial: optuna.Trial, step: int, value: float) -> None:
-        """Keep one intermediate value."""
+        """Keep one intermediate value; it is written within a second or so, at the latest when the run ends."""
         if math.isfinite(value):
-            with self._still_ours(trial):
-                trial.report(value, step)
+            reports = self._reports.setdefault(trial.number, Reports(self.optuna_study, trial))
+            reports.add(step, value)
+            if reports.due and not self._prunes:
+                self._write_reports(trial)
 
     def should_stop(self, trial: optuna.Trial, done: int, total: int | None, value: float) -> bool:
-        """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last."""
-        last = total is not None and done >= total
-        if last or not math.isfinite(value) or isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner):
+        """Whether the study's pruner stops a run after so many evaluations of `total`; never after the last.
+
+        Where `total` is not known (a user's function), only the first reports are judged one by one (reports.py).
+        """
+        if not self._prunes or not math.isfinite(value):
             return False
-        with self._still_ours(trial):
-            return trial.should_prune()
+        reports, last = self._reports[trial.number], total is not None and done >= total
+        if total is None and not reports.to_judge:
+            return False
+        self._write_reports(trial)
+        if last:
+            return False
+        stored = optuna_private.stored_trial(self.optuna_study, optuna_private.trial_id(trial))
+        return self.optuna_study.pruner.prune(self.optuna_study, stored)  # the trial's own copy has no reports
+
+    @property
+    def _prunes(self) -> bool:
+        return not isinstance(self.optuna_study.pruner, optuna.pruners.NopPruner)
+
+    def _write_reports(self, trial: optuna.Trial) -> None:
+        if (reports := self._reports.get(trial.number)) is not None:
+            with self._still_ours(trial):
+                reports.write()
 
     @contextmanager
     def alive(self, trial: optuna.Trial) -> Iterator[None]:
@@ -102,6 +123,8 @@ class Trials:
 
     def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
         """Write curve, provenance and outcome, then close the trial; once the outcome stands, the run counts."""
+        self._write_reports(trial)
+        self._reports.pop(trial.number, None)
         with self._still_ours(trial):
             trial.set_user_attr(CURVE, list(measurement.curve))
             if measurement.curvature:
@@ -126,6 +149,7 @@ class Trials:
 
     def interrupt(self, trial: optuna.Trial) -> None:
         """Close a run without a result; its point will be run again."""
+        self._reports.pop(trial.number, None)
         self._close(optuna_private.trial_id(trial), None)
 
     def tidy(self) -> None:

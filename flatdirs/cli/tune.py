@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, NoReturn
 
@@ -22,8 +23,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.tuning.loop import tune
     from flatdirs.tuning.metric_choice import with_metric
     from flatdirs.tuning.start import with_start
-    from flatdirs.tuning.workers import Workers
+    from flatdirs.tuning.workers import Workers, refuse_torchrun
 
+    refuse_torchrun(os.environ)
     config = read_tune(settings)
     if settings.get("dry_run"):
         from flatdirs.report.command_lines import dry_run_lines

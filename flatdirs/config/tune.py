@@ -76,11 +76,10 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
     if "command" in settings["task"]:
         objective = read_command(settings)
         task: AnyTask = objective.task
-        search = read_search(settings, task, seed, objective.template)
     else:
         task = read_task(settings["task"])
         objective = read_objective(task, data, settings)
-        search = read_search(settings, task, seed)
+    search = read_search(settings, objective, seed)
     _check_fit(objective, search.plan.grid.chart)
     storage, workers = read_storage(settings["storage"]), read_integer(settings, "workers", 1)
     require_shared(workers, storage.kind)

@@ -14,8 +14,8 @@ from typing import Any, Literal, Protocol
 
 State = Literal["finished", "diverged", "pruned"]
 
-# Called after each evaluation or report with: how many the current run has done, of how many (None: unknown), the value
-# (nan: none yet), the index of the seed. True stops the run; the measurement is then pruned.
+# Called after each evaluation or report with: how many the current run has done (of a user's function: its own step),
+# of how many (None: unknown), the value (nan: none yet), the index of the seed. True stops the run: it is pruned.
 Progress = Callable[[int, int | None, float, int], bool | None]
 
 
@@ -74,6 +74,13 @@ class Objective(Protocol):
     @property
     def total(self) -> int | None:
         """Evaluations of one run, None if unknown."""
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether a run is given its seed; without one, each run is a fresh draw."""
+
+    def code(self) -> Mapping[str, str]:
+        """Checksums of the user's code, by the name of each part; a change is said. Empty: none of it is the user's."""
 
     def measure(
         self,

@@ -1,37 +1,35 @@
-"""A user's function as the objective: `train(lr, momentum, wd, seed, report) → number`.
+"""A user's function as the objective: `train(lr, momentum, wd, seed, report, run) → number`.
 
-The function gets every hyperparameter that it has a parameter for, under the short or the long name
-(`learning_rate`, `weight_decay`), and `seed` and `report` if it takes them; its parameters are checked before the first
-run. NaN and infinity count as diverged. An exception is a bug and passes through, unless `task.catch` makes it count as
-diverged. If the pruner stops a run, `report` raises Stopped inside the function.
+The function gets every hyperparameter that it has a parameter for, and `seed`, `report` and `run` if it takes them; its
+parameters are checked before the first run (signature.py). Without `seed`, each call is a fresh draw. NaN and infinity
+count as diverged. An exception ends the search with the last lines of the user's own code, unless `task.catch` makes it
+count as diverged; the run that it interrupted is made again by the next command. If the pruner stops a run, `report`
+raises Stopped inside the function; `optuna.TrialPruned` counts as the same.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
-import os
 import statistics
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import FlatdirsError, ObjectiveError
 from flatdirs.objectives.base import Measurement, Progress, RunInfo
 from flatdirs.objectives.provenance import provenance
+from flatdirs.objectives.reporter import Reporter, Stopped
+from flatdirs.objectives.signature import arguments_of, find_function, named_parameters, takes_all
+from flatdirs.objectives.user_code import code_of, last_frames, one_line, settings_of
 from flatdirs.setting_checks import wrong
-from flatdirs.space.names import all_names, canonical
+from flatdirs.space.names import canonical
 
-MOST_ERROR = 200  # characters of an exception that are kept with the trial
-MOST_CURVE_POINTS = 500  # reports that are kept with the trial
-
-
-class Stopped(Exception):
-    """Raised by `report` in a run that the pruner stops; the function may clean up and must let it pass."""
+PRUNED = "optuna.exceptions.TrialPruned"
 
 
 @dataclass(frozen=True)
@@ -45,15 +43,62 @@ class CallableTask:
 
 
 @dataclass(frozen=True)
+class FunctionRun:
+    """What a parameter called `run` gets: number, folder and device of the run. `info`: None outside a search."""
+
+    info: RunInfo | None = None
+
+    @property
+    def number(self) -> int | None:
+        """The number that tables show; None for a run that confirms."""
+        return None if self.info is None else self.info.number
+
+    @cached_property
+    def folder(self) -> Path:
+        """A folder of this run's own, made when it is first asked for; a temporary one where there is no study."""
+        if self.info is None or self.info.folder is None:
+            return Path(tempfile.mkdtemp(prefix="flatdirs-"))
+        path = self.info.folder / "runs" / self.info.label
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    @cached_property
+    def device(self) -> str:
+        """The first device that torch has here, such as cuda:0; cpu without torch."""
+        if find_spec("torch") is None:
+            return "cpu"
+        from flatdirs.training.device import resolve_device
+
+        return str(resolve_device("auto"))
+
+
+@dataclass(frozen=True)
 class CallableObjective:
-    """A user's function. NaN, infinity and (with `task.catch`) exceptions count as diverged."""
+    """A user's function. NaN, infinity and (with `task.catch`) exceptions count as diverged.
+
+    `given`: the function itself; None imports task.function. `names`: its parameter for a hyperparameter, where it is
+    none of the usual names. `kwargs`: its other arguments, the same in every call.
+    """
 
     task: CallableTask
     total: int | None = None
+    given: Callable[..., Any] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
         return self.task.unit
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function. Raises ObjectiveError where it cannot be imported."""
+        return find_function(self.task.function) if self.given is None else self.given
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether the function is told a seed; without one each call is a fresh draw."""
+        return bool(arguments_of(self.function, {"seed": 0}, self.names))
 
     def measure(
         self,
@@ -63,61 +108,63 @@ class CallableObjective:
         final: bool = False,
         run: RunInfo | None = None,
     ) -> Measurement:
-        """Call the function once per seed. Raises ObjectiveError if it does not return a number."""
-        function = find_function(self.task.function)
-        began, values, stopped = time.perf_counter(), list[float](), False
-        curve: list[dict[str, float]] = []
-        errors: list[str] = []
+        """Call the function once per seed. Raises ObjectiveError if it raises, or does not return a number."""
+        began, values, curve = time.perf_counter(), list[float](), list[dict[str, float | None]]()
+        error, partial, pruned = None, None, False
         for number, seed in enumerate(seeds):
-            before = len(curve)
 
-            def report(step: int, value: float, number: int = number, seed: int = seed, before: int = before) -> None:
-                try:
-                    of_seed = {"seed": seed} if len(seeds) > 1 else {}
-                    curve.append({"step": float(step), "value": float(value), **of_seed})
-                except (TypeError, ValueError) as error:
-                    problem = f"called report({step!r}, {value!r}), which takes two numbers, step and value"
-                    raise self._wrong(problem) from error
-                if progress(len(curve) - before, None, float(value), number):
-                    raise Stopped
+            def hand_on(step: int, value: float, number: int = number) -> bool:
+                return bool(progress(step, None, value, number))
 
+            report = Reporter(hand_on, self._wrong)
             try:
-                offered = {**hyperparameters, "seed": seed, "report": report}
-                values.append(self._call(function, _arguments(function, offered), errors))
+                values.append(self._call({**hyperparameters, "seed": seed}, report, run))
             except Stopped:
-                stopped = True
+                partial, pruned = report.last, True
+            except _Caught as caught:
+                error = str(caught)
+                values.append(math.nan)
+            finally:
+                report.close()
+            of_seed: dict[str, float | None] = {"seed": seed} if len(seeds) > 1 else {}
+            curve += [{"step": step, "value": value, **of_seed} for step, value in report.points]
+            if pruned:
                 break
-        value = math.nan if stopped else statistics.fmean(values)
+        value = math.nan if pruned else statistics.fmean(values)
         finite = math.isfinite(value)
         return Measurement(
-            "pruned" if stopped else "finished" if finite else "diverged",
+            "pruned" if pruned else "finished" if finite else "diverged",
             value if finite else None,
-            partial=curve[-1]["value"] if stopped else None,
+            partial=partial,
             seconds=time.perf_counter() - began,
-            curve=tuple(curve[:: 1 + len(curve) // MOST_CURVE_POINTS]),
+            curve=tuple(curve),
             provenance={
                 "values": [v if math.isfinite(v) else repr(v) for v in values],
                 "seeds": list(seeds),
-                **({"error": errors[-1]} if errors else {}),
+                **({} if error is None else {"error": error}),
                 **provenance(),
             },
         )
 
-    def _call(self, function: Callable[..., Any], arguments: Mapping[str, Any], errors: list[str]) -> float:
-        """The returned number; nan for an exception that `task.catch` catches, whose text is appended to `errors`."""
+    def _call(self, values: Mapping[str, Any], report: Reporter, run: RunInfo | None) -> float:
+        """The returned number. Raises Stopped, _Caught for what `task.catch` catches, or ObjectiveError."""
+        function = self.function
+        extra = {"run": FunctionRun(run)} if "run" in named_parameters(function) else {}
+        offered = {**values, "report": report, **extra}
         try:
-            value = function(**arguments)
+            value = function(**{**arguments_of(function, offered, self.names), **self.kwargs})
         except (FlatdirsError, Stopped):
             raise
         except SystemExit as error:
             raise self._wrong(f"called sys.exit({error.code}) and must return a number") from error
         except Exception as error:
+            if report.stopped or any(
+                f"{kind.__module__}.{kind.__qualname__}" == PRUNED for kind in type(error).__mro__
+            ):
+                raise Stopped from error  # also what a library made of Stopped
             if self.task.catch:
-                errors.append(_shortened(error))
-                return math.nan
-            if isinstance(error, OSError):  # or it would be taken for an error of the study's storage
-                raise RuntimeError(f"{self.task.function} raised {type(error).__name__}: {error}") from error
-            raise
+                raise _Caught(one_line(error)) from error
+            raise self._raised(error, values) from error
         try:
             if isinstance(value, (str, bytes, bool)):
                 raise TypeError
@@ -129,20 +176,46 @@ class CallableObjective:
     def _wrong(self, problem: str, remedy: str = "") -> FlatdirsError:
         return wrong("task.function", self.task.function, problem, ObjectiveError, remedy)
 
+    def _raised(self, error: Exception, values: Mapping[str, Any]) -> FlatdirsError:
+        """The error of a function that raised one: what, at which setting, and what to do."""
+        taken = arguments_of(self.function, dict.fromkeys(values), self.names)
+        shown = " ".join(
+            f"{name}={value:.10g}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in values.items()
+            if name != "seed" or "seed" in taken
+        )
+        problem = f"raised {one_line(error)} at {shown}"
+        remedy = "correct it and start the same search again, or set task.catch=true to count such a run as diverged"
+        made = self._wrong(problem, remedy)
+        made.detail = last_frames(error)
+        return made
+
     def check(self, hyperparameters: Sequence[str], searched: Sequence[str]) -> None:
         """Raise ObjectiveError unless the function can be imported and takes every searched hyperparameter."""
-        function = find_function(self.task.function)
-        given = _arguments(function, dict.fromkeys([*hyperparameters, "seed", "report"]))
-        taken = {canonical(name) for name in given}
-        if missing := [name for name in searched if canonical(name) not in taken]:
+        function = self.function
+        named = named_parameters(function)
+        for name in self.kwargs:
+            if name not in named and not takes_all(function):
+                raise self._wrong(f"has no parameter {name}", "take it out of kwargs")
+        taken = {
+            name
+            for name in map(canonical, hyperparameters)
+            if set(arguments_of(function, {name: None}, self.names)) - set(self.kwargs)
+        }
+        if missing := [name for name in map(canonical, searched) if name not in taken]:
             fixed = "" if len(missing) == len(searched) else f", or set fixed=[{','.join(missing)}]"
             raise self._wrong(
                 f"has no parameter for {', '.join(missing)}", f"add {'them' if missing[1:] else 'it'}{fixed}"
             )
-        named = _named_parameters(function)
-        if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - set(given):
+        offered = dict.fromkeys([*hyperparameters, "seed", "report", "run"])
+        known = {*arguments_of(function, offered, self.names), *self.kwargs}
+        if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - known:
             problem = f"needs {', '.join(sorted(unknown))}, which the search space does not have"
             raise self._wrong(problem, "give the parameter a default, or change chart")
+
+    def code(self) -> dict[str, str]:
+        """Checksums of the function's code and of its fixed arguments, by name."""
+        return code_of(self.function) | settings_of(self.kwargs)
 
     def fingerprint(self) -> str:
         """Empty: the data of a user's function are unknown."""
@@ -152,57 +225,10 @@ class CallableObjective:
         return None
 
 
-def _shortened(error: Exception) -> str:
-    """An exception in one short line."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= MOST_ERROR else f"{text[: MOST_ERROR - 1]}…"
+def _is_pruned(error: Exception) -> bool:
+    """Whether this is optuna.TrialPruned, the habit of Optuna's users; Optuna itself need not be imported for it."""
+    return any(f"{kind.__module__}.{kind.__qualname__}" == PRUNED for kind in type(error).__mro__)
 
 
-@lru_cache
-def find_function(path: str) -> Callable[..., Any]:
-    """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError."""
-    module_name, colon, name = path.partition(":")
-    if not (colon and module_name and name):
-        raise wrong("task.function", path, "must look like my_package.my_module:train", ObjectiveError)
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
-        sys.path.insert(0, here)
-    try:
-        found = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (Exception, SystemExit) as error:
-        reason = f"its module raises {type(error).__name__}: {error}"
-        if isinstance(error, (ImportError, AttributeError, SyntaxError)):
-            reason = str(error)  # of a SyntaxError with file and line
-        raise wrong("task.function", path, f"cannot be imported ({reason})", ObjectiveError) from error
-    if not callable(found):
-        raise wrong("task.function", path, f"is a {type(found).__name__}, not a function", ObjectiveError)
-    return found
-
-
-def _parameters(function: Callable[..., Any]) -> Iterable[inspect.Parameter]:
-    """The parameters of a function. Raises ObjectiveError for built-in functions without a signature."""
-    try:
-        return inspect.signature(function).parameters.values()
-    except (TypeError, ValueError) as error:
-        raise wrong("task.function", repr(function), "does not say which parameters it has", ObjectiveError) from error
-
-
-def _named_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters that can be passed by keyword."""
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {parameter.name: parameter for parameter in _parameters(function) if parameter.kind in kinds}
-
-
-def _arguments(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered values that a function has a parameter for, by the name that the parameter has.
-
-    With **keywords it gets all others too, by their short names.
-    """
-    named = _named_parameters(function)
-    all_others = any(parameter.kind is parameter.VAR_KEYWORD for parameter in _parameters(function))
-    arguments = {}
-    for name, value in offered.items():
-        own = [spelling for spelling in all_names(canonical(name)) if spelling in named]
-        arguments.update(dict.fromkeys(own or ([canonical(name)] if all_others else []), value))
-    return arguments
+class _Caught(Exception):
+    """An exception of the user's function that counts as diverged, in one line."""

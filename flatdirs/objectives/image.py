@@ -97,6 +97,14 @@ class ImageObjective:
                 key="chart",
             )
 
+    @property
+    def takes_seed(self) -> bool:
+        return True
+
+    def code(self) -> dict[str, str]:
+        """Empty: the trainer is part of flatdirs."""
+        return {}
+
     def measure(
         self,
         hyperparameters: Mapping[str, float],

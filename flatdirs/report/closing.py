@@ -41,6 +41,8 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
         console.print(escape(failure_line(study)), soft_wrap=True)
         return
     console.print(escape(f"{found}, {assignments(best.hyperparameters)}"), soft_wrap=True)
+    if study.deterministic:
+        console.print("two runs of the same settings give the same value: the best observed is the best")
     if (findings := study.findings()) is not None:
         for line in finding_lines(findings, unit):
             console.print(escape(line), soft_wrap=True)

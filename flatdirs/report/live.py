@@ -105,7 +105,9 @@ class Report:
         """The closing tables, and what to type next."""
         was_live = self._display is not None
         self.close()
-        if was_live:
+        if not was_live:
+            self._print_new_rows()  # those of other workers
+        else:
             print_runs(self.console, config.plan.grid.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")

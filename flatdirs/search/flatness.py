@@ -31,8 +31,8 @@ class Flatness:
     """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
 
     `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the whole interval lies within the standard
-    deviation of the difference between two runs of one point. `unclear`: the runs can distinguish the change neither from zero nor from
-    that.
+    deviation of the difference between two runs of one point. `unclear`: the runs can distinguish the change neither
+    from zero nor from that.
     """
 
     axis: str

@@ -233,6 +233,11 @@ def product(exponents: Mapping[str, int], one_minus: Collection[str] = ()) -> st
     return f"{above}/({'·'.join(below)})" if len(below) > 1 else "/".join([above, *below])
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two choices are the same; 1 is not True."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
 def _unimodular(matrix: np.ndarray[Any, Any]) -> bool:
     """Whether an integer matrix has an integer inverse; checked in integers, floats only propose it."""
     if matrix.shape[0] != matrix.shape[1] or not matrix.size or abs(abs(np.linalg.det(matrix)) - 1) > 0.5:

@@ -22,6 +22,7 @@ from flatdirs.objectives.command.cards import fair_threads
 from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.command.template import masked_words
+from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.search import stored
@@ -58,7 +59,7 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "repeats": config.repeats,
         "seed": plan.seed,
         "direction": "auto" if config.maximize or isinstance(objective, ImageObjective) else "minimize",
-        "deterministic": isinstance(plan.settings, BayesSettings) and plan.settings.deterministic,
+        "deterministic": "auto",
         "fixed": sorted(plan.grid.chart.fixed - config.chart.fixed),
         "tune": None,
         "anyway": config.anyway,
@@ -67,6 +68,8 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "data": asdict(config.data),
         "box": _box(config),
     }
+    if isinstance(plan.settings, BayesSettings) and plan.settings.deterministic != _found_out(objective):
+        tree["deterministic"] = plan.settings.deterministic
     if isinstance(objective, CommandObjective):
         searched = [*plan.grid.chart.free, *plan.grid.chart.choices]
         tree |= {
@@ -118,6 +121,11 @@ def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
         return overrides("tune", settings)
     del settings["start"]
     return [*overrides("tune", settings), f"start={_typed(start)}"]
+
+
+def _found_out(objective: AnyObjective) -> bool | None:
+    """What deterministic=auto means for an objective: None for one that is given no seed."""
+    return False if objective.takes_seed else None
 
 
 def _told_direction(config: TuneConfig, objective: CommandObjective) -> str:

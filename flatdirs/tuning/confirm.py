@@ -42,9 +42,10 @@ def confirm(
 ) -> dict[str, list[float | None]]:
     """Train the winner and the start again with new seeds, evaluated on the test set.
 
-    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running.
+    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running, or
+    where it could only give the same value.
     """
-    if best is None or not config.limits.confirm or study.live():
+    if best is None or not config.limits.confirm or study.live() or study.deterministic:
         return {}
     wanted = {"winner": dict(best.hyperparameters), "start": dict(config.plan.grid.start)}
     if wanted["winner"] == wanted["start"]:

@@ -25,7 +25,9 @@ from flatdirs.backend.trials import COMMAND, PROVENANCE, study_folder
 from flatdirs.errors import ConfigError, masked
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
+from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_winner
+from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.commands import tune_overrides
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
 from flatdirs.tuning.failures import measured
@@ -117,6 +119,8 @@ def tune(
     identified = identity(config, config.objective.fingerprint())
     folder = study_folder(config.output.absolute(), config.study)  # a user's function may change directory
     make_folder(folder)
+    if isinstance(config.objective, CommandObjective) and (ended := reap_strays(folder)):
+        listener.say(f"ended what an earlier command of this study had left running: {', '.join(ended)}")
     storage = open_storage(config.storage.kind, folder, config.storage.url)
     try:
         stale = 60 * config.storage.stale_minutes
@@ -144,6 +148,8 @@ def _run(search: _Search) -> Result:
     config, study, listener = search.config, search.study, search.listener
     _refuse_too_short(search)
     listener.begin(config, study, search.expected)
+    told_only = config.anyway or not isinstance(config.objective, CommandObjective)
+    check_code(study, config.objective.code(), listener.say, told_only)
     helped = False
     while (reason := _stop_reason(search)) is None:
         if not helped and search.helpers is not None and _may_share(search):
@@ -181,7 +187,9 @@ def _run_once(search: _Search) -> None:
     seeds = [first + number for number in range(config.repeats)]
     study.begin(trial, hyperparameters, seeds)
     why = str(trial.user_attrs.get(REASON, config.plan.name))
-    listener.run_started(study.run_number(trial), why, hyperparameters, _left(search))
+    number = study.run_number(trial)
+    listener.run_started(number, why, hyperparameters, _left(search))
+    info = RunInfo(study.name, number, f"{number:04d}", search.folder)
     shown = 0
 
     def progress(done: int, total: int | None, value: float, repeat: int) -> bool:
@@ -194,8 +202,6 @@ def _run_once(search: _Search) -> None:
         study.report(trial, done, value)
         return study.should_stop(trial, done, total, value)
 
-    number = study.run_number(trial)
-    info = RunInfo(study.name, number, f"{number:04d}", search.folder)
     known, best = study.runs(), winner(study)
 
     def once() -> Measurement:

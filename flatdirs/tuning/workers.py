@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import IO
 
@@ -30,6 +30,16 @@ def require_shared(count: int, storage: str) -> None:
     if count > 1 and storage not in SHARED:
         raise ConfigError(
             f"workers={count} cannot share storage={storage}; set storage=journal or workers=1", key="workers"
+        )
+
+
+def refuse_torchrun(environment: Mapping[str, str]) -> None:
+    """Raise ConfigError in a process of torchrun's, where each rank would run a search of its own."""
+    if "RANK" in environment and (size := environment.get("WORLD_SIZE", "1")) != "1":
+        raise ConfigError(
+            f"RANK={environment['RANK']} of WORLD_SIZE={size}: each rank would run a search of its own; run flatdirs "
+            f"outside torchrun, as in flatdirs tune -- torchrun … train.py",
+            key="RANK",
         )
 
 

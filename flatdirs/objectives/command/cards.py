@@ -1,7 +1,7 @@
 """Which card (GPU) or how many threads a run gets, when several runs share a machine.
 
-Cards are known by the UUIDs that nvidia-smi prints, torch is not needed. One that is in use is a locked file in a folder
-of this user; the kernel lets go of the lock when the process that holds it ends, however it ends.
+Cards are known by the UUIDs that nvidia-smi prints; torch is not needed. One that is in use is a locked file in a
+folder of this user; the kernel lets go of the lock when the process that holds it ends, however it ends.
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ class Guard:
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._order_stop)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # under nohup it stays ignored
+                signal.signal(number, self._order_stop)
         self._pid = 0
         self._code: int | None = None
         self._kill_at = math.inf
@@ -149,7 +150,11 @@ class Guard:
             self._listen(min(1.0, max(0.0, self._kill_at - time.monotonic())))
 
     def _linger(self) -> None:
-        """Give the rest of the tree LINGER_SECONDS to end by itself."""
+        """Give the rest of the tree LINGER_SECONDS to end by itself; in a run that is stopped, ask it to."""
+        if self._kill_at != math.inf and not self._clear():
+            for process in self._strays():
+                with contextlib.suppress(Exception):  # it may have ended
+                    process.terminate()
         end = time.monotonic() + LINGER_SECONDS
         while not self._clear() and time.monotonic() < min(end, self._kill_at):
             self._listen(0.1)

@@ -15,21 +15,19 @@ from typing import Any
 
 from flatdirs.objectives.command.metric_config import LAST, MetricConfig
 from flatdirs.objectives.command.metric_files import read_metric_file
-from flatdirs.objectives.command.metric_lines import (
-    Lines,
-    Number,
-    Wanted,
-    bare_number,
-    line_text,
-    named_numbers,
-    step_of,
-)
+from flatdirs.objectives.command.metric_lines import Lines, line_text
+from flatdirs.objectives.command.metric_numbers import Number, bare_number, lowered, named_numbers, step_of
 from flatdirs.objectives.command.metric_series import Reading, Series
+from flatdirs.objectives.command.metric_wanted import Wanted, split_before
 
-_LINES = 1000  # lines whose numbers are listed although the metric is told
-_REDRAWN = 20_000  # lines ended by a carriage return whose numbers are listed where it is not
+__all__ = ["LAST", "MetricConfig", "MetricReader", "Reading", "Seen"]
+
+# lines whose numbers are listed: where the metric is told, where it is not, and of these the redrawn ones of a bar
+_LINES, _LINES_UNTOLD, _REDRAWN = 1000, 50_000, 5_000
+_DRAWN, _DRAWN_EVERY = 20_000, 64  # drawings of a bar that are all read, and of later ones every so many
+_REGEX = 1 << 12  # bytes of a line that are searched with a regular expression that may not take linear time
 _NAMES = 1000  # names that are listed
-_END = 1 << 15  # bytes at the end of the output whose numbers are listed where the metric was not found
+_END = 1 << 15  # bytes at the end of the output whose numbers are listed too where there is no value
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,25 @@ class Seen:
     digits: int
     percent: bool = False
 
-    @classmethod
-    def with_another(cls, before: Seen | None, number: Number) -> Seen:
-        """One more number of the name."""
-        count, digits = (0, 0) if before is None else (before.count, before.digits)
-        return cls(count + 1, number.value, max(digits, number.digits), number.percent)
+
+class _Count:
+    """Counts the numbers of a name."""
+
+    def __init__(self) -> None:
+        self._count = self._digits = 0
+        self._last: Number | None = None
+
+    def add(self, number: Number) -> None:
+        """One more."""
+        self._count += 1
+        self._last = number
+        self._digits = max(self._digits, number.digits)
+
+    def seen(self) -> Seen | None:
+        """What was counted, None if nothing was."""
+        if self._last is None:
+            return None
+        return Seen(self._count, self._last.value, self._digits, self._last.percent)
 
 
 class MetricReader:
@@ -59,15 +71,17 @@ class MetricReader:
         self._on_reading = on_reading
         self._lines = Lines()
         self._series = Series()
-        self._seen: dict[str, Seen] = {}
-        self._own: Seen | None = None  # the metric's
+        self._seen: dict[str, _Count] = {}
+        self._own = _Count()  # the metric's
         self._regex = re.compile(config.regex) if config.regex is not None else None
         named = config.name is not None and config.name != LAST and self._regex is None and config.file is None
         self._wanted = Wanted(str(config.name)) if named else None
         self._spellings: set[str] = set()
         self._tier: tuple[int, int] | None = None
-        self._test = False
-        self._listed = 0  # lines whose numbers are in `seen`
+        self._place = "", 0  # of the last value: its line, in small letters, and where in it
+        self._most = _LINES if config.told else _LINES_UNTOLD
+        self._listed = self._redrawn = 0  # lines whose numbers are in `seen`, and those of a progress bar
+        self._drawn, self._waiting = 0, b""  # drawings of a bar with the metric, and the last of them if it is not read
         self._end = b""
         self._last_line = b""
 
@@ -80,12 +94,16 @@ class MetricReader:
         """Read the unfinished last line: the output has ended."""
         if line := self._lines.close():
             self._read(line + b"\n")
+        if self._waiting and self._wanted is not None:
+            self._hits(self._wanted, self._waiting)
+            self._waiting = b""
         if self._config.name == LAST and self._regex is None and self._config.file is None:
             number = bare_number(line_text(self._last_line))
             if number is not None:
-                self._add(number, None, LAST, redrawn=False)
-        elif self._config.told and not self._series.readings and self._listed >= _LINES:
-            for line in self._end.split(b"\n"):
+                self._add(number, None, redrawn=False)
+        if not self._series.readings:
+            lines = self._end.split(b"\n")
+            for line in lines[1:] if len(self._end) == _END else lines:  # the first of them is a part of one
                 self._list(line_text(line))
 
     @property
@@ -100,14 +118,19 @@ class MetricReader:
 
     @property
     def seen(self) -> Mapping[str, Seen]:
-        """The named numbers of the output; of a long one, where the metric is told, those of its first lines."""
-        own = self._config.name or ("regex" if self._regex is not None else None)
-        return self._seen if self._own is None or own is None else {**self._seen, own: self._own}
+        """The named numbers of the output.
+
+        Of a long one those of its first lines and, where the metric was not found, of its last ones: counts are then
+        too small, last values may be earlier ones.
+        """
+        seen = {name: one for name, count in self._seen.items() if (one := count.seen()) is not None}
+        own = self.metric_seen
+        return seen if own is None else {**seen, self._config.name or "regex": own}
 
     @property
     def metric_seen(self) -> Seen | None:
         """The metric itself, None until it is printed."""
-        return self._own
+        return self._own.seen()
 
     @property
     def ambiguous(self) -> tuple[str, ...]:
@@ -117,7 +140,7 @@ class MetricReader:
     @property
     def of_test_set(self) -> bool:
         """Whether the last value was printed in a line about a test set."""
-        return self._test
+        return split_before(*self._place) == "test"
 
     def value(self, folders: Sequence[Path] = (), newer_than: float = -math.inf) -> float | None:
         """The objective value, None if there is none. `folders`, `newer_than`: see `read_metric_file`."""
@@ -132,16 +155,14 @@ class MetricReader:
     def _read(self, block: bytes) -> None:
         """Read whole lines."""
         if self._wanted is not None:
-            self._search(block, self._wanted)
+            for line in self._wanted.blocks(block):
+                self._hit_or_wait(self._wanted, line)
         elif self._regex is not None:
             for line in block.split(b"\n"):
                 self._match(line, self._regex)
         elif self._config.name == LAST and (end := block.rstrip()):
             self._keep_last(end)
-        if not self._config.told or self._listed < _LINES:
-            self._list_block(block)
-        elif not self._series.readings:
-            self._end = (self._end + block)[-_END:]
+        self._list_block(block)
 
     def _keep_last(self, block: bytes) -> None:
         for line in reversed(block.split(b"\n")):
@@ -150,57 +171,66 @@ class MetricReader:
                 return
 
     def _list_block(self, block: bytes) -> None:
-        for line in block.split(b"\n"):
-            if self._config.told and self._listed >= _LINES:
-                return
-            if not line.endswith(b"\r") or self._listed < _REDRAWN:
+        """List the numbers of these lines: of the first lines of the output; and keep the last ones."""
+        lines = block.split(b"\n") if self._listed < self._most else []
+        for index, line in enumerate(lines):
+            if self._listed >= self._most:
+                block = b"\n".join(lines[index:])
+                break
+            if not line.endswith(b"\r") or self._redrawn < _REDRAWN:
+                self._redrawn += line.endswith(b"\r")
                 self._list(line_text(line))
+        else:
+            block = b"" if lines else block
+        if block and not self._series.readings:
+            self._end = (self._end + block)[-_END:]
 
     def _list(self, line: str) -> None:
         self._listed += bool(line)
         for name, number in named_numbers(line):
             if name in self._seen or len(self._seen) < _NAMES:
-                self._seen[name] = Seen.with_another(self._seen.get(name), number)
+                self._seen.setdefault(name, _Count()).add(number)
 
-    def _search(self, block: bytes, wanted: Wanted) -> None:
-        """Look at those lines only that have a part of the name."""
-        small = block.lower()
-        at = small.find(wanted.key)
-        begin = 0
-        while at >= 0:
-            begin = block.rfind(b"\n", begin, at) + 1 or begin
-            end = block.index(b"\n", at)
-            line = block[begin:end]
-            self._hits(wanted, line_text(line), line.endswith(b"\r"))
-            begin = end + 1
-            at = small.find(wanted.key, begin) if begin < len(block) else -1
+    def _hit_or_wait(self, wanted: Wanted, raw: bytes) -> None:
+        """Read a line with the name; after very many drawings of progress bars, few of those and each bar's last."""
+        drawn = raw.endswith(b"\r")
+        self._drawn += drawn
+        if drawn and self._drawn > _DRAWN and self._drawn % _DRAWN_EVERY:
+            self._waiting = raw
+            return
+        if self._waiting and not drawn:
+            self._hits(wanted, self._waiting)
+        self._waiting = b""
+        self._hits(wanted, raw)
 
-    def _hits(self, wanted: Wanted, line: str, redrawn: bool) -> None:
-        hits = wanted.hits(line)
+    def _hits(self, wanted: Wanted, raw: bytes) -> None:
+        line = line_text(raw)
+        low = lowered(line)
+        hits = wanted.hits(line, low)
         if not hits or (self._tier is not None and hits[0].tier > self._tier):
             return
         if self._tier is None or hits[0].tier < self._tier:
-            self._tier, self._spellings, self._series, self._own = hits[0].tier, set(), Series(), None
+            self._tier, self._spellings, self._series, self._own = hits[0].tier, set(), Series(), _Count()
         self._spellings.update(hit.name for hit in hits)
         if self.ambiguous:
-            self._series, self._own = Series(), None
+            self._series, self._own = Series(), _Count()
             self._spellings = set(sorted(self._spellings)[:10])
             return
         hit = hits[-1]
-        self._test = hit.test
-        self._add(hit.number, step_of(line), hit.name, redrawn)
+        self._place = low, hit.start
+        self._add(hit.number, step_of(low), raw.endswith(b"\r"))
 
     def _match(self, raw: bytes, regex: re.Pattern[str]) -> None:
-        line = line_text(raw)
+        line = line_text(raw, _REGEX)
         for found in regex.finditer(line):
             groups = found.groupdict()
             number = _number(groups["value"] if "value" in groups else found[1])
             if number is not None:
-                step = _whole(groups["step"]) if "step" in groups else step_of(line)
-                self._add(number, step, "regex", raw.endswith(b"\r"))
+                step = _whole(groups["step"]) if "step" in groups else step_of(line.lower())
+                self._add(number, step, raw.endswith(b"\r"))
 
-    def _add(self, number: Number, step: int | None, name: str, redrawn: bool) -> None:
-        self._own = Seen.with_another(self._own, number)
+    def _add(self, number: Number, step: int | None, redrawn: bool) -> None:
+        self._own.add(number)
         reading = self._series.add(number.value, step, number.text, redrawn)
         if reading is not None and self._on_reading is not None:
             self._on_reading(reading)

@@ -36,6 +36,7 @@ from flatdirs.objectives.command.shell_words import masked_words
 from flatdirs.objectives.command.template import Template
 from flatdirs.objectives.command.written_files import WrittenFiles
 from flatdirs.objectives.provenance import provenance
+from flatdirs.objectives.user_code import checksum
 from flatdirs.setting_checks import require_choice, require_integer, require_number
 
 ENDED = "ended.json"  # in a run's folder: what was run, how it ended, and whether it has been counted
@@ -43,6 +44,7 @@ TAIL_LINES = 20  # of the output, that are shown when a command fails
 FEWEST_DIGITS = 3  # a metric printed with fewer cannot tell good settings from better ones
 MOST_WRITTEN = 3  # files outside of its folder that are named
 CHUNK = 1 << 20
+MOST_CODE = 10 << 20  # bytes of a file that is taken for code
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,15 @@ class CommandObjective:
     def unit(self) -> str:
         return self.task.unit
 
+    @property
+    def takes_seed(self) -> bool:
+        return self.template.takes_seed
+
+    def code(self) -> dict[str, str]:
+        """Checksums of the files that the command names, large ones aside: these are data."""
+        small = [path for path in self.template.files if path.stat().st_size <= MOST_CODE]
+        return {str(path): checksum(path.read_bytes()) for path in small}
+
     def fingerprint(self) -> str:
         """Empty: the data of a command are unknown."""
         return ""
@@ -130,8 +141,9 @@ class CommandObjective:
             done.append(self._once(hyperparameters, seed, run, _Watch(progress, number)))
             if self._outcome(done[-1])[0] != "finished":
                 break
-        for one in done:
-            _mark_counted(one.folder)
+        if self._outcome(done[-1])[1] is None:
+            for one in done:
+                _mark_counted(one.folder)
         return self._measurement(done, seeds, time.perf_counter() - began)
 
     def scout(
@@ -328,7 +340,8 @@ def _kept(folder: Path, mark: Mapping[str, Any]) -> Path | None:
     """The folder of a run of the same command, values and seed that ended and was not counted."""
     for path in sorted((folder / "runs").glob("*/")):
         record = _record(path)
-        if record is not None and not record.get("counted") and all(record.get(key) == mark[key] for key in mark):
+        usable = record is not None and record.get("code") == 0 and not record.get("counted")
+        if usable and record is not None and all(record.get(key) == mark[key] for key in mark):
             return path if (path / "output.log").is_file() else None
     return None
 

@@ -28,9 +28,10 @@ from flatdirs.objectives.command.strays import PARENT, kill_marked, mark_of, par
 from flatdirs.setting_checks import wrong
 
 POLL_SECONDS = 0.1
-DRAIN_SECONDS = 2.0  # how long output is read after everything has ended
+DRAIN_SECONDS = 2.0  # how long the rest is waited for after everything has ended
 CHUNK = 1 << 16
 MOST_AT_ONCE = 1 << 20  # bytes handed to output() in one call
+MOST_READS_AFTER = 16  # more than a full pipe and a full queue need, should somebody unknown still write
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def run_process(
                 stopped = should_stop() or ("minutes" if time.monotonic() > end else None)
                 if stopped is not None:
                     run.stop()
-        while chunk := run.read(DRAIN_SECONDS):
+        for _ in range(MOST_READS_AFTER):
+            if not (chunk := run.read(DRAIN_SECONDS)):
+                break
             output(chunk)
     except BaseException:
         _end(run, output)
@@ -227,7 +230,8 @@ class _Guarded:
     def _told(self) -> dict[str, Any]:
         received = b""
         with self._channel, contextlib.suppress(OSError):
-            while more := self._channel.recv(CHUNK):
+            self._channel.settimeout(DRAIN_SECONDS)
+            while not received.endswith(b"\n") and (more := self._channel.recv(CHUNK)):
                 received += more
         return dict(json.loads(received)) if received.endswith(b"\n") else {}
 

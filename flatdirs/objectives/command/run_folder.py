@@ -29,7 +29,8 @@ LONGEST_LINE = 500  # characters of a line of tail()
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 _SECRET_WORDS = {"key", "apikey", "token", "password", "passwd", "passphrase", "pwd", "secret"}
-_INNER = re.compile(r"([\w.-]*[A-Za-z][\w.-]*)(\s*=\s*|\s+)('[^']*'|\"[^\"]*\"|[^\s'\"]+)")
+_NAME = re.compile(r"(?<![\w.-])([\w.-]+)(=|\s+)")
+_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"-][^\s'\"]*")
 
 
 class OutputLog:
@@ -216,7 +217,7 @@ def masked_arguments(argv: Sequence[str]) -> list[str]:
         if hide:
             shown.append(MASK)
         elif any(letter.isspace() for letter in word):  # bash -c '…'
-            shown.append(masked(_INNER.sub(_mask_inner, word)))
+            shown.append(_masked_inside(word))
         elif equals and _is_secret(name):
             shown.append(f"{name}={MASK}")
         else:
@@ -225,9 +226,16 @@ def masked_arguments(argv: Sequence[str]) -> list[str]:
     return shown
 
 
-def _mask_inner(found: re.Match[str]) -> str:
-    is_flag = found[1].startswith("-") or "=" in found[2]
-    return f"{found[1]}{found[2]}{MASK}" if is_flag and _is_secret(found[1]) else found[0]
+def _masked_inside(text: str) -> str:
+    """The same for a command in one argument."""
+    shown, at = [], 0
+    for found in _NAME.finditer(text):
+        if (found[2] == "=" or found[1].startswith("-")) and _is_secret(found[1]):
+            value = _VALUE.match(text, found.end())
+            if value is not None:
+                shown += [text[at : found.end()], MASK]
+                at = value.end()
+    return masked("".join(shown) + text[at:])
 
 
 def _is_secret(name: str) -> bool:

@@ -21,7 +21,7 @@ MOST_ENTRIES = 20_000
 LOOK_SECONDS = 2.0
 CLOCK_SLACK = 2_000_000_000  # nanoseconds: file systems round, a server's clock differs
 SKIPPED = {".git", "__pycache__", ".cache", ".venv", "venv", "node_modules", ".ipynb_checkpoints", ".mypy_cache"}
-NO_FILES = ("/dev", "/proc", "/sys", "/run")
+NO_FILES = {"/dev", "/proc", "/sys", "/run"}
 CHECKPOINTS = {".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".pkl", ".pickle", ".h5", ".keras", ".npz", ".joblib"}
 
 _Stamp = tuple[int, int]  # size, time of the last change in nanoseconds
@@ -39,7 +39,7 @@ class WrittenFiles:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Note the files that the run's processes have open for writing; cheap, for it looks every LOOK_SECONDS only."""
+        """Note the files that the run's processes have open for writing; it looks every LOOK_SECONDS only."""
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -67,13 +67,10 @@ class WrittenFiles:
 
     def _is_ours(self, path: Path) -> bool:
         folders = {str(folder) for folder in path.parents}
-        caches = {os.environ.get("XDG_CACHE_HOME", ""), tempfile.gettempdir()} - {""}
-        elsewhere = str(self._cwd) not in folders
-        return bool(
-            folders & (self._skip | set(NO_FILES))
-            or SKIPPED.intersection(path.parts)
-            or (elsewhere and folders & caches)
-        )
+        inside = path.is_relative_to(self._cwd)
+        parts = path.relative_to(self._cwd).parts if inside else path.parts
+        others = set() if inside else {os.environ.get("XDG_CACHE_HOME", ""), tempfile.gettempdir()}
+        return bool(folders & (self._skip | NO_FILES | others) or SKIPPED.intersection(parts))
 
 
 def _entries(top: Path, skip: Collection[str]) -> Iterator[tuple[str, _Stamp]]:
