@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # every test trains
 
 EXAMPLES = ROOT / "examples"
 PAGE = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-SMALL = ["budget=2", "confirm=1", "live=false"]
+SMALL = ["budget=2", "confirm=0", "live=false"]
 LONGEST = 100
 ENVIRONMENT = {
     **os.environ,
@@ -78,17 +78,17 @@ def copied(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / RECIPES[name].folder, folder / RECIPES[name].folder, ignore=left))
 
 
-def small(command: str, *settings: str) -> list[str]:
-    """The words of a `flatdirs tune … -- …` command, with a budget of two runs or other settings."""
+def small(command: str) -> list[str]:
+    """The words of a `flatdirs tune … -- …` command, with a budget of two runs."""
     words = shlex.split(command)
     program = words.index("--")
-    return [sys.executable, "-m", "flatdirs", *words[1:program], *(settings or SMALL), *words[program:]]
+    asked = [word for word in words[1:program] if not word.startswith("budget=")]
+    return [sys.executable, "-m", "flatdirs", *asked, *SMALL, *words[program:]]
 
 
 def test_every_folder_has_its_section() -> None:
-    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and any(path.rglob("*.*"))}
-    named = {recipe.folder for recipe in RECIPES.values()} | {"slurm"}
-    assert folders - {"data", "optunahub"} == named - {"optunahub"}
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "data"}
+    assert folders == {recipe.folder for recipe in RECIPES.values()} | {"slurm", "optunahub"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -102,13 +102,11 @@ def test_a_command_is_one_line_that_is_recognised_and_tuned(name: str, tmp_path:
     for line in RECIPES[name].output:
         if line.startswith(("tuned: ", "metric: ")):
             assert line in said.splitlines()
-    assert said.count("confirmed on new seeds, 1 seed") == 2
     (best,) = folder.glob("studies/*/best.yaml")
     tuned = re.search(r"^tuned: (.*), along", said, re.MULTILINE)
     assert tuned is not None
     found = yaml.safe_load(best.read_text(encoding="utf-8"))
-    names = [part.split()[0] for part in tuned[1].split(", ")]
-    assert set(names) <= {*found, *found.get("start", {})}
+    assert {part.split()[0] for part in tuned[1].split(", ")} <= set(found)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

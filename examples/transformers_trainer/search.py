@@ -56,7 +56,7 @@ def main() -> None:
     """Search from TrainingArguments' usual learning rate and print what was found."""
     training, validation = digits()
     arguments = TrainingArguments(
-        "runs", num_train_epochs=3, per_device_train_batch_size=16, per_device_eval_batch_size=256, use_cpu=True,
+        "runs", num_train_epochs=3, per_device_train_batch_size=8, per_device_eval_batch_size=256, use_cpu=True,
         eval_strategy="no", save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
     )  # fmt: skip
     trainer = Trainer(
