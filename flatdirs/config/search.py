@@ -73,7 +73,8 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         walked = chart.fix(fixed) if fixed else chart
     else:
         space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
-        walked = chart = space.chart
+        walked = space.chart
+        chart = walked if settings["chart"].get("name") == AUTO else read_chart(settings["chart"])
         start, held = dict(space.start), dict(space.held)
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
