@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -107,6 +106,7 @@ def test_a_command_is_one_line_that_is_recognised_and_tuned(name: str, tmp_path:
     assert {part.split()[0] for part in tuned[1].split(", ")} <= set(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_script_with_a_seed_repeats_itself(name: str, tmp_path: Path) -> None:
     *before, command = RECIPES[name].commands
@@ -115,7 +115,7 @@ def test_a_script_with_a_seed_repeats_itself(name: str, tmp_path: Path) -> None:
         run(shlex.split(words), folder)
     text = re.sub(r"\{\w+:([^}]*)\}", r"\1", command.partition(" -- ")[2]).replace("{seed}", "3")
     if "--seed" not in text:
-        text += {"nanogpt": " --seed=3", "perl": " 3"}.get(name, " --seed 3")
+        text += {"nanogpt": " --seed=3", "perl": " 3", "hydra-command": " seed=3"}.get(name, " --seed 3")
     first, second = (re.sub(r"Time.*?\)", "", run(shlex.split(text), folder)) for _ in range(2))
     assert first == second
 
@@ -160,9 +160,9 @@ def test_two_jobs_of_an_array_work_on_one_study(tmp_path: Path) -> None:
     for path in (EXAMPLES / "slurm" / "tune.sbatch", EXAMPLES / "imagenet" / "main.py"):
         shutil.copy(path, tmp_path)
     environment = {**ENVIRONMENT, "DATABASE": f"sqlite:///{tmp_path}/study.db"}
-    words = ["bash", "tune.sbatch", "budget=3", "confirm=0"]
+    words = ["bash", "tune.sbatch", "budget=2", "confirm=0"]
     jobs = [subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) for _ in "12"]
     said = [job.communicate()[0] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], said
     runs = sorted(path.name for path in (tmp_path / "studies" / "imagenet" / "runs").iterdir() if path.is_dir())
-    assert len(runs) == 3, json.dumps(said)
+    assert len(runs) == 2, said

@@ -188,7 +188,13 @@ def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
     for _ in range(JOIN_ATTEMPTS):
         try:
             return RDBStorage(url, engine_kwargs=engine)
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        except (
+            sqlalchemy.exc.IntegrityError,
+            sqlalchemy.exc.ProgrammingError,
+            sqlalchemy.exc.OperationalError,
+        ) as error:
+            if isinstance(error, sqlalchemy.exc.OperationalError) and "already exists" not in str(error):
+                raise
             time.sleep(0.3)
     return RDBStorage(url, engine_kwargs=engine)
 
