@@ -82,7 +82,7 @@ class FlatDirectionsSampler(BaseSampler):
         if type(self.settings) is not kind:
             raise ConfigError(f"search={search} takes a {kind.__name__}; change settings", key="settings")
         started = canonical_keys(start or {})
-        if unknown := set(started) - set(given.hyperparameters):
+        if unknown := set(started) - {*given.hyperparameters, *given.choices}:
             raise ChartError(
                 f"start has {', '.join(sorted(unknown))}, which chart {given.name} does not have; change start",
                 key="start",

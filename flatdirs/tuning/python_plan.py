@@ -57,7 +57,8 @@ def python_plan(
     """The plan of a search from `start`. Raises ConfigError or ChartError naming the argument.
 
     `names`: hyperparameter → the name that the user's function has for it, which may stand in `start` too.
-    `deterministic`: None where the runs are to show it. `optimizer`: sgd, adamw or adam (coupled L2); None for adamw where there is a beta1 and no momentum, else sgd.
+    `deterministic`: None where the runs are to show it. `optimizer`: sgd, adamw or adam (coupled L2); None for adamw
+    where there is a beta1 and no momentum, else sgd.
     """
     require_choice("search", search, (*SEARCHES, *BASELINES))
     require_integer("seed", seed, 0, LARGEST_SEED)
