@@ -474,8 +474,9 @@ class TestPlan:
     def test_our_own_search_may_suggest_any_point(self) -> None:
         plan = self.plan()
         spaces = plan.spaces()
-        for shift in (-4, 0, 4):
-            values = plan.grid.hyperparameters((shift,) * len(plan.grid.chart.axes))
+        axes = len(plan.grid.chart.axes)
+        for point in [(0,) * axes, *((0,) * axis + (2,) + (0,) * (axes - axis - 1) for axis in range(axes))]:
+            values = plan.grid.hyperparameters(point)
             assert all(space._contains(space.to_internal_repr(values[name])) for name, space in spaces.items())
 
     def test_baselines_take_the_ranges_of_further_ones(self) -> None:
