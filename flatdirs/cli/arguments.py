@@ -70,10 +70,7 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     if command == "tell":  # to argparse, -3e-1 would be an option
         words = [f"value={word}" if NEGATIVE.match(word) else word for word in words]
     said = _parse(command, words)
-    runs = tail is not None or any(word.startswith(("task=command", "task.command=")) for word in words)
-    said.words = [*(["task=command"] if runs else []), *(_of_command(word) if runs else word for word in said.words)]
-    if any(word.startswith(("task=callable", "task.function=")) for word in said.words):
-        said.words = [_of_function(word) for word in said.words]
+    said.words = _of_task(said.words, tail is not None)
     overrides: list[str] = []
     values: dict[str, str | None] = {}
     if said.config_file is not None:
@@ -118,6 +115,14 @@ def _bare_keys(command: str, words: Sequence[str]) -> list[str]:
             f"{command} takes {expected}, each once; leave out {bare[len(known)]}", key=BARE_WORDS[command][0]
         )
     return known[len(known) - len(bare) :]
+
+
+def _of_task(words: Sequence[str], tail: bool) -> list[str]:
+    """The words as the task means them: of a command, which may stand behind `--` (`tail`), and of a function."""
+    if tail or any(word.startswith(("task=command", "task.command=")) for word in words):
+        return ["task=command", *map(_of_command, words)]
+    function = any(word.startswith(("task=callable", "task.function=")) for word in words)
+    return [_of_function(word) if function else word for word in words]
 
 
 def _of_command(word: str) -> str:
