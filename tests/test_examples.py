@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import flatdirs
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow  # every test trains
@@ -123,10 +121,8 @@ def test_a_script_with_a_seed_repeats_itself(name: str, tmp_path: Path) -> None:
 
 
 def test_a_function(tmp_path: Path) -> None:
-    if "tune" not in flatdirs.__all__:
-        pytest.skip("flatdirs.tune is not there yet")
     said = run([sys.executable, "tune.py", "3"], copied("function", tmp_path))
-    assert "lr" in said
+    assert re.search(r"^\{'lr': .*'momentum': .*'wd': .*\} \{'best': ", said, re.MULTILINE)
 
 
 def test_a_hydra_app_returns_its_metric(tmp_path: Path) -> None:
@@ -136,7 +132,7 @@ def test_a_hydra_app_returns_its_metric(tmp_path: Path) -> None:
 
 
 def test_a_hydra_app(tmp_path: Path) -> None:
-    if importlib.util.find_spec("hydra_plugins.flatdirs_sweeper") is None:
+    if not (ROOT / "hydra_plugins" / "flatdirs_sweeper").is_dir():
         pytest.skip("the sweeper for Hydra is not there yet")
     folder = copied("hydra", tmp_path)
     run([sys.executable, *shlex.split(RECIPES["hydra"].commands[-1])[1:], "hydra.sweeper.budget=2"], folder)

@@ -36,6 +36,4 @@ if __name__ == "__main__":
         direction="maximize",
         budget=int(sys.argv[1]) if len(sys.argv) > 1 else 15,
     )
-    print(result.best)
-    print(result.runs)
-    print(result.confirmed)
+    print(result.best, result.confirmed)

@@ -33,7 +33,8 @@ def model() -> ViTForImageClassification:
     return ViTForImageClassification(
         ViTConfig(
             image_size=8, patch_size=2, num_channels=1, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=10,
+            intermediate_size=64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1,
+            num_labels=10,
         )
     )  # fmt: skip
 
