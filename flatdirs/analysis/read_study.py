@@ -91,11 +91,13 @@ def _run(trial: FrozenTrial, failure_counts: bool, maximize: bool, metric: str |
     elif not losses:
         losses = _finite((step, -value if maximize else value) for step, value in reported)
     rates, norms = _steps(trial)
+    numbers, choices = _hyperparameters(trial)
     curvature = records(kept[0]) if (kept := trial.user_attrs.get(CURVATURE)) else ()
     return Run(
         number=trial.number,
         state=state,
-        hyperparameters=_hyperparameters(trial),
+        hyperparameters=numbers,
+        choices=choices,
         value=(outcome.value if maximize else -outcome.value) if finished else None,
         loss=outcome.loss if finished else None,
         losses=losses,
@@ -145,16 +147,19 @@ def _train_losses(curve: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, floa
     return tuple((step, float(loss)) for step, loss in pairs if loss is not None)
 
 
-def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:
-    """The numbers among a trial's parameters, under flatdirs' names."""
+def _hyperparameters(trial: FrozenTrial) -> tuple[dict[str, float], dict[str, Any]]:
+    """A trial's parameters under flatdirs' names: the numbers, and of our own studies the choices."""
     setting = trial.user_attrs.get(SETTING)
-    if setting is not None:
-        return {name: float(value) for name, value in setting["hyperparameters"].items()}
-    found = {}
-    for name, value in trial.params.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[hyperparameter(name)] = 1.0 - value if name.startswith(ONE_MINUS) else float(value)
-    return found
+    told = trial.params if setting is None else setting["hyperparameters"]
+    numbers, choices = dict[str, float](), dict[str, Any]()
+    for name, value in told.items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            choices[name] = value
+        elif setting is not None:
+            numbers[name] = float(value)
+        else:
+            numbers[hyperparameter(name)] = 1.0 - value if name.startswith(ONE_MINUS) else float(value)
+    return numbers, {} if setting is None else choices
 
 
 def _ranges(trials: Sequence[FrozenTrial]) -> tuple[Range, ...]:

@@ -51,6 +51,7 @@ class Run:
     lower-is-better; both are None where the run did not finish. `losses` and `metrics`: the evaluations. `rates` and
     `gradient_norms`: learning rate and gradient norm of every step, empty where not recorded. `curvature`: the records
     of the first seed. `train_losses`: its mean training loss between evaluations, at the step half-way between them.
+    `choices`: the hyperparameters that are no numbers, which no analysis reads.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Run:
     gradient_norms: tuple[float, ...] = ()
     curvature: tuple[CurvatureRecord, ...] = ()
     train_losses: tuple[tuple[float, float], ...] = ()
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

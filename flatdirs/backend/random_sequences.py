@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -95,8 +95,10 @@ class SequenceSampler(BaseSampler):
             return [float(u) for u in engine.random(1)[0]]
 
 
-def _scale(u: float, space: BaseDistribution) -> float | int:
-    """A number in [0, 1) to a distribution's range, in logarithms where it has them."""
+def _scale(u: float, space: BaseDistribution) -> Any:
+    """A number in [0, 1) to a distribution's range, in logarithms where it has them, or to one of its choices."""
+    if isinstance(space, CategoricalDistribution):
+        return space.choices[int(u * len(space.choices))]
     if not isinstance(space, (FloatDistribution, IntDistribution)):
         raise TypeError(f"cannot scale to {space}")
     low, high = float(space.low), float(space.high)

@@ -18,6 +18,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     """Read a study, print every section, write the figures and analysis.html."""
     from flatdirs.analysis.read_study import read_sweep
     from flatdirs.backend.locate import existing_study
+    from flatdirs.backend.study import view_study
     from flatdirs.backend.trials import study_folder
     from flatdirs.config.tune import read_storage
     from flatdirs.config.values import read_integer, read_value
@@ -25,6 +26,8 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.analysis import sections
     from flatdirs.report.console import Output
     from flatdirs.report.sections import print_section
+    from flatdirs.tuning.best_text import best_setting
+    from flatdirs.tuning.settings import unit_of
 
     output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0, 2**31 - 1)
     rungs = read_value(tuple[int, ...], settings["rungs"] or (), "rungs")
@@ -33,7 +36,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     config = read_storage(settings["storage"])
     with existing_study(config.kind, config.url, output, settings["study"]) as (storage, name):
         sweep = read_sweep(storage, name)
-    console, made = Output(), sections(sweep, rungs, seed, output)
+        ours = bool(sweep.identity) and "slice" not in sweep.identity
+        best = best_setting(view_study(storage, name), unit_of(sweep.identity)) if ours else None
+    console, made = Output(), sections(sweep, rungs, seed, output, best)
     for section in made:
         print_section(console, section)
     usual = study_folder(output, re.sub(r"^\.|[/\\\0]", "_", name))  # names of other programs' studies may have a /

@@ -23,16 +23,14 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
-    from flatdirs.training.metrics import METRICS
+    from flatdirs.tuning.settings import unit_of
 
     config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
     with existing_study(config.kind, config.url, output, settings["study"], slices=False) as (storage, name):
         study = view_study(storage, name, 60 * config.stale_minutes)
         identity = read_study(storage, name)[1]
-        task = identity["task"]
-        unit = METRICS[identity["metric"]["name"]].unit if "metric" in identity else task.get("unit", "%")
-        console = Output()
-        console.print(f"study {name}: search {study.plan.name}, task {task['name']}", markup=False)
+        unit, console = unit_of(identity), Output()
+        console.print(f"study {name}: search {study.plan.name}, task {identity['task']['name']}", markup=False)
         print_runs(console, study.plan.grid.chart, rows(study), unit)
         print_summary(console, study, unit)
         _print_workers(console, study)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from flatdirs.config.values import read_choice, read_dataclass, read_integer, read_value
@@ -15,6 +16,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.command.metric_config import MetricConfig
 from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective, CommandTask, RunSettings
+from flatdirs.objectives.command.shell_words import split_words
 from flatdirs.objectives.command.template import Slot, Template
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
@@ -55,7 +57,9 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
 
 def _template(command: Any) -> Template:
     if isinstance(command, str):
-        return Template.parse(command)
+        words = split_words(command)  # task.command='"…"': the quotes of Hydra's grammar came with it
+        quoted = len(words) == 1 and " " in words[0] and not Path(words[0]).exists()
+        return Template.parse(words[0] if quoted else command)
     words = read_value(tuple[str, ...], command, "task.command")
     if not words:
         raise ConfigError("there is no command behind --; write it there, as in -- python train.py --lr 0.1", key="--")
@@ -84,7 +88,8 @@ def read_space(
     else:
         slots = template.require(wanted)
     slots = _without(slots, fixed, template)
-    held = {name: slot.why or "fixed" for name, slot in (template.held | template.slots).items() if name not in slots}
+    others = {name: slot for name, slot in (template.held | template.slots).items() if name not in {*slots, "seed"}}
+    held = {name: slot.why or ("fixed" if name in set(fixed) else "not in tune=") for name, slot in others.items()}
     plain = {name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")}
     known = [name for name in slots if name in IN_CHARTS[template.optimizer] and name in plain]
     given = read_chart(chart)
@@ -96,6 +101,16 @@ def read_space(
     bounds = {name: (slot.low, slot.high) for name, slot in slots.items() if name in base.hyperparameters}
     whole = whole.within({name: pair for name, pair in bounds.items() if pair != (None, None)})
     return CommandSpace(whole, {**{name: slots[name].start for name in base.hyperparameters}, **start}, held)
+
+
+def require_ranges(chart: Chart, template: Template) -> None:
+    """Raise ConfigError where a further number has no range, which Optuna's searches need."""
+    for name in chart.scales:
+        if name in chart.free and None in chart.bounds.get(name, (None, None)):
+            text = template.slots[name].text if name in template.slots else name
+            raise wrong(
+                "task.command", text, "has no range, which this search needs", remedy=f"write {{{name}:start:low:high}}"
+            )
 
 
 def _without(slots: Mapping[str, Slot], fixed: Sequence[str], template: Template) -> dict[str, Slot]:

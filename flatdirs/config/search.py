@@ -13,7 +13,7 @@ from typing import Any
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.command import AUTO, read_space
+from flatdirs.config.command import AUTO, read_space, require_ranges
 from flatdirs.config.function import read_function_space
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
@@ -76,6 +76,8 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         walked = space.chart
         chart = walked if settings["chart"].get("name") == AUTO else read_chart(settings["chart"])
         start, held = dict(space.start), dict(space.held)
+        if own is None:
+            require_ranges(chart, template)
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
     walked = grid_chart(name, walked) if name in SEARCHES else walked

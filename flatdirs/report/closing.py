@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant, winner
+from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant
+from flatdirs.backend.trials import PROVENANCE
 from flatdirs.errors import masked
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.function import CallableObjective
@@ -22,7 +23,8 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
-from flatdirs.tuning.commands import command_line, python_call, search_from, train_command, train_from
+from flatdirs.tuning.best_text import best_setting
+from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
@@ -36,12 +38,10 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     lines = axis_lines(study)
     if lines:
         print_whole(console, axes_table(study.plan.grid.chart, lines, unit))
-    best = winner(study)
-    found = best_line(study, unit)
-    if best is None or found is None:
+    if (found := best_setting(study, unit)) is None:
         console.print(escape(failure_line(study)), soft_wrap=True)
         return
-    console.print(escape(f"{found}, {assignments(best.hyperparameters)}"), soft_wrap=True)
+    console.print(escape(f"best: {found}"), soft_wrap=True)
     if study.deterministic:
         console.print("two runs of the same settings give the same value: the best observed is the best")
     if (findings := study.findings()) is not None:
@@ -49,28 +49,13 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
             console.print(escape(line), soft_wrap=True)
 
 
-def best_line(study: Study, unit: str) -> str | None:
-    """The best point so far, its expected value, and the best observed value if another point has it."""
-    best = winner(study)
-    if best is None:
-        return None
-    notes, digits, findings = [f"mean of {best.runs} runs"] if best.runs > 1 else [], best.digits, study.findings()
-    if findings is not None and findings.flatness and best.mean is not None:
-        digits = digits_of_mean(best.mean, findings.flatness[0].noise / math.sqrt(best.runs), best.digits)
-    mean = value_text(best.mean, unit, digits)
-    if findings is not None and findings.expected is not None and findings.best == best.point:
-        notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, digits)}")
-    if best.seen is not None and (seen := value_text(best.seen[1], unit, digits)) != mean:
-        notes.append(f"best observed {seen} in run {best.seen[0]}")
-    told = f" ({'; '.join(notes)})" if notes else ""
-    return f"best: run {best.run} of {len(study.runs())}, {mean}{told}"
-
-
-def print_result(console: Console, config: TuneConfig, result: Result) -> None:
+def print_result(console: Console, config: TuneConfig, study: Study, result: Result) -> None:
     """The confirmed values, and what to type next."""
     lines = _confirmed_lines(config, result)
     if result.doubt is not None:
         lines.append(result.doubt.sentence)
+    if any(trial.user_attrs.get(PROVENANCE, {}).get("test_set") for trial, _ in study.runs()):
+        lines.append("the metric is of the test set: tuned on it, its values are no estimate for new data")
     if result.winner is not None and result.best_file is not None:
         lines += [*_commands(config, result), f"the study is stored in {place(config)}"]
     for line in lines:
@@ -79,7 +64,8 @@ def print_result(console: Console, config: TuneConfig, result: Result) -> None:
 
 def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
     """The mean and standard deviation over the new seeds, of the winner and of the start."""
-    unit, part = config.objective.unit, "test images" if hasattr(config.task, "test_images") else "new seeds"
+    unit, seeded = config.objective.unit, config.objective.takes_seed
+    part = "test images" if hasattr(config.task, "test_images") else "new seeds"
     known = [value for outcomes in result.confirmed.values() for value in outcomes]
     most = significant(known, 6 if result.winner is None else result.winner.digits)
     lines = []
@@ -91,8 +77,10 @@ def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
         digits = digits_of_mean(mean or 0.0, deviation / math.sqrt(len(values) or 1), most)
         shown = "no value" if mean is None else value_text(mean, unit, digits)
         lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
-        seeds = f"{len(outcomes)} seed{'s' if len(outcomes) > 1 else ''}{lost}"
-        lines.append(f"confirmed on {part}, {seeds}: {what} {shown}{spread}")
+        several = "s" if len(outcomes) > 1 else ""
+        count = len(outcomes)
+        by = f"on {part}, {count} seed{several}" if seeded else f"by {count} fresh run{several}"
+        lines.append(f"confirmed {by}{lost}: {what} {shown}{spread}")
     return lines
 
 
@@ -128,7 +116,8 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
 def _train_line(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str:
     """The command that trains with these; for a function, which only its owner can call, the hyperparameters."""
     if isinstance(config.objective, CommandObjective):
-        return command_line(config.objective, hyperparameters, config.plan.seed)
+        line = command_line(config.objective, hyperparameters, config.plan.seed)
+        return f"{line}  # {SECRET}" if "***" in line else line
     if isinstance(config.objective, CallableObjective) and config.in_python:
         return python_call(config.objective, hyperparameters)
     if not isinstance(config.objective, ImageObjective):

@@ -27,12 +27,14 @@ def failure_line(study: Study) -> str:
         return f"none of {len(runs)} runs has finished{at}: {len(runs) - pruned} failed, the pruner stopped {pruned}"
     failed = f"all {len(runs)} runs failed{at}" if len(runs) > 1 else "the only run failed"
     task = study.optuna_study.user_attrs.get(IDENTITY, {}).get("task", {})
+    of_command = "command" in task
     check = f"check {task['function']}" if task.get("function") else "check the data and the task"
+    check = "check the command and runs/*/output.log" if of_command else check
     errors = [trial.user_attrs.get(PROVENANCE, {}).get("error") for trial, _ in runs]
     if error := next((error for error in reversed(errors) if error), None):
-        return f"{failed}; {check}, which last raised {error}"
+        return f"{failed}; {check}{': the last one' if of_command else ', which last raised'} {error}"
     if low > 0 and math.isfinite(high) and high / low > APART:
         return f"{failed}; {check}, as no learning rate helps"
     where = "start" if study.plan.on_grid else "box"
-    advice = f"try a smaller {where}.{name}" if name else f"try another {where}"
+    advice = f"try a smaller {name if of_command else f'{where}.{name}'}" if name else f"try another {where}"
     return f"{failed}; {advice}, or {check}"

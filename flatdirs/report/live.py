@@ -19,11 +19,13 @@ from rich.text import Text
 from flatdirs.backend.table_rows import Row, rows, significant
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.evaluation import edge_warning, evaluation_note
-from flatdirs.report.closing import best_line, place, print_result, print_summary
+from flatdirs.report.closing import place, print_result, print_summary
 from flatdirs.report.command_lines import recognised_lines
 from flatdirs.report.console import Output
 from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
+from flatdirs.tuning.best_text import best_text
+from flatdirs.tuning.confirm import fresh
 from flatdirs.tuning.formatting import duration, shown_setting, value_text
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ class Report:
 
     def confirming(self, what: str, number: int, of: int) -> None:
         """Say which confirmation run begins."""
-        self._left = Text(f"confirming the {what} with new seeds: {number} of {of}")
+        self._left = Text(f"confirming the {what} {fresh(self.config)}: {number} of {of}")
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None:
             self._say(str(self._left))
@@ -111,11 +113,11 @@ class Report:
             print_runs(self.console, config.plan.grid.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
-        if others := len(study.live()):
+        if others := len(study.at_work()):
             self._say(f"other workers are still making {others} runs; the last worker to end confirms the winner")
         if (unreached := _never_pruned(config, study)) is not None:
             self._say(f"warning: {unreached}")
-        print_result(self.console, config, result)
+        print_result(self.console, config, study, result)
         if result.winner is not None and not config.in_python:
             for line in edge_lines(config, result.winner.hyperparameters):
                 self._say(line)
@@ -135,8 +137,8 @@ class Report:
         most = max(3, self.console.size.height - CHROME)
         chart, unit = self.config.plan.grid.chart, self.config.objective.unit
         table = runs_table(chart, rows(self.study), unit, most, self.console.width)
-        best = best_line(self.study, unit)
-        return Group(self._progress, self._left, table, *([] if best is None else [Text(best)]))
+        best = best_text(self.study, unit)
+        return Group(self._progress, self._left, table, *([] if best is None else [Text(f"best: {best}")]))
 
     def _print_new_rows(self) -> None:
         found = rows(self.study)

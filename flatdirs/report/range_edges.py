@@ -58,6 +58,6 @@ def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple
     plan = config.plan
     if plan.on_grid:
         return ()
-    ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces()]
+    ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces() if name in plan.box]
     bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)
     return edges_among(ranges, hyperparameters, lambda name: limits_of(name, bounds, images))

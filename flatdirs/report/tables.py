@@ -75,7 +75,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
     """`room`: the characters that each reason is shortened to; 0 leaves them out."""
     left_out = 0 if most is None else max(0, len(rows) - most)
     table = _table(f"({left_out} earlier rows not shown)" if left_out else None)
-    for name in ("run", "move", *chart.hyperparameters, *_first(chart), _value_name(unit), "seconds", "verdict"):
+    for name in ("run", "move", *_searched(chart), *_first(chart), _value_name(unit), "seconds", "verdict"):
         table.add_column(name, justify="left" if name in ("move", "verdict") else "right", no_wrap=True)
     if room:
         table.add_column(WHY, no_wrap=True)
@@ -92,7 +92,7 @@ def _runs_table(chart: Chart, rows: Sequence[Row], unit: str, most: int | None, 
 def axes_table(chart: Chart, lines: Sequence[AxisLine], unit: str) -> Table:
     """The best point and the number of runs after each axis of a coordinate descent."""
     table = _table("where each axis ended")
-    for name in ("runs", "axis", *chart.hyperparameters, *_first(chart), _value_name(unit)):
+    for name in ("runs", "axis", *_searched(chart), *_first(chart), _value_name(unit)):
         table.add_column(name, justify="left" if name == "axis" else "right", no_wrap=True)
     digits = _digits([line.row for line in lines], unit)
     for line in lines:
@@ -107,7 +107,7 @@ def reason_text(row: Row) -> str:
 
 def plain_line(chart: Chart, row: Row, unit: str, digits: int = DIGITS) -> str:
     """One run in one line, for logs."""
-    settings = " ".join(f"{name}={_shown(chart, row, name)}" for name in chart.hyperparameters)
+    settings = " ".join(f"{name}={_shown(chart, row, name)}" for name in _searched(chart))
     first = "".join(f" {name}={number(row.coordinates[name])}" for name in _first(chart))
     seconds = "" if row.seconds is None else f" {row.seconds:.1f} s"
     result = f"{value_text(row.value, unit, digits)}{seconds}  {_verdict(row, unit, digits)}"
@@ -126,8 +126,10 @@ def number(value: float) -> str:
 
 
 def _shown(chart: Chart, row: Row, name: str) -> str:
-    """A hyperparameter in four significant digits, those of 1 − value for momentum; whole numbers as they are."""
+    """A hyperparameter in four significant digits, those of 1 − value for momentum; whole numbers and choices as is."""
     value = row.hyperparameters[name]
+    if name in chart.choices:
+        return str(value)
     if name in chart.whole:
         return str(int(value))
     return f"{1 - float(number(1 - value)):.10g}" if name in chart.one_minus else number(value)
@@ -146,7 +148,7 @@ def _table(title: str | None) -> Table:
 
 def _place(chart: Chart, row: Row) -> list[str]:
     """Hyperparameters and first coordinate."""
-    settings = [_shown(chart, row, name) for name in chart.hyperparameters]
+    settings = [_shown(chart, row, name) for name in _searched(chart)]
     return settings + [number(row.coordinates[name]) for name in _first(chart)]
 
 
@@ -176,6 +178,11 @@ def _value(value: float | None, digits: int) -> str:
     if value is None:
         return "—"
     return f"{value:.{digits}g}" if digits else f"{value:.2f}" if abs(value) >= 1 else number(value)
+
+
+def _searched(chart: Chart) -> list[str]:
+    """What differs between runs: all but what is fixed."""
+    return [*chart.free, *chart.open_choices]
 
 
 def _first(chart: Chart) -> list[str]:

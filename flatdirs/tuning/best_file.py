@@ -9,17 +9,18 @@ from typing import Any
 
 import yaml
 
+from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.tuning.best_text import best_text
 from flatdirs.tuning.commands import command_line, python_call, search_from, train_from, train_settings
-from flatdirs.tuning.formatting import value_text
 from flatdirs.tuning.settings import TuneConfig
 
 
-def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | None = None) -> Path:
+def write_winner(folder: Path, config: TuneConfig, study: Study, found: Winner, doubt: str | None = None) -> Path:
     """Write best.yaml into a study's folder, whole or not at all; returns its path as a user would type it.
 
     It holds the best of the search, whatever new seeds say; `doubt` is what they say against it.
@@ -32,8 +33,7 @@ def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | N
         trains = [train_from(shown)] if isinstance(objective, ImageObjective) else []
         uses = [*trains, search_from(config, shown, found.hyperparameters)]
     head = [
-        f"The best of study {config.study} by its own runs: run {found.run}, "
-        f"{winner_value(found, config.objective.unit)}",
+        f"The best of study {config.study} by its own runs: {best_text(study, config.objective.unit)}",
         *([] if doubt is None else [doubt]),
         *uses,
     ]
@@ -48,12 +48,6 @@ def write_winner(folder: Path, config: TuneConfig, found: Winner, doubt: str | N
     finally:
         part.unlink(missing_ok=True)
     return shown
-
-
-def winner_value(found: Winner, unit: str) -> str:
-    """The objective value of the best point: of its run, or the mean of its replicates."""
-    value = value_text(found.mean, unit, found.digits)
-    return value if found.runs == 1 else f"{value}, the mean of {found.runs} runs"
 
 
 def _winner_settings(config: TuneConfig, found: Winner) -> dict[str, Any]:

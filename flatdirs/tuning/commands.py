@@ -37,6 +37,7 @@ from flatdirs.tuning.settings import TuneConfig
 
 TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient")  # keys of tune and train
 TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)
+SECRET = "*** stands for a secret: fill it in"
 PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD (PostgreSQL)"
 
 
@@ -167,9 +168,16 @@ def helper_overrides(config: TuneConfig) -> list[str]:
 
 
 def shell(command: str, words: Sequence[str]) -> str:
-    """`flatdirs <command> …` quoted for a shell; the password of a URL is masked, and a comment says so."""
-    line = shlex.join(["flatdirs", command, *map(masked, words)])
-    return f"{line}  # {PASSWORD}" if "***" in line else line
+    """`flatdirs <command> …` quoted for a shell; passwords and secrets are masked, and a comment says so."""
+    own, tail = map(shlex.join, split_command(without_secrets(words)))
+    note = f"  # {PASSWORD}" if "***" in own else f"  # {SECRET}" if "***" in tail else ""
+    return f"flatdirs {command} {own} {tail}".rstrip() + note
+
+
+def without_secrets(words: Sequence[str]) -> list[str]:
+    """Words with passwords in URLs masked, and behind `--`, in a user's command, all that looks like a secret."""
+    own, tail = split_command(words)
+    return [*map(masked, own), *tail[:1], *masked_words(tail[1:])]
 
 
 def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: int) -> str:
@@ -205,7 +213,7 @@ def search_from(config: TuneConfig, file: Path, values: Mapping[str, Any]) -> st
     following_config = replace(config, study=following)
     if isinstance(config.objective, CommandObjective):
         words, _ = split_command(tune_overrides(following_config))
-        return shell("tune", [*words, "--", *masked_words(config.objective.template.started(values))])
+        return shell("tune", [*words, "--", *config.objective.template.started(values)])
     return shell("tune", tune_overrides(following_config, file))
 
 

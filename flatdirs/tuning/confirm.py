@@ -45,7 +45,7 @@ def confirm(
     No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running, or
     where it could only give the same value.
     """
-    if best is None or not config.limits.confirm or study.live() or study.deterministic:
+    if best is None or not config.limits.confirm or study.at_work() or study.deterministic:
         return {}
     wanted = {"winner": dict(best.hyperparameters), "start": dict(config.plan.grid.start)}
     if wanted["winner"] == wanted["start"]:
@@ -68,7 +68,12 @@ def confirm(
     return confirmed
 
 
-def doubt_of(confirmed: Mapping[str, Values], maximize: bool, unit: str) -> Doubt | None:
+def fresh(config: TuneConfig) -> str:
+    """How a confirmation run differs from those of the search: with new seeds, or by being made again."""
+    return "with new seeds" if config.objective.takes_seed else "by fresh runs"
+
+
+def doubt_of(confirmed: Mapping[str, Values], maximize: bool, unit: str, how: str = "with new seeds") -> Doubt | None:
     """What the new seeds say against the winner; None if nothing.
 
     The start is better if the mean of the paired differences exceeds their standard error, or if the winner diverges
@@ -80,7 +85,7 @@ def doubt_of(confirmed: Mapping[str, Values], maximize: bool, unit: str) -> Doub
     lost, start_lost = (sum(value is None for value in values) for values in (winners, starts))
     if lost * len(starts) > start_lost * len(winners):
         told = f"the winner diverged in {lost} of {len(winners)} runs, the start in {start_lost} of {len(starts)}"
-        return Doubt(f"with new seeds {told}", True)
+        return Doubt(f"{how} {told}", True)
     pairs = [(w, s) for w, s in zip(winners, starts, strict=False) if w is not None and s is not None]
     gains = [winner - start if maximize else start - winner for winner, start in pairs]
     if not gains or lost * len(starts) < start_lost * len(winners) or (gain := statistics.fmean(gains)) > 0:
@@ -88,9 +93,11 @@ def doubt_of(confirmed: Mapping[str, Values], maximize: bool, unit: str) -> Doub
     error = statistics.stdev(gains) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
     if -gain > error:
         by = f"{value_text(-gain, unit, 3)} ± {value_text(error, unit, 2)} (standard error)"
-        return Doubt(f"with new seeds the start is better than the winner by {by}", True)
-    why = "the gain is not distinguishable from seed noise" if len(gains) > 1 else "one seed is too few to tell"
-    return Doubt(f"with new seeds the winner is no better than the start: {why}", False)
+        return Doubt(f"{how} the start is better than the winner by {by}", True)
+    noise = "seed noise" if "seed" in how else "noise"
+    why = f"the gain is not distinguishable from {noise}"
+    why = why if len(gains) > 1 else "one run is too few to tell"
+    return Doubt(f"{how} the winner is no better than the start: {why}", False)
 
 
 def seconds_per_run(study: Study, expected: float | None) -> float | None:

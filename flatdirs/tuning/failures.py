@@ -20,9 +20,9 @@ SIZES = ("batch", "width", "size", "dim", "hidden", "layers", "depth", "length",
 
 
 def measured(
-    once: Callable[[], Measurement], first: bool, best: bool, chart: Chart, say: Callable[[str], None]
+    once: Callable[[], Measurement], number: int, first: bool, best: bool, chart: Chart, say: Callable[[str], None]
 ) -> Measurement:
-    """The measurement of a run, tried again where it failed.
+    """The measurement of run `number`, tried again where it failed.
 
     `first`: no run of the study has finished; `best`: the settings are the incumbent's. Raises ObjectiveError where the
     failure stops the search.
@@ -37,11 +37,12 @@ def measured(
             raise stopping("the first run", found)
         if tries < (MEMORY_TRIES if found.out_of_memory else 2):
             pause = PAUSE_SECONDS if found.out_of_memory else 0.0
-            say(f"a run {found.failure}; it is tried again{f' in {pause:.0f} s' if pause else ''}")
+            say(f"run {number} {found.failure}; it is tried again{f' in {pause:.0f} s' if pause else ''}")
             time.sleep(pause)
         elif best or found.out_of_memory:
             raise stopping("the incumbent's own settings" if best else f"{tries} tries of one run", found)
         else:
+            say(f"run {number} {found.failure} again; it counts as diverged")
             return found
 
 

@@ -22,14 +22,14 @@ from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
-from flatdirs.errors import ConfigError, masked
+from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
 from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_winner
 from flatdirs.tuning.code_changes import check_code
-from flatdirs.tuning.commands import tune_overrides
-from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
+from flatdirs.tuning.commands import split_command, tune_overrides, without_secrets
+from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, fresh, seconds_per_run
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
 from flatdirs.tuning.formatting import duration
@@ -138,10 +138,11 @@ def tune(
 
 
 def _keep_command(config: TuneConfig, study: Study) -> None:
-    """Store the overrides that make the same search, without passwords, for commands that go on from the study."""
+    """Store the overrides that make the same search, without secrets, for commands that go on from the study."""
     if config.in_python:
         return
-    words = [masked(word) for word in tune_overrides(config) if not word.startswith(PASSING)]
+    own, tail = split_command(tune_overrides(config))
+    words = without_secrets([*(word for word in own if not word.startswith(PASSING)), *tail])
     if study.optuna_study.user_attrs.get(COMMAND) != words:
         study.optuna_study.set_user_attr(COMMAND, words)
 
@@ -163,20 +164,20 @@ def _run(search: _Search) -> Result:
             continue
         _run_once(search)
         if (best := winner(study)) is not None:
-            write_winner(search.folder, config, best)
+            write_winner(search.folder, config, study, best)
             keep_files(config.objective, search.folder, study.folder_of(best.trial))
     if helped and search.helpers is not None:
         search.helpers.join()
     if (best := winner(study)) is not None:
-        write_winner(search.folder, config, best)
+        write_winner(search.folder, config, study, best)
 
     def progress(done: int, total: int | None, value: float, _: int) -> None:
         listener.progress(done, total, value)
 
     confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress, search.folder)
-    doubt = doubt_of(confirmed, config.maximize, config.objective.unit)
+    doubt = doubt_of(confirmed, config.maximize, config.objective.unit, fresh(config))
     told = None if doubt is None else doubt.sentence
-    file = None if best is None else write_winner(search.folder, config, best, told)
+    file = None if best is None else write_winner(search.folder, config, study, best, told)
     result = Result(reason, best, file, confirmed, doubt)
     listener.end(config, study, result)
     return result
@@ -214,7 +215,7 @@ def _run_once(search: _Search) -> None:
     again = best is not None and best.hyperparameters == hyperparameters
     try:
         with study.alive(trial):
-            measurement = measured(once, first, again, config.plan.grid.chart, listener.say)
+            measurement = measured(once, number, first, again, config.plan.grid.chart, listener.say)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial

@@ -18,7 +18,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import RunInfo
 from flatdirs.objectives.command.metric import Seen
 from flatdirs.objectives.command.metric_config import MetricConfig
-from flatdirs.objectives.command.metric_names import direction_of, usual_validation_name
+from flatdirs.objectives.command.metric_names import direction_of, is_test_metric, usual_name
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.tuning.failures import stopping
 from flatdirs.tuning.settings import TuneConfig
@@ -84,14 +84,14 @@ def _found(config: TuneConfig, objective: CommandObjective, say: Say) -> str:
     seen, found = objective.scout(config.plan.grid.start, config.plan.seed, run)
     if found.failure is not None and not seen:
         raise stopping("the first run", found)
-    name = usual_validation_name(seen)
+    name = usual_name(seen)
     if name is None:
         raise ConfigError(
             f"the command does not say which of its numbers is to be tuned; set metric=NAME (the run is kept): "
             f"{_listed(seen) or 'it printed none that has a name'}",
             key="metric",
         )
-    say(f"metric: {name}, the only validation metric that it prints")
+    say(f"metric: {name}, the only {'test' if is_test_metric(name) else 'validation'} metric that it prints")
     return name
 
 

@@ -18,7 +18,7 @@ from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import describe
 from flatdirs.space.chart import Chart
-from flatdirs.training.metrics import Accuracy
+from flatdirs.training.metrics import METRICS, Accuracy
 from flatdirs.training.task import DataConfig
 
 
@@ -98,3 +98,11 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
         found |= {key: value for key, value in keys.items() if value is not None}
     return found
+
+
+def unit_of(stored: Mapping[str, Any]) -> str:
+    """The unit of the values of a stored study, by its identity."""
+    if "metric" in stored:
+        return METRICS[stored["metric"]["name"]].unit
+    unit: str = stored["task"].get("unit", "%")
+    return unit

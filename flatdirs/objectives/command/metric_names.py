@@ -7,7 +7,7 @@ person sees in them. Nothing is read from a name that only looks similar: `lossl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 Direction = Literal["maximize", "minimize"]
@@ -75,21 +75,29 @@ def is_test_metric(name: str) -> bool:
     return not TEST.isdisjoint(parts(name))
 
 
-def usual_validation_name(names: Iterable[str]) -> str | None:
+def usual_validation_name(names: Iterable[str], of: frozenset[str] = VALIDATION) -> str | None:
     """The one name among these that is a usual name of a validation metric; None if there is none, or several.
 
     Usual are a validation word and words for a metric with a known direction (val_acc, eval/loss, Validation accuracy).
-    Several spellings of one name count once, as the first of them.
+    Several spellings of one name count once, as the first of them. `of`: the words for the data, such as TEST.
     """
     found: dict[tuple[str, ...], str] = {}
     for name in names:
         words = [part for part in parts(name) if part not in NEUTRAL or _sense(part)]
-        if words and _is_usual(words):
+        if words and _is_usual(words, of):
             found.setdefault(tuple(words), name)
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _is_usual(words: list[str]) -> bool:
-    part_of = [word for word in words if word in VALIDATION]
-    rest = [word for word in words if word not in VALIDATION and not word.isdigit()]
+def usual_name(names: Collection[str]) -> str | None:
+    """The one usual name of a validation metric; where there is none at all, that of a test metric."""
+    found = usual_validation_name(names)
+    if found is None and not any(VALIDATION & set(parts(name)) for name in names):
+        return usual_validation_name(names, TEST)
+    return found
+
+
+def _is_usual(words: list[str], of: frozenset[str]) -> bool:
+    part_of = [word for word in words if word in of]
+    rest = [word for word in words if word not in of and not word.isdigit()]
     return len(part_of) == 1 and bool(rest) and all(_sense(word) is not None for word in rest)

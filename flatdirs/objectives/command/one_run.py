@@ -18,7 +18,7 @@ from flatdirs.objectives.command.cards import share_cards
 from flatdirs.objectives.command.kept_runs import kept_run, read_record, write_record
 from flatdirs.objectives.command.metric import MetricReader
 from flatdirs.objectives.command.metric_config import MetricConfig
-from flatdirs.objectives.command.metric_names import usual_validation_name
+from flatdirs.objectives.command.metric_names import usual_name
 from flatdirs.objectives.command.metric_series import Reading
 from flatdirs.objectives.command.process import Ended, run_process
 from flatdirs.objectives.command.run_folder import RunFolder, environment, recorded_environment
@@ -93,7 +93,7 @@ class Runner:
         kept = kept_run(run.folder, mark) if run.number == 1 else None
         if kept is not None:
             again = _read_again(kept, MetricReader(self.metric))
-            if again.value is not None or (watch is None and usual_validation_name(again.reader.seen)):
+            if again.value is not None or (watch is None and usual_name(again.reader.seen)):
                 return _read_again(kept, reader)  # now for the pruner
         return self._make(values, seed, run, reader, watch, mark)
 

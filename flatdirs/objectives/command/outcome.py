@@ -23,7 +23,7 @@ from flatdirs.objectives.provenance import provenance
 FEWEST_DIGITS = 3  # a metric printed with fewer cannot tell good settings from better ones
 MOST_WRITTEN = 3  # files outside of its folder that are named
 MOST_NAMES = 10  # numbers of the output that are named where the metric is not among them
-STOPPED = {"minutes": "took longer than run.minutes", "diverged": "its metric was nan twice"}
+STOPPED = {"minutes": "took longer than run.minutes", "diverged": "printed nan for the metric twice in a row"}
 
 
 def outcome(done: Done, metric: MetricConfig) -> tuple[State, str | None]:
@@ -47,14 +47,14 @@ def measurement(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int]
     values = [one.value for one in done if one.value is not None and math.isfinite(one.value)]
     error = failure or STOPPED.get(last.ended.stopped or "")
     if state == "diverged" and error is None:
-        error = f"{metric.label} was {last.value}"
+        error = f"ended with {metric.label} {last.value}"
     return Measurement(
         state,
         statistics.fmean(values) if state == "finished" else None,
         seconds=max(sum(one.ended.seconds for one in done), seconds),
         partial=_partial(last) if state == "pruned" else None,
         curve=_curve(done, seeds),
-        provenance=_provenance(done, seeds, error),
+        provenance=_provenance(done, metric, seeds, error),
         failure=failure,
         log=last.log,
         out_of_memory=failure is not None and ran_out_of_memory(last.ended.code, last.log),
@@ -86,7 +86,7 @@ def _partial(done: Done) -> float | None:
     return values[-1] if values else None
 
 
-def _provenance(done: Sequence[Done], seeds: Sequence[int], error: str | None) -> dict[str, Any]:
+def _provenance(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int], error: str | None) -> dict[str, Any]:
     last = done[-1]
     return {
         "values": [None if one.value is None else _plain(one.value) for one in done],
@@ -95,6 +95,7 @@ def _provenance(done: Sequence[Done], seeds: Sequence[int], error: str | None) -
         "folder": last.folder.name,
         "environment": dict(last.environment),
         **({"error": error} if error else {}),
+        **({"test_set": True} if is_test_metric(metric.label) or last.reader.of_test_set else {}),
         **({"written": list(last.written)} if last.written else {}),
         **provenance(),
     }
@@ -117,11 +118,9 @@ def _plain(value: float) -> float | str:
 def _notes(done: Done, metric: MetricConfig) -> tuple[str, ...]:
     """What to say once, after the first run."""
     notes, seen = [], done.reader.metric_seen
-    if seen is not None and seen.digits < FEWEST_DIGITS:
+    if seen is not None and 0 < seen.digits < FEWEST_DIGITS:
         digits = f"{seen.digits} digit{'s' if seen.digits > 1 else ''}"
-        notes.append(f"{metric.label} is printed with {digits}: differences below them cannot be seen")
-    if is_test_metric(metric.label) or done.reader.of_test_set:
-        notes.append(f"{metric.label} is of the test set: tuned on it, the value is no estimate for new data")
+        notes.append(f"{metric.label} is printed with {digits}: smaller differences cannot be seen")
     if done.written:
         names = ", ".join(done.written[:MOST_WRITTEN])
         more = f" and {len(done.written) - MOST_WRITTEN} more" if len(done.written) > MOST_WRITTEN else ""
