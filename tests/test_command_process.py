@@ -33,7 +33,7 @@ class Place:
 
     def __init__(self, study: Path) -> None:
         self.study, self.output = study, b""
-        self.folder = RunFolder.create(study, 1)
+        self.folder = RunFolder.create(study, "0001")
         self.env = environment(os.environ, run="1", run_dir=self.folder.path, seed=3, extra={})
 
     def run(self, *argv: str, **keywords: Any) -> Ended:

@@ -31,7 +31,7 @@ FULL = Path("/dev/full")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    made = RunFolder.create(tmp_path / "study", 7)
+    made = RunFolder.create(tmp_path / "study", "0007")
     yield made
     made.log.close()
 
@@ -43,7 +43,7 @@ def mode(path: Path) -> int:
 def test_a_folder_is_private_and_new(tmp_path: Path, folder: RunFolder) -> None:
     assert folder.path == (tmp_path / "study" / "runs" / "0007").resolve()
     assert mode(folder.path) == 0o700
-    again = RunFolder.create(tmp_path / "study", 7)
+    again = RunFolder.create(tmp_path / "study", "0007")
     again.log.close()
     assert again.path.name == "0007-2"
     assert sorted(path.name for path in folder.path.iterdir()) == ["output.log"]
@@ -52,7 +52,7 @@ def test_a_folder_is_private_and_new(tmp_path: Path, folder: RunFolder) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "study").write_text("a file")
     with pytest.raises(ConfigError) as caught:
-        RunFolder.create(tmp_path / "study", 1)
+        RunFolder.create(tmp_path / "study", "0001")
     assert caught.value.key == "output"
 
 
