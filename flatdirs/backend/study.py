@@ -26,6 +26,7 @@ from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
+from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 
 CONFIRMATION = "flatdirs:confirmation:"
@@ -68,6 +69,15 @@ class Study(Trials):
         """Whether two runs of a point give the same value, as told or as the runs have shown."""
         settings = self.plan.settings
         return isinstance(settings, BayesSettings) and bool(resolved(settings, self.grid_runs()).deterministic)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to run: an objective without noise whose points within the bounds were all run."""
+        settings = self.plan.settings
+        if settings is None or not self.deterministic:
+            return False
+        busy = [known for trial in self.live() if (known := claimed_id(trial)) is not None]
+        return suggest(self.plan.grid, settings, self.grid_runs(), busy) is None
 
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Run]]:
         """The runs that count with their numbers, from 1, the start.

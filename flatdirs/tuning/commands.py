@@ -70,6 +70,12 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "data": asdict(config.data),
         "box": _box(config),
     }
+    if config.auto_chart and isinstance(objective, CallableObjective):
+        usual = _file("chart/sgd.yaml")
+        bounds = {**usual["bounds"], **{name: list(pair) for name, pair in config.chart.bounds.items()}}
+        tree["chart"] = {**usual, "step": config.chart.step, "bounds": bounds}
+        tree["choices"] = {name: list(told) for name, told in config.chart.choices.items()}
+        tree["start"] = {name: value for name, value in start.items() if name not in config.chart.choices}
     if isinstance(plan.settings, BayesSettings) and plan.settings.deterministic != _found_out(objective):
         tree["deterministic"] = plan.settings.deterministic
     if isinstance(objective, CommandObjective):
@@ -119,10 +125,10 @@ def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
     settings = tune_settings(config)
     if isinstance(config.objective, CommandObjective):
         return [*_command_overrides(config, config.objective, settings), "--", *config.objective.template.source]
-    if start is None:
-        return overrides("tune", settings)
-    del settings["start"]
-    return [*overrides("tune", settings), f"start={_typed(start)}"]
+    if start is not None:
+        del settings["start"]
+    words = [*overrides("tune", settings), *([] if start is None else [f"start={_typed(start)}"])]
+    return [word.lstrip("+") for word in words] if config.auto_chart else words
 
 
 def _found_out(objective: AnyObjective) -> bool | None:

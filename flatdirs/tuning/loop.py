@@ -237,6 +237,8 @@ def _stop_reason(search: _Search) -> str | None:
     trace = study.trace()
     if trace is not None and trace.over:
         return "the search is over: a full cycle of axes brought no gain"
+    if study.exhausted:
+        return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
     reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + 2 * limits.confirm / config.repeats)

@@ -73,7 +73,7 @@ def python_plan(
         given.setdefault(name, _first(name, told))
     if unknown := [name for name in pairs if name not in given or name in among]:
         raise wrong("ranges", unknown[0], "is no number of the start", remedy="give it a start, or take it out")
-    chart, values = _chart(given, optimizer, pairs, among)
+    chart, values = chart_of(given, optimizer, pairs, among)
     held = [short.get(name, name) for name in ([fixed] if isinstance(fixed, str) else fixed)]
     walked = chart.fix(held) if held else chart
     walked = grid_chart(search, walked) if search in SEARCHES else walked
@@ -102,7 +102,7 @@ def _first(name: str, told: Any) -> Any:
     return told[0]
 
 
-def _chart(
+def chart_of(
     given: Mapping[str, Any], optimizer: str | None, pairs: Mapping[str, Range], among: Mapping[str, Sequence[Any]]
 ) -> tuple[Chart, dict[str, Any]]:
     """The chart of the start's hyperparameters and the values it starts with."""

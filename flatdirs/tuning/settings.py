@@ -40,7 +40,8 @@ class TuneConfig:
     start values that are words, such as lr=auto; the plan has usual numbers in their place until
     `start.with_start` finds better ones. `live`: None shows the live table in a terminal only. `anyway`: go on in spite
     of a changed script or shared files. Of a command, `held`: its numbers that are not searched, and why; `direction`:
-    as told, or as its metric has it, None where neither says; `auto_chart`: whether the chart follows it.
+    as told, or as its metric has it, None where neither says. `auto_chart`: whether the chart follows the command, or
+    the function's parameters.
     """
 
     study: str
