@@ -121,7 +121,7 @@ def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Co
     assert told is not None
     assert float(told[1]) == pytest.approx(best.mean, abs=0.01)
     head = (workplace / "studies/words/best.yaml").read_text(encoding="utf-8").splitlines()[0]
-    assert f"the mean of {best.runs} runs" in head
+    assert f"(mean of {best.runs} runs" in head
     assert "lr·wd" not in out, "momentum and decay play no part"
     assert "lr ×4" in out
 

@@ -17,7 +17,7 @@ def finding_lines(findings: Findings, unit: str) -> list[str]:
         sides = list(group)
         changes = ", ".join(_change(one, unit) for one in sides)
         lines.append(f"along {axis}: {changes}{_in_a_word(sides)}")
-    if findings.flatness:
+    if findings.flatness and findings.flatness[0].noise:
         lines.append(f"seed noise: a standard deviation of {value_text(findings.flatness[0].noise, unit, 2)} per run")
     if findings.short is not None and findings.short >= SHORT:
         lines.append(

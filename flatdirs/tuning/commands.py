@@ -7,7 +7,6 @@ Groups are chosen first, then come the keys that differ. Every command that flat
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,7 +17,6 @@ from typing import Any
 import yaml
 
 from flatdirs.errors import masked
-from flatdirs.objectives.command.cards import fair_threads
 from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.command.template import masked_words
@@ -162,8 +160,8 @@ def helper_overrides(config: TuneConfig) -> list[str]:
     """The overrides of a further worker at the same search, which confirms and shows nothing."""
     limits = replace(config.limits, confirm=0)
     objective = config.objective
-    if isinstance(objective, CommandObjective) and objective.threads is None:
-        objective = replace(objective, threads=fair_threads(config.workers, os.environ))
+    if isinstance(objective, CommandObjective) and objective.settings.workers is None:
+        objective = replace(objective, settings=replace(objective.settings, workers=config.workers))
     return tune_overrides(replace(config, limits=limits, live=False, workers=1, objective=objective))
 
 

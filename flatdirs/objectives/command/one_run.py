@@ -113,8 +113,10 @@ class Runner:
         cwd = folder.path if self.settings.cwd == "run_dir" else Path.cwd()
         files = WrittenFiles(cwd, folder.path, skip=(run.folder,)) if run.number == 1 else None
         began = time.time()
-        ended, env = self._process(argv, seed, run, folder, cwd, reader, watch, files)
-        folder.log.close()
+        try:
+            ended, env = self._process(argv, seed, run, folder, cwd, reader, watch, files)
+        finally:
+            folder.log.close()
         reader.close()
         value = reader.value((folder.path, cwd), began)
         folder.write_metrics((one.step, one.value) for one in reader.readings)
@@ -153,7 +155,7 @@ class Runner:
                 files.look()
             return None if watch is None else watch.stop
 
-        cards = share_cards(self.workers, self.settings.gpus, self.settings.share, os.environ)
+        cards = share_cards(self.settings.workers or self.workers, self.settings.gpus, self.settings.share, os.environ)
         with cards.assign() as extra:
             threads = {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
             name = f"{run.study}/{run.label}"

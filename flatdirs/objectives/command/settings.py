@@ -19,6 +19,7 @@ class RunSettings:
     grace_seconds: float = 10.0
     gpus: int | None = None
     share: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         require_choice("run.cwd", self.cwd, ("here", "run_dir"))
@@ -27,6 +28,8 @@ class RunSettings:
             require_number("run.minutes", self.minutes, 0, above=True)
         if self.gpus is not None:
             require_integer("run.gpus", self.gpus, 0)
+        if self.workers is not None:
+            require_integer("run.workers", self.workers, 1)
 
 
 @dataclass(frozen=True)
