@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flatdirs.api import SearchResult, tune
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
+    from flatdirs.backend.recommend import Recommendation, recommend
     from flatdirs.backend.sampler import FlatDirectionsSampler
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.line_search import ArmijoLineSearch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         DataError,
         FinderError,
         FlatdirsError,
+        FlatdirsWarning,
         MissingExtra,
         ObjectiveError,
         StudyError,
@@ -35,17 +38,22 @@ if TYPE_CHECKING:
     from flatdirs.space.grid import Grid
     from flatdirs.space.shipped_charts import named_chart
     from flatdirs.training.edge_metric import EdgeOfStability
+    from flatdirs.tuning.tuner import Tuner
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - what is used most comes first
+    "tune", "SearchResult", "Tuner",
     "FlatDirectionsSampler", "BayesSettings", "DescentSettings", "Chart", "Axis", "Grid", "named_chart",
-    "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate", "LearningRates",
+    "recommend", "Recommendation", "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate",
+    "LearningRates",
     "CDAT", "QuadraticallyGreedy", "ArmijoLineSearch", "CurvatureLog", "Sharpness", "sharpness", "edge_of_stability",
     "EdgeOfStability", "FlatdirsError", "ChartError", "ConfigError", "CurvatureError", "DataError", "FinderError",
-    "MissingExtra", "ObjectiveError", "StudyError", "__version__",
+    "MissingExtra", "ObjectiveError", "StudyError", "FlatdirsWarning", "__version__",
 ]  # fmt: skip
 _MODULES = {
+    "api": ("SearchResult", "tune"),
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
+    "backend.recommend": ("Recommendation", "recommend"),
     "backend.sampler": ("FlatDirectionsSampler",),
     "curvature.cdat": ("CDAT", "QuadraticallyGreedy"),
     "curvature.line_search": ("ArmijoLineSearch",),
@@ -60,6 +68,7 @@ _MODULES = {
     "space.grid": ("Grid",),
     "space.shipped_charts": ("named_chart",),
     "training.edge_metric": ("EdgeOfStability",),
+    "tuning.tuner": ("Tuner",),
 }
 
 

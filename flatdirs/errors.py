@@ -11,7 +11,7 @@
     └── MissingExtra   a package that is not installed; the key is the extra that brings it
 
 The commands print the sentence and exit with code 2. A run that diverges is a result, not an error; a bug stays an
-ordinary exception.
+ordinary exception. What may go on, but hardly as meant, is a FlatdirsWarning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
+EXTRAS = {  # module → extra
+    "torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers", "pandas": "pandas",
+}  # fmt: skip
 
 # the password of scheme://user:password@host, up to the last @ of a word, where it is no port; password=… in a query
 _PASSWORD = re.compile(
@@ -50,6 +52,10 @@ class FlatdirsError(Exception):
 
 def _rebuild(kind: type[FlatdirsError], sentence: str, key: str, detail: str) -> FlatdirsError:
     return kind(sentence, key=key, detail=detail)
+
+
+class FlatdirsWarning(UserWarning):
+    """What a user may want to change while the search goes on: one sentence, with what to do."""
 
 
 class ConfigError(FlatdirsError):

@@ -281,7 +281,9 @@ def test_a_printed_command_masks_the_password_and_says_so() -> None:
     assert "p%40s" not in line + place(config)
     assert "user:***@host" in line
     assert "PGPASSWORD" in line.partition("  # ")[2]
-    assert "***" not in search_from(replace(config, storage=replace(config.storage, url="sqlite:///x")), Path("x.yaml"), {})
+    assert "***" not in search_from(
+        replace(config, storage=replace(config.storage, url="sqlite:///x")), Path("x.yaml"), {}
+    )
 
 
 @pytest.mark.slow

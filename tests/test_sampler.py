@@ -17,7 +17,16 @@ from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import FrozenTrial, TrialState
 
-from flatdirs import BayesSettings, ChartError, ConfigError, DescentSettings, FlatDirectionsSampler, Grid, named_chart
+from flatdirs import (
+    BayesSettings,
+    ChartError,
+    ConfigError,
+    DescentSettings,
+    FlatDirectionsSampler,
+    FlatdirsWarning,
+    Grid,
+    named_chart,
+)
 from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import this_worker
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, MOVE, REASON, REPLICATE
@@ -50,14 +59,17 @@ class Contract:
         return lambda: FlatDirectionsSampler(seed=0, search=request.param, names=names)
 
 
+@pytest.mark.filterwarnings("ignore::flatdirs.errors.FlatdirsWarning")  # of studies with no parameter of the chart
 class TestBasicContract(Contract, BasicSamplerTestCase):
     pass
 
 
+@pytest.mark.filterwarnings("ignore::flatdirs.errors.FlatdirsWarning")
 class TestRelativeContract(Contract, RelativeSamplerTestCase):
     pass
 
 
+@pytest.mark.filterwarnings("ignore::flatdirs.errors.FlatdirsWarning")
 class TestSingleOnlyContract(Contract, SingleOnlySamplerTestCase):
     pass
 
@@ -331,7 +343,9 @@ class TestSpaces:
 
     def test_an_objective_of_other_parameters_is_searched_at_random(self) -> None:
         study = new_study()
-        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
+        with pytest.warns(FlatdirsWarning, match="x") as told:
+            study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=10)
+        assert len(told) == 1
         assert len({trial.params["x"] for trial in study.trials}) == 10
         assert not any(trial.user_attrs for trial in study.trials[1:])
 
@@ -360,9 +374,11 @@ class TestSpaces:
     )
     def test_ranges_in_which_no_learning_could_happen_are_searched_at_random(self, space: BaseDistribution) -> None:
         study = new_study()
-        for _ in range(3):
-            trial = study.ask({"momentum": space, "lr": FloatDistribution(-1.0, 0.0)})
-            study.tell(trial, 0.0)
+        spaces = {"momentum": space, "lr": FloatDistribution(-1.0, 0.0)}
+        study.tell(study.ask(spaces), 0.0)
+        with pytest.warns(FlatdirsWarning, match="lr"):
+            study.tell(study.ask(spaces), 0.0)
+        study.tell(study.ask(spaces), 0.0)
         assert len(study.trials) == 3
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.backend import optuna_private
@@ -34,9 +34,14 @@ PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it 
 _met: dict[tuple[int, datetime.datetime | None], float] = {}
 
 
-def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
-    """Claim `what` for a trial, in this process's name."""
-    claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
+def write(
+    study: optuna.Study,
+    trial: FrozenTrial | optuna.Trial,
+    what: Mapping[str, Any],
+    worker: Mapping[str, Any] | None = None,
+) -> None:
+    """Claim `what` for a trial, in the name of a worker, by default this process."""
+    claim = {**what, "worker": dict(worker or this_worker()), "thread": threading.get_ident(), "time": time.time()}
     optuna_private.set_system_attribute(study, trial, CLAIM, claim)
 
 
@@ -75,19 +80,19 @@ def note_failure(study: optuna.Study, trial: FrozenTrial) -> None:
 def wait_for_earlier(
     study: optuna.Study,
     trial: FrozenTrial,
-    parameters: Collection[frozenset[str]] = (),
+    show: Callable[[Collection[str]], bool] | None = None,
 ) -> list[FrozenTrial]:
     """All trials, read once every running trial with a lower number has claimed something (or had its time).
 
-    `parameters`: groups of names of which a study suggests one each. Until a first trial has shown the ranges of all of
-    them, or has ended, others wait for it as well: the ranges decide where the search starts.
+    `show`: whether these parameters of a trial show all the ranges of the search. Until a first trial has shown them,
+    or has ended, others wait for it as well: the ranges decide where the search starts.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         trials = optuna_private.all_trials(study)
         if time.monotonic() > deadline:
             return trials
-        blind = bool(parameters) and not any(_reveals(other, parameters) for other in trials)
+        blind = show is not None and not any(t.state.is_finished() or show(t.distributions) for t in trials)
         unfinished = [other for other in trials if other.datetime_complete is None]
         if not any(_about_to_speak(other, trial, blind) for other in unfinished):
             return trials
@@ -112,7 +117,3 @@ def _first_seen(trial: FrozenTrial) -> float:
     if len(_met) > 10_000:
         _met.clear()
     return _met.setdefault((optuna_private.trial_id(trial), trial.datetime_start), time.monotonic())
-
-
-def _reveals(trial: FrozenTrial, parameters: Collection[frozenset[str]]) -> bool:
-    return trial.state.is_finished() or all(group & set(trial.distributions) for group in parameters)

@@ -94,8 +94,8 @@ def system_attributes(study: Study, trial: FrozenTrial | optuna.Trial) -> Mappin
     return study._storage.get_trial_system_attrs(trial._trial_id)
 
 
-def set_user_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    """Write a user attribute of a trial that a sampler was handed, where the objective will see it too."""
+def set_user_attribute(study: Study, trial: FrozenTrial | optuna.Trial, key: str, value: Any) -> None:
+    """Write a user attribute of a trial, of one that a sampler was handed where the objective will see it too."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
     trial.user_attrs[key] = value  # the objective sees the trial as it was before this write
 
@@ -130,6 +130,16 @@ def write_reports(study: Study, trial: optuna.Trial, values: Mapping[int, float]
     else:
         for step, value in values.items():
             storage.set_trial_intermediate_value(number, step, value)
+
+
+def study_attributes(study: Study) -> Mapping[str, Any]:
+    """The user attributes of a study as stored now, of the whole study where a pruner shows a part of it."""
+    return study._storage.get_study_user_attrs(study._study_id)
+
+
+def set_study_attribute(study: Study, key: str, value: Any) -> None:
+    """Write a user attribute of a study, or of the whole study where a pruner shows a part of it."""
+    study._storage.set_study_user_attr(study._study_id, key, value)
 
 
 def fixed_parameters(trial: FrozenTrial) -> Mapping[str, Any]:

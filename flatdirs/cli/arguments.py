@@ -24,6 +24,7 @@ from flatdirs.resources import PATHS, VERBATIM
 from flatdirs.tuning.formatting import hydra_text
 
 FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
+NO_HYPERPARAMETERS = ("seed", "task")  # of a best.yaml of a function
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
 
@@ -66,6 +67,8 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     said = _parse(command, words)
     runs = tail is not None or any(word.startswith(("task=command", "task.command=")) for word in words)
     said.words = [*(["task=command"] if runs else []), *(_of_command(word) if runs else word for word in said.words)]
+    if any(word.startswith(("task=callable", "task.function=")) for word in said.words):
+        said.words = [_of_function(word) for word in said.words]
     overrides: list[str] = []
     values: dict[str, str | None] = {}
     if said.config_file is not None:
@@ -96,6 +99,15 @@ def _of_command(word: str) -> str:
     """A word that has another meaning with a command: metric=NAME is the name of what the command prints."""
     key, equals, value = word.partition("=")
     return f"task.metric.name={value}" if equals and key in ("metric", "task.metric") else word
+
+
+def _of_function(word: str) -> str:
+    """A word about a further hyperparameter of a function, such as start.dropout=0.1: a new key for Hydra."""
+    key, equals, _ = word.partition("=")
+    head, _, name = key.rpartition(".")
+    known = keys.option_keys("start", "typical")
+    new = key == "choices" or head == "choices" or (head in ("start", "chart.bounds") and keys.short(name) not in known)
+    return f"++{word}" if equals and new else word
 
 
 class _Parser(argparse.ArgumentParser):
@@ -145,12 +157,14 @@ def _verbatim(key: str, value: str) -> str | None:
 
 def _start_overrides(path: str) -> list[str]:
     """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
-    settings, _ = _read_yaml(path, "start")
+    settings, values = _read_yaml(path, "start")
     known = keys.option_keys("start", "typical")
-    found = {name: settings[name] for name in known if settings.get(name) is not None}
+    further = [name for name in settings if name not in known] if "task.function" in values else []
+    plain = (*known, *(name for name in further if name not in NO_HYPERPARAMETERS))
+    found = {name: settings[name] for name in plain if isinstance(settings.get(name), (int, float, str))}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
-    return [f"start.{name}={hydra_text(value)}" for name, value in found.items()]
+    return [f"{'++' * (name in further)}start.{name}={hydra_text(value)}" for name, value in found.items()]
 
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:

@@ -13,11 +13,13 @@ from typing import Any
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.command import read_space
+from flatdirs.config.command import AUTO, read_space
+from flatdirs.config.function import read_function_space
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
-from flatdirs.objectives.command.template import Template
-from flatdirs.objectives.evaluation import AnyTask
+from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.objectives.evaluation import AnyObjective, AnyTask
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import wrong
@@ -43,13 +45,13 @@ class SearchSettings:
     held: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_search(
-    settings: Mapping[str, Any], task: AnyTask, seed: int, template: Template | None = None
-) -> SearchSettings:
-    """The groups `search`, `chart` and `start`, with `fixed` and `box`. Raises ConfigError or ChartError.
+def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int) -> SearchSettings:
+    """The groups `search`, `chart` and `start`, with `fixed`, `tune` and `box`. Raises ConfigError or ChartError.
 
-    `template`: of a command, whose numbers are the start.
+    With a command the numbers in it are the start.
     """
+    task = objective.task
+    template = objective.template if isinstance(objective, CommandObjective) else None
     search = dict(settings["search"])
     name = read_choice("search", search.pop("name", None), (*SEARCHES, *BASELINES))
     if strange := sorted(set(search) - set(search_keys(name))):
@@ -57,17 +59,22 @@ def read_search(
         raise wrong(key, search[strange[0]], f"has no effect with search={name}", remedy="remove it")
     own = read_dataclass(SEARCHES[name], search, "search.") if name in SEARCHES else None
     if isinstance(own, BayesSettings):
-        own = replace(own, deterministic=read_value(bool, settings["deterministic"], "deterministic"))
+        own = replace(own, deterministic=_deterministic(settings["deterministic"], objective))
     _check_shapes(settings["chart"])
     fixed, words, held = _read_names(settings, "fixed") or [], dict[str, str](), dict[str, str]()
-    if template is None:
+    if isinstance(objective, CallableObjective) and settings["chart"].get("name") == AUTO:
+        chart, start, words = read_function_space(settings, objective)
+        fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
+        walked = chart.fix(fixed) if fixed else chart
+    elif template is None:
         chart = read_chart(settings["chart"])
         start, words = _read_start(settings["start"], chart, task)
         fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
         walked = chart.fix(fixed) if fixed else chart
     else:
         space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
-        walked = chart = space.chart
+        walked = space.chart
+        chart = walked if settings["chart"].get("name") == AUTO else read_chart(settings["chart"])
         start, held = dict(space.start), dict(space.held)
     if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
         walked = walked.within({"batch_size": (2.0, float(task.train_images))})
@@ -90,6 +97,14 @@ def _check_shapes(chart: Mapping[str, Any]) -> None:
     for power in (power for axis in axes for power in axis["exponents"].values()):
         read_value(int, power, "chart.axes")
     read_value(float, chart.get("step", 2.0), "chart.step")
+
+
+def _deterministic(given: Any, objective: AnyObjective) -> bool | None:
+    """Whether two runs of a point agree; None where they are to show it, as no seed tells them apart."""
+    if given != "auto":
+        known: bool = read_value(bool, given, "deterministic")
+        return known
+    return False if objective.takes_seed else None
 
 
 def _read_names(settings: Mapping[str, Any], key: str) -> list[str] | None:

@@ -116,7 +116,7 @@ class Report:
         if (unreached := _never_pruned(config, study)) is not None:
             self._say(f"warning: {unreached}")
         print_result(self.console, config, result)
-        if result.winner is not None:
+        if result.winner is not None and not config.in_python:
             for line in edge_lines(config, result.winner.hyperparameters):
                 self._say(line)
 

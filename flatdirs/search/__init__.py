@@ -32,5 +32,5 @@ def grid_chart(search: str, chart: Chart) -> Chart:
 
 
 def stored(settings: Settings) -> dict[str, Any]:
-    """The settings of a search as a study keeps them; `deterministic` only where it is true."""
-    return {key: value for key, value in asdict(settings).items() if key != "deterministic" or value}
+    """The settings of a search as a study keeps them; `deterministic` only where it is not false."""
+    return {key: value for key, value in asdict(settings).items() if key != "deterministic" or value is not False}

@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from statistics import fmean
 
 import numpy as np
@@ -32,6 +33,7 @@ from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid
 
 CENTRES = 2  # best points around which there are candidates
+DIGITS = 4  # that two values of one point must share before the objective counts as deterministic
 AGREEING = 2  # replicates without a difference, after which points are not replicated any more
 
 
@@ -39,12 +41,13 @@ AGREEING = 2  # replicates without a difference, after which points are not repl
 class BayesSettings:
     """`diverged`: "worst" ranks such a run below every finished one, "value" takes the number it left.
     `plateau_limit`: runs along the first axis after which the model decides in any case. `deterministic`: a run of one
-    point always gives the same value, so none is made twice and the best observed is the best.
+    point always gives the same value, so none is made twice and the best observed is the best; None: the runs show
+    whether it does, and the incumbent is run once more to see.
     """
 
     diverged: str = "worst"
     plateau_limit: int = 12
-    deterministic: bool = False
+    deterministic: bool | None = False
 
     def __post_init__(self) -> None:
         check_settings(self.diverged, self.plateau_limit)
@@ -61,7 +64,7 @@ def suggest(
         pending: points and replicates of runs in progress.
         settings: what counts as the value of a run.
     """
-    settings = settings or BayesSettings()
+    settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
     taken = [point for point, _ in pending]
     found = _on_first_axis(grid, known, taken, settings.plateau_limit)
@@ -78,12 +81,45 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
     """The best point by these runs: the best observed while bracketing, then the highest posterior mean; None: no
     run.
     """
-    settings = settings or BayesSettings()
+    settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
     if not known or (found := _on_first_axis(grid, known, (), settings.plateau_limit)) is not None:
         return found.incumbent if known and found is not None else None
     with one_thread():
-        return Model(LogGrid(grid), known, deterministic=settings.deterministic).best
+        return Model(LogGrid(grid), known, deterministic=settings.deterministic is True).best
+
+
+def resolved(settings: BayesSettings | None, runs: Collection[Run]) -> BayesSettings:
+    """The settings as these runs show them: whether the objective is deterministic, where nobody told.
+
+    It is where points were run more than once and gave the same value each time, in at least four of the digits in
+    which the objective is known.
+    """
+    settings = settings or BayesSettings()
+    if settings.deterministic is not None:
+        return settings
+    found = _values_by_point(runs)
+    again = [values for values in found.values() if len(values) > 1]
+    if not again:
+        return settings
+    decimals = max(_decimals(values[0]) for values in found.values())
+    digits = max(math.floor(math.log10(abs(values[0]) or 1.0)) + 1 + decimals for values in again)
+    return replace(settings, deterministic=digits >= DIGITS and all(len(set(values)) == 1 for values in again))
+
+
+def _values_by_point(runs: Collection[Run]) -> dict[Point, list[float]]:
+    """The values of the runs that have one, by point."""
+    values: dict[Point, list[float]] = {}
+    for run in runs:
+        if math.isfinite(run.value) and run.state == "finished":
+            values.setdefault(run.point, []).append(run.value)
+    return values
+
+
+def _decimals(value: float) -> int:
+    """The decimals in which a value is written: 2 for 94.25."""
+    places = Decimal(repr(value)).normalize().as_tuple().exponent
+    return max(0, -int(places))
 
 
 def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], settings: BayesSettings) -> bool:
@@ -106,8 +142,8 @@ def usable_runs(runs: Collection[Run], settings: BayesSettings) -> list[Run]:
 
 def model_of(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Model:
     """The model of these runs (at least one)."""
-    settings = settings or BayesSettings()
-    return Model(LogGrid(grid), usable_runs(runs, settings), deterministic=settings.deterministic)
+    settings = resolved(settings, runs)
+    return Model(LogGrid(grid), usable_runs(runs, settings), deterministic=settings.deterministic is True)
 
 
 def _on_first_axis(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], limit: int) -> Suggestion | None:
@@ -178,10 +214,14 @@ def _usual_decay(log_grid: LogGrid, best: Run) -> Point | None:
     return moved if abs(off) >= FAR and log_grid.grid.out_of_bounds(moved) is None else None
 
 
-def _by_model(log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point], deterministic: bool) -> Suggestion:
+def _by_model(
+    log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point], deterministic: bool | None
+) -> Suggestion:
     """The candidate with the largest acquisition, by all runs."""
-    model = Model(log_grid, runs, pending, deterministic)
+    model = Model(log_grid, runs, pending, deterministic is True)
     best = model.best
+    if deterministic is None and pending.count(best) == 0 and _values_by_point(runs).get(best):
+        return Suggestion(best, 0, "replicate: do two runs of the same settings agree?", "replicate", best)
     tried = np.array(sorted({*(run.point for run in runs), *pending}), dtype=float)
     held = flat_axes(model, best)
     candidates = Candidates(model, tried, held)
@@ -203,10 +243,7 @@ def _first_inside(grid: Grid, ranked: Array, best: Point) -> Point:
 
 def replicates_agree(runs: Sequence[Run]) -> bool:
     """Whether finished points were replicated, AGREEING times or more in all, and always gave the same value."""
-    values: dict[Point, list[float]] = {}
-    for run in runs:
-        if run.value > -math.inf:
-            values.setdefault(run.point, []).append(run.value)
+    values = _values_by_point(runs)
     again = sum(len(found) - 1 for found in values.values())
     return again >= AGREEING and all(len(set(found)) == 1 for found in values.values())
 

@@ -32,7 +32,7 @@ class Candidates:
         self._model, self._tried, self._held = model, tried, held
         log_grid = model.log_grid
         self._kinds = _kinds(log_grid)
-        self._further = bool(set(log_grid.grid.chart.scales) & set(log_grid.grid.chart.free))
+        self._further = bool(log_grid.further.any())
 
     def best(self, centres: Sequence[Point]) -> Array:
         """The candidates around the most promising places near these points, tried ones included."""
@@ -66,8 +66,7 @@ class Candidates:
         sides = self._sides(REACH, COARSE)
         if not self._further:
             return _product(sides)
-        chart = self._model.log_grid.grid.chart
-        further = [bool(set(axis.exponents) & set(chart.scales)) for axis in chart.axes]
+        further = self._model.log_grid.further
         others = [range(1) if one else side for one, side in zip(further, sides, strict=True)]
         return np.concatenate([_limited(others), _pairs(sides)])
 

@@ -33,7 +33,7 @@ def suggest(
     grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
 ) -> Suggestion:
     """Return the point to run next: numbers with the choices that stand, or an alternative in its turn."""
-    settings = settings or BayesSettings()
+    settings = bayes.resolved(settings, runs)
     chosen = standing(grid, runs, settings)
     held, own = with_choices(grid, chosen), runs_with(grid, runs, chosen)
     busy = [(point[: -len(chosen)], number) for point, number in pending if point[-len(chosen) :] == chosen]
@@ -43,13 +43,17 @@ def suggest(
         if found is not None:
             return found
     numbers = bayes.suggest(held, own, busy, settings)
+    if settings.deterministic and numbers.replicate and numbers.incumbent is not None:  # no new numbers are left
+        found = _alternative(grid, (*numbers.incumbent, *chosen), runs, pending, settings)
+        if found is not None:
+            return found
     best = None if numbers.incumbent is None else (*numbers.incumbent, *chosen)
     return replace(numbers, point=(*numbers.point, *chosen), incumbent=best)
 
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
     """The best point by these runs; None: no run."""
-    settings = settings or BayesSettings()
+    settings = bayes.resolved(settings, runs)
     if not runs:
         return None
     chosen = standing(grid, runs, settings)

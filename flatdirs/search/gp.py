@@ -2,11 +2,11 @@
 
 A few noisy runs cannot identify length scales: we average over a fixed set of GP hyperparameters h = (ℓ, shape, σ),
 weighted by p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1). The model is
-y = μ(x) + s·(f(x) + ε), f ~ GP(0, Matérn 5/2 with lengths ℓ), ε ~ N(0, σ²). The first axis is steep, the others are
-long (all also twice as long). Shape: how much of the weight decay the steep coordinate contains, or its axis nearly as
-steep. Four levels of σ. The mean μ is low away from the best run, lower far from usual momenta and from one or two
-weight-decay timescales T·lr·wd/(1−momentum), where runs report them. Values enter warped (score_warping.py); divergence
-has its own model (divergence.py); pending runs lower the variance and leave the mean (kriging believer). Ours.
+y = μ(x) + s·(f(x) + ε), f ~ GP(0, Matérn 5/2 with lengths ℓ), ε ~ N(0, σ²). The first axis is steep, the others long,
+further hyperparameters between these (all also twice as long). Shape: how much of the weight decay the steep coordinate
+contains, or its axis nearly as steep. Four levels of σ. The mean μ is low away from the best run, lower far from usual
+momenta and from one or two weight-decay timescales T·lr·wd/(1−momentum), where runs report them. Values enter warped
+(score_warping.py); divergence has its own model; pending runs lower the variance and leave the mean (kriging believer).
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ STEEP, LONG = 4.0, 10.0  # length scales in octaves, along the first axis and al
 NOISE = (0.125, 0.25, 0.5, 1.0)  # standard deviation of one run, in units of the process's own
 NO_NOISE = (1e-3,)  # of a deterministic objective: enough for the Cholesky factor
 STRETCH = (1.0, 2.0)
+OWN = 6.0  # length scale in octaves along a further hyperparameter: it matters mildly
+STRETCHES = (0.5, 1.0, 2.0)  # where all are further ones and nothing is known of any: all axes are steep
 USUAL_TIMESCALES, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # weight-decay timescales; cost of a squared octave off
 USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − momentum or 1 − beta1; cost of a squared octave off
 NO_EFFECT = -5.0  # octaves below USUAL_TIMESCALES: so little weight decay that less of it changes nothing
@@ -88,6 +90,7 @@ class Model:
         self.points = np.array([run.point for run in self.runs], dtype=float)
         self._places = log_grid.run_places([run.point for run in self.runs])
         self._pending = log_grid.run_places(list(pending))
+        self._lengths = _length_scales(log_grid)
         self.level = float(self.values.max()) - BELOW
         self._timescales = self._timescales_of_start()
         found = list(self._fitted())
@@ -111,7 +114,7 @@ class Model:
         count = len(self._places)
         means = (False, True) if self._timescales is not None else (False,)
         offs = np.stack([self.values - self._prior(self._places, one) for one in means], axis=1)
-        for shape, stretch in itertools.product(shapes, STRETCH):
+        for shape, stretch in itertools.product(shapes, STRETCHES if self.log_grid.unrelated else STRETCH):
             places = self._scaled(self._places, shape, stretch)
             covariance = matern(places, places)
             for noise in NO_NOISE if self.deterministic else NOISE:
@@ -128,8 +131,7 @@ class Model:
 
     def _scaled(self, points: Array, shape: Shape, stretch: float) -> Array:
         """Points (n, axes), in steps, in units of the length scales of a kernel."""
-        lengths = np.full(points.shape[1], LONG)
-        lengths[0] = STEEP
+        lengths: Array = self._lengths.copy()
         if self.log_grid.decay is not None:
             lengths[self.log_grid.decay[0]] = shape.length
         return self.log_grid.sheared(points, shape.decay) / (lengths * stretch)
@@ -279,6 +281,15 @@ class Model:
             noise = one.noise * math.sqrt(one.scale)
             gain += weight * improvement * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
         return gain * self.divergence.finishes(points)
+
+
+def _length_scales(log_grid: LogGrid) -> Array:
+    """The length scale in octaves along each axis."""
+    further = log_grid.further
+    lengths = np.full(len(further), STEEP)
+    if not log_grid.unrelated:
+        lengths[1:] = np.where(further[1:], OWN, LONG)
+    return lengths
 
 
 def _most_informative(points: Sequence[Point], values: Array) -> list[int]:

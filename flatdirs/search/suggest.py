@@ -18,6 +18,7 @@ def suggest(grid: Grid, settings: Settings, runs: Sequence[Run], pending: Sequen
     points within the bounds were all run. Raises ConfigError where Myrtle's search is given choices.
     """
     if isinstance(settings, BayesSettings):
+        settings = bayes.resolved(settings, runs)
         found = (choices.suggest if grid.chart.open_choices else bayes.suggest)(grid, runs, pending, settings)
         return None if settings.deterministic and found.replicate else found
     coordinate_descent.refuse_choices(grid.chart)

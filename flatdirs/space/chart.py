@@ -152,6 +152,10 @@ class Chart:
         """The chart with moves of so many steps each."""
         return self if self.parts == parts else replace(self, step=self.step ** (self.parts / parts), parts=parts)
 
+    def with_step(self, step: float) -> Chart:
+        """The chart with another factor of one step."""
+        return self if self.step == step else replace(self, step=step)
+
     def raw(self) -> Chart:
         """The same hyperparameters with one axis each."""
         halving = {axis.name: axis.first for axis in self.axes}
@@ -231,6 +235,11 @@ def product(exponents: Mapping[str, int], one_minus: Collection[str] = ()) -> st
     below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
     below = [f"({name})" if "−" in name else name for name in below]
     return f"{above}/({'·'.join(below)})" if len(below) > 1 else "/".join([above, *below])
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two choices are the same; 1 is not True."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _unimodular(matrix: np.ndarray[Any, Any]) -> bool:

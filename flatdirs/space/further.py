@@ -15,7 +15,7 @@ from typing import Any
 
 from flatdirs.errors import ChartError, FlatdirsError
 from flatdirs.setting_checks import wrong
-from flatdirs.space.chart import Axis, Chart
+from flatdirs.space.chart import Axis, Chart, alike
 from flatdirs.space.names import canonical, enters_as_one_minus, label
 from flatdirs.space.scales import KINDS, Kind, Scale, on_step, usual_kind
 
@@ -160,8 +160,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _place(value: Any, choices: tuple[Any, ...]) -> int | None:
-    """Where a choice stands, told apart from another of equal value (1 and True)."""
-    return next((n for n, choice in enumerate(choices) if choice == value and type(choice) is type(value)), None)
+    """Where a choice stands; None where it is none of them."""
+    return next((n for n, choice in enumerate(choices) if alike(choice, value)), None)
 
 
 def _distinct(choices: tuple[Any, ...]) -> list[Any]:

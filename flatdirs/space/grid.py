@@ -20,7 +20,7 @@ import numpy as np
 
 from flatdirs.errors import ChartError
 from flatdirs.setting_checks import require_number, wrong
-from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point
+from flatdirs.space.chart import SIGN, Chart, Direction, Hyperparameters, Point, alike
 from flatdirs.space.names import canonical_keys
 from flatdirs.space.scales import on_step
 
@@ -63,7 +63,7 @@ class Grid:
         found = {}
         for name in self.chart.open_choices:
             told, first = self.chart.choices[name], self.start[name]
-            found[name] = (first, *(choice for choice in told if not _alike(choice, first)))
+            found[name] = (first, *(choice for choice in told if not alike(choice, first)))
         return found
 
     def chosen(self, point: Sequence[float]) -> dict[str, Any]:
@@ -220,7 +220,7 @@ class Grid:
         numbers = []
         for name, told in self.choices.items():
             value = hyperparameters.get(name, told[0])
-            number = next((n for n, choice in enumerate(told) if _alike(choice, value)), None)
+            number = next((n for n, choice in enumerate(told) if alike(choice, value)), None)
             if number is None:
                 return None
             numbers.append(number)
@@ -231,7 +231,7 @@ class Grid:
         chart, back = self.chart, self.hyperparameters(point)
         known = {name: value for name, value in hyperparameters.items() if name in back}
         return all(
-            _alike(back[name], value)
+            alike(back[name], value)
             if name in chart.choices
             else math.isclose(chart.inner(name, back[name]), chart.inner(name, value), rel_tol=SAME)
             for name, value in known.items()
@@ -259,7 +259,7 @@ def _check_start(chart: Chart, name: str, value: Any) -> None:
     """Raise ChartError unless the value of a start fits the chart."""
     key = f"start.{name}"
     if name in chart.choices:
-        if not any(_alike(value, choice) for choice in chart.choices[name]):
+        if not any(alike(value, choice) for choice in chart.choices[name]):
             raise wrong(key, value, f"must be one of {', '.join(map(str, chart.choices[name]))}", ChartError)
         return
     _check_number(chart, name, value)
@@ -300,11 +300,6 @@ def _power(step: float, count: float) -> float:
         return math.ldexp(2.0 ** (rest / 12.0), int(octaves))
     except OverflowError:
         return math.inf
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Whether two choices are the same; 1 is not True."""
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _close(a: float, b: float) -> bool:

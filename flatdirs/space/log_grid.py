@@ -59,11 +59,22 @@ class LogGrid:
         return np.array(lows), np.array(highs)
 
     @cached_property
+    def further(self) -> NDArray[np.bool_]:
+        """Which axes are a further hyperparameter."""
+        chart = self.grid.chart
+        return np.array([set(axis.exponents) <= set(chart.scales) for axis in chart.axes])
+
+    @property
+    def unrelated(self) -> bool:
+        """Whether all axes are further hyperparameters, of which nothing is known."""
+        return bool(self.further.all())
+
+    @cached_property
     def rounded_axes(self) -> list[int]:
         """The axes of further hyperparameters that are whole or have steps: several points have the same values."""
         chart = self.grid.chart
         coarse = {name for name in chart.scales if name in chart.whole or name in chart.steps}
-        return [number for number, axis in enumerate(chart.axes) if coarse & set(axis.exponents)]
+        return [number for number, axis in enumerate(chart.axes) if set(axis.exponents) <= coarse]
 
     def canonical(self, points: Array) -> Array:
         """Points (n, axes) of whole steps, each as the one that stands for all with its rounded values."""

@@ -6,12 +6,25 @@ person writes, or a study of somebody else's contains, passes through `canonical
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
 
-ALIASES = {"learning_rate": "lr", "weight_decay": "wd", "bs": "batch_size", "beta_1": "beta1", "beta_2": "beta2"}
+SPELLINGS = {
+    "lr": "learning_rate learningrate",
+    "momentum": "mom sgd_momentum",
+    "wd": "weight_decay weightdecay",
+    "beta1": "beta_1 adam_beta1 adam_beta_1 adamw_beta1",
+    "beta2": "beta_2 adam_beta2 adam_beta_2 adamw_beta2",
+    "batch_size": "bs batchsize train_batch_size per_device_train_batch_size",
+}
+ALIASES = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings.split()}
+ELSEWHERE = re.compile(  # in a word before the last dot: something else has this name
+    "schedulers?|sched|schedule|warmup|decay|ema|swa|bn|batchnorm|norm|teacher|target|moco|byol|queue|loss|criterion|"
+    "eval|evaluation|test|val|valid|validation|dev|predict|inference|logger|wandb"
+)
 ONE_MINUS = "one_minus_"  # one_minus_momentum is 1 − momentum
 
 
@@ -24,6 +37,19 @@ def canonical(name: str) -> str:
 def hyperparameter(name: str) -> str:
     """The hyperparameter that a parameter of a study stands for: momentum for one_minus_momentum."""
     return canonical(name).removeprefix(ONE_MINUS)
+
+
+def recognized(name: str) -> str | None:
+    """The short name for what other people's code calls a hyperparameter, None where there is doubt.
+
+    A dotted name goes by its last part, lr for model.optim.learning-rate and optimizer__lr, unless a part before it
+    says that something else is meant: None for bn.momentum, and for every other name, such as lr_decay.
+    """
+    *parents, last = re.split(r"[./]|__", name.replace("-", "_").lower())
+    short = canonical(last)
+    if short.removeprefix(ONE_MINUS) not in SPELLINGS:
+        return None
+    return None if any(ELSEWHERE.fullmatch(word) for part in parents for word in part.split("_")) else short
 
 
 def canonical_keys(values: Mapping[str, T]) -> dict[str, T]:

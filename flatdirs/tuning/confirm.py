@@ -15,7 +15,7 @@ from pathlib import Path
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
 from flatdirs.objectives.base import Progress, RunInfo
-from flatdirs.tuning.formatting import exact, value_text
+from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.settings import TuneConfig
 
 FRESH = 1000  # the first seed of confirmation runs, beyond those of the search
@@ -42,9 +42,10 @@ def confirm(
 ) -> dict[str, list[float | None]]:
     """Train the winner and the start again with new seeds, evaluated on the test set.
 
-    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running.
+    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running, or
+    where it could only give the same value.
     """
-    if best is None or not config.limits.confirm or study.live():
+    if best is None or not config.limits.confirm or study.live() or study.deterministic:
         return {}
     wanted = {"winner": dict(best.hyperparameters), "start": dict(config.plan.grid.start)}
     if wanted["winner"] == wanted["start"]:
@@ -54,7 +55,7 @@ def confirm(
     for what, hyperparameters in wanted.items():
         for number in range(config.limits.confirm):
             seed = config.plan.seed + FRESH + number
-            key = f"{','.join(f'{k}={exact(v)}' for k, v in hyperparameters.items())};seed={seed}"
+            key = f"{','.join(f'{k}={shown_setting(v)}' for k, v in hyperparameters.items())};seed={seed}"
             if key not in study.confirmations():
                 if time.monotonic() + seconds > deadline:
                     return confirmed

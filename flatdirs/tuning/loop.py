@@ -21,7 +21,7 @@ from flatdirs.backend.storages import close_storage, make_folder, open_storage, 
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import REASON
-from flatdirs.backend.trials import COMMAND, PROVENANCE, study_folder
+from flatdirs.backend.trials import COMMAND, study_folder
 from flatdirs.errors import ConfigError, masked
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
@@ -31,6 +31,7 @@ from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.commands import tune_overrides
 from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, seconds_per_run
 from flatdirs.tuning.failures import measured
+from flatdirs.tuning.first_run import after_first_run, may_share
 from flatdirs.tuning.formatting import duration
 from flatdirs.tuning.settings import TuneConfig, identity
 
@@ -138,6 +139,8 @@ def tune(
 
 def _keep_command(config: TuneConfig, study: Study) -> None:
     """Store the overrides that make the same search, without passwords, for commands that go on from the study."""
+    if config.in_python:
+        return
     words = [masked(word) for word in tune_overrides(config) if not word.startswith(PASSING)]
     if study.optuna_study.user_attrs.get(COMMAND) != words:
         study.optuna_study.set_user_attr(COMMAND, words)
@@ -152,7 +155,7 @@ def _run(search: _Search) -> Result:
     check_code(study, config.objective.code(), listener.say, told_only)
     helped = False
     while (reason := _stop_reason(search)) is None:
-        if not helped and search.helpers is not None and _may_share(search):
+        if not helped and search.helpers is not None and may_share(config, study):
             search.helpers.start()
             helped = True
         if study.should_wait():
@@ -219,35 +222,8 @@ def _run_once(search: _Search) -> None:
         raise
     listener.run_ended(study)
     if not known:
-        for line in (*measurement.notes, *_cost(search, measurement.seconds)):
+        for line in after_first_run(config, measurement, search.expected):
             listener.say(line)
-
-
-def _may_share(search: _Search) -> bool:
-    """Whether further workers may begin. Raises ConfigError where their runs would write the same files."""
-    config = search.config
-    if not isinstance(config.objective, CommandObjective):
-        return True
-    runs = search.study.runs()
-    if runs and config.workers > 1 and not config.anyway:
-        written = runs[0][0].user_attrs.get(PROVENANCE, {}).get("written") or []
-        if written:
-            raise ConfigError(
-                f"workers={config.workers} would let several runs write {written[0]}; write into {{run_dir}}, as in "
-                f"--out {{run_dir}}, or set workers=1 or anyway=true",
-                key="workers",
-            )
-    return bool(runs)
-
-
-def _cost(search: _Search, seconds: float) -> list[str]:
-    """What the budget will take, once a first run has shown it."""
-    config, limits = search.config, search.config.limits
-    if search.expected is not None:
-        return []
-    whole = seconds * (limits.budget - 1) / config.workers
-    confirm = f", confirming {duration(seconds * 2 * limits.confirm)}" if limits.confirm else ""
-    return [f"a run takes {duration(seconds)}: the rest of the budget takes about {duration(whole)}{confirm}"]
 
 
 def _stop_reason(search: _Search) -> str | None:
@@ -261,6 +237,8 @@ def _stop_reason(search: _Search) -> str | None:
     trace = study.trace()
     if trace is not None and trace.over:
         return "the search is over: a full cycle of axes brought no gain"
+    if study.exhausted:
+        return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
     reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + 2 * limits.confirm / config.repeats)

@@ -24,6 +24,8 @@ __all__ = ["LAST", "MetricConfig", "MetricReader", "Reading", "Seen"]
 
 # lines whose numbers are listed: where the metric is told, where it is not, and of these the redrawn ones of a bar
 _LINES, _LINES_UNTOLD, _REDRAWN = 1000, 50_000, 5_000
+_DRAWN, _DRAWN_EVERY = 20_000, 64  # drawings of a bar that are all read, and of later ones every so many
+_REGEX = 1 << 12  # bytes of a line that are searched with a regular expression that may not take linear time
 _NAMES = 1000  # names that are listed
 _END = 1 << 15  # bytes at the end of the output whose numbers are listed too where there is no value
 
@@ -79,6 +81,7 @@ class MetricReader:
         self._place = "", 0  # of the last value: its line, in small letters, and where in it
         self._most = _LINES if config.told else _LINES_UNTOLD
         self._listed = self._redrawn = 0  # lines whose numbers are in `seen`, and those of a progress bar
+        self._drawn, self._waiting = 0, b""  # drawings of a bar with the metric, and the last of them if it is not read
         self._end = b""
         self._last_line = b""
 
@@ -91,6 +94,9 @@ class MetricReader:
         """Read the unfinished last line: the output has ended."""
         if line := self._lines.close():
             self._read(line + b"\n")
+        if self._waiting and self._wanted is not None:
+            self._hits(self._wanted, self._waiting)
+            self._waiting = b""
         if self._config.name == LAST and self._regex is None and self._config.file is None:
             number = bare_number(line_text(self._last_line))
             if number is not None:
@@ -150,7 +156,7 @@ class MetricReader:
         """Read whole lines."""
         if self._wanted is not None:
             for line in self._wanted.blocks(block):
-                self._hits(self._wanted, line)
+                self._hit_or_wait(self._wanted, line)
         elif self._regex is not None:
             for line in block.split(b"\n"):
                 self._match(line, self._regex)
@@ -185,6 +191,18 @@ class MetricReader:
             if name in self._seen or len(self._seen) < _NAMES:
                 self._seen.setdefault(name, _Count()).add(number)
 
+    def _hit_or_wait(self, wanted: Wanted, raw: bytes) -> None:
+        """Read a line with the name; after very many drawings of progress bars, few of those and each bar's last."""
+        drawn = raw.endswith(b"\r")
+        self._drawn += drawn
+        if drawn and self._drawn > _DRAWN and self._drawn % _DRAWN_EVERY:
+            self._waiting = raw
+            return
+        if self._waiting and not drawn:
+            self._hits(wanted, self._waiting)
+        self._waiting = b""
+        self._hits(wanted, raw)
+
     def _hits(self, wanted: Wanted, raw: bytes) -> None:
         line = line_text(raw)
         low = lowered(line)
@@ -203,7 +221,7 @@ class MetricReader:
         self._add(hit.number, step_of(low), raw.endswith(b"\r"))
 
     def _match(self, raw: bytes, regex: re.Pattern[str]) -> None:
-        line = line_text(raw)
+        line = line_text(raw, _REGEX)
         for found in regex.finditer(line):
             groups = found.groupdict()
             number = _number(groups["value"] if "value" in groups else found[1])

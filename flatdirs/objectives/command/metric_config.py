@@ -73,6 +73,8 @@ class MetricConfig:
                 f"has no effect with {KEY}.name={LAST}",
                 remedy="remove one of them",
             )
+        if self.file is not None and self.name is None and self.column is None:
+            raise wrong(f"{KEY}.file", self.file, "needs the name of a column", remedy=f"set {KEY}.column")
         if self.column is not None and self.file is None:
             raise wrong(f"{KEY}.column", self.column, f"has no effect without {KEY}.file", remedy=f"set {KEY}.file")
 

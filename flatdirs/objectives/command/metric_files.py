@@ -78,7 +78,7 @@ def _rows(path: Path) -> Iterator[Row]:
             yield from _json_rows(path)
         else:
             yield from _csv_rows(path)
-    except (OSError, csv.Error):
+    except (OSError, csv.Error, RecursionError):
         return
 
 

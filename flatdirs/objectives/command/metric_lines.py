@@ -80,10 +80,10 @@ class Lines:
         return line
 
 
-def line_text(line: bytes) -> str:
-    """The text of a line; empty for one of torchrun's other ranks."""
-    if len(line) > LIMIT:
-        line = line[: LIMIT // 2] + _CUT + line[-LIMIT // 2 :]
+def line_text(line: bytes, limit: int = LIMIT) -> str:
+    """The text of a line, of a longer one than `limit` bytes its two ends; empty for one of torchrun's other ranks."""
+    if len(line) > limit:
+        line = line[: limit // 2] + _CUT + line[-limit // 2 :]
     text = line.decode("utf-8", "replace")
     if (rank := _RANK.match(text)) is None:
         return text
