@@ -149,7 +149,7 @@ def _hyperparameters(trial: FrozenTrial) -> dict[str, float]:
     """The numbers among a trial's parameters, under flatdirs' names."""
     setting = trial.user_attrs.get(SETTING)
     if setting is not None:
-        return {name: float(value) for name, value in setting["hyperparameters"].items()}
+        return {n: float(v) for n, v in setting["hyperparameters"].items() if isinstance(v, (int, float))}  # no choices
     found = {}
     for name, value in trial.params.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -31,7 +31,7 @@ Space = FloatDistribution | IntDistribution | CategoricalDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
 RESEEDED = ("tpe", "gp", "cmaes")  # these get a new seed for each trial: its number
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without bounds
-MOST = 2**62  # the largest whole number
+MOST = 2**48  # the largest whole number; floats hold every smaller one exactly, also MOST away
 
 
 @dataclass(frozen=True)
