@@ -12,11 +12,10 @@ from typing import Any
 import yaml
 
 from flatdirs.backend.study import Study
-from flatdirs.backend.table_rows import Winner, winner
 from flatdirs.backend.trial_runs import SETTING
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.tuning.best_file import winner_value
 from flatdirs.tuning.formatting import value_text
+from flatdirs.tuning.tuner import Best, Tuner
 from hydra_plugins.flatdirs_sweeper._jobs import override
 
 FILE = "optimization_results.yaml"
@@ -27,57 +26,36 @@ def write_results(folder: Path, study: Study, keys: Mapping[str, str], where: st
 
     `best_params` and `best_value` are the best observed, as Hydra's other sweepers have them, under the app's own keys.
     """
-    found: dict[str, Any] = {"name": "flatdirs", "study": study.name, "storage": where, "runs": len(study.runs())}
-    if (best := best_observed(study)) is not None:
-        number, values, value = best
-        found |= {"best_params": params(values, keys), "best_value": value, "best_job": number}
-    if (held := winner(study)) is not None:
-        found["best_expected"] = {
-            "params": params(held.hyperparameters, keys),
-            "mean": held.mean,
-            "runs": held.runs,
-            "jobs": jobs_of(study, held),
+    found: dict[str, Any] = {"name": "flatdirs"}
+    tuner = Tuner.of(study, keys)
+    if (observed := tuner.best_observed) is not None:
+        found |= {
+            "best_params": _params(observed, keys),
+            "best_value": observed.value,
+            "best_jobs": _jobs(study, observed),
         }
+    if (expected := tuner.best_expected) is not None:
+        found["best_expected"] = {
+            "params": _params(expected, keys),
+            "value": expected.value,
+            "interval": None if expected.interval is None else list(expected.interval),
+            "jobs": _jobs(study, expected),
+        }
+    found |= {"runs": len(study.runs()), "study": study.name, "storage": where}
     part = folder / f"{FILE}.{os.getpid()}.part"
     part.write_text(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(part, folder / FILE)  # noqa: PTH105  (the atomic one)
     return found
 
 
-def params(values: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """Hyperparameters that are searched, under the app's keys."""
-    return {key: values[name] for name, key in keys.items()}
-
-
-def best_observed(study: Study) -> tuple[int, Mapping[str, Any], float] | None:
-    """Job number, hyperparameters and value of the best run; None before a first one."""
-    finished = [(trial, run) for trial, run in study.runs() if run.state == "finished"]
-    if not finished:
-        return None
-    trial, run = max(finished, key=lambda pair: pair[1].value)
-    value = run.value if study.maximize else -run.value
-    return trial.user_attrs[PROVENANCE]["job"], trial.user_attrs[SETTING]["hyperparameters"], value
-
-
-def jobs_of(study: Study, held: Winner) -> list[int]:
-    """The numbers of the jobs that ran at the best expected setting."""
-    attributes = [trial.user_attrs for trial, run in study.runs() if run.state == "finished"]
-    own = [one for one in attributes if one[SETTING]["hyperparameters"] == held.hyperparameters]
-    return [one[PROVENANCE]["job"] for one in own]
-
-
 def closing(study: Study, keys: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
     """What to say at the end. `arguments`: the overrides that every job had."""
-    observed, held = best_observed(study), winner(study)
-    if observed is None or held is None:
+    tuner = Tuner.of(study, keys)
+    observed, expected = tuner.best_observed, tuner.best_expected
+    if observed is None or expected is None:
         return ["no job has given a value"]
-    jobs = jobs_of(study, held)
-    which = f"job {jobs[0]}" if len(jobs) == 1 else f"jobs {', '.join(map(str, jobs))}"
-    lines = [f"best expected: {_words(held.hyperparameters, keys)}: {winner_value(held, '')} ({which})"]
-    if observed[1] != held.hyperparameters:
-        value = value_text(observed[2], "", held.digits)
-        lines.append(f"best observed: {_words(observed[1], keys)}: {value} (job {observed[0]})")
-    return [*lines, f"run the best expected again: {command([*arguments, *_overrides(held.hyperparameters, keys)])}"]
+    lines = [f"best observed: {_shown(study, observed, keys)}", f"best expected: {_shown(study, expected, keys)}"]
+    return [*lines, f"run the best expected again: {command([*arguments, *_overrides(expected, keys)])}"]
 
 
 def command(overrides: Sequence[str]) -> str:
@@ -87,9 +65,27 @@ def command(overrides: Sequence[str]) -> str:
     return shlex.join([*words, *overrides])
 
 
-def _overrides(values: Mapping[str, Any], keys: Mapping[str, str]) -> list[str]:
-    return [override(key, values[name]) for name, key in keys.items()]
+def _params(best: Best, keys: Mapping[str, str]) -> dict[str, Any]:
+    """What is searched, under the app's keys."""
+    return {key: best.settings[key] for key in keys.values()}
 
 
-def _words(values: Mapping[str, Any], keys: Mapping[str, str]) -> str:
-    return " ".join(_overrides(values, keys))
+def _jobs(study: Study, best: Best) -> list[int]:
+    """The numbers of the jobs with a value at this setting."""
+    runs = study.numbered_runs()
+    place = next(trial.user_attrs[SETTING]["hyperparameters"] for number, trial, _ in runs if number == best.run)
+    own = [t.user_attrs for _, t, run in runs if run.state == "finished"]
+    return [one[PROVENANCE]["job"] for one in own if one[SETTING]["hyperparameters"] == place]
+
+
+def _overrides(best: Best, keys: Mapping[str, str]) -> list[str]:
+    return [override(key, value) for key, value in _params(best, keys).items()]
+
+
+def _shown(study: Study, best: Best, keys: Mapping[str, str]) -> str:
+    jobs = ", ".join(map(str, _jobs(study, best)))
+    ends = (
+        "" if best.interval is None else " (90 %: {} to {})".format(*(value_text(end, "", 4) for end in best.interval))
+    )
+    value = value_text(best.value, "", 4) + ends
+    return f"{' '.join(_overrides(best, keys))}: {value}, {'jobs' if ',' in jobs else 'job'} {jobs}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,15 +21,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.search_plan import plan_identity
-from flatdirs.backend.storages import (
-    close_storage,
-    make_folder,
-    open_journal,
-    open_sqlite,
-    open_storage,
-    storage_errors,
-)
+from flatdirs.backend.storages import close_storage, make_folder, open_at, open_storage, storage_at, storage_errors
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import winner
 from flatdirs.backend.trial_runs import REASON
@@ -37,6 +32,7 @@ from flatdirs.setting_checks import wrong
 from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.failures import searches_a_size
 from flatdirs.tuning.formatting import value_text
+from flatdirs.tuning.workers import refuse_torchrun
 from hydra_plugins.flatdirs_sweeper._jobs import Answer, Job, ended_launcher, launch, override
 from hydra_plugins.flatdirs_sweeper._results import closing, command, write_results
 from hydra_plugins.flatdirs_sweeper._settings import PREFIX, SweepSettings, read_settings
@@ -48,12 +44,12 @@ if TYPE_CHECKING:
 
 JOBS = "flatdirs:jobs"  # the numbers of the jobs that a trial was given
 TIME = "${now:"
-SQLITE = (".db", ".sqlite", ".sqlite3")
 PHRASES = {  # of flatdirs' errors → in Hydra's words
     r"\bchange (study|storage)\b": rf"change {PREFIX}\1",
     r"\bor study to\b": f"or {PREFIX}study to",
     r"\bset anyway=": f"set {PREFIX}anyway=",
-    r"(?<![\w.])fixed(?= leaves|=|$)": f"{PREFIX}fixed",
+    r"(?<![\w.])(fixed(?= leaves|=|$)|(search|deterministic)(?==))": rf"{PREFIX}\1",
+    r"\bchange (search|fixed|deterministic)\b": rf"change {PREFIX}\1",
     r"\bchange output\b": "change hydra.sweep.dir",
     r"\bmade with task\.keys\.": f"made with {PREFIX}",
     r"\bmade with task\.": "made with ",
@@ -82,6 +78,7 @@ def sweep(sweeper: FlatdirsSweeper, arguments: Sequence[str]) -> dict[str, Any]:
     config, context = sweeper.config, sweeper.hydra_context
     assert config is not None
     assert context is not None
+    refuse_torchrun(os.environ)
     parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(arguments))
     for one in parsed:
         if one.is_sweep_override():
@@ -116,11 +113,8 @@ def _opened(told: Any, config: DictConfig, name: str) -> Iterator[tuple[BaseStor
     if told is None:
         place = _folder_of_sweeps(config) / name
         storage, where = open_storage("journal", place), str(place / "journal.log")
-    elif "://" in told:
-        storage, where = open_storage("url", Path(), told), masked(told)
     else:
-        make_folder(Path(told).parent)
-        storage, where = (open_sqlite if told.endswith(SQLITE) else open_journal)(Path(told)), told
+        storage, where = open_at(storage_at(told, STALE_SECONDS / 60)), masked(told)
     try:
         yield storage, where
     finally:

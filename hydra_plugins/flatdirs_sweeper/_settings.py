@@ -1,7 +1,7 @@
 """From the keys of the sweeper and the app's own configuration to the settings of a search.
 
     hydra.sweeper.lr=optimizer.lr ──┐
-    the app's configuration ────────┴→ Told (one hyperparameter) → chart and start → SweepSettings
+    the app's configuration ────────┴→ Told, one a hyperparameter → python_plan → SweepSettings
 
 Every error names the key to change, hydra.sweeper.… or the app's own.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -21,19 +21,16 @@ from flatdirs.backend.trials import flatten
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.command.known_flags import find_flags, optimizer_of
 from flatdirs.objectives.command.metric_names import direction_of
-from flatdirs.search import SEARCHES, grid_chart
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
-from flatdirs.space.chart import Chart
-from flatdirs.space.chart_for import IN_CHARTS, OPTIMIZERS, chart_for
-from flatdirs.space.further import Further, with_further
-from flatdirs.space.grid import Grid
+from flatdirs.space.chart_for import IN_CHARTS, OPTIMIZERS
+from flatdirs.space.further import Further
 from flatdirs.space.names import canonical, enters_as_one_minus
+from flatdirs.tuning.python_plan import python_plan
 
 PREFIX = "hydra.sweeper."
 KNOWN = ("lr", "wd", "momentum", "beta1", "beta2", "batch_size")
 BATCHES = 5  # at least, if the size of a batch is not told: a search learns between batches only
-PARTS = ("key", "low", "high", "scale", "step", "choices")  # of a hyperparameter that is told as a mapping
+PARTS = ("key", "low", "high", "scale", "choices")  # of a hyperparameter that is told as a mapping
 ABSENT = object()
 
 
@@ -48,16 +45,22 @@ class Told:
     low: Any = None
     high: Any = None
     scale: Any = None
-    step: Any = None
     choices: tuple[Any, ...] = ()
 
-    def further(self) -> Further:
-        """The hyperparameter with an axis of its own. Whole numbers stay whole."""
-        numbers = [number for number in (self.start, self.low, self.high, self.step) if number is not None]
-        whole = not self.choices and all(isinstance(number, int) for number in numbers)
-        return Further(
-            self.name, self.start, self.low, self.high, self.scale, self.step, whole, self.choices, self.setting
-        )
+    @property
+    def range(self) -> tuple[Any, ...] | None:
+        """(low, high) or (low, high, scale); None without a range."""
+        if self.low is None and self.high is None:
+            return None
+        return (self.low, self.high) if self.scale is None else (self.low, self.high, self.scale)
+
+    def check(self) -> None:
+        """Raise FlatdirsError, naming the setting, where start, range and choices do not fit."""
+        if (self.low is None) != (self.high is None) or (self.scale is not None and self.low is None):
+            raise wrong(
+                self.setting, self.key, "needs both ends of a range, low and high", remedy=f"add them to {self.setting}"
+            )
+        Further(self.name, self.start, self.low, self.high, self.scale, choices=self.choices, key=self.setting)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ def read_settings(keys: Mapping[str, Any], app: DictConfig, launcher: DictConfig
     leaves = flatten({key: value for key, value in plain.items() if key != "hydra"})
     told = _told(keys, app, leaves)
     require_integer(f"{PREFIX}budget", keys["budget"], 1)
-    for name in ("deterministic", "anyway"):
-        require_boolean(f"{PREFIX}{name}", keys[name])
+    require_boolean(f"{PREFIX}anyway", keys["anyway"])
+    if keys["deterministic"] is not None:
+        require_boolean(f"{PREFIX}deterministic", keys["deterministic"])
     optimizer = _optimizer(keys["optimizer"], told, leaves, app)
     plan = _plan(keys, told, optimizer)
     searched = (*plan.grid.chart.free, *plan.grid.chart.open_choices)
@@ -124,7 +128,7 @@ def _nothing_told(leaves: Mapping[str, Any]) -> str:
     """What to write where no hyperparameter is told of: the keys of the app that have well-known names."""
     words = [f"{key}={value}" for key, value in leaves.items() if not isinstance(value, (list, str))]
     flags = {flag.name: flag.flag for flag in reversed(find_flags(words)) if flag.name in ("lr", "wd", "momentum")}
-    usual = {"lr": "optimizer.lr"} if "lr" not in flags else dict(sorted(flags.items()))
+    usual = flags if "lr" in flags else {"lr": "optimizer.lr"}
     example = " ".join(f"{PREFIX}{name}={key}" for name, key in usual.items())
     return f"there is no hyperparameter to tune; name the app's key of each, as in {example}"
 
@@ -198,31 +202,25 @@ def _optimizer(said: Any, told: Sequence[Told], leaves: Mapping[str, Any], app: 
 
 
 def _plan(keys: Mapping[str, Any], told: Sequence[Told], optimizer: str) -> SearchPlan:
-    """The search: its chart, start and settings."""
-    chart, start = _space(told, optimizer, keys["fixed"] or ())
-    require_choice(f"{PREFIX}search", keys["search"], tuple(SEARCHES))
-    settings = SEARCHES[keys["search"]]()
-    if isinstance(settings, BayesSettings):
-        settings = replace(settings, deterministic=keys["deterministic"])
-    return SearchPlan(keys["search"], Grid(grid_chart(keys["search"], chart), start), settings, 0, {})
-
-
-def _space(told: Sequence[Told], optimizer: str, fixed: Sequence[str]) -> tuple[Chart, dict[str, Any]]:
-    """The chart of these hyperparameters, and the start."""
-    known = {
-        one.name: one
-        for one in told
-        if one.name in IN_CHARTS[optimizer] and not one.choices and one.step is None and one.scale in (None, "log")
-    }
-    for one in known.values():
-        if not one.start > 0 and not enters_as_one_minus(one.name):
+    """The search: its chart, start and settings. Errors of a range name its setting."""
+    for one in told:
+        if (
+            one.name in IN_CHARTS[optimizer]
+            and not one.choices
+            and not (one.start > 0 or enters_as_one_minus(one.name))
+        ):
             remedy = f"set {one.key} to where it should start, or leave {one.setting} out"
             raise wrong(one.key, one.start, "must be above 0 to be tuned", remedy=remedy)
-        one.further()  # the same checks of its range
-    whole, start = with_further(chart_for(known, optimizer), [one.further() for one in told if one.name not in known])
-    bounds = {name: (one.low, one.high) for name, one in known.items() if (one.low, one.high) != (None, None)}
-    chart = whole.within(bounds)
-    return chart.fix(fixed) if fixed else chart, {**{name: one.start for name, one in known.items()}, **start}
+        one.check()
+    return python_plan(
+        {one.name: one.start for one in told},
+        optimizer,
+        keys["fixed"] or (),
+        {one.name: one.range for one in told if one.range is not None},
+        {one.name: one.choices for one in told if one.choices},
+        keys["search"],
+        deterministic=keys["deterministic"],
+    ).plan
 
 
 def _direction(said: Any, app: DictConfig) -> str:

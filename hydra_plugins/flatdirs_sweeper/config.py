@@ -13,7 +13,7 @@ NODE = OmegaConf.create(
     {
         "_target_": "hydra_plugins.flatdirs_sweeper.sweeper.FlatdirsSweeper",
         # The app's key of a well-known hyperparameter, whose value in the app's configuration is the start, such as
-        # optimizer.lr; with a range optimizer.lr:1e-5:1e-1; as a mapping {key, low, high, scale, step, choices}.
+        # optimizer.lr; with a range optimizer.lr:1e-5:1e-1; as a mapping {key, low, high, scale, choices}.
         "lr": None,
         "wd": None,
         "momentum": None,
@@ -32,16 +32,16 @@ NODE = OmegaConf.create(
         "n_jobs": None,
         # adamw, adam or sgd, whose flat directions are known; auto: as the app's configuration says, else sgd.
         "optimizer": "auto",
-        # flatdirs, myrtle or raw.
+        # flatdirs, myrtle, raw, or one of Optuna's: random, tpe, qmc, gp, cmaes.
         "search": "flatdirs",
         # The app's key for its random seed, which each replicate gets a value of its own for; null: left alone.
         "seed": None,
-        # true: one setting always gives the same value, so none is tried twice.
-        "deterministic": False,
+        # true: one setting always gives the same value, so none is tried twice; null: the runs show whether it does.
+        "deterministic": None,
         # Name of the study; null: the app's.
         "study": None,
-        # A file for the study (.db: SQLite), or a database's URL; null: <study>/journal.log in the folder of the
-        # sweeps, which is hydra.sweep.dir as far as it holds no time.
+        # A journal file for the study, or a database's URL; null: <study>/journal.log in the folder of the sweeps,
+        # which is hydra.sweep.dir as far as it holds no time.
         "storage": None,
         # true: go on with a changed script or configuration.
         "anyway": False,
