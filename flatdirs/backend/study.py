@@ -117,7 +117,7 @@ class Study(Trials):
         run = self.trace(runs)
         if run is None or run.pending is None:
             return False
-        busy = {claimed_id(trial) for trial in self.live()}
+        busy = {claimed_id(trial) for trial in self.at_work()}
         if run.pending.suggestion.id not in busy:
             return False
         asked = {step.proposal.suggestion.id for step in run.steps}

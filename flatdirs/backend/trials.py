@@ -64,8 +64,12 @@ class Trials:
         return [(trial, run) for trial, run in pairs if run is not None]
 
     def live(self) -> list[FrozenTrial]:
-        """Trials that some worker is running now."""
+        """Trials that some worker is running now, and those handed out lately."""
         return [trial for trial in self.trials() if self._is_live(trial)]
+
+    def at_work(self) -> list[FrozenTrial]:
+        """Those of them that end by themselves; of those handed out nobody knows."""
+        return [trial for trial in self.live() if HANDED_OUT not in trial.user_attrs]
 
     def _is_live(self, trial: FrozenTrial) -> bool:
         running = trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs

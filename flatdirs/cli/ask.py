@@ -43,7 +43,10 @@ def open_tuner(settings: dict[str, Any]) -> Iterator[Tuner]:
 def _lines(study: str, asked: Asked) -> list[str]:
     from flatdirs.tuning.formatting import assignments, value_text
 
-    lines = [f"run {asked.run} of study {study}: {assignments(asked.settings)} seed={asked.seed}", f"why: {asked.reason}"]
+    lines = [
+        f"run {asked.run} of study {study}: {assignments(asked.settings)} seed={asked.seed}",
+        f"why: {asked.reason}",
+    ]
     if asked.expected is not None and asked.interval is not None:
         low, high = (value_text(end, "") for end in asked.interval)
         lines.append(f"expected: {value_text(asked.expected, '')} (90 % {low} to {high}, seed noise left out)")

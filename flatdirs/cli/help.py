@@ -42,5 +42,5 @@ def command_help(command: str, words: Sequence[str]) -> str:
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]
-    options = OPTIONS | (FILE_OPTION if command == "train" else {})
+    options = OPTIONS | {"train": FILE_OPTION, "ask": JSON_OPTION}.get(command, {})
     return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])

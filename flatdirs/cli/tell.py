@@ -11,8 +11,12 @@ from flatdirs.cli.ask import open_tuner
 def run(settings: dict[str, Any], _: list[str]) -> int:
     """Store the value and say what is the best now."""
     from flatdirs.config.values import read_integer
+    from flatdirs.errors import ConfigError
     from flatdirs.tuning.formatting import assignments, value_text
 
+    for key in ("run", "value"):
+        if settings[key] is None:
+            raise ConfigError(f"{key} is missing; give it, as in flatdirs tell STUDY RUN VALUE", key=key)
     number = read_integer(settings, "run", 1)
     with open_tuner(settings) as tuner:
         tuner.tell(number, settings["value"])

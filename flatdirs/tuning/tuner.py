@@ -73,7 +73,9 @@ class Tuner:
         direction: "maximize" or "minimize".
         storage: the path of a journal file, a URL such as sqlite:///study.db, or None for memory.
         study: the name of the study; the same name and arguments go on with it.
-        optimizer, fixed, ranges, choices, search, seed, deterministic: as of `flatdirs.tune`.
+        optimizer, fixed, ranges, choices, search, seed: as of `flatdirs.tune`.
+        deterministic: True where the seeds do not matter and the same settings always give the same value; None where
+            the runs are to show it.
         stale_minutes: how long a run that was asked for is waited for.
 
     Raises ConfigError, ChartError or StudyError, whose `key` is the argument to change.
@@ -92,7 +94,7 @@ class Tuner:
         choices: Mapping[str, Sequence[Any]] | None = None,
         search: str = "flatdirs",
         seed: int = 0,
-        deterministic: bool | None = None,
+        deterministic: bool | None = False,
         stale_minutes: float = DAY,
     ) -> None:
         refuse_torchrun(os.environ, "make the Tuner outside torchrun, or in a process that torchrun did not start")

@@ -127,8 +127,8 @@ def _told(keys: Mapping[str, Any], app: DictConfig, leaves: Mapping[str, Any]) -
 def _nothing_told(leaves: Mapping[str, Any]) -> str:
     """What to write where no hyperparameter is told of: the keys of the app that have well-known names."""
     words = [f"{key}={value}" for key, value in leaves.items() if not isinstance(value, (list, str))]
-    flags = {flag.name: flag.flag for flag in reversed(find_flags(words)) if flag.name in ("lr", "wd", "momentum")}
-    usual = flags if "lr" in flags else {"lr": "optimizer.lr"}
+    flags = {flag.name: flag.flag for flag in reversed(find_flags(words))}
+    usual = {name: flags[name] for name in KNOWN[:3] if name in flags} if "lr" in flags else {"lr": "optimizer.lr"}
     example = " ".join(f"{PREFIX}{name}={key}" for name, key in usual.items())
     return f"there is no hyperparameter to tune; name the app's key of each, as in {example}"
 
