@@ -6,13 +6,18 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from flatdirs.errors import FlatdirsError
+from hydra_plugins.flatdirs_sweeper._settings import SweepSettings, read_settings
 from tests.conftest import ROOT
 
 APP = '''
@@ -61,6 +66,7 @@ optimized_metric: val/acc
 hydra: {sweep: {dir: 'sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}'}}
 """
 SWEEP = ("-m", "hydra/sweeper=flatdirs", "hydra.sweeper.lr=optimizer.lr", "hydra.sweeper.wd=optimizer.weight_decay")
+PARAMS = "hydra.sweeper.params."
 JOURNAL = Path("sweeps/train/journal.log")
 
 
@@ -118,6 +124,14 @@ def sentence(printed: str) -> str:
     lines = [line for line in printed.splitlines() if line and not line.startswith(("Set the environment", "["))]
     assert len(lines) == 1, printed
     return lines[0]
+
+
+def read(folder: Path, *words: str) -> SweepSettings:
+    """The settings of a sweep with these words on its command line."""
+    with initialize_config_dir(str(folder / "configs"), version_base="1.3"):
+        config = compose("train", ["hydra/sweeper=flatdirs", *words], return_hydra_config=True)
+    keys: Any = OmegaConf.to_container(config.hydra.sweeper)
+    return read_settings(keys, config, config.hydra.launcher)
 
 
 @pytest.mark.slow
@@ -314,34 +328,99 @@ def test_a_changed_script_needs_a_word(app: Path) -> None:
     assert len(calls(app)) == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "key"),
     [
-        ([], "hydra.sweeper.lr=optimizer.lr hydra.sweeper.wd=optimizer.weight_decay"),
+        ([], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=optimizer.lrr"], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=optimizer"], "hydra.sweeper.lr"),
-        (["hydra.sweeper.lr=seed"], "seed"),
+        (["hydra.sweeper.lr=seed"], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=3"], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=optimizer.lr:1"], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=optimizer.lr:0.1:1"], "hydra.sweeper.lr"),
+        (["hydra.sweeper.lr=optimizer.lr:low:1"], "hydra.sweeper.lr"),
+        (["hydra.sweeper.lr={key: optimizer.lr, low: 0.001}"], "hydra.sweeper.lr"),
+        (["hydra.sweeper.lr={low: 0.001, high: 1}"], "hydra.sweeper.lr"),
         (["hydra.sweeper.lr=optimizer.lr", "optimizer.lr=0"], "optimizer.lr"),
         (["hydra.sweeper.lr=optimizer.lr", "hydra.sweeper.wd=optimizer.lr"], "hydra.sweeper.wd"),
-        (["hydra.sweeper.params.x={key: model.dropout, lower: 0}"], "hydra.sweeper.params.x.lower"),
-        (["hydra.sweeper.params.x=model.dropout:0.2:0.5"], "hydra.sweeper.params.x"),
-        (["hydra.sweeper.params.act=model.act:tanh|gelu"], "hydra.sweeper.params.act"),
-        ([*SWEEP[2:], "hydra.sweeper.fixed=[lr,wd]"], "hydra.sweeper.fixed"),
-        ([*SWEEP[2:], "hydra.sweeper.search=tpee"], "hydra.sweeper.search"),
+        (
+            ["hydra.sweeper.lr=optimizer.lr", "hydra.sweeper.params.learning_rate=model.dropout"],
+            PARAMS + "learning_rate",
+        ),
+        ([PARAMS + "x={key: model.dropout, lower: 0}"], PARAMS + "x.lower"),
+        ([PARAMS + "x=model.dropout:0.2:0.5"], PARAMS + "x"),
+        ([PARAMS + "x=model.dropout:0:0.5:cubic"], PARAMS + "x"),
+        ([PARAMS + "act=model.act:tanh|gelu"], PARAMS + "act"),
+        ([PARAMS + "act=model.act"], PARAMS + "act"),
+        ([*SWEEP[2:], "hydra.sweeper.fixed=[lr,wd]"], "fixed"),
+        ([*SWEEP[2:], "hydra.sweeper.search=tpee"], "search"),
         ([*SWEEP[2:], "hydra.sweeper.budget=0"], "hydra.sweeper.budget"),
+        ([*SWEEP[2:], "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs"),
         ([*SWEEP[2:], "hydra.sweeper.direction=up"], "hydra.sweeper.direction"),
         ([*SWEEP[2:], "optimized_metric=quality"], "hydra.sweeper.direction"),
+        ([*SWEEP[2:], "hydra.sweeper.optimizer=lion"], "hydra.sweeper.optimizer"),
         ([*SWEEP[2:], "hydra.sweeper.seed=sed"], "hydra.sweeper.seed"),
-        ([*SWEEP[2:], "model.width=32,64"], "model.width"),
-        ([*SWEEP[2:], "model.dropout=interval(0,1)"], "model.dropout"),
+        ([*SWEEP[2:], "hydra.sweeper.anyway=3"], "hydra.sweeper.anyway"),
     ],
 )
-def test_what_a_user_can_correct_is_one_sentence_with_its_key(app: Path, words: list[str], key: str) -> None:
-    assert key in sentence(give(app, *SWEEP[:2], *words, code=1))
+def test_what_a_user_can_correct_names_its_key(app: Path, words: list[str], key: str) -> None:
+    with pytest.raises(FlatdirsError) as error:
+        read(app, *words)
+    assert error.value.key == key
+
+
+def test_the_search_space_follows_the_apps_own_configuration(app: Path) -> None:
+    found = read(app, *SWEEP[2:], "hydra.sweeper.beta1=optimizer.betas.0", PARAMS + "dropout=model.dropout:0:0.5")
+    chart = found.plan.grid.chart
+    assert found.optimizer == "adamw"
+    assert found.maximize
+    assert dict(found.plan.grid.start) == {"lr": 0.02, "wd": 1e-3, "beta1": 0.9, "dropout": 0.1}
+    assert "lr·wd" in {axis.name for axis in chart.axes}
+    assert chart.bounds["dropout"] == (0, 0.5)
+    assert found.keys["wd"] == "optimizer.weight_decay"
+    for words, optimizer in (
+        (["optimizer._target_=torch.optim.Adam"], "adam"),
+        (["optimizer._target_=mine.Lion", "+comment=adamw"], "adamw"),
+        (["optimizer._target_=mine.Lion"], "sgd"),
+        (["hydra.sweeper.optimizer=sgd"], "sgd"),
+    ):
+        assert read(app, *SWEEP[2:], *words).optimizer == optimizer
+    assert not read(app, *SWEEP[2:], "optimized_metric=val/loss").maximize
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ([], 1),
+        (["hydra.sweeper.n_jobs=7"], 7),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], 3),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=9"], 5),
+        (["hydra/launcher=submitit_slurm"], 5),
+        (["hydra/launcher=submitit_slurm", "hydra.launcher.array_parallelism=2"], 2),
+        (["hydra/launcher=submitit_slurm", "hydra.sweeper.budget=3"], 1),
+    ],
+)
+def test_the_size_of_a_batch(app: Path, words: list[str], size: int) -> None:
+    if len(words) and "launcher=" in words[0]:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    assert read(app, *SWEEP[2:], *words).n_jobs == size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "hydra.sweeper.lr=optimizer.lr hydra.sweeper.wd=optimizer.weight_decay"),
+        ([*SWEEP[2:], "model.width=32,64"], "model.width=32,64"),
+        ([*SWEEP[2:], "model.dropout=interval(0,1)"], "hydra.sweeper.params"),
+        ([*SWEEP[2:], "hydra.sweeper.fixed=[lr,wd]"], "hydra.sweeper.fixed"),
+        ([*SWEEP[2:], "hydra.sweeper.search=tpee"], "hydra.sweeper.search"),
+        ([*SWEEP[2:], "hydra.sweeper.storage=configs"], "hydra.sweeper.storage"),
+    ],
+)
+def test_an_error_is_one_sentence(app: Path, words: list[str], said: str) -> None:
+    assert said in sentence(give(app, *SWEEP[:2], *words, code=1))
     assert not (app / "calls.txt").exists()
 
 
@@ -362,3 +441,26 @@ def test_storage_by_its_address_and_status_of_the_study(app: Path) -> None:
     words = [sys.executable, "-m", "flatdirs", "status", "storage.url=sqlite:///mine.db"]
     shown = subprocess.run(words, cwd=app, env=environment(app), capture_output=True, text=True, check=True)
     assert "best: run" in shown.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("editable", [False, True])
+def test_installed_from_a_wheel_and_as_an_editable_package(app: Path, tmp_path: Path, editable: bool) -> None:
+    """In an environment of its own, which finds the other packages here."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = str(tmp_path / "venv/bin/python")
+    (site,) = (tmp_path / "venv/lib").glob("*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    quiet = ["--disable-pip-version-check", "--quiet", "--no-deps", "--no-build-isolation"]
+    install = [python, "-m", "pip", "install", *quiet, *(["--editable"] if editable else []), str(ROOT)]
+    subprocess.run(install, check=True, env=own)
+    ran = subprocess.run([python, "train.py", *SWEEP, "hydra.sweeper.budget=1"], cwd=app, env=own, check=False)
+    assert ran.returncode == 0
+    assert len(calls(app)) == 1
+    probe = "import hydra_plugins, hydra_plugins.flatdirs_sweeper as own; print(hydra_plugins.__file__, own.__file__)"
+    printed = subprocess.run([python, "-c", probe], env=own, cwd=app, capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == [
+        "None",
+        str((ROOT if editable else site) / "hydra_plugins/flatdirs_sweeper/__init__.py"),
+    ]

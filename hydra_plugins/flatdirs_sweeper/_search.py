@@ -44,12 +44,11 @@ if TYPE_CHECKING:
 
 JOBS = "flatdirs:jobs"  # the numbers of the jobs that a trial was given
 TIME = "${now:"
-PHRASES = {  # of flatdirs' errors → in Hydra's words
-    r"\bchange (study|storage)\b": rf"change {PREFIX}\1",
-    r"\bor study to\b": f"or {PREFIX}study to",
+PHRASES = {  # in flatdirs' errors → in Hydra's words
+    r"\bstorage\.url\b": f"{PREFIX}storage",
+    r"\b(change|or) (study|storage|search|fixed|deterministic)\b": rf"\1 {PREFIX}\2",
     r"\bset anyway=": f"set {PREFIX}anyway=",
     r"(?<![\w.])(fixed(?= leaves|=|$)|(search|deterministic)(?==))": rf"{PREFIX}\1",
-    r"\bchange (search|fixed|deterministic)\b": rf"change {PREFIX}\1",
     r"\bchange output\b": "change hydra.sweep.dir",
     r"\bmade with task\.keys\.": f"made with {PREFIX}",
     r"\bmade with task\.": "made with ",
