@@ -41,6 +41,8 @@ def main(config):
         raise RuntimeError("boom")
     if trouble == "again" and known:
         raise RuntimeError("boom")
+    if trouble == "memory" and config.model.width > 64:
+        raise MemoryError
     if trouble == "nothing":
         return None
     if trouble == "unstable" and o.lr > 0.1:
@@ -64,6 +66,24 @@ trouble: null
 seconds: 0
 optimized_metric: val/acc
 hydra: {sweep: {dir: 'sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}'}}
+"""
+SCHEMA = """
+from dataclasses import dataclass
+import hydra
+from hydra.core.config_store import ConfigStore
+
+@dataclass
+class Config:
+    lr: float = 1.0
+
+ConfigStore.instance().store(name="config", node=Config)
+
+@hydra.main(version_base="1.3", config_path=None, config_name="config")
+def main(config):
+    assert isinstance(config.lr, float)
+    return (config.lr - 4) ** 2
+
+main()
 """
 SWEEP = ("-m", "hydra/sweeper=flatdirs", "hydra.sweeper.lr=optimizer.lr", "hydra.sweeper.wd=optimizer.weight_decay")
 PARAMS = "hydra.sweeper.params."
@@ -128,8 +148,9 @@ def sentence(printed: str) -> str:
 
 def read(folder: Path, *words: str) -> SweepSettings:
     """The settings of a sweep with these words on its command line."""
+    chosen = [] if words[:1] == ("+hparams_search=flatdirs",) else ["hydra/sweeper=flatdirs"]
     with initialize_config_dir(str(folder / "configs"), version_base="1.3"):
-        config = compose("train", ["hydra/sweeper=flatdirs", *words], return_hydra_config=True)
+        config = compose("train", [*chosen, *words], return_hydra_config=True)
     keys: Any = OmegaConf.to_container(config.hydra.sweeper)
     return read_settings(keys, config, config.hydra.launcher)
 
@@ -300,6 +321,16 @@ def test_a_later_job_that_fails_is_tried_once_more_and_then_counts_as_diverged(a
 
 
 @pytest.mark.slow
+def test_memory_that_runs_out_counts_at_once_where_a_size_is_searched(app: Path) -> None:
+    size = PARAMS + "width=model.width:16:256"
+    give(app, *SWEEP[:2], size, "trouble=memory", "hydra.sweeper.budget=4")
+    assert len(calls(app)) == 4
+    found = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in app.rglob(".hydra/config.yaml")]
+    assert max(one["model"]["width"] for one in found) > 64
+    assert results(app)["best_params"]["model.width"] <= 64
+
+
+@pytest.mark.slow
 def test_a_process_that_dies_takes_no_other_job_of_its_batch_along(app: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
@@ -386,6 +417,37 @@ def test_the_search_space_follows_the_apps_own_configuration(app: Path) -> None:
     ):
         assert read(app, *SWEEP[2:], *words).optimizer == optimizer
     assert not read(app, *SWEEP[2:], "optimized_metric=val/loss").maximize
+
+
+def test_the_sweeper_may_be_chosen_in_a_file_of_the_app(app: Path) -> None:
+    (app / "configs/hparams_search").mkdir()
+    (app / "configs/hparams_search/flatdirs.yaml").write_text(
+        "# @package _global_\ndefaults: [{override /hydra/sweeper: flatdirs}]\n"
+        "hydra: {mode: MULTIRUN, sweeper: {lr: optimizer.lr, budget: 7, params: {dropout: {key: model.dropout, low: 0, "
+        "high: 0.5}}}}\n",
+        encoding="utf-8",
+    )
+    found = read(app, "+hparams_search=flatdirs")
+    assert dict(found.keys) == {"lr": "optimizer.lr", "dropout": "model.dropout"}
+    assert found.budget == 7
+
+
+@pytest.mark.slow
+def test_an_app_with_a_schema_that_runs_each_job_in_its_own_folder(app: Path) -> None:
+    (app / "train.py").write_text(SCHEMA, encoding="utf-8")
+    give(
+        app,
+        "-m",
+        "hydra/sweeper=flatdirs",
+        "hydra.sweeper.lr=lr",
+        "hydra.sweeper.budget=3",
+        "hydra.job.chdir=true",
+        "hydra.sweeper.direction=minimize",
+        "hydra.sweeper.storage=mine.log",
+    )
+    assert (app / "mine.log").is_file()
+    assert results(app)["runs"] == 3
+    assert results(app)["best_params"]["lr"] != 1.0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ incumbent it ends the sweep, for these did work before.
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import re
@@ -27,6 +28,7 @@ from flatdirs.backend.storages import close_storage, make_folder, open_at, open_
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import winner
 from flatdirs.backend.trial_runs import REASON
+from flatdirs.backend.trials import flatten
 from flatdirs.errors import ObjectiveError, masked
 from flatdirs.setting_checks import wrong
 from flatdirs.tuning.code_changes import check_code
@@ -86,7 +88,8 @@ def sweep(sweeper: FlatdirsSweeper, arguments: Sequence[str]) -> dict[str, Any]:
             raise wrong(key, values, "has several values, where the sweeper takes one", remedy=remedy)
     app = context.config_loader.load_sweep_config(config, list(arguments))
     settings = read_settings(sweeper.keys, app, config.hydra.launcher)
-    name, folder = str(sweeper.keys["study"] or config.hydra.job.name), Path(str(config.hydra.sweep.dir))
+    name = str(sweeper.keys["study"] or config.hydra.job.name)
+    folder = Path(str(config.hydra.sweep.dir)).absolute()  # jobs may change the working directory
     make_folder(folder)
     OmegaConf.save(config, folder / "multirun.yaml")
     with _opened(sweeper.keys["storage"], config, name) as (storage, where), storage_errors():
@@ -111,9 +114,10 @@ def _opened(told: Any, config: DictConfig, name: str) -> Iterator[tuple[BaseStor
         raise wrong(f"{PREFIX}storage", told, "must be a file or a database's URL")
     if told is None:
         place = _folder_of_sweeps(config) / name
-        storage, where = open_storage("journal", place), str(place / "journal.log")
+        storage, where = open_storage("journal", place.absolute()), str(place / "journal.log")
     else:
-        storage, where = open_at(storage_at(told, STALE_SECONDS / 60)), masked(told)
+        address = told if "://" in told else Path(told).absolute()
+        storage, where = open_at(storage_at(address, STALE_SECONDS / 60)), masked(told)
     try:
         yield storage, where
     finally:
@@ -139,12 +143,11 @@ def _identity(settings: SweepSettings, config: DictConfig, arguments: Sequence[s
 
 def _code(sweeper: FlatdirsSweeper, app: DictConfig, settings: SweepSettings) -> dict[str, str]:
     """Checksums of the app's script and of its configuration, without what is searched and what Hydra itself needs."""
-    with open_dict(app):
-        del app["hydra"]
-    for key in settings.keys.values():
-        OmegaConf.update(app, key, None, force_add=True)
-    texts = {"the app's configuration": OmegaConf.to_yaml(app, resolve=False, sort_keys=True).encode()}
-    with suppress(TypeError, OSError):
+    plain: Any = OmegaConf.to_container(app, resolve=False)
+    searched = settings.keys.values()
+    own = {key: value for key, value in flatten(plain).items() if not key.startswith("hydra.") and key not in searched}
+    texts = {"the app's configuration": json.dumps(own, sort_keys=True, default=str).encode()}
+    with suppress(TypeError, OSError):  # defined nowhere, as in a notebook
         file = inspect.getsourcefile(inspect.unwrap(sweeper.task_function)) if sweeper.task_function else None
         if file is not None:
             texts[Path(file).name] = Path(file).read_bytes()
