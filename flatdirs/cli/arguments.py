@@ -131,6 +131,15 @@ def _of_command(word: str) -> str:
     return f"task.metric.name={value}" if equals and key in ("metric", "task.metric") else word
 
 
+def _of_function(word: str) -> str:
+    """A word about a further hyperparameter of a function, such as start.dropout=0.1: a new key for Hydra."""
+    key, equals, _ = word.partition("=")
+    head, _, name = key.rpartition(".")
+    known = keys.option_keys("start", "typical")
+    new = key == "choices" or head == "choices" or (head in ("start", "chart.bounds") and keys.short(name) not in known)
+    return f"++{word}" if equals and new else word
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         option = next((word for word in message.replace("/", " ").split() if word.startswith("-")), self.prog)
@@ -181,12 +190,14 @@ def _verbatim(key: str, value: str) -> str | None:
 
 def _start_overrides(path: str) -> list[str]:
     """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
-    settings, _ = _read_yaml(path, "start")
+    settings, values = _read_yaml(path, "start")
     known = keys.option_keys("start", "typical")
-    found = {name: settings[name] for name in known if settings.get(name) is not None}
+    further = [name for name in settings if name not in known] if "task.function" in values else []
+    plain = (*known, *(name for name in further if name not in NO_HYPERPARAMETERS))
+    found = {name: settings[name] for name in plain if isinstance(settings.get(name), (int, float, str))}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
-    return [f"start.{name}={hydra_text(value)}" for name, value in found.items()]
+    return [f"{'++' * (name in further)}start.{name}={hydra_text(value)}" for name, value in found.items()]
 
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:
