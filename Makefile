@@ -27,7 +27,7 @@ check: $(STAMP)  ## ruff, mypy --strict, the import contracts, repeated code, an
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
-	$(RUN) -m pylint --disable=all --enable=duplicate-code --min-similarity-lines=13 flatdirs
+	$(RUN) -m pylint --disable=all --enable=duplicate-code --min-similarity-lines=13 flatdirs hydra_plugins
 	$(RUN) tests/readme_commands.py
 
 format: $(STAMP)  ## let ruff put things in order

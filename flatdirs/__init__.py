@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flatdirs.api import SearchResult, tune
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
     from flatdirs.backend.recommend import Recommendation, recommend
     from flatdirs.backend.sampler import FlatDirectionsSampler
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from flatdirs.space.grid import Grid
     from flatdirs.space.shipped_charts import named_chart
     from flatdirs.training.edge_metric import EdgeOfStability
+    from flatdirs.tuning.tuner import Tuner
 
 __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - what is used most comes first
+    "tune", "SearchResult", "Tuner",
     "FlatDirectionsSampler", "BayesSettings", "DescentSettings", "Chart", "Axis", "Grid", "named_chart",
     "recommend", "Recommendation", "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate",
     "LearningRates",
@@ -48,6 +51,7 @@ __all__ = [  # noqa: RUF022 - what is used most comes first
     "MissingExtra", "ObjectiveError", "StudyError", "FlatdirsWarning", "__version__",
 ]  # fmt: skip
 _MODULES = {
+    "api": ("SearchResult", "tune"),
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
     "backend.recommend": ("Recommendation", "recommend"),
     "backend.sampler": ("FlatDirectionsSampler",),
@@ -64,6 +68,7 @@ _MODULES = {
     "space.grid": ("Grid",),
     "space.shipped_charts": ("named_chart",),
     "training.edge_metric": ("EdgeOfStability",),
+    "tuning.tuner": ("Tuner",),
 }
 
 

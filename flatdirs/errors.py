@@ -19,7 +19,9 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-EXTRAS = {"torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers"}  # module → extra
+EXTRAS = {  # module → extra
+    "torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers", "pandas": "pandas",
+}  # fmt: skip
 
 # the password of scheme://user:password@host, up to the last @ of a word, where it is no port; password=… in a query
 _PASSWORD = re.compile(

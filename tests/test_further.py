@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flatdirs.backend.search_plan import SearchPlan, box_spaces, plan_identity, 
 from flatdirs.errors import ChartError, ConfigError, StudyError
 from flatdirs.resources import conf_folder
 from flatdirs.search import SEARCHES, grid_chart, stored
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.choices import standing
 from flatdirs.search.coordinate_descent import DescentSettings
 from flatdirs.search.flatness import find
@@ -391,6 +392,59 @@ class TestDeterministic:
         assert SEARCHES["flatdirs"](**stored(self.RULES)) == self.RULES
 
 
+class TestFindingOut:
+    """deterministic=None: the runs show whether two runs of a point agree."""
+
+    RULES = BayesSettings(deterministic=None)
+
+    def test_one_run_is_made_twice_and_none_after_it(self) -> None:
+        grid = grid_of()
+        asked, runs = search_on(grid, bowl, 20, self.RULES)
+        again = [one for one in asked if one.replicate]
+        assert len(again) == 1
+        assert again[0].point == again[0].incumbent
+        assert resolved(self.RULES, runs).deterministic is True
+        best = incumbent(grid, self.RULES, runs)
+        assert max(run.value for run in runs) in [run.value for run in runs if run.point == best]
+
+    def test_two_runs_that_differ_withdraw_it(self) -> None:
+        grid = grid_of()
+        _, runs = search_on(grid, bowl, 20, self.RULES, noise=0.01)
+        assert resolved(self.RULES, runs).deterministic is False
+        twice = [Run(run.point, round(run.value, 1), replicate=number) for run in runs[:1] for number in range(2)]
+        assert resolved(self.RULES, [*twice, Run(runs[2].point, 1.0), Run(runs[2].point, 2.0, replicate=1)]) == replace(
+            self.RULES, deterministic=False
+        )
+
+    @pytest.mark.parametrize(
+        ("values", "agree"), [((0.93, 0.93), False), ((0.9312, 0.9312), True), ((94.0, 94.0), None)]
+    )
+    def test_four_digits_have_to_agree(self, values: tuple[float, float], agree: bool | None) -> None:
+        """A whole number agrees in as many digits as the other values have."""
+        runs = [Run((0, 0), value, replicate=number) for number, value in enumerate(values)]
+        assert resolved(self.RULES, runs).deterministic is (agree or False)
+        assert resolved(self.RULES, [*runs, Run((4, 0), 91.0625)]).deterministic is True
+
+    def test_before_two_runs_of_a_point_nothing_is_known(self) -> None:
+        assert resolved(self.RULES, [Run((0, 0), 0.5)]) == self.RULES
+
+
+class TestExplodedLosses:
+    def test_a_finite_loss_beyond_all_measure_leaves_the_others_apart(self) -> None:
+        """Losses of 10^100 at high learning rates: what is expected of the incumbent is still a usual loss."""
+        grid = grid_of()
+
+        def surface(values: Mapping[str, Any]) -> float:
+            return -(10.0**100) if values["lr"] > 0.3 else bowl(values)
+
+        _asked, runs = search_on(grid, surface, 20, noise=0.05)
+        found, usual = find(grid, runs), [run.value for run in runs if run.value > -1e9]
+        assert found is not None
+        assert found.expected is not None
+        assert min(usual) <= found.expected <= max(usual) + 1
+        assert sum(run.value < -1e9 for run in runs) < len(runs) / 2
+
+
 class TestChoices:
     KIND = Further("kind", "sgd", choices=("adam", "sgd", "lion"))
     LEVELS: Mapping[str, float] = {"sgd": 0.0, "adam": 2.0, "lion": -3.0}
@@ -474,8 +528,9 @@ class TestPlan:
     def test_our_own_search_may_suggest_any_point(self) -> None:
         plan = self.plan()
         spaces = plan.spaces()
-        for shift in (-4, 0, 4):
-            values = plan.grid.hyperparameters((shift,) * len(plan.grid.chart.axes))
+        axes = len(plan.grid.chart.axes)
+        for point in [(0,) * axes, *((0,) * axis + (2,) + (0,) * (axes - axis - 1) for axis in range(axes))]:
+            values = plan.grid.hyperparameters(point)
             assert all(space._contains(space.to_internal_repr(values[name])) for name, space in spaces.items())
 
     def test_baselines_take_the_ranges_of_further_ones(self) -> None:

@@ -263,7 +263,7 @@ def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command)
 
 
 def test_findings_say_better_or_worse_and_what_counts_in_short_runs() -> None:
-    axis, flat = "lr·wd/(1−momentum)", Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3)
+    axis, flat = "lr·wd/(1−momentum)", Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3, "×4")
     lines = finding_lines(Findings((0, 0, 0), 90.0, (flat,), 0.9, axis, "lr/(1−momentum)"), "%")
     assert "×4 is 1.00% worse (90 %: 2.00% worse to 0.50% better)" in lines[0]
     assert "lr/(1−momentum)" in lines[-1]

@@ -26,7 +26,7 @@ from flatdirs.analysis.chart_fit import fitting_chart
 from flatdirs.analysis.sweep import Points, Range, Run, State, Sweep
 from flatdirs.backend.liveness import STALE_SECONDS
 from flatdirs.backend.trial_runs import SETTING, counts_as_result, run_of
-from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, IDENTITY, STEPS, Trials
+from flatdirs.backend.trials import COMMAND, CURVATURE, CURVE, HANDED_OUT, IDENTITY, STEPS, Trials
 from flatdirs.curvature.log_record import records
 from flatdirs.errors import ChartError, StudyError
 from flatdirs.space.chart import Chart
@@ -55,6 +55,7 @@ def sweep_of(study: optuna.Study) -> Sweep:
     metric = None if metric in (None, "loss", "accuracy") else str(metric)
     found = [_run(trial, not identity and counts_as_result(trial, trials), maximize, metric) for trial in trials]
     live = {trial.number for trial in Trials(study, maximize, STALE_SECONDS).live()}
+    live |= {trial.number for trial in trials if HANDED_OUT in trial.user_attrs}
     counts = accumulate(int(run is not None or trial.number in live) for trial, run in zip(trials, found, strict=True))
     numbered = zip(found, counts if identity else range(len(trials)), strict=True)
     runs = [replace(run, number=number) for run, number in numbered if run is not None]

@@ -34,9 +34,14 @@ PATIENCE_SECONDS = 2.0  # how long an earlier trial may take to claim before it 
 _met: dict[tuple[int, datetime.datetime | None], float] = {}
 
 
-def write(study: optuna.Study, trial: FrozenTrial | optuna.Trial, what: Mapping[str, Any]) -> None:
-    """Claim `what` for a trial, in this process's name."""
-    claim = {**what, "worker": this_worker(), "thread": threading.get_ident(), "time": time.time()}
+def write(
+    study: optuna.Study,
+    trial: FrozenTrial | optuna.Trial,
+    what: Mapping[str, Any],
+    worker: Mapping[str, Any] | None = None,
+) -> None:
+    """Claim `what` for a trial, in the name of a worker, by default this process."""
+    claim = {**what, "worker": dict(worker or this_worker()), "thread": threading.get_ident(), "time": time.time()}
     optuna_private.set_system_attribute(study, trial, CLAIM, claim)
 
 

@@ -17,6 +17,9 @@ from typing import Any
 STALE_SECONDS = 1800.0  # silence after which a worker on another machine counts as gone
 
 
+ANYBODY = {"host": "", "place": "handed out", "pid": 0, "started": ""}  # of a run that is told when it has ended
+
+
 @lru_cache(maxsize=1)
 def _place(pid: int) -> dict[str, Any]:  # keyed by the process, so that a forked child is another worker
     boot = _read("/proc/sys/kernel/random/boot_id") or socket.gethostname()
@@ -47,6 +50,8 @@ def describe_worker(claim: Mapping[str, Any]) -> str:
     worker = claim.get("worker")
     if not isinstance(worker, Mapping):
         return "not yet claimed by a process"
+    if worker == ANYBODY:
+        return "handed out, not told yet"
     here = worker.get("place") == this_worker()["place"]
     return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
 

@@ -1,7 +1,7 @@
-"""Locate an existing study for the commands that only read one, `status` and `analyze`.
+"""Locate an existing study for the commands that go by its name: `status`, `analyze`, `ask` and `tell`.
 
-A study is found by its name in the output folder, at `storage.url`, or as the one last written to. Nothing is created,
-locked or repaired, so a study may lie in a folder that cannot be written.
+A study is found by its name in the output folder, at `storage.url`, or as the one last written to. For those
+that only read it, nothing is created, locked or repaired, so it may lie in a folder that cannot be written.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ SQLITE_START = b"SQLite format 3"
 
 @contextmanager
 def existing_study(
-    kind: str, url: str | None, output: Path, name: str | None, slices: bool = True
+    kind: str, url: str | None, output: Path, name: str | None, slices: bool = True, reading: bool = True
 ) -> Iterator[tuple[BaseStorage, str]]:
     """The storage of a study and the study's name, closed afterwards.
 
     `url` may also be the path of any journal or SQLite file; where it is given, `kind` and `output` do not matter.
     Without `name` it is the only study at `url`, or the one in `output` that was last written to, a slice only if
-    `slices` allows it. Raises StudyError.
+    `slices` allows it. `reading`: nothing is written. Raises StudyError.
     """
     if url is None and kind == "memory":
         raise StudyError("storage=memory keeps no study to read; change storage", key="storage")
     if url is not None or kind == "url":
-        storage = _at(url)
+        storage = _at(url, reading)
     else:
         name = name or _latest(output, slices)
-        storage = _in_folder(kind, output, name)
+        storage = _in_folder(kind, output, name, reading)
     try:
         with storage_errors():
             yield storage, name or _only_study(storage)
@@ -59,7 +59,7 @@ def _is_slice(file: Path) -> bool:
         return any("slice" in study.user_attrs.get(IDENTITY, {}) for study in storage.get_all_studies())
 
 
-def _in_folder(kind: str, output: Path, name: str) -> BaseStorage:
+def _in_folder(kind: str, output: Path, name: str, reading: bool) -> BaseStorage:
     """The journal or the SQLite file in the study's folder; where both lie there, the one of this kind."""
     folder = study_folder(output, name)
     kinds = [one for one, file in FILES.items() if (folder / file).is_file()]
@@ -68,19 +68,19 @@ def _in_folder(kind: str, output: Path, name: str) -> BaseStorage:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}?" if near else "change study or output"
         raise StudyError(f"there is no study {name} in {output}; {hint}", key="study")
-    return open_storage(kind if kind in kinds else kinds[0], folder, reading=True)
+    return open_storage(kind if kind in kinds else kinds[0], folder, reading=reading)
 
 
-def _at(url: str | None) -> BaseStorage:
+def _at(url: str | None, reading: bool) -> BaseStorage:
     """A database by its address, or a journal or SQLite file by its path."""
     if url is None or (not url.startswith(SQLITE) and "://" in url):
-        return open_storage("url", Path(), url, reading=True)
+        return open_storage("url", Path(), url, reading=reading)
     path = Path(url.removeprefix(SQLITE).partition("?")[0] if url.startswith(SQLITE) else url)
     if not path.is_file():
         raise StudyError(f"there is no file {path}; change storage.url", key="storage.url")
     with path.open("rb") as file:
         is_sqlite = file.read(len(SQLITE_START)) == SQLITE_START
-    return open_sqlite(path, reading=True) if is_sqlite else open_journal(path, reading=True)
+    return open_sqlite(path, reading) if is_sqlite else open_journal(path, reading)
 
 
 def _only_study(storage: BaseStorage) -> str:

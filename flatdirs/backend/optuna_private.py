@@ -94,8 +94,8 @@ def system_attributes(study: Study, trial: FrozenTrial | optuna.Trial) -> Mappin
     return study._storage.get_trial_system_attrs(trial._trial_id)
 
 
-def set_user_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    """Write a user attribute of a trial that a sampler was handed, where the objective will see it too."""
+def set_user_attribute(study: Study, trial: FrozenTrial | optuna.Trial, key: str, value: Any) -> None:
+    """Write a user attribute of a trial, of one that a sampler was handed where the objective will see it too."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
     trial.user_attrs[key] = value  # the objective sees the trial as it was before this write
 

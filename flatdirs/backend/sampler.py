@@ -115,8 +115,8 @@ class FlatDirectionsSampler(BaseSampler):
             claims.write(study, trial, claims.read(trial) or {})
             return
         view = self._view(study, claims.wait_for_earlier(study, trial, self._show_all), trial.number)
-        for sentence in view.warnings:
-            warnings.warn(sentence, FlatdirsWarning, stacklevel=2)
+        if view.warnings:
+            warnings.warn(". ".join(view.warnings), FlatdirsWarning, stacklevel=2)
         if view.grid is None:
             claims.write(study, trial, {})
         elif self._names.any_of(optuna_private.fixed_parameters(trial)):

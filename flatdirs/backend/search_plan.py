@@ -7,6 +7,7 @@ A `SearchPlan` is all that decides which points are suggested. `make_sampler` tu
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,13 +24,14 @@ from flatdirs.errors import StudyError, require
 from flatdirs.search import SEARCHES, Settings, stored
 from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid, significant
+from flatdirs.space.scales import Scale
 from flatdirs.space.shipped_charts import describe_chart, read_chart
 
 Space = FloatDistribution | IntDistribution | CategoricalDistribution
 BASELINES = ("random", "tpe", "qmc", "gp", "cmaes")
 RESEEDED = ("tpe", "gp", "cmaes")  # these get a new seed for each trial: its number
 ANYWHERE = (1e-30, 1e30)  # the range of a searched hyperparameter without bounds
-MOST = 2**62  # the largest whole number
+MOST = 2**48  # the largest whole number; floats hold every smaller one exactly, also MOST away
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def unbounded(chart: Chart) -> dict[str, Space]:
     for name in chart.free:
         kind = chart.scales[name].kind if name in chart.scales else "log"
         if name in chart.whole:
-            spaces[name] = IntDistribution(1 if kind == "log" else -MOST, MOST)
+            linear = chart.scales[name] if kind == "linear" else None
+            spaces[name] = IntDistribution(1, MOST) if linear is None else IntDistribution(*_whole_ends(linear))
         elif name in chart.one_minus or kind == "logit":
             spaces[name] = FloatDistribution(0.0, 1.0)
         elif kind == "linear":
@@ -114,6 +117,10 @@ def box_spaces(chart: Chart, box: Mapping[str, tuple[float, float]], uniform: Co
         else:
             spaces[key] = FloatDistribution(*pair, log=log)
     return spaces
+
+
+def _whole_ends(scale: Scale) -> tuple[int, int]:
+    return math.ceil(scale.low), math.floor(scale.high)
 
 
 def _own_range(chart: Chart, name: str) -> tuple[float, float] | None:

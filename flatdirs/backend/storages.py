@@ -32,11 +32,21 @@ JOURNAL_START = b'{"op_code":'
 
 @dataclass(frozen=True)
 class StorageConfig:
-    """The group `storage`. `kind`: journal, sqlite, memory or url; `url` may hold a password, so print masked(url)."""
+    """The group `storage`. `kind`: journal, sqlite, memory or url; `url` may hold a password, so print masked(url).
+
+    `url` may also be the path of a journal file.
+    """
 
     kind: str
     url: str | None = None
     stale_minutes: float = 30.0
+
+
+def storage_at(address: str | os.PathLike[str] | None, stale_minutes: float) -> StorageConfig:
+    """The storage at the path of a journal file, at a URL such as sqlite:///study.db, or in memory (None)."""
+    if address is None:
+        return StorageConfig("memory", None, stale_minutes)
+    return StorageConfig("url", os.fspath(address), stale_minutes)
 
 
 def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool = False) -> BaseStorage:
@@ -55,6 +65,12 @@ def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool 
         make_folder(folder)
     file = folder / FILES[kind]
     return open_journal(file, reading) if kind == "journal" else open_sqlite(file, reading)
+
+
+def open_at(config: StorageConfig) -> BaseStorage:
+    """Open a storage that `storage_at` gave. Raises StudyError where it is out of reach."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return InMemoryStorage() if config.kind == "memory" else _open_url(config.url, reading=False)
 
 
 def _refuse_other_storage(kind: str, folder: Path) -> None:
@@ -158,6 +174,10 @@ def _open_url(url: str | None, reading: bool) -> BaseStorage:
             "storage=url needs an address; set storage.url=postgresql+psycopg://user:password@host/name",
             key="storage.url",
         )
+    if "://" not in url:
+        if not (folder := Path(url).absolute().parent).is_dir():
+            raise StudyError(f"storage.url={url} lies in {folder}, which does not exist; create it", key="storage.url")
+        return open_journal(Path(url), reading)
     return _open_rdb(url, "the database at storage.url cannot be opened", "change storage.url", reading)
 
 
@@ -168,7 +188,13 @@ def _create_or_join(url: str, engine: dict[str, Any]) -> RDBStorage:
     for _ in range(JOIN_ATTEMPTS):
         try:
             return RDBStorage(url, engine_kwargs=engine)
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        except (
+            sqlalchemy.exc.IntegrityError,
+            sqlalchemy.exc.ProgrammingError,
+            sqlalchemy.exc.OperationalError,
+        ) as error:
+            if isinstance(error, sqlalchemy.exc.OperationalError) and "already exists" not in str(error):
+                raise
             time.sleep(0.3)
     return RDBStorage(url, engine_kwargs=engine)
 

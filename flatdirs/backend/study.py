@@ -7,7 +7,7 @@ with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -17,15 +17,16 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims, optuna_private
-from flatdirs.backend.liveness import STALE_SECONDS
+from flatdirs.backend.liveness import ANYBODY, STALE_SECONDS
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
-from flatdirs.backend.trials import IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
+from flatdirs.backend.trials import HANDED_OUT, IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
 from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
+from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 
 CONFIRMATION = "flatdirs:confirmation:"
@@ -69,26 +70,43 @@ class Study(Trials):
         settings = self.plan.settings
         return isinstance(settings, BayesSettings) and bool(resolved(settings, self.grid_runs()).deterministic)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to run: an objective without noise whose points within the bounds were all run."""
+        settings = self.plan.settings
+        if settings is None or not self.deterministic:
+            return False
+        busy = [known for trial in self.live() if (known := claimed_id(trial)) is not None]
+        return suggest(self.plan.grid, settings, self.grid_runs(), busy) is None
+
     def numbered_runs(self) -> list[tuple[int, FrozenTrial, Run]]:
         """The runs that count with their numbers, from 1, the start.
 
-        Runs in progress have a number too, so that no number changes when they end; interrupted ones have none.
+        Runs in progress have a number too, so that no number changes when they end, and so have all that were handed
+        out; other interrupted ones have none.
         """
-        numbered, count = [], 0
-        for trial in self.trials():
-            run = run_of(trial, self.maximize, failure_counts=False)
-            if run is not None:
-                count += 1
-                numbered.append((count, trial, run))
-            elif self._is_live(trial):
-                count += 1
-        return numbered
+        return [(number, trial, run) for number, trial, run in self._numbers() if run is not None]
 
     def run_number(self, trial: optuna.Trial) -> int:
         """The number of a run in progress."""
-        earlier = [other for other in self.trials() if other.number <= trial.number]
-        counted = (run_of(other, self.maximize, failure_counts=False) for other in earlier)
-        return sum(run is not None or self._is_live(one) for one, run in zip(earlier, counted, strict=True))
+        return next(number for number, other, _ in self._numbers() if other.number == trial.number)
+
+    def handed_out(self, number: int) -> FrozenTrial | None:
+        """The trial of a run that `hand_out` gave this number; None where it gave none."""
+        found = (trial for one, trial, _ in self._numbers() if one == number and HANDED_OUT in trial.user_attrs)
+        return next(found, None)
+
+    def waiting(self) -> list[int]:
+        """The numbers of the runs that were handed out and have no outcome yet, without stale ones."""
+        return [one for one, trial, _ in self._numbers() if HANDED_OUT in trial.user_attrs and self._is_live(trial)]
+
+    def _numbers(self) -> Iterator[tuple[int, FrozenTrial, Run | None]]:
+        number = 0
+        for trial in self.trials():
+            run = run_of(trial, self.maximize, failure_counts=False)
+            if run is not None or self._is_live(trial) or HANDED_OUT in trial.user_attrs:
+                number += 1
+                yield number, trial, run
 
     def should_wait(self) -> bool:
         """Whether a worker of Myrtle's search should wait for the others rather than run further ahead of it.
@@ -99,7 +117,7 @@ class Study(Trials):
         run = self.trace(runs)
         if run is None or run.pending is None:
             return False
-        busy = {claimed_id(trial) for trial in self.live()}
+        busy = {claimed_id(trial) for trial in self.at_work()}
         if run.pending.suggestion.id not in busy:
             return False
         asked = {step.proposal.suggestion.id for step in run.steps}
@@ -125,6 +143,19 @@ class Study(Trials):
             own = name if name in hyperparameters else name.removeprefix("one_minus_")
             hyperparameters[own] = 1.0 - value if own != name else value
         return trial, hyperparameters if plan.on_grid else plan.grid.rounded(hyperparameters)
+
+    def hand_out(self, seed: int) -> tuple[int, optuna.Trial, dict[str, Any]]:
+        """The number, trial and hyperparameters of a run that somebody else makes; nobody looks after its process.
+
+        Its seed is `seed` and the number of the replicate. It is pending until it has ended or grown stale, and counts
+        whenever it ends.
+        """
+        trial, hyperparameters = self.ask()
+        claim = claims.latest(self.optuna_study, trial) or {}
+        claims.write(self.optuna_study, trial, claim, ANYBODY)
+        trial.set_user_attr(HANDED_OUT, True)
+        self.begin(trial, hyperparameters, [seed + self.replicate_of(trial)])
+        return self.run_number(trial), trial, hyperparameters
 
     def replicate_of(self, trial: optuna.Trial) -> int:
         """Which replicate of its point a trial is, each with seeds of its own; 0 for the first."""
@@ -244,3 +275,10 @@ def view_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SEC
     """A stored study with the plan it was made with, for reading. Raises StudyError as `read_study` does."""
     study, identity = read_study(storage, name)
     return Study(study, plan_of(identity), identity["direction"] == "maximize", stale_seconds)
+
+
+def resume_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SECONDS) -> Study:
+    """A stored study with the search it was made with, to go on with it. Raises StudyError as `read_study` does."""
+    study = view_study(storage, name, stale_seconds)
+    study.optuna_study.sampler = make_sampler(study.plan, len(study.trials()), stale_seconds)
+    return study

@@ -30,6 +30,7 @@ from flatdirs.search.types import Run
 IDENTITY = "flatdirs:identity"
 COMMAND = "flatdirs:command"  # overrides of the `tune` command, for one that goes on from its study
 CURVE = "flatdirs:curve"
+HANDED_OUT = "flatdirs:handed_out"  # whether somebody else makes the run and tells its value
 CURVATURE = "flatdirs:curvature"
 PROVENANCE = "flatdirs:provenance"
 STEPS = "flatdirs:steps"
@@ -63,8 +64,12 @@ class Trials:
         return [(trial, run) for trial, run in pairs if run is not None]
 
     def live(self) -> list[FrozenTrial]:
-        """Trials that some worker is running now."""
+        """Trials that some worker is running now, and those handed out lately."""
         return [trial for trial in self.trials() if self._is_live(trial)]
+
+    def at_work(self) -> list[FrozenTrial]:
+        """Those of them that end by themselves; of those handed out nobody knows."""
+        return [trial for trial in self.live() if HANDED_OUT not in trial.user_attrs]
 
     def _is_live(self, trial: FrozenTrial) -> bool:
         running = trial.state == TrialState.RUNNING and OUTCOME not in trial.user_attrs
@@ -121,23 +126,25 @@ class Trials:
             stop.set()
             thread.join()
 
-    def end(self, trial: optuna.Trial, measurement: Measurement) -> None:
+    def end(self, trial: optuna.Trial | FrozenTrial, measurement: Measurement) -> None:
         """Write curve, provenance and outcome, then close the trial; once the outcome stands, the run counts."""
-        self._write_reports(trial)
+        if isinstance(trial, optuna.Trial):
+            self._write_reports(trial)
         self._reports.pop(trial.number, None)
+        outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
+        written: dict[str, Any] = {CURVE: list(measurement.curve)}
+        if measurement.curvature:
+            written[CURVATURE] = [dict(run) for run in measurement.curvature]
+        written[PROVENANCE] = {**measurement.provenance, "seconds": measurement.seconds}
+        if measurement.steps and self.keeps_steps:
+            written[STEPS] = dict(measurement.steps)
         with self._still_ours(trial):
-            trial.set_user_attr(CURVE, list(measurement.curve))
-            if measurement.curvature:
-                trial.set_user_attr(CURVATURE, [dict(run) for run in measurement.curvature])
-            trial.set_user_attr(PROVENANCE, {**measurement.provenance, "seconds": measurement.seconds})
-            if measurement.steps and self.keeps_steps:
-                trial.set_user_attr(STEPS, dict(measurement.steps))
-            outcome = {key: getattr(measurement, key) for key in OUTCOME_KEYS}
-            trial.set_user_attr(OUTCOME, outcome)
+            for key, value in {**written, OUTCOME: outcome}.items():
+                optuna_private.set_user_attribute(self.optuna_study, trial, key, value)
         self._close(optuna_private.trial_id(trial), outcome)
 
     @contextmanager
-    def _still_ours(self, trial: optuna.Trial) -> Iterator[None]:
+    def _still_ours(self, trial: optuna.Trial | FrozenTrial) -> Iterator[None]:
         try:
             yield
         except optuna.exceptions.UpdateFinishedTrialError as error:
@@ -159,7 +166,7 @@ class Trials:
             time.sleep(claims.PATIENCE_SECONDS)
             unclaimed &= self._unclaimed()
         for trial in self.trials():
-            running = trial.state == TrialState.RUNNING
+            running = trial.state == TrialState.RUNNING and HANDED_OUT not in trial.user_attrs
             if running and (optuna_private.trial_id(trial) in unclaimed or claims.abandoned(trial, self.stale_seconds)):
                 self._close(optuna_private.trial_id(trial), trial.user_attrs.get(OUTCOME))
 

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flatdirs.cli import keys
-from flatdirs.cli.help import STUDY_WORD
+from flatdirs.cli.help import BARE_WORDS
 from flatdirs.errors import ConfigError
 from flatdirs.resources import PATHS, VERBATIM
 from flatdirs.tuning.formatting import hydra_text
 
 FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
+NO_HYPERPARAMETERS = ("seed", "task")  # of a best.yaml of a function
+NEGATIVE = re.compile(r"-[0-9.]")  # a number below 0
 MAY_BE_EMPTY = ("task.unit",)
 PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
 
@@ -33,6 +35,7 @@ class Words:
     """What a command line says. `values`: VERBATIM keys, None for `null`. `show`: print the configuration only.
 
     `tail`: what stands behind a bare `--`. `dry_run`: say what would be run, and run nothing.
+    `json`: print one JSON object.
     """
 
     overrides: tuple[str, ...]
@@ -41,6 +44,7 @@ class Words:
     show: bool = False
     tail: tuple[str, ...] | None = None
     dry_run: bool = False
+    json: bool = False
 
     def again(self) -> list[str]:
         """The words that give the same command again, with the contents of files in their places."""
@@ -63,13 +67,15 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
     words, tail = split_tail(arguments)
     if tail is not None and command != "tune":
         raise ConfigError(f"{command} runs no command; remove -- and what follows it", key="--")
+    if command == "tell":  # to argparse, -3e-1 would be an option
+        words = [f"value={word}" if NEGATIVE.match(word) else word for word in words]
     said = _parse(command, words)
-    runs = tail is not None or any(word.startswith(("task=command", "task.command=")) for word in words)
-    said.words = [*(["task=command"] if runs else []), *(_of_command(word) if runs else word for word in said.words)]
+    said.words = _of_task(said.words, tail is not None)
     overrides: list[str] = []
     values: dict[str, str | None] = {}
     if said.config_file is not None:
         overrides, values = _file_words(_home(said.config_file, "--config-file"), command)
+    bare_keys = _bare_keys(command, said.words)
     for word in said.words:
         if word != word.encode(errors="ignore").decode():
             raise ConfigError(f"{word!r} is not UTF-8 text; rename it", key=word.partition("=")[0])
@@ -79,23 +85,59 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
             values[bare] = _verbatim(bare, value)
         elif word.startswith("start=") and "start" in keys.groups(command) and FILE.search(value):
             overrides += _start_overrides(_home(value, "start"))
-        elif not equals and not word.startswith("~") and command in STUDY_WORD:
-            if values.get("study") is not None:
-                raise ConfigError(f"{values['study']} and {word} are two studies; name one", key="study")
-            values["study"] = word
+        elif _is_bare(word) and command in BARE_WORDS:
+            own = bare_keys.pop(0)
+            if own == "study":
+                values["study"] = word
+            else:
+                overrides.append(f"{own}={word}")
         else:
             overrides.append(keys.short(key) + equals + value)
     folder = None if said.config_dir is None else _home(said.config_dir, "--config-dir")
     if folder is not None and not Path(folder).is_dir():
         raise ConfigError(f"--config-dir={folder} is not a folder; change --config-dir", key="--config-dir")
     end = None if tail is None else tuple(tail)
-    return Words(tuple(overrides), values, folder, said.cfg is not None, end, said.dry_run)
+    return Words(tuple(overrides), values, folder, said.cfg is not None, end, said.dry_run, said.json)
+
+
+def _is_bare(word: str) -> bool:
+    return "=" not in word and not word.startswith("~")
+
+
+def _bare_keys(command: str, words: Sequence[str]) -> list[str]:
+    """The keys of a command's bare words, in order; the first ones may be left out. Raises ConfigError for too many."""
+    said = {word.partition("=")[0] for word in words if not _is_bare(word)}
+    known = [key for key in BARE_WORDS.get(command, ()) if key not in said]
+    bare = [word for word in words if _is_bare(word)]
+    if command in BARE_WORDS and len(bare) > len(known):
+        expected = " ".join(key.upper() for key in BARE_WORDS[command])
+        raise ConfigError(
+            f"{command} takes {expected}, each once; leave out {bare[len(known)]}", key=BARE_WORDS[command][0]
+        )
+    return known[len(known) - len(bare) :]
+
+
+def _of_task(words: Sequence[str], tail: bool) -> list[str]:
+    """The words as the task means them: of a command, which may stand behind `--` (`tail`), and of a function."""
+    if tail or any(word.startswith(("task=command", "task.command=")) for word in words):
+        return ["task=command", *map(_of_command, words)]
+    function = any(word.startswith(("task=callable", "task.function=")) for word in words)
+    return [_of_function(word) if function else word for word in words]
 
 
 def _of_command(word: str) -> str:
     """A word that has another meaning with a command: metric=NAME is the name of what the command prints."""
     key, equals, value = word.partition("=")
     return f"task.metric.name={value}" if equals and key in ("metric", "task.metric") else word
+
+
+def _of_function(word: str) -> str:
+    """A word about a further hyperparameter of a function, such as start.dropout=0.1: a new key for Hydra."""
+    key, equals, _ = word.partition("=")
+    head, _, name = key.rpartition(".")
+    known = keys.option_keys("start", "typical")
+    new = key == "choices" or head == "choices" or (head in ("start", "chart.bounds") and keys.short(name) not in known)
+    return f"++{word}" if equals and new else word
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,6 +154,7 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config-file")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--json", action="store_true")
     said = parser.parse_intermixed_args(arguments)
     if said.multirun:
         raise ConfigError(
@@ -120,6 +163,8 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
         )
     if said.dry_run and command != "tune":
         raise ConfigError(f"--dry-run is an option of tune; remove it from {command}", key="--dry-run")
+    if said.json and command != "ask":
+        raise ConfigError(f"--json is an option of ask; remove it from {command}", key="--json")
     if said.config_file is not None and command != "train":
         raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
     return said
@@ -145,12 +190,14 @@ def _verbatim(key: str, value: str) -> str | None:
 
 def _start_overrides(path: str) -> list[str]:
     """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
-    settings, _ = _read_yaml(path, "start")
+    settings, values = _read_yaml(path, "start")
     known = keys.option_keys("start", "typical")
-    found = {name: settings[name] for name in known if settings.get(name) is not None}
+    further = [name for name in settings if name not in known] if "task.function" in values else []
+    plain = (*known, *(name for name in further if name not in NO_HYPERPARAMETERS))
+    found = {name: settings[name] for name in plain if isinstance(settings.get(name), (int, float, str))}
     if not found:
         raise ConfigError(f"start={path} holds none of {', '.join(known)}; change start", key="start")
-    return [f"start.{name}={hydra_text(value)}" for name, value in found.items()]
+    return [f"{'++' * (name in further)}start.{name}={hydra_text(value)}" for name, value in found.items()]
 
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:

@@ -26,7 +26,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
 
 Settings = dict[str, Any]
-AUTO_CHART = "auto"  # in place of a chart's name: the one that suits the hyperparameters of a command
+AUTO_CHART = "auto"  # in place of a chart's name: the one that suits the hyperparameters of a command or a function
 
 
 def compose(command: str, words: Words) -> Settings:
@@ -42,7 +42,7 @@ def compose(command: str, words: Words) -> Settings:
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = hydra_compose(keys.module_name(command), overrides=lines)
-        return _of_command(_plain(command, config, words, implied | chosen), words, chosen)
+        return _of_task(_plain(command, config, words, implied | chosen), words, chosen)
     except (HydraException, OmegaConfBaseException) as error:
         raise _explained(command, error, implied | chosen) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:  # a user's own option
@@ -99,13 +99,13 @@ def _plain(command: str, config: DictConfig, words: Words, chosen: Mapping[str, 
     return settings
 
 
-def _of_command(settings: Settings, words: Words, chosen: Mapping[str, str]) -> Settings:
-    """The settings with the words behind `--` in them; the chart of a command follows its words unless chosen."""
-    if "command" in settings.get("task", {}):
-        if words.tail is not None:
-            settings["task"]["command"] = list(words.tail)
-        if "chart" not in chosen:
-            settings["chart"]["name"] = AUTO_CHART
+def _of_task(settings: Settings, words: Words, chosen: Mapping[str, str]) -> Settings:
+    """The settings with the words behind `--` in them; a chart not chosen follows the command or the function."""
+    task = settings.get("task", {})
+    if "command" in task and words.tail is not None:
+        task["command"] = list(words.tail)
+    if {"command", "function"} & set(task) and "chart" in settings and "chart" not in chosen:
+        settings["chart"]["name"] = AUTO_CHART
     return settings
 
 

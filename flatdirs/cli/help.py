@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from flatdirs.cli import keys
 
-STUDY_WORD = ("status", "analyze")  # commands that take the name of a study as a bare word
+STUDY = ("study",)
+BARE_WORDS = {"status": STUDY, "analyze": STUDY, "ask": STUDY, "tell": ("study", "run", "value")}  # keys, in order
 OPTIONS = {
     "--cfg job": "print the whole configuration and exit",
     "--config-dir DIR": "also find options in this folder, such as DIR/chart/mine.yaml for chart=mine",
 }
+JSON_OPTION = {"--json": "print one JSON object: study, run, settings, seed, replicate, reason, expected, interval"}
 FILE_OPTION = {"--config-file FILE": "take all settings from a YAML file such as best.yaml; other words override it"}
 
 
@@ -29,7 +31,8 @@ def command_help(command: str, words: Sequence[str]) -> str:
     groups = keys.groups(command)
     if "chart" in groups and (following := keys.following_chart(chosen)) is not None:
         chosen.setdefault("chart", following)
-    study = " [STUDY]" if command in STUDY_WORD else ""
+    study = "".join(f" {key.upper()}" for key in BARE_WORDS.get(command, ()))
+    study = " [STUDY]" if study == " STUDY" else study
     lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]", ""]
     for group, default in groups.items():
         lines.append(f"{group}=  (default: {default})")
@@ -39,5 +42,5 @@ def command_help(command: str, words: Sequence[str]) -> str:
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]
-    options = OPTIONS | (FILE_OPTION if command == "train" else {})
+    options = OPTIONS | {"train": FILE_OPTION, "ask": JSON_OPTION}.get(command, {})
     return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])

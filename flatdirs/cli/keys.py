@@ -15,7 +15,7 @@ from functools import lru_cache
 from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
 
-COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze")
+COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell")
 NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
 

@@ -73,7 +73,8 @@ def _run(command: str, entry: Entry, arguments: list[str]) -> int:
         print(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), end="")
         return 0
     refuse_without_effect(settings, words.again())
-    return entry(settings | ({"dry_run": True} if words.dry_run else {}), words.again())
+    told = {key: True for key in ("dry_run", "json") if getattr(words, key)}
+    return entry(settings | told, words.again())
 
 
 def _imported_by_us(error: ModuleNotFoundError) -> bool:

@@ -13,11 +13,13 @@ from typing import Any
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
-from flatdirs.config.command import read_space, require_ranges
+from flatdirs.config.command import AUTO, read_space, require_ranges
+from flatdirs.config.function import read_function_space
 from flatdirs.config.values import read_choice, read_dataclass, read_value
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.search.bayes import BayesSettings
 from flatdirs.setting_checks import wrong
@@ -60,14 +62,19 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         own = replace(own, deterministic=_deterministic(settings["deterministic"], objective))
     _check_shapes(settings["chart"])
     fixed, words, held = _read_names(settings, "fixed") or [], dict[str, str](), dict[str, str]()
-    if template is None:
+    if isinstance(objective, CallableObjective) and settings["chart"].get("name") == AUTO:
+        chart, start, words = read_function_space(settings, objective)
+        fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
+        walked = chart.fix(fixed) if fixed else chart
+    elif template is None:
         chart = read_chart(settings["chart"])
         start, words = _read_start(settings["start"], chart, task)
         fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
         walked = chart.fix(fixed) if fixed else chart
     else:
         space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
-        walked = chart = space.chart
+        walked = space.chart
+        chart = walked if settings["chart"].get("name") == AUTO else read_chart(settings["chart"])
         start, held = dict(space.start), dict(space.held)
         if own is None:
             require_ranges(chart, template)

@@ -91,7 +91,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         plan=search.plan,
         open_start=search.open_start,
         held=search.held,
-        auto_chart=isinstance(objective, CommandObjective) and settings["chart"].get("name") == AUTO,
+        auto_chart=settings["chart"].get("name") == AUTO,
         anyway=read_value(bool, settings["anyway"], "anyway"),
         objective=with_evaluations(objective, search.plan.grid.start),
         task=task,
@@ -202,7 +202,7 @@ def _check_fit(objective: AnyObjective, chart: Chart) -> None:
     if isinstance(objective, CommandObjective):
         return None
     if isinstance(objective, CallableObjective):
-        return objective.check(chart.hyperparameters, chart.free)
+        return objective.check((*chart.hyperparameters, *chart.choices), (*chart.free, *chart.open_choices))
     objective.check(chart.hyperparameters)
     images = objective.optimizer.rate_per_images
     if images is not None and any({"lr", "batch_size"} <= set(axis.exponents) for axis in chart.axes):

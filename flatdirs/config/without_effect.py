@@ -43,7 +43,9 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "task.dataset=digits", ("data.path",)
     if task and storage and storage["kind"] != "url":
         yield f"storage={storage['kind']}", ("storage.url",)
-    if isinstance(chart.get("hyperparameters"), list):
+    if "function" not in task:
+        yield f"task={task.get('name')}", ("choices",)
+    if isinstance(chart.get("hyperparameters"), list) and chart.get("name") != "auto":
         names = {canonical(str(name)) for name in chart["hyperparameters"]}
         yield f"chart={chart.get('name')}", [f"start.{name}" for name in POINT if name not in names]
     if search.keys() == {"name"}:  # one of Optuna's, which samples in box

@@ -100,6 +100,10 @@ class CallableObjective:
         """Whether the function is told a seed; without one each call is a fresh draw."""
         return bool(arguments_of(self.function, {"seed": 0}, self.names))
 
+    def takes(self, name: str) -> bool:
+        """Whether the function has a parameter for a hyperparameter."""
+        return bool(arguments_of(self.function, {name: None}, self.names))
+
     def measure(
         self,
         hyperparameters: Mapping[str, Any],

@@ -18,12 +18,13 @@ from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.errors import masked
 from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
 from flatdirs.tuning.best_text import best_setting
-from flatdirs.tuning.commands import SECRET, command_line, search_from, train_command, train_from
+from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ def _commands(config: TuneConfig, result: Result) -> list[str]:
     assert result.winner is not None
     assert result.best_file is not None
     start_first = result.doubt is not None and result.doubt.start_is_better
+    if config.in_python:
+        lines = [f"call it: {_train_line(config, result.winner.hyperparameters)}"]
+        start_line = f"call the start: {_train_line(config, config.plan.grid.start)}"
+        return [start_line, *lines] if start_first else lines if result.doubt is None else [*lines, start_line]
     trains = isinstance(config.objective, ImageObjective)
     runs = isinstance(config.objective, CommandObjective)
     file, lines = result.best_file, list[str]()
@@ -113,6 +118,8 @@ def _train_line(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str
     if isinstance(config.objective, CommandObjective):
         line = command_line(config.objective, hyperparameters, config.plan.seed)
         return f"{line}  # {SECRET}" if "***" in line else line
+    if isinstance(config.objective, CallableObjective) and config.in_python:
+        return python_call(config.objective, hyperparameters)
     if not isinstance(config.objective, ImageObjective):
         return assignments(hyperparameters)
     return train_command(config.objective.config(hyperparameters, config.plan.seed))

@@ -38,8 +38,7 @@ def _in_a_word(sides: list[Flatness]) -> str:
 
 def _change(one: Flatness, unit: str) -> str:
     """What one side does, such as "×4 is 0.12% worse (90 %: 0.6% worse to 0.31% better)"."""
-    factor = f"×{one.factor:.3g}" if one.factor > 1 else f"÷{1 / one.factor:.3g}"
-    return f"{factor} is {_gain(one.mean, unit)} (90 %: {_gain(one.low, unit)} to {_gain(one.high, unit)})"
+    return f"{one.change} is {_gain(one.mean, unit)} (90 %: {_gain(one.low, unit)} to {_gain(one.high, unit)})"
 
 
 def _gain(gain: float, unit: str) -> str:

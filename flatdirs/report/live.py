@@ -113,12 +113,12 @@ class Report:
             print_runs(self.console, config.plan.grid.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
         self._say(f"stopped: {result.reason}")
-        if others := len(study.live()):
+        if others := len(study.at_work()):
             self._say(f"other workers are still making {others} runs; the last worker to end confirms the winner")
         if (unreached := _never_pruned(config, study)) is not None:
             self._say(f"warning: {unreached}")
         print_result(self.console, config, study, result)
-        if result.winner is not None:
+        if result.winner is not None and not config.in_python:
             for line in edge_lines(config, result.winner.hyperparameters):
                 self._say(line)
 

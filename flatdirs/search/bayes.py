@@ -90,10 +90,10 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
 
 
 def resolved(settings: BayesSettings | None, runs: Collection[Run]) -> BayesSettings:
-    """The settings as these runs show them: whether the objective is deterministic, where that is not told.
+    """The settings as these runs show them: whether the objective is deterministic, where nobody told.
 
-    It is where points were run more than once and gave the same value each time, in at least four of the digits in which
-    the objective is known.
+    It is where points were run more than once and gave the same value each time, in at least four of the digits in
+    which the objective is known.
     """
     settings = settings or BayesSettings()
     if settings.deterministic is not None:

@@ -50,7 +50,8 @@ def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:
     grid, best = model.log_grid.grid, model.best
     move = describe_move(grid, best, point)
     names = [grid.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
-    notes = f"; {' and '.join(names)} held, flat so far" if names else ""
+    listed = " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names)
+    notes = f"; {listed} held, flat so far" if names else ""
     diverges = 1.0 - float(model.divergence.finishes(np.array([point], dtype=float))[0])
     notes = f"; {100 * diverges:.0f} % chance to diverge{notes}" if diverges >= RISK else notes
     if count and point == best:

@@ -15,7 +15,7 @@ import numpy as np
 from flatdirs.search import choices
 from flatdirs.search.bayes import BayesSettings, model_of
 from flatdirs.search.bracketing import MOVE
-from flatdirs.search.explain import with_decay
+from flatdirs.search.explain import describe_move, with_decay
 from flatdirs.search.gp import SURE, Model
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.types import Run
@@ -32,7 +32,7 @@ class Flatness:
 
     `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the whole interval lies within the standard
     deviation of the difference between two runs of one point. `unclear`: the runs can distinguish the change neither
-    from zero nor from that.
+    from zero nor from that. `change`: the step in words, such as ×4 or 0.1 → 0.25.
     """
 
     axis: str
@@ -41,6 +41,7 @@ class Flatness:
     low: float
     high: float
     noise: float
+    change: str = ""
 
     @property
     def flat(self) -> bool:
@@ -109,5 +110,6 @@ def _flatness(model: Model) -> list[Flatness]:
             mean, deviation = float(means[0]), float(deviations[0])
             shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
             middle, low, high = (model.value(model.peak + shift) - model.value(model.peak) for shift in shifts)
-            found.append(Flatness(about.name, grid.chart.step**side, middle, low, high, model.spread))
+            change = describe_move(grid, best, tuple(other[0].tolist())).removeprefix(f"{about.name} ")
+            found.append(Flatness(about.name, grid.chart.step**side, middle, low, high, model.spread, change))
     return found

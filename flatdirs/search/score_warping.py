@@ -15,6 +15,7 @@ BELOW = 3.0  # prior mean, in warped units below the best run
 RANGE_PART, VALUE_PART = 0.02, 0.005  # the unit: at least this part of the range, and of the best value
 OUTLYING = 10.0  # times the median gap, or the best value: a gap beyond that widens the range no further
 MOST_PART = 0.5  # the unit is at most this part of the range, so that a large offset of all values hides nothing
+FARTHEST = 1000.0  # units below the best beyond which runs are equally bad: a loss that has exploded, but is finite
 BROKEN = -0.3  # a run without a value, in warped units below the worst that has one
 LOWEST = -2.5  # warped value of such a run, at most
 ROUNDING = 1e-12  # values that differ by a smaller part of themselves are the same
@@ -37,8 +38,9 @@ def warp(values: Array) -> tuple[float, float, Array]:
         TINY * (top - bottom),
         TINY,
     )
-    warped = np.full(len(values), min(-math.log1p((top - bottom) / unit) + BROKEN, LOWEST))
-    warped[usable] = -np.log1p((top - finite) / unit)
+    gaps = np.minimum((top - finite) / unit, FARTHEST)
+    warped = np.full(len(values), min(-math.log1p(float(gaps.max())) + BROKEN, LOWEST))
+    warped[usable] = -np.log1p(gaps)
     return top, unit, warped
 
 

@@ -152,6 +152,10 @@ class Chart:
         """The chart with moves of so many steps each."""
         return self if self.parts == parts else replace(self, step=self.step ** (self.parts / parts), parts=parts)
 
+    def with_step(self, step: float) -> Chart:
+        """The chart with another factor of one step."""
+        return self if self.step == step else replace(self, step=step)
+
     def raw(self) -> Chart:
         """The same hyperparameters with one axis each."""
         halving = {axis.name: axis.first for axis in self.axes}

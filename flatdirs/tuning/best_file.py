@@ -13,9 +13,10 @@ from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
 from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.tuning.best_text import best_text
-from flatdirs.tuning.commands import command_line, search_from, train_from, train_settings
+from flatdirs.tuning.commands import command_line, python_call, search_from, train_from, train_settings
 from flatdirs.tuning.settings import TuneConfig
 
 
@@ -25,12 +26,16 @@ def write_winner(folder: Path, config: TuneConfig, study: Study, found: Winner, 
     It holds the best of the search, whatever new seeds say; `doubt` is what they say against it.
     """
     shown = study_folder(config.output, config.study) / "best.yaml"
-    uses = [train_from(shown)] if isinstance(config.objective, ImageObjective) else []
+    objective = config.objective
+    if isinstance(objective, CallableObjective) and config.in_python:
+        uses = [python_call(objective, found.hyperparameters)]
+    else:
+        trains = [train_from(shown)] if isinstance(objective, ImageObjective) else []
+        uses = [*trains, search_from(config, shown, found.hyperparameters)]
     head = [
         f"The best of study {config.study} by its own runs: {best_text(study, config.objective.unit)}",
         *([] if doubt is None else [doubt]),
         *uses,
-        search_from(config, shown, found.hyperparameters),
     ]
     text = "".join(f"# {line}\n" for line in head) + yaml.safe_dump(
         _winner_settings(config, found), sort_keys=False, allow_unicode=True

@@ -21,7 +21,9 @@ from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.command.template import masked_words
 from flatdirs.objectives.evaluation import AnyObjective
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.objectives.signature import arguments_of
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.search import stored
 from flatdirs.search.bayes import BayesSettings
@@ -67,6 +69,12 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "data": asdict(config.data),
         "box": _box(config),
     }
+    if config.auto_chart and isinstance(objective, CallableObjective):
+        usual = _file("chart/sgd.yaml")
+        bounds = {**usual["bounds"], **{name: list(pair) for name, pair in config.chart.bounds.items()}}
+        tree["chart"] = {**usual, "step": config.chart.step, "bounds": bounds}
+        tree["choices"] = {name: list(told) for name, told in config.chart.choices.items()}
+        tree["start"] = {name: value for name, value in start.items() if name not in config.chart.choices}
     if isinstance(plan.settings, BayesSettings) and plan.settings.deterministic != _found_out(objective):
         tree["deterministic"] = plan.settings.deterministic
     if isinstance(objective, CommandObjective):
@@ -116,10 +124,10 @@ def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
     settings = tune_settings(config)
     if isinstance(config.objective, CommandObjective):
         return [*_command_overrides(config, config.objective, settings), "--", *config.objective.template.source]
-    if start is None:
-        return overrides("tune", settings)
-    del settings["start"]
-    return [*overrides("tune", settings), f"start={_typed(start)}"]
+    if start is not None:
+        del settings["start"]
+    words = [*overrides("tune", settings), *([] if start is None else [f"start={_typed(start)}"])]
+    return [word.lstrip("+") for word in words] if config.auto_chart else words
 
 
 def _found_out(objective: AnyObjective) -> bool | None:
@@ -174,6 +182,13 @@ def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: i
     """The command with these values, ready for a shell; secrets masked."""
     special = {"seed": str(seed), "run": "best", "run_dir": "best", "port": "29500"}
     return masked(shlex.join(masked_words(objective.template.command(values, special))))
+
+
+def python_call(objective: CallableObjective, values: Mapping[str, Any]) -> str:
+    """The call of a user's function with these values: train(lr=0.1, wd=0.0005)."""
+    given = arguments_of(objective.function, values, objective.names)
+    name = getattr(objective.function, "__name__", "function")
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
 
 def train_command(config: TrainConfig) -> str:

@@ -45,7 +45,7 @@ def confirm(
     No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running, or
     where it could only give the same value.
     """
-    if best is None or not config.limits.confirm or study.live() or study.deterministic:
+    if best is None or not config.limits.confirm or study.at_work() or study.deterministic:
         return {}
     wanted = {"winner": dict(best.hyperparameters), "start": dict(config.plan.grid.start)}
     if wanted["winner"] == wanted["start"]:

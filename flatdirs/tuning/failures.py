@@ -31,7 +31,7 @@ def measured(
     while True:
         found = once()
         tries += 1
-        if found.failure is None or (found.out_of_memory and _searches_a_size(chart)):
+        if found.failure is None or (found.out_of_memory and searches_a_size(chart)):
             return found
         if first:
             raise stopping("the first run", found)
@@ -46,7 +46,8 @@ def measured(
             return found
 
 
-def _searches_a_size(chart: Chart) -> bool:
+def searches_a_size(chart: Chart) -> bool:
+    """Whether the batch size, a width or the like is searched, so that settings decide how much memory a run takes."""
     return any(part in name for name in chart.free for part in SIZES)
 
 

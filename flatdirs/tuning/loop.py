@@ -139,6 +139,8 @@ def tune(
 
 def _keep_command(config: TuneConfig, study: Study) -> None:
     """Store the overrides that make the same search, without secrets, for commands that go on from the study."""
+    if config.in_python:
+        return
     own, tail = split_command(tune_overrides(config))
     words = without_secrets([*(word for word in own if not word.startswith(PASSING)), *tail])
     if study.optuna_study.user_attrs.get(COMMAND) != words:
@@ -236,6 +238,8 @@ def _stop_reason(search: _Search) -> str | None:
     trace = study.trace()
     if trace is not None and trace.over:
         return "the search is over: a full cycle of axes brought no gain"
+    if study.exhausted:
+        return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
     reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + 2 * limits.confirm / config.repeats)

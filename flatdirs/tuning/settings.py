@@ -14,6 +14,7 @@ from flatdirs.backend.pruner_settings import NoPruning, Pruning
 from flatdirs.backend.search_plan import SearchPlan, plan_identity
 from flatdirs.backend.storages import StorageConfig
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_per_run
+from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import describe
 from flatdirs.space.chart import Chart
@@ -39,7 +40,8 @@ class TuneConfig:
     start values that are words, such as lr=auto; the plan has usual numbers in their place until
     `start.with_start` finds better ones. `live`: None shows the live table in a terminal only. `anyway`: go on in spite
     of a changed script or shared files. Of a command, `held`: its numbers that are not searched, and why; `direction`:
-    as told, or as its metric has it, None where neither says; `auto_chart`: whether the chart follows it.
+    as told, or as its metric has it, None where neither says. `auto_chart`: whether the chart follows the command, or
+    the function's parameters.
     """
 
     study: str
@@ -61,6 +63,11 @@ class TuneConfig:
     anyway: bool = False
     direction: str | None = None
     auto_chart: bool = False
+
+    @property
+    def in_python(self) -> bool:
+        """Whether a function was given that no command line can name."""
+        return isinstance(self.objective, CallableObjective) and self.objective.given is not None
 
     @property
     def evaluations(self) -> int | None:

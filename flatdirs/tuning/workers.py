@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO
 
 from flatdirs.errors import ConfigError
+from flatdirs.setting_checks import wrong
 
 SET_PARENT_DEATH_SIGNAL = 1  # Linux: prctl(2)
 MOST_WORKERS = 256
@@ -33,14 +34,14 @@ def require_shared(count: int, storage: str) -> None:
         )
 
 
-def refuse_torchrun(environment: Mapping[str, str]) -> None:
+OUTSIDE = "run flatdirs outside torchrun, as in flatdirs tune -- torchrun … train.py"
+
+
+def refuse_torchrun(environment: Mapping[str, str], remedy: str = OUTSIDE) -> None:
     """Raise ConfigError in a process of torchrun's, where each rank would run a search of its own."""
     if "RANK" in environment and (size := environment.get("WORLD_SIZE", "1")) != "1":
-        raise ConfigError(
-            f"RANK={environment['RANK']} of WORLD_SIZE={size}: each rank would run a search of its own; run flatdirs "
-            f"outside torchrun, as in flatdirs tune -- torchrun … train.py",
-            key="RANK",
-        )
+        problem = f"of WORLD_SIZE={size} would run a search of its own, as every rank does"
+        raise wrong("RANK", environment["RANK"], problem, remedy=remedy)
 
 
 class Workers:

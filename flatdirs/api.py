@@ -1,0 +1,226 @@
+"""`flatdirs.tune(train, start, …)`: tune a Python function in a script or a notebook.
+
+    arguments → TuneConfig → tuning/loop.py → SearchResult
+
+The same loop as the command's, so a study resumes, confirms and writes best.yaml in the same way.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flatdirs.backend.pruner_settings import PRUNERS, Pruning
+from flatdirs.backend.storages import storage_at
+from flatdirs.backend.study import Study
+from flatdirs.backend.trial_runs import OUTCOME, REASON, SETTING
+from flatdirs.backend.trials import PROVENANCE
+from flatdirs.config.values import read_study_name
+from flatdirs.errors import ConfigError
+from flatdirs.objectives.function import CallableObjective, CallableTask
+from flatdirs.report.live import Report
+from flatdirs.report.search_result import SearchResult, TunedRun
+from flatdirs.setting_checks import require_boolean, require_choice, require_integer, require_number, wrong
+from flatdirs.space.names import canonical
+from flatdirs.training.task import DataConfig
+from flatdirs.tuning import loop
+from flatdirs.tuning.python_plan import PythonPlan, Range, python_plan
+from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.tuner import Tuner
+from flatdirs.tuning.workers import refuse_torchrun
+
+__all__ = ["SearchResult", "tune"]
+
+
+def tune(
+    train: Callable[..., Any] | str,
+    start: Mapping[str, Any],
+    *,
+    direction: str,
+    budget: int = 25,
+    storage: str | os.PathLike[str] | None = None,
+    study: str | None = None,
+    output: str | os.PathLike[str] = "studies",
+    confirm: int = 3,
+    names: Mapping[str, str] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    fixed: Iterable[str] = (),
+    ranges: Mapping[str, Range] | None = None,
+    choices: Mapping[str, Sequence[Any]] | None = None,
+    optimizer: str | None = None,
+    search: str = "flatdirs",
+    seed: int = 0,
+    repeats: int = 1,
+    deterministic: bool | None = None,
+    target: float | None = None,
+    minutes: float | None = None,
+    pruner: str | Pruning = "none",
+    catch: bool = False,
+    stale_minutes: float = 30.0,
+    progress: bool = True,
+) -> SearchResult:
+    """Find good hyperparameters of `train` in few runs. The same call goes on with the same study.
+
+    Args:
+        train: your function, train(lr, wd, …) → number, or "package.module:function". It gets each hyperparameter that
+            it has a parameter for (`learning_rate` or `lr`), and `seed`, `report(step, value)` and `run` (its number,
+            folder and device) if it takes them. Without `seed`, each call counts as a fresh draw.
+        start: the hyperparameters to begin with, such as {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}; these are tuned.
+        direction: "maximize" or "minimize".
+        budget: runs of the search; confirmation is extra.
+        storage: the path of a journal file, a URL such as sqlite:///study.db, or None for memory.
+        study: its name; None for that of the function.
+        output: the folder that gets a folder for each study, with best.yaml.
+        confirm: new seeds with which the best setting and the start are run at the end.
+        names: hyperparameter → your function's parameter, where it is none of the usual names.
+        kwargs: other arguments of your function, the same in every call.
+        fixed: hyperparameters of `start` that are not tuned.
+        ranges: name → (low, high), or (low, high, "log" | "linear" | "logit").
+        choices: name → what to choose from, such as {"optimizer": ["sgd", "adamw"]}.
+        optimizer: "sgd", "adamw" or "adam" (coupled L2), which decides how lr and wd go together.
+        search: "flatdirs", "myrtle", "raw", or one of Optuna's: random, tpe, qmc, gp, cmaes.
+        seed: the first seed of your function, and that of random searches.
+        repeats: seeds per point, whose mean counts.
+        deterministic: whether the same settings always give the same value, so that nothing is run twice; None: where
+            the function takes no seed, two runs of one setting show it.
+        target, minutes: stop at the first run that reaches this value; start no run that would end later.
+        pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
+        catch: an exception in your function counts as a diverged run, instead of ending the search.
+        stale_minutes: silence after which a worker on another machine counts as gone.
+        progress: print what is being run.
+
+    Raises:
+        ConfigError, ChartError, StudyError, ObjectiveError: one sentence each, `key` is the argument to change. An
+            exception of your own function is the ObjectiveError's cause; the same call goes on after it is corrected.
+    """
+    refuse_torchrun(os.environ, "run it outside torchrun, and start torchrun in your function")
+    require_choice("direction", direction, ("maximize", "minimize"))
+    require_boolean("catch", catch)
+    objective = _objective(train, names, kwargs, catch)
+    told = False if deterministic is None and objective.takes_seed else deterministic
+    found = python_plan(start, optimizer, fixed, ranges, choices, search, seed, told, names)
+    chart = found.plan.grid.chart
+    objective.check([*chart.hyperparameters, *chart.choices], [*chart.free, *chart.open_choices])
+    name = objective.task.name
+    config = TuneConfig(
+        study=read_study_name(name if study is None else study),
+        output=Path(output),
+        storage=storage_at(storage, stale_minutes),
+        chart=found.chart,
+        plan=found.plan,
+        objective=objective,
+        task=objective.task,
+        data=DataConfig(),
+        limits=_limits(budget, target, minutes, confirm),
+        maximize=direction == "maximize",
+        repeats=_whole("repeats", repeats, 1),
+        pruning=_pruning(pruner),
+        live=None if progress else False,
+        workers=1,
+        direction=direction,
+    )
+    report = _Collecting(found, None if progress else Console(quiet=True))
+    try:
+        loop.tune(config, report)
+    finally:
+        report.close()
+    assert report.result is not None
+    return report.result
+
+
+class _Collecting(Report):
+    """The report of a command, which also keeps what the search found."""
+
+    def __init__(self, found: PythonPlan, console: Console | None) -> None:
+        super().__init__(None, console)
+        self._found = found
+        self.result: SearchResult | None = None
+
+    def end(self, config: TuneConfig, study: Study, result: loop.Result) -> None:
+        """Keep the result while the study is open, then show the closing table."""
+        self.result = _result(self._found, config, study, result)
+        super().end(config, study, result)
+
+
+def _result(found: PythonPlan, config: TuneConfig, study: Study, result: loop.Result) -> SearchResult:
+    tuner, findings, chart = Tuner.of(study, found.spelling), study.findings(), found.plan.grid.chart
+    labels = {"winner": "best", "start": "start"}
+    logs = [name for name in chart.hyperparameters if _on_log_axis(found, name)]
+    return SearchResult(
+        study=config.study,
+        direction="maximize" if config.maximize else "minimize",
+        tuned=tuple(
+            TunedRun(
+                number,
+                found.spelled(trial.user_attrs[SETTING]["hyperparameters"]),
+                trial.user_attrs[OUTCOME]["value"] if run.state == "finished" else None,
+                run.state,
+                trial.user_attrs.get(PROVENANCE, {}).get("seconds"),
+                str(trial.user_attrs.get(REASON, "")),
+            )
+            for number, trial, run in study.numbered_runs()
+        ),
+        best_expected=tuner.best_expected,
+        best_observed=tuner.best_observed,
+        confirmed={labels[what]: list(values) for what, values in result.confirmed.items()},
+        flatness=() if findings is None else findings.flatness,
+        stopped=result.reason,
+        doubt=None if result.doubt is None else result.doubt.sentence,
+        log_scale=frozenset(found.spelling.get(name, name) for name in logs),
+    )
+
+
+def _on_log_axis(found: PythonPlan, name: str) -> bool:
+    chart = found.plan.grid.chart
+    return name not in chart.one_minus and (name not in chart.scales or chart.scales[name].kind == "log")
+
+
+def _objective(
+    train: Callable[..., Any] | str, names: Mapping[str, str] | None, kwargs: Mapping[str, Any] | None, catch: bool
+) -> CallableObjective:
+    """The function as an objective. Raises ConfigError for what is neither a function nor the path of one."""
+    own = {canonical(name): parameter for name, parameter in (names or {}).items()}
+    if isinstance(train, str):
+        task = CallableTask(_plain_name(train.rpartition(":")[2]), train, catch=catch)
+        return CallableObjective(task, names=own, kwargs=dict(kwargs or {}))
+    if not callable(train):
+        raise wrong("train", repr(train), "is no function", remedy="give a function, or the path of one")
+    inner: Any = inspect.unwrap(train)
+    while isinstance(inner, partial):
+        inner = inner.func
+    known = inner if hasattr(inner, "__qualname__") else type(inner)
+    path = f"{known.__module__}:{known.__qualname__}"
+    task = CallableTask(_plain_name(known.__name__), path, catch=catch)
+    return CallableObjective(task, given=train, names=own, kwargs=dict(kwargs or {}))
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r"\W", "", name) or "function"
+
+
+def _limits(budget: int, target: float | None, minutes: float | None, confirm: int) -> Limits:
+    if target is not None:
+        require_number("target", target, float("-inf"))
+    if minutes is not None:
+        require_number("minutes", minutes, 0, above=True)
+    return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0))
+
+
+def _whole(key: str, value: int, least: int) -> int:
+    require_integer(key, value, least)
+    return int(value)
+
+
+def _pruning(pruner: str | Pruning) -> Pruning:
+    if isinstance(pruner, Pruning):
+        return pruner
+    if pruner not in PRUNERS:
+        raise ConfigError(f"pruner={pruner} must be one of {', '.join(PRUNERS)}; change pruner", key="pruner")
+    return PRUNERS[pruner]()

@@ -1,0 +1,57 @@
+"""`flatdirs ask`: hand out the next run of a study; `flatdirs tell` stores its value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from flatdirs.cli import run_command
+
+if TYPE_CHECKING:
+    from flatdirs.tuning.tuner import Asked, Tuner
+
+
+def run(settings: dict[str, Any], _: list[str]) -> int:
+    """Print the settings of a run and why it is worth making, as lines or as one JSON object."""
+    with open_tuner(settings) as tuner:
+        asked, study = tuner.ask(), tuner.study.name
+    if settings.get("json"):
+        print(json.dumps({"study": study, **asdict(asked)}, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(study, asked)))
+    return 0
+
+
+@contextmanager
+def open_tuner(settings: dict[str, Any]) -> Iterator[Tuner]:
+    """The tuner of an existing study, made by tune or by `flatdirs.Tuner`; the storage is closed afterwards."""
+    from flatdirs.backend.locate import existing_study
+    from flatdirs.backend.study import resume_study
+    from flatdirs.config.tune import read_storage
+    from flatdirs.tuning.tuner import Tuner
+
+    config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
+    place = (config.kind, config.url, output, settings["study"])
+    with existing_study(*place, slices=False, reading=False) as (storage, name):
+        yield Tuner.of(resume_study(storage, name, 60 * config.stale_minutes))
+
+
+def _lines(study: str, asked: Asked) -> list[str]:
+    from flatdirs.tuning.formatting import assignments, value_text
+
+    lines = [
+        f"run {asked.run} of study {study}: {assignments(asked.settings)} seed={asked.seed}",
+        f"why: {asked.reason}",
+    ]
+    if asked.expected is not None and asked.interval is not None:
+        low, high = (value_text(end, "") for end in asked.interval)
+        lines.append(f"expected: {value_text(asked.expected, '')} (90 % {low} to {high}, seed noise left out)")
+    return [*lines, f"then: flatdirs tell {study} {asked.run} VALUE"]
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    run_command.main("ask", run, arguments)
