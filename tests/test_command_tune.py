@@ -269,6 +269,16 @@ class TestFurther:
             assert values["opt"] in ("sgd", "adam")
         assert command("status").code == command("analyze").code == 0
 
+    def test_whole_numbers_stay_whole_and_in_their_range(self, here: Path, command: Command) -> None:
+        body = "layers = int(sys.argv[-1]); print('val_acc', 0.8125 - (layers - 6) ** 2 / 100 - (lr - 0.1) ** 2)"
+        words = ["--", *python(here, body), "--lr", "0.1", "--layers", "{layers:3:1:9}"]
+        ended = command("tune", "metric=val_acc", "budget=7", "confirm=0", *words)
+        assert ended.code == 0, ended.err
+        layers = [values["layers"] for values in settings_of(study_in(here, "train-flatdirs"))]
+        assert layers[0] == 3
+        assert all(isinstance(value, int) and 1 <= value <= 9 for value in layers)
+        assert len(set(layers)) > 1
+
     def test_a_range_is_needed_where_the_search_needs_one(self, here: Path, command: Command) -> None:
         words = ["--", *script(here), "--lr", "0.1", "--dropout", "{dropout:0.1}"]
         ended = command("tune", "search=random", "metric=val_acc", *SHORT, *words)
