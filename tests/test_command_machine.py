@@ -47,6 +47,18 @@ def running(here: Path) -> list[psutil.Process]:
     return found
 
 
+def searching(here: Path) -> list[psutil.Process]:
+    """The processes of flatdirs that work in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(here) and process.pid != os.getpid() and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition."""
     end = time.monotonic() + 60
@@ -96,6 +108,17 @@ class TestInterrupted:
         self.interrupted(here, signal.SIGTERM)
         until(lambda: not running(here))
         self.goes_on(here, command)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_nothing_of_several_workers_is_left(number: signal.Signals, here: Path) -> None:
+    body = f"{SLOW}if lr != 0.1: time.sleep(60)"
+    process = spawn("flatdirs", *TUNE, "workers=3", "run.keep=all", "--", *python(here, body), *LR, cwd=here)
+    until(begun(here, 4))
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    until(lambda: not running(here))
+    until(lambda: not searching(here))
 
 
 class TestChanged:
