@@ -132,8 +132,6 @@ def test_a_hydra_app_returns_its_metric(tmp_path: Path) -> None:
 
 
 def test_a_hydra_app(tmp_path: Path) -> None:
-    if not (ROOT / "hydra_plugins" / "flatdirs_sweeper").is_dir():
-        pytest.skip("the sweeper for Hydra is not there yet")
     folder = copied("hydra", tmp_path)
     run([sys.executable, *shlex.split(RECIPES["hydra"].commands[-1])[1:], "hydra.sweeper.budget=2"], folder)
     (results,) = folder.rglob("optimization_results.yaml")

@@ -2,8 +2,8 @@
 
 A report must cost next to nothing whatever the storage, so values are written at most once a second, and the rest when
 the run ends. A pruner judges a run when its values are written: at each of its first JUDGED reports, so that short runs
-are judged alike on every machine, then at most once a second. In memory, all are written at once. Of very many reports,
-every 2^n-th is written, the same ones in every run, so that runs can be compared at their steps.
+are judged alike on every machine, then at most once a second. Of very many reports, every 2^n-th is written, the same
+ones in every run, so that runs can be compared at their steps.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import threading
 import time
 
 import optuna
-from optuna.storages import InMemoryStorage
 
 from flatdirs.backend import optuna_private
 
 WRITE_SECONDS = 1.0
-JUDGED = 10
+JUDGED = 5
 MANY = 500  # reports after which every second one is written, then every fourth after as many again, …
 
 
@@ -32,7 +31,6 @@ class Reports:
         self._latest: tuple[int, float] | None = None  # a report that is not written unless it is the last
         self._count, self._chosen, self._stride = 0, 0, 1
         self._due = -math.inf
-        self._in_memory = isinstance(optuna_private.storage_of(study), InMemoryStorage)
 
     def add(self, step: int, value: float) -> None:
         """Keep one value. A step that is reported twice has the later value."""
@@ -47,8 +45,8 @@ class Reports:
 
     @property
     def due(self) -> bool:
-        """Whether the last batch was written long enough ago, or writing costs next to nothing."""
-        return (self._in_memory and bool(self._waiting)) or time.monotonic() >= self._due
+        """Whether the last batch was written long enough ago."""
+        return time.monotonic() >= self._due
 
     @property
     def to_judge(self) -> bool:

@@ -1,4 +1,4 @@
-"""What all runs together predict for one point: its expected objective value, with an interval."""
+"""What all runs together predict for a point, or for the incumbent: its expected objective value, with an interval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from flatdirs.search import choices
 from flatdirs.search.bayes import BayesSettings, model_of
-from flatdirs.search.gp import SURE
+from flatdirs.search.gp import SURE, Model
 from flatdirs.search.kernels import one_thread
 from flatdirs.search.types import Run
 from flatdirs.space.chart import Point
@@ -44,9 +44,37 @@ def predict(grid: Grid, runs: Collection[Run], settings: BayesSettings, point: P
         return None
     with one_thread():
         model = model_of(grid, runs, settings)
+        return None if model.even else _at(model, point)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The point with the highest posterior mean, and that mean; higher is better.
+
+    `interval`: as of a Prediction; None where the runs cannot tell, as with one run, or where all gave the same value.
+    """
+
+    point: Point
+    value: float
+    interval: tuple[float, float] | None
+
+
+def best_expected(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Expected | None:
+    """What is expected of the incumbent of these runs; None where no run has a value."""
+    if not any(math.isfinite(run.value) for run in runs):
+        return None
+    with one_thread():
+        model = model_of(grid, runs, settings)
         if model.even:
-            return None
-        means, deviations = (found[:, 0] for found in model.predict(np.array([point], dtype=float)))
+            return Expected(model.best, model.value(model.peak), None)
+        found = _at(model, model.best)
+    return Expected(model.best, found.value, found.interval)
+
+
+def _at(model: Model, point: Point) -> Prediction:
+    """The posterior of the value at a point, over all kernels."""
+    means, deviations = (found[:, 0] for found in model.predict(np.array([point], dtype=float)))
     mean = float(model.weights @ means)
     deviation = math.sqrt(float(model.weights @ (deviations**2 + (means - mean) ** 2)))
-    return Prediction(model.value(mean), (model.value(mean - SURE * deviation), model.value(mean + SURE * deviation)))
+    low, high = (model.value(mean + side * SURE * deviation) for side in (-1, 1))
+    return Prediction(model.value(mean), (low, high))
