@@ -242,6 +242,12 @@ FOUND: list[tuple[str, str, list[float]]] = [
     ("final result val_bpb=1.0712", "val_bpb", [1.0712]),
     ("step:125/1750 val_loss:3.2785 train_time:1101ms step_avg:8.81ms", "val_loss", [3.2785]),
     ("R2: +0.81 RMSE: 2e3", "rmse", [2000.0]),
+    ("step 1 train_loss 0.5 val_loss 0.4\nstep 2 train_loss 3e-05 val_loss 0.3", "val_loss", [0.4, 0.3]),
+    ("epoch 1 val_loss 0.4\nepoch 2 3s val_loss 0.3", "val_loss", [0.4, 0.3]),
+    ("loss 0.3 acc 0.9 | val: loss 0.4 acc 0.8", "val acc", [0.8]),
+    ("[9]\ttraining's auc: 0.9\tvalid_1's auc: 0.8", "valid_1's auc", [0.8]),
+    ("reward 5 120", "reward", [5]),
+    ("|val_acc|91.2%|12|", "val_acc", [91.2]),
 ]
 NAN_FOUND = [
     ("val_loss: nan", "val_loss"),
@@ -280,6 +286,17 @@ NOT_FOUND: list[tuple[str, str]] = [
     ("train: loss 0.3 acc 0.9", "val acc"),
     ("val loss 0.3, best acc 0.9", "val acc"),
     ("D loss 0.3, G loss 0.9", "loss"),
+    ('{"train": {"loss": 0.3}, "val": {"loss": 0.4}}', "loss"),
+    ("loss 0.3 acc 0.9 | val: loss 0.4 acc 0.8", "acc"),
+    ("[9]\ttraining's auc: 0.9\tvalid_1's auc: 0.8", "auc"),
+    ("Class  Images  mAP50  mAP50-95): 100%|██████████| 1/1 [00:00<00:00]", "mAP50-95"),
+    ("val_loss:  50%|#####     | 1.5k/3k [00:00<00:00]", "val_loss"),
+    ("reward: 1'234.5", "reward"),
+    ("reward: 1\u202f234,5", "reward"),
+    ("acc[3]: 0.9, acc 10: 0.9", "acc"),
+    ("Accuracy on val set (10000 images): 91.23 %", "Accuracy on val set"),
+    ("val_loss: 0.9 -> 0.8", "val_loss"),
+    ("val_loss 1.#IND", "val_loss"),
     ("Acc: 0.3\nACC: 0.9", "acc"),
     ("val/acc: 0.3\nval-acc: 0.9", "val_acc"),
     (WANDB, "acc"),
@@ -325,6 +342,7 @@ def test_every_name_seen_can_be_asked_for(text: str) -> None:
 def test_ambiguous_names_are_told() -> None:
     assert read("D loss 0.3, G loss 0.9", "loss").ambiguous == ("D loss", "G loss")
     assert read("Acc: 0.3\nACC: 0.9", "acc").ambiguous == ("ACC", "Acc")
+    assert read("train: loss 0.3 | val: loss 0.4", "loss").ambiguous == ("train loss", "val loss")
 
 
 def test_numbers_seen() -> None:

@@ -22,9 +22,17 @@ class Number(NamedTuple):
 
 
 # Patterns for lines in small letters
-_NUMBER = r"[-+]?(?:(?:\d{1,40}\.\d{0,40}|\d{1,40}(?!,\d)|\.\d{1,40})(?:e[-+]?\d{1,4})?|nan|inf(?:inity)?)"
+_NO_WHOLE = (  # behind a whole number: it is cut (1,234 or 1'234), or part of a name (acc[3]: .9, acc (10 images): .9)
+    r",\d|['’\u00a0\u2009\u202f]\d{3}(?!\d)|\]?\s?[:=]\s?[-+]?\.?\d|\s[a-z]{1,20}\)\s?[:=]"
+)
+_NUMBER = (
+    rf"[-+]?(?:(?:\d{{1,40}}\.\d{{0,40}}|\d{{1,40}}(?!{_NO_WHOLE})|\.\d{{1,40}})(?:e[-+]?\d{{1,4}})?|nan|inf(?:inity)?)"
+)
+_NO_VALUE = (  # behind a number: it goes on, an arrow to another one, a progress bar
+    r"\w|\.\w|\.?#[iq]|[-:,/]\d|\s{0,3}(?:-{1,2}>|→)\s{0,3}[-+]?\.?\d|%\|[^|]{0,400}\|\s{0,8}[\d.]{1,15}[kmg]?/"
+)
 VALUE = (
-    rf"(?P<value>{_NUMBER})(?:\s?/\s?(?P<of>\d{{1,15}}))?(?!\w|\.\w|[-:,/]\d)(?P<percent>\s?%)?"
+    rf"(?P<value>{_NUMBER})(?:\s?/\s?(?P<of>\d{{1,15}}))?(?!{_NO_VALUE})(?P<percent>\s?%)?"
     rf"(?:\s{{0,3}}\(\s{{0,8}}(?:(?:avg|mean|average)[:=]?\s?)?(?P<mean>{_NUMBER})\s?(?P<mean_percent>%)?\s{{0,8}}\))?"
 )
 # between a name and its number: a quote or a unit, a sign such as = or │, a quote or a call such as tensor(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flatdirs.objectives.command.metric_names import NEUTRAL, QUALIFIERS, TEST, TRAINING, VALIDATION, parts
 from flatdirs.objectives.command.metric_numbers import BETWEEN, BOUND, VALUE, Number, lowered, number_of
 
-_BEFORE = re.compile(r"([^\W\d][\w@/.\-]{0,60})[ ]{1,2}\Z")
+_BEFORE = re.compile(rf"(?<![{BOUND}])([^\W\d][\w@/.\-]{{0,60}}(?:'s)?)[ ]{{1,2}}\Z")
 _BOUND = re.compile(rf"[{BOUND}]")
 _ENDS_NO_WORD = frozenset(",:;|│*)]}")
 _SPLITS = {**dict.fromkeys(VALIDATION, "val"), **dict.fromkeys(TEST, "test"), **dict.fromkeys(TRAINING, "train")}
@@ -71,7 +71,8 @@ class Wanted:
             found += self._found_apart(line, low, self._rest)
         if len(found) > 1:
             best = min(hit.tier for hit in found)
-            return [hit for hit in found if hit.tier == best]
+            found = [hit for hit in found if hit.tier == best]
+            return found if best[0] == 2 else _told_apart(found, low)
         return found
 
     def _found(self, line: str, low: str, pattern: re.Pattern[str]) -> Iterator[Hit]:
@@ -87,6 +88,14 @@ class Wanted:
         for found, before, number in _matches(line, low, pattern):
             if not before and split_before(low, found.start()) == self._of:
                 yield Hit((1, 0), found["name"], number, found.start())
+
+
+def _told_apart(hits: list[Hit], low: str) -> list[Hit]:
+    """The hits of a line, with the part of the data in their names where they are of several."""
+    of = [split_before(low, hit.start) for hit in hits]
+    if len(set(of)) == 1:
+        return hits
+    return [hit._replace(name=f"{split or ''} {hit.name}".lstrip()) for hit, split in zip(hits, of, strict=True)]
 
 
 def _pattern(words: list[str]) -> re.Pattern[str]:
