@@ -21,10 +21,11 @@ while [ $# -gt 1 ]; do
 done
 """
 VALUE = """
-awk -v lr=$lr -v wd=$wd -v m=$momentum -v d=$dropout -v o=$opt -v seed=$seed -v noise=$(($$ % 10)) 'BEGIN {
+noise="$(od -An -N4 -tu4 /dev/urandom)"
+awk -v lr=$lr -v wd=$wd -v m=$momentum -v d=$dropout -v o=$opt -v seed=$seed -v noise="$noise" 'BEGIN {
     c = log(lr * wd / (1 - m) / 0.01) / log(2); b = o == "adam" ? 1 : 0
-    printf "epoch 1 train_loss 2.0 val_acc %.5f\\n", 50
-    printf "epoch 2 train_loss 1.0 val_acc %.5f\\n", 90 - c * c - 40 * (d - 0.2) ^ 2 + b + seed / 100 + noise / 100
+    c = 90 - c * c - 40 * (d - 0.2) ^ 2 + b + seed / 100 + noise / 4294967296 / 10
+    printf "epoch 1 train_loss 2.0 val_acc %.5f\\nepoch 2 train_loss 1.0 val_acc %.7f\\n", 50, c
 }'
 """
 

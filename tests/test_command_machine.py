@@ -47,6 +47,18 @@ def running(here: Path) -> list[psutil.Process]:
     return found
 
 
+def searching(here: Path) -> list[psutil.Process]:
+    """The processes of flatdirs that work in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(here) and process.pid != os.getpid() and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition."""
     end = time.monotonic() + 60
@@ -96,6 +108,17 @@ class TestInterrupted:
         self.interrupted(here, signal.SIGTERM)
         until(lambda: not running(here))
         self.goes_on(here, command)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_nothing_of_several_workers_is_left(number: signal.Signals, here: Path) -> None:
+    body = f"{SLOW}if lr != 0.1: time.sleep(60)"
+    process = spawn("flatdirs", *TUNE, "workers=3", "run.keep=all", "--", *python(here, body), *LR, cwd=here)
+    until(begun(here, 4))
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    until(lambda: not running(here))
+    until(lambda: not searching(here))
 
 
 class TestChanged:
@@ -190,10 +213,14 @@ class TestThreadsAndCards:
         assert self.shown(here, "OMP_NUM_THREADS") == ["None"]
         assert self.shown(here, "PYTHONUNBUFFERED") == ["1"]
 
-    def test_each_worker_has_its_card(self, here: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_each_worker_has_its_card(
+        self, here: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        locks = str(tmp_path_factory.mktemp("locks"))
         stand_in(here / "bin")
         monkeypatch.setenv("PATH", f"{here / 'bin'}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setenv("TMPDIR", str(here))
+        monkeypatch.setenv("TMPDIR", locks)
+        monkeypatch.setattr("tempfile.tempdir", locks)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         ended = command(*TUNE, "budget=8", "workers=2", "--", *python(here, self.SHOW), *LR)
         assert ended.code == 0, ended.err

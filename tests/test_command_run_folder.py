@@ -21,9 +21,9 @@ from flatdirs.objectives.command.run_folder import (
     OutputLog,
     RunFolder,
     environment,
-    masked_arguments,
     recorded_environment,
 )
+from flatdirs.objectives.command.shell_words import masked_words
 from flatdirs.objectives.command.written_files import WrittenFiles
 
 FULL = Path("/dev/full")
@@ -182,7 +182,7 @@ def test_what_is_recorded_of_the_environment() -> None:
     ],
 )
 def test_secrets_are_masked(given_words: list[str], shown: list[str]) -> None:
-    assert masked_arguments(given_words) == shown
+    assert masked_words(given_words) == shown
 
 
 WRITES = """

@@ -90,6 +90,7 @@ def test_a_dry_run_runs_and_writes_nothing(here: Path, command: Command) -> None
     assert len(set(commands)) == 3
 
 
+@pytest.mark.slow
 def test_tune_picks_the_axes(here: Path, command: Command) -> None:
     ended = command("tune", "metric=val_acc", "tune=[lr,wd]", *SHORT, "--", *script(here), *ONE_LINE)
     assert ended.code == 0, ended.err
@@ -111,6 +112,7 @@ def test_the_same_study_through_task_command(quote: str, here: Path, command: Co
     assert len(study_in(here, "train-flatdirs").runs()) == 3
 
 
+@pytest.mark.slow
 def test_another_command_needs_another_study(here: Path, command: Command) -> None:
     words = script(here)
     assert command("tune", "metric=val_acc", "budget=1", "confirm=0", "--", *words, "--lr", "0.1").code == 0
@@ -148,6 +150,7 @@ def test_any_language(words: Sequence[str], here: Path, command: Command) -> Non
     assert len({run.value for _, run in study.runs()}) == 2
 
 
+@pytest.mark.slow
 class TestMetric:
     """Which number counts, told or not."""
 
@@ -207,14 +210,18 @@ class TestMetric:
     @pytest.mark.parametrize(
         ("body", "keys", "value"),
         [
-            ("print('step,val_acc\\n1,0.5\\n2,0.75', file=open(out + '/log.csv', 'w'))", ["file=log.csv", "column=val_acc"], 0.75),
-            ("print('{\"step\": 1, \"acc\": 0.5}\\n{\"step\": 2, \"acc\": 0.25}\\n{\"acc', file=open(out + '/a.jsonl', 'w'))", ["file=*.jsonl", "name=acc"], 0.25),
+            ("print('step,acc\\n1,0.5\\n2,0.75', file=open(out + '/a.csv', 'w'))", ["file=a.csv", "column=acc"], 0.75),
+            (
+                "print('{\"acc\": 0.5}\\n{\"acc\": 0.25}\\n{\"acc', file=open(out + '/a.jsonl', 'w'))",
+                ["file=*.jsonl", "name=acc"],
+                0.25,
+            ),
             ("print('val_acc 0.5\\nval_acc 0.875\\nval_acc 0.625')", ["name=val_acc", "take=best"], 0.875),
             ("print('[final] <<0.3125>>')", ["regex=<<([0-9.]+)>>", "direction=maximize"], 0.3125),
             ("print('done\\n0.4375')", ["name=last", "direction=maximize"], 0.4375),
         ],
         ids=["csv", "json lines", "best", "regex", "last line"],
-    )  # fmt: skip
+    )
     def test_files_patterns_and_the_best(
         self, body: str, keys: list[str], value: float, here: Path, command: Command
     ) -> None:
@@ -226,12 +233,12 @@ class TestMetric:
         assert command(*printed_command(ended.out, "start from it")).code == 0
 
 
+@pytest.mark.slow
 class TestFurther:
     """More than the well-known names: numbers and choices in placeholders."""
 
     WORDS = ("--lr", "0.1", "--dropout", "{dropout:0.1:0:0.5}", "--opt", "{opt:sgd|adam}")
 
-    @pytest.mark.slow
     def test_they_are_searched_shown_and_printed(self, here: Path, command: Command) -> None:
         ended = command("tune", "metric=val_acc", "budget=8", "confirm=1", "--", *script(here), *self.WORDS)
         assert ended.code == 0, ended.err
@@ -261,6 +268,16 @@ class TestFurther:
             assert 0 <= values["dropout"] <= 0.5
             assert values["opt"] in ("sgd", "adam")
         assert command("status").code == command("analyze").code == 0
+
+    def test_whole_numbers_stay_whole_and_in_their_range(self, here: Path, command: Command) -> None:
+        body = "layers = int(sys.argv[-1]); print('val_acc', 0.8125 - (layers - 6) ** 2 / 100 - (lr - 0.1) ** 2)"
+        words = ["--", *python(here, body), "--lr", "0.1", "--layers", "{layers:3:1:9}"]
+        ended = command("tune", "metric=val_acc", "budget=7", "confirm=0", *words)
+        assert ended.code == 0, ended.err
+        layers = [values["layers"] for values in settings_of(study_in(here, "train-flatdirs"))]
+        assert layers[0] == 3
+        assert all(isinstance(value, int) and 1 <= value <= 9 for value in layers)
+        assert len(set(layers)) > 1
 
     def test_a_range_is_needed_where_the_search_needs_one(self, here: Path, command: Command) -> None:
         words = ["--", *script(here), "--lr", "0.1", "--dropout", "{dropout:0.1}"]

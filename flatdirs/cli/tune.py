@@ -36,7 +36,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     try:
         config = with_metric(with_start(config, say), say)
     except KeyboardInterrupt:
-        say("interrupted; no run had begun")
+        say("interrupted; no run has ended, so the same command begins anew")
         raise
     report = Report(config.live)
     try:

@@ -32,7 +32,7 @@ def recognised_lines(config: TuneConfig) -> list[str]:
     lines.append(
         "seed: given to the command, another one for each replicate"
         if template.takes_seed
-        else "seed: none in the command, so every run is a fresh draw (with {seed} runs of a point would share theirs)"
+        else "seed: none in the command, so every run is a fresh draw"
     )
     return lines
 

@@ -35,6 +35,8 @@ def after_first_run(config: TuneConfig, first: Measurement, expected: float | No
     lines, limits = list(first.notes), config.limits
     if expected is not None:
         return lines
+    if limits.budget == 1 and not limits.confirm:
+        return [*lines, f"a run takes {duration(first.seconds)}"]
     whole = first.seconds * (limits.budget - 1) / config.workers
     confirms = limits.confirm and not getattr(config.plan.settings, "deterministic", False)
     confirm = f", confirming {duration(first.seconds * 2 * limits.confirm)}" if confirms else ""

@@ -82,7 +82,7 @@ def _found(config: TuneConfig, objective: CommandObjective, say: Say) -> str:
     make_folder(folder)
     run = RunInfo(config.study, 1, "0001", folder)
     seen, found = objective.scout(config.plan.grid.start, config.plan.seed, run)
-    if found.failure is not None and not seen:
+    if found.failure is not None:
         raise stopping("the first run", found)
     name = usual_name(seen)
     if name is None:
@@ -90,6 +90,7 @@ def _found(config: TuneConfig, objective: CommandObjective, say: Say) -> str:
             f"the command does not say which of its numbers is to be tuned; set metric=NAME (the run is kept): "
             f"{_listed(seen) or 'it printed none that has a name'}",
             key="metric",
+            detail="" if seen else found.log,
         )
     say(f"metric: {name}, the only {'test' if is_test_metric(name) else 'validation'} metric that it prints")
     return name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,11 @@ class CommandObjective:
     ) -> tuple[Mapping[str, Seen], Measurement]:
         """The numbers that the command prints, by name; `measure` takes the same run from its folder.
 
-        The measurement says whether the command failed.
+        The measurement says whether the command failed; that it has no value is no failure here.
         """
         done = self._runner().run(hyperparameters, seed, run, None, self.code())
-        return done.reader.seen, measurement([done], self.task.metric, [seed], done.ended.seconds)
+        found = measurement([done], self.task.metric, [seed], done.ended.seconds)
+        return done.reader.seen, found if done.ended.code else replace(found, failure=None)
 
     def _runner(self) -> Runner:
         return Runner(self.template, self.task.metric, self.settings, self.threads, self.workers)

@@ -111,7 +111,7 @@ class Runner:
         folder = RunFolder.create(run.folder, run.label)
         argv = self.template.command(values, self._special(seed, run, folder.path))
         cwd = folder.path if self.settings.cwd == "run_dir" else Path.cwd()
-        files = WrittenFiles(cwd, folder.path, skip=(run.folder,)) if run.number == 1 else None
+        files = WrittenFiles(cwd, folder.path, skip=_studies(run.folder, cwd)) if run.number == 1 else None
         began = time.time()
         try:
             ended, env = self._process(argv, seed, run, folder, cwd, reader, watch, files)
@@ -187,6 +187,12 @@ def _read_again(folder: Path, reader: MetricReader) -> Done:
     ended = Ended(record["code"], record["seconds"], None)
     argv, environment = tuple(record["argv"]), record["environment"]
     return Done(folder, ended, reader, value, tail, argv, environment, tuple(record["written"]))
+
+
+def _studies(study_folder: Path, cwd: Path) -> tuple[Path, ...]:
+    """The folder of all studies, in which others may be at work; only this study's where that is the user's own."""
+    output = study_folder.resolve().parent
+    return (study_folder,) if cwd.resolve().is_relative_to(output) else (output,)
 
 
 def _free_port() -> int:

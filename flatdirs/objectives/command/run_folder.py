@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flatdirs.errors import masked
+from flatdirs.objectives.command.shell_words import is_secret
 from flatdirs.setting_checks import wrong
 
 Keep = Literal["best", "all", "none"]
@@ -28,9 +29,6 @@ MASK = "***"
 LONGEST_LINE = 500  # characters of a line of tail()
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-_SECRET_WORDS = {"key", "apikey", "token", "password", "passwd", "passphrase", "pwd", "secret"}
-_NAME = re.compile(r"(?<![\w.-])([\w.-]+)(=|\s+)")
-_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s'\"-][^\s'\"]*")
 
 
 class OutputLog:
@@ -200,47 +198,8 @@ def environment(
 
 def recorded_environment(env: Mapping[str, str]) -> dict[str, Any]:
     """What a study keeps of it: values of FLATDIRS_*, CUDA_* and OMP_* (secrets masked), names of all others."""
-    values = {name: MASK if _is_secret(name) else masked(value) for name, value in _ours(env).items()}
+    values = {name: MASK if is_secret(name) else masked(value) for name, value in _ours(env).items()}
     return {"values": dict(sorted(values.items())), "names": sorted(set(env) - set(values))}
-
-
-def masked_arguments(argv: Sequence[str]) -> list[str]:
-    """The arguments with *** for values whose names match key, token, password or secret, and in URLs.
-
-    Names are compared word by word (--hf-token, WANDB_API_KEY=…, apiKey=…): --max-tokens is no secret.
-    """
-    shown: list[str] = []
-    hide_next = False
-    for word in argv:
-        hide, hide_next = hide_next and not word.startswith("-"), False
-        name, equals, _ = word.partition("=")
-        if hide:
-            shown.append(MASK)
-        elif any(letter.isspace() for letter in word):  # bash -c '…'
-            shown.append(_masked_inside(word))
-        elif equals and _is_secret(name):
-            shown.append(f"{name}={MASK}")
-        else:
-            hide_next = word.startswith("-") and not equals and _is_secret(word)
-            shown.append(masked(word))
-    return shown
-
-
-def _masked_inside(text: str) -> str:
-    """The same for a command in one argument."""
-    shown, at = [], 0
-    for found in _NAME.finditer(text):
-        if (found[2] == "=" or found[1].startswith("-")) and _is_secret(found[1]):
-            value = _VALUE.match(text, found.end())
-            if value is not None:
-                shown += [text[at : found.end()], MASK]
-                at = value.end()
-    return masked("".join(shown) + text[at:])
-
-
-def _is_secret(name: str) -> bool:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", words.lower()))
 
 
 def _ours(env: Mapping[str, str]) -> dict[str, str]:

@@ -30,11 +30,11 @@ _INTERPRETER = re.compile(
 )
 _WRITTEN = frozenset({"out", "output", "outfile", "log", "logfile", "logdir", "save", "resume", "checkpoint", "ckpt"})
 _ARGUMENT = re.compile(  # in a script: --name value or name=value, where the name may be that of a secret
-    r"(?<![\w.-])(?P<name>-{0,2}(?=[\w.-]*(?:key|token|passw|secret))[A-Za-z_][\w.-]*)(?P<between>=|\s+)"
+    r"(?<![\w.-])(?P<name>-{0,2}(?=[\w.-]*(?:key|token|passw|passphrase|pwd|secret))[A-Za-z_][\w.-]*)(?P<between>=|\s+)"
     r"(?P<value>(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+)",
     re.I,
 )
-_SECRET_PART = re.compile(r"keys?|tokens?|\w*(key|token|password|passwd|secret)s?")
+_SECRET_PART = re.compile(r"keys?|tokens?|pwd|passphrase|\w*(key|token|password|passwd|secret)s?")
 _NO_SECRET_PART = re.compile(r"monkeys?|turkeys?|hotkeys?|donkeys?")
 
 
