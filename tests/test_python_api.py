@@ -294,3 +294,13 @@ def test_a_changed_function_is_told_once_and_a_changed_script_is_not(tmp_path: P
         return "train has changed" in done.stdout
 
     assert [told("lr", 2), told("lr", 3), told("2 * lr", 4), told("2 * lr", 5)] == [False, False, True, False]
+
+
+def test_the_change_along_a_whole_number_is_between_the_numbers_named() -> None:
+    result = flatdirs.tune(
+        lambda layers: 0.123456 - (layers - 3) ** 2, {"layers": 2}, ranges={"layers": (1, 6)}, direction="maximize",
+        budget=14, deterministic=True, progress=False,
+    )  # fmt: skip
+    changes = {line.change: line for line in result.flatness}
+    assert set(changes) == {"3 → 4", "3 → 2"}
+    assert all(line.low < -1 < line.high for line in changes.values())
