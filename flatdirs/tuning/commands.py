@@ -71,7 +71,12 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     }
     if config.auto_chart and isinstance(objective, CallableObjective):
         usual = _file("chart/sgd.yaml")
-        bounds = {**usual["bounds"], **{name: list(pair) for name, pair in config.chart.bounds.items()}}
+        told = {
+            name: list(pair)
+            for name, pair in config.chart.bounds.items()
+            if name in usual["bounds"] or None not in pair
+        }
+        bounds = {**usual["bounds"], **told}
         tree["chart"] = {**usual, "step": config.chart.step, "bounds": bounds}
         tree["choices"] = {name: list(told) for name, told in config.chart.choices.items()}
         tree["start"] = {name: value for name, value in start.items() if name not in config.chart.choices}
@@ -196,7 +201,8 @@ def python_call(objective: CallableObjective, values: Mapping[str, Any]) -> str:
     """The call of a user's function with these values: train(lr=0.1, wd=0.0005)."""
     given = arguments_of(objective.function, values, objective.names)
     name = getattr(objective.function, "__name__", "function")
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
+    fixed = ["**kwargs"] if objective.kwargs else []
+    return f"{name}({', '.join([*(f'{key}={value!r}' for key, value in given.items()), *fixed])})"
 
 
 def train_command(config: TrainConfig) -> str:
