@@ -18,13 +18,14 @@ from typing import Any
 from rich.console import Console
 
 from flatdirs.backend.pruner_settings import PRUNERS, Pruning
-from flatdirs.backend.storages import storage_at
+from flatdirs.backend.storages import path_of, storage_at
 from flatdirs.backend.study import Study
 from flatdirs.backend.trial_runs import OUTCOME, REASON, SETTING
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.config.values import read_study_name
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableObjective, CallableTask
+from flatdirs.objectives.signature import find_function
 from flatdirs.report.live import Report
 from flatdirs.report.search_result import SearchResult, TunedRun
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, require_number, wrong
@@ -103,15 +104,19 @@ def tune(
     refuse_torchrun(os.environ, "run it outside torchrun, and start torchrun in your function")
     require_choice("direction", direction, ("maximize", "minimize"))
     require_boolean("catch", catch)
+    require_number("stale_minutes", stale_minutes, 0, above=True)
     objective = _objective(train, names, kwargs, catch)
     told = False if deterministic is None and objective.takes_seed else deterministic
     found = python_plan(start, optimizer, fixed, ranges, choices, search, seed, told, names)
     chart = found.plan.grid.chart
-    objective.check([*chart.hyperparameters, *chart.choices], [*chart.free, *chart.open_choices])
+    known = [*chart.hyperparameters, *chart.choices]
+    if unknown := [name for name in objective.names if name not in (*known, "seed", "report")]:
+        raise wrong("names", unknown[0], f"names no hyperparameter of the start, which has {', '.join(known)}")
+    objective.check(known, [*chart.free, *chart.open_choices])
     name = objective.task.name
     config = TuneConfig(
         study=read_study_name(name if study is None else study),
-        output=Path(output),
+        output=Path(path_of("output", output)),
         storage=storage_at(storage, stale_minutes),
         chart=found.chart,
         plan=found.plan,
@@ -186,10 +191,15 @@ def _objective(
     train: Callable[..., Any] | str, names: Mapping[str, str] | None, kwargs: Mapping[str, Any] | None, catch: bool
 ) -> CallableObjective:
     """The function as an objective. Raises ConfigError for what is neither a function nor the path of one."""
+    for key, told in (("names", names), ("kwargs", kwargs)):
+        if told is not None and not (isinstance(told, Mapping) and all(isinstance(name, str) for name in told)):
+            raise wrong(key, told, "must be a mapping from names")
     own = {canonical(name): parameter for name, parameter in (names or {}).items()}
     if isinstance(train, str):
-        task = CallableTask(_plain_name(train.rpartition(":")[2]), train, catch=catch)
-        return CallableObjective(task, names=own, kwargs=dict(kwargs or {}))
+        name, given = train.rpartition(":")[2], find_function(train, "train")
+        return CallableObjective(
+            CallableTask(_plain_name(name), train, catch=catch), None, given, own, dict(kwargs or {})
+        )
     if not callable(train):
         raise wrong("train", repr(train), "is no function", remedy="give a function, or the path of one")
     inner: Any = inspect.unwrap(train)

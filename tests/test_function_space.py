@@ -73,6 +73,15 @@ def test_further_numbers_and_choices_are_searched(module: str, command: Command)
     }
 
 
+def test_a_number_without_a_range_is_searched_and_its_command_goes_on(module: str, command: Command) -> None:
+    words = ["task=callable", f"task.function={module}:train", "start.dropout=0.1", "start.layers=2", "live=false"]
+    ended = command("tune", *words, "budget=2", "confirm=0")
+    assert ended.code == 0, ended.err
+    name, *again = printed_command(ended.out, "start from it")
+    following = command(name, *again, "live=false")
+    assert following.code == 0, following.err
+
+
 def test_only_some_are_searched(module: str) -> None:
     words = ["task=callable", f"task.function={module}:train", *MORE, "tune=[lr,dropout]"]
     assert set(read_tune(composed("tune", *words)).plan.grid.chart.free) == {"lr", "dropout"}
@@ -82,6 +91,10 @@ def test_only_some_are_searched(module: str) -> None:
     ("words", "key"),
     [
         (["start.dropout=0.1", "chart.bounds.dropout=[0,null]"], "chart.bounds.dropout"),
+        (["start.dropout=0.1", "chart.bounds.dropout=[0.5,0]"], "chart.bounds.dropout"),
+        (["start.dropout=0.1", "chart.bounds.dropout=[0.2,0.5]"], "chart.bounds.dropout"),
+        (["start.dropout=0"], "chart.bounds.dropout"),
+        (["choices={act:[relu,gelu]}", "start.act=tanh"], "choices.act"),
         (["chart.bounds.dropout=[0,0.5]"], "start.dropout"),
         (["choices={act:[relu]}"], "choices.act"),
         (["start.dropout=much", "chart.bounds.dropout=[0,0.5]"], "start.dropout"),

@@ -243,13 +243,13 @@ def test_a_function_may_be_given_with_names_and_fixed_arguments() -> None:
     objective.check(["lr", "wd"], ["lr", "wd"])
     assert objective.measure({"lr": 0.1, "wd": 0.5}, [0], silent).value == 3.0
     assert not objective.takes_seed
-    for wrong in (
-        replace(objective, kwargs={"width": 10, "height": 2}),
-        replace(objective, kwargs={}),
-        replace(objective, names={}),
-        replace(objective, kwargs={"width": 1, "eta": 1.0}),
+    for wrong, key in (
+        (replace(objective, kwargs={"width": 10, "height": 2}), "train"),
+        (replace(objective, kwargs={}), "train"),
+        (replace(objective, names={}), "train"),
+        (replace(objective, kwargs={"width": 1, "eta": 1.0}), "kwargs"),
     ):
-        with refused(ObjectiveError, "task.function"):
+        with refused(ObjectiveError, key):
             wrong.check(["lr", "wd"], ["lr", "wd"])
 
 

@@ -91,6 +91,7 @@ def test_the_result_is_a_table_a_figure_and_a_page() -> None:
     assert page.count("<tr") == 1 + 6
     assert "best expected" in page
     assert "confirmed" in str(result)
+    assert repr(result) == str(result)
 
 
 def test_a_search_in_which_all_runs_diverge_has_no_best() -> None:
@@ -146,7 +147,7 @@ def test_without_a_seed_each_call_is_a_fresh_draw_unless_two_agree() -> None:
     assert once.confirmed == {}
     assert once.best_expected is not None
     assert once.best_observed is not None
-    assert exact(**once.best_expected.settings) == once.best_observed.value
+    assert exact(**once.best_expected.settings) == once.best_observed.value == once.best_expected.value
     assert places(noisy, study="noisy").confirmed
     told = places(exact, study="told", deterministic=True)
     assert len({one.settings["lr"] for one in told.tuned}) == len(told.tuned)
@@ -165,7 +166,7 @@ def test_an_exception_is_the_cause_and_the_same_call_goes_on() -> None:
             buggy, {"lr": 0.1}, direction="maximize", budget=4, storage="s.log", progress=False, **options
         )
 
-    with refused(ObjectiveError, "task.function", "lr="):
+    with refused(ObjectiveError, "train", "lr="):
         search()
     with pytest.raises(ObjectiveError) as caught:
         search()
@@ -174,6 +175,8 @@ def test_an_exception_is_the_cause_and_the_same_call_goes_on() -> None:
     fails[0] = False
     assert len(search().tuned) == 4
     fails[0] = True
+    with refused(ObjectiveError, "train", "catch=True"):
+        search(study="caught")
     assert "diverged" in [one.state for one in search(study="caught", catch=True).tuned]
 
 
@@ -190,8 +193,15 @@ def test_an_exception_is_the_cause_and_the_same_call_goes_on() -> None:
         ({"study": "a/b"}, ConfigError, "study"),
         ({"catch": 1}, ConfigError, "catch"),
         ({"deterministic": "yes"}, ConfigError, "deterministic"),
-        ({"kwargs": {"width": 3}}, ObjectiveError, "task.function"),
-        ({"names": {"wd": "decay"}}, ObjectiveError, "task.function"),
+        ({"kwargs": {"width": 3}}, ObjectiveError, "train"),
+        ({"kwargs": {"wd": 3}}, ObjectiveError, "kwargs"),
+        ({"kwargs": [3]}, ConfigError, "kwargs"),
+        ({"names": {"wd": "decay"}}, ObjectiveError, "train"),
+        ({"names": {"depth": "layers"}}, ConfigError, "names"),
+        ({"names": "wd"}, ConfigError, "names"),
+        ({"stale_minutes": "long"}, ConfigError, "stale_minutes"),
+        ({"output": 3}, StudyError, "output"),
+        ({"storage": 3}, StudyError, "storage"),
     ],
 )
 def test_wrong_arguments_are_refused_before_the_first_run(changes: dict[str, Any], error: Any, key: str) -> None:
@@ -203,8 +213,24 @@ def test_wrong_arguments_are_refused_before_the_first_run(changes: dict[str, Any
 def test_what_cannot_be_called_with_the_start_is_refused() -> None:
     with refused(ConfigError, "train"):
         flatdirs.tune(3, START, direction="maximize")  # type: ignore[arg-type]
-    with refused(ObjectiveError, "task.function", "wd"):
+    with refused(ObjectiveError, "train", "wd"):
         flatdirs.tune(lambda lr: lr, START, direction="maximize")
+
+
+def test_a_function_may_be_given_by_its_path(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("by_path.py").write_text("def train(eta, wd, extra):\n    return -abs(eta - extra)\n", encoding="utf-8")
+    flatdirs.tune(
+        "by_path:train", {"eta": 0.1, "wd": 5e-4}, direction="maximize", budget=2, confirm=0,
+        names={"lr": "eta"}, kwargs={"extra": 3},
+    )  # fmt: skip
+    told = capsys.readouterr().out + Path("studies/train/best.yaml").read_text(encoding="utf-8")
+    assert told.count("train(eta=0.4, wd=0.0005, **kwargs)") == 2
+    assert "flatdirs tune" not in told
+    with refused(ObjectiveError, "train"):
+        flatdirs.tune("by_path:nothing", START, direction="maximize")
 
 
 def test_a_pruner_stops_runs_by_what_they_report() -> None:
@@ -268,3 +294,13 @@ def test_a_changed_function_is_told_once_and_a_changed_script_is_not(tmp_path: P
         return "train has changed" in done.stdout
 
     assert [told("lr", 2), told("lr", 3), told("2 * lr", 4), told("2 * lr", 5)] == [False, False, True, False]
+
+
+def test_the_change_along_a_whole_number_is_between_the_numbers_named() -> None:
+    result = flatdirs.tune(
+        lambda layers: 0.123456 - (layers - 3) ** 2, {"layers": 2}, ranges={"layers": (1, 6)}, direction="maximize",
+        budget=14, deterministic=True, progress=False,
+    )  # fmt: skip
+    changes = {line.change: line for line in result.flatness}
+    assert set(changes) == {"3 → 4", "3 → 2"}
+    assert all(line.low < -1 < line.high for line in changes.values())

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
+import flatdirs
 from flatdirs import FlatDirectionsSampler, StudyError, recommend
 from flatdirs.backend.storages import open_storage
 
@@ -123,3 +124,31 @@ def test_without_a_finished_trial_there_is_nothing_to_recommend() -> None:
     with pytest.raises(StudyError) as error:
         recommend(study)
     assert error.value.key == "study"
+
+
+def test_the_choices_that_stand_are_recommended() -> None:
+    def chosen(trial: optuna.Trial) -> float:
+        lr = trial.suggest_float("lr", 1e-4, 10, log=True)
+        return (trial.suggest_categorical("act", ["relu", "gelu"]) == "gelu") - math.log2(lr / 0.3) ** 2
+
+    study = optuna.create_study(direction="maximize", sampler=FlatDirectionsSampler(seed=0))
+    study.optimize(chosen, n_trials=12)
+    found = recommend(study)
+    assert found.best_expected is not None
+    assert found.params["act"] == "gelu"
+    assert found.best_expected.params in [trial.params for trial in study.trials]
+
+
+def test_a_study_of_tune_is_recommended_with_its_own_settings(tmp_path: Path) -> None:
+    def exact(lr: float) -> float:
+        return 3 - math.log2(lr / 0.3) ** 2
+
+    place = tmp_path / "s.log"
+    result = flatdirs.tune(
+        exact, {"lr": 0.1}, direction="maximize", budget=10, storage=place, study="exact", output=tmp_path,
+        deterministic=True, progress=False,
+    )  # fmt: skip
+    found = recommend(optuna.load_study(study_name="exact", storage=open_storage("url", tmp_path, str(place))))
+    assert found.params == result.best == found.best_observed.params
+    assert found.best_expected is not None
+    assert found.best_expected.value == pytest.approx(found.best_observed.value, abs=0.05)

@@ -15,6 +15,7 @@ from flatdirs.backend.table_rows import Row, axis_lines, digits_of_mean, gap, ro
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.report.tables import number, plain_line
+from flatdirs.space.further import Further, with_further
 from flatdirs.space.shipped_charts import named_chart
 from flatdirs.tuning.formatting import duration, value_text
 from flatdirs.tuning.loop import tune
@@ -112,6 +113,10 @@ def test_a_line_shows_the_numbers_that_were_run() -> None:
     chart = named_chart("sgd_batch")
     row = Row(7, "", "wd ÷2", place, chart.coordinates(place), 94.25, None, None, "better")
     assert " lr=0.192 momentum=0.98586 wd=0.0001282 batch_size=16384 lr·wd/" in plain_line(chart, row, "%")
+    further, start = with_further(named_chart("sgd"), [Further("dropout", 0.1, 0, 0.5)])
+    place = {"lr": 0.192, "momentum": 0.98586, "wd": 1.282e-4, **start, "dropout": 0.31875}
+    row = Row(7, "", "wd ÷2", place, further.coordinates(place), 94.25, None, None, "better")
+    assert " dropout=0.31875 " in plain_line(further, row, "%")
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,9 @@ def test_an_exception_ends_the_search_and_loses_no_run(workplace: Path, command:
     ended = command("tune", *own_function(workplace), files, "study=files")
     assert ended.code == 2
     assert "images.bin" in ended.err
+    caught = command("tune", *own_function(workplace), files, "study=files", "task.catch=true")
+    assert caught.code == 0, caught.err
+    assert "  diverged  " in caught.out
 
 
 def test_a_changed_function_is_told_once(workplace: Path, command: Command) -> None:

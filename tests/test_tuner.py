@@ -185,7 +185,14 @@ def test_what_cannot_be_told_is_refused() -> None:
         ({"start": {"lr": -0.1}}, ChartError, "start.lr"),
         ({"ranges": {"dropout": (0, 0.5)}}, ConfigError, "ranges"),
         ({"ranges": {"lr": 0.5}}, ConfigError, "ranges"),
-        ({"ranges": {"lr": (0.2, 0.5)}}, ChartError, "start.lr"),
+        ({"ranges": {"lr": (0.2, 0.5)}}, ConfigError, "ranges"),
+        ({"ranges": {"lr": (0.5, 0.01)}}, ConfigError, "ranges"),
+        ({"ranges": {"lr": (math.nan, 0.5)}}, ConfigError, "ranges"),
+        ({"ranges": {"lr": (0, 0.5)}, "search": "random"}, ConfigError, "ranges"),
+        ({"start": {1: 0.1}}, ConfigError, "start"),
+        ({"start": {"lr": 0.1, "offset": 0}}, ChartError, "ranges"),
+        ({"fixed": 5}, ConfigError, "fixed"),
+        ({"fixed": [None]}, ConfigError, "fixed"),
         ({"start": {**START, "dropout": 0.6}, "ranges": {"dropout": (0, 0.5)}}, ChartError, "ranges"),
         ({"choices": {"opt": "sgd"}}, ConfigError, "choices"),
         ({"choices": {"opt": ["sgd"]}}, ChartError, "choices"),
@@ -256,6 +263,11 @@ def test_shells_ask_and_tell(workplace: Path, command: Command) -> None:
     assert asked["interval"][0] < asked["expected"] < asked["interval"][1]
     second = command("ask", "mine")
     assert second.out.startswith("run 8 of study mine: lr=")
+    assert second.out.splitlines()[-1] == "then: flatdirs tell mine 8 VALUE"
+    (elsewhere := workplace / "elsewhere").mkdir()
+    (elsewhere / "s.log").write_bytes((workplace / "studies/mine/journal.log").read_bytes())
+    third = command("ask", "storage.url=elsewhere/s.log")
+    assert third.out.splitlines()[-1] == "then: flatdirs tell mine 9 VALUE storage.url=elsewhere/s.log"
     told = command("tell", "mine", "8", "-3e-1")
     assert told.code == 0
     assert "best observed" in told.out

@@ -51,7 +51,7 @@ def describe_worker(claim: Mapping[str, Any]) -> str:
     if not isinstance(worker, Mapping):
         return "not yet claimed by a process"
     if worker == ANYBODY:
-        return "handed out, not told yet"
+        return "handed out, no value yet"
     here = worker.get("place") == this_worker()["place"]
     return f"process {worker.get('pid')} {'here' if here else 'on ' + str(worker.get('host'))}"
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
@@ -89,7 +90,7 @@ def recommend(study: Study, sampler: FlatDirectionsSampler | None = None) -> Rec
     sign = 1.0 if maximize else -1.0
     observed = BestObserved(dict(best.params), sign * finished[best.number].value, best.number)
     expected = _by_model(study, sampler or _sampler_of(study), trials, sign)
-    return Recommendation(observed, expected, _reason(observed, expected))
+    return Recommendation(observed, expected, _reason(observed, expected, best))
 
 
 def _has_value(run: Run) -> bool:
@@ -125,7 +126,9 @@ def _sampler_of(study: Study) -> FlatDirectionsSampler:
         )
     if "search" in (identity := attributes.get(IDENTITY, {})):
         plan = plan_of(identity)
-        return FlatDirectionsSampler(chart=plan.grid.chart, start=plan.grid.start)
+        search = "flatdirs" if plan.settings is None else plan.name
+        chart, start = plan.grid.chart, plan.grid.start
+        return FlatDirectionsSampler(chart=chart, start=start, search=search, settings=plan.settings)
     raise StudyError(
         f"study {study.study_name} has no trial of FlatDirectionsSampler, so its chart and start are not known; give "
         f"them, as in recommend(study, sampler=FlatDirectionsSampler(chart='sgd'))",
@@ -133,14 +136,18 @@ def _sampler_of(study: Study) -> FlatDirectionsSampler:
     )
 
 
-def _reason(observed: BestObserved, expected: BestExpected | None) -> str:
+def _reason(observed: BestObserved, expected: BestExpected | None, best: FrozenTrial) -> str:
+    """How the two differ. `best`: the trial with the best value."""
     number = observed.number
     if expected is None:
         return f"trial {number} has the best value; the search could place no trial, so nothing more is known"
     if number in expected.numbers:
         return f"trial {number} has the best value, and all runs together favour its setting too"
     others = ", ".join(map(str, expected.numbers))
+    chosen = [name for name, space in best.distributions.items() if isinstance(space, CategoricalDistribution)]
+    differ = [name for name in chosen if best.params[name] != expected.params.get(name)]
+    why = f"which has another {differ[0]}" if differ else "so the better value is likely to be seed noise"
     return (
         f"trial {number} has the best value ({observed.value:.6g}); all runs together favour the setting of trial "
-        f"{others} (expected {expected.value:.6g}), so the better value is likely to be seed noise"
+        f"{others} (expected {expected.value:.6g}), {why}"
     )

@@ -24,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from flatdirs.backend.journal_repair import JournalLock
 from flatdirs.errors import StudyError
+from flatdirs.setting_checks import wrong
 
 FILES = {"journal": "journal.log", "sqlite": "study.db"}
 JOIN_ATTEMPTS = 6  # looks at a database whose tables are being made by somebody else
@@ -46,7 +47,14 @@ def storage_at(address: str | os.PathLike[str] | None, stale_minutes: float) -> 
     """The storage at the path of a journal file, at a URL such as sqlite:///study.db, or in memory (None)."""
     if address is None:
         return StorageConfig("memory", None, stale_minutes)
-    return StorageConfig("url", os.fspath(address), stale_minutes)
+    return StorageConfig("url", path_of("storage", address), stale_minutes)
+
+
+def path_of(key: str, told: str | os.PathLike[str]) -> str:
+    """A path, or an address, as text. Raises StudyError (key) for anything else."""
+    if not isinstance(told, (str, os.PathLike)):
+        raise wrong(key, repr(told), "must be a path", StudyError)
+    return os.fspath(told)
 
 
 def open_storage(kind: str, folder: Path, url: str | None = None, reading: bool = False) -> BaseStorage:

@@ -36,6 +36,7 @@ PROVENANCE = "flatdirs:provenance"
 STEPS = "flatdirs:steps"
 OUTCOME_KEYS = ("state", "value", "loss", "at_chance", "timescales", "accuracy", "partial")
 KEYS = {"chart.fixed": "fixed"}  # how identity keys read in a sentence
+MAY_CHANGE = ("task.catch",)  # decides what becomes of an exception in the user's function, not of a run that ended
 
 
 class Trials:
@@ -223,7 +224,7 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
         raise StudyError(f"study {name} was not made by flatdirs; change study to another name", key="study")
     before, now = flatten(stored), flatten(identity)
     for key in (*before, *(key for key in now if key not in before)):
-        if before.get(key) != now.get(key):
+        if key not in MAY_CHANGE and before.get(key) != now.get(key):
             said = KEYS.get(key, key.removesuffix(".name"))
             raise StudyError(
                 f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from flatdirs.tuning.tuner import Asked, Tuner
 
 
-def run(settings: dict[str, Any], _: list[str]) -> int:
+def run(settings: dict[str, Any], words: list[str]) -> int:
     """Print the settings of a run and why it is worth making, as lines or as one JSON object."""
     with open_tuner(settings) as tuner:
         asked, study = tuner.ask(), tuner.study.name
     if settings.get("json"):
         print(json.dumps({"study": study, **asdict(asked)}, ensure_ascii=False))
     else:
-        print("\n".join(_lines(study, asked)))
+        print("\n".join(_lines(study, asked, words)))
     return 0
 
 
@@ -40,7 +40,9 @@ def open_tuner(settings: dict[str, Any]) -> Iterator[Tuner]:
         yield Tuner.of(resume_study(storage, name, 60 * config.stale_minutes))
 
 
-def _lines(study: str, asked: Asked) -> list[str]:
+def _lines(study: str, asked: Asked, words: list[str]) -> list[str]:
+    """What to run, why, and the command that stores its value. `words`: those of this command."""
+    from flatdirs.tuning.commands import shell
     from flatdirs.tuning.formatting import assignments, value_text
 
     lines = [
@@ -50,7 +52,8 @@ def _lines(study: str, asked: Asked) -> list[str]:
     if asked.expected is not None and asked.interval is not None:
         low, high = (value_text(end, "") for end in asked.interval)
         lines.append(f"expected: {value_text(asked.expected, '')} (90 % {low} to {high}, seed noise left out)")
-    return [*lines, f"then: flatdirs tell {study} {asked.run} VALUE"]
+    place = [word for word in words if not word.startswith("study=")]
+    return [*lines, f"then: {shell('tell', [study, str(asked.run), 'VALUE', *place])}"]
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -48,7 +48,8 @@ def _print_workers(console: Console, study: Study) -> None:
         begun = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
         seconds = max(0.0, time.time() - float(trial.system_attrs.get(claims.ALIVE, claim.get("time", begun))))
         reported = f"{len(trial.intermediate_values)} evaluations reported"
-        console.print(f"running: {describe_worker(claim)}, {reported}, last heard from {seconds:.0f} s ago")
+        line = f"running: {describe_worker(claim)}, {reported}, last heard from {seconds:.0f} s ago"
+        console.print(line, markup=False, soft_wrap=True)
     if not live:
         trace = study.trace()
         over = trace is not None and trace.over

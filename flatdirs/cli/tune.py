@@ -40,13 +40,11 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         raise
     report = Report(config.live)
     try:
-        with Workers("tune", config.workers, report.console.print, helper_overrides(config)) as workers:
+        with Workers("tune", config.workers, report.say, helper_overrides(config)) as workers:
             tune(config, report, began, workers)
     except KeyboardInterrupt:
         report.close()
-        report.console.print(
-            f"interrupted; the same command continues study {config.study} with the run that was in progress"
-        )
+        report.say(f"interrupted; the same command continues study {config.study} with the run that was in progress")
         raise
     finally:
         report.close()

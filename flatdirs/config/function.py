@@ -21,6 +21,7 @@ from flatdirs.space.shipped_charts import read_chart
 from flatdirs.tuning.python_plan import chart_of
 from flatdirs.tuning.start import START_WORDS
 
+KEYS = ("start.{}", "chart.bounds.{}", "choices.{}")
 KNOWN = ("lr", "momentum", "wd", "beta1", "batch_size")
 USUAL = (*KNOWN, "sigma")  # keys of conf/start/*.yaml
 
@@ -39,13 +40,13 @@ def read_function_space(
     start = {name: typical[name] if name in words else _number(name, given[name]) for name in names}
     own = {name: value for name, value in given.items() if name not in USUAL and value is not None}
     start |= {name: value if name in choices else _number(name, value) for name, value in own.items()}
-    start = {**{name: told[0] for name, told in choices.items()}, **start}
+    start |= {name: told[0] for name, told in choices.items() if name not in start}
     if not start:
         raise wrong("task.function", objective.task.function, f"has no parameter for any of {', '.join(KNOWN)}")
     bounds = canonical_keys(settings["chart"].get("bounds") or {})
     usual = read_chart({**settings["chart"], "bounds": {k: v for k, v in bounds.items() if k in KNOWN}})
     ends = {name: _range(name, pair, start) for name, pair in bounds.items() if name not in KNOWN}
-    chart, values = chart_of(start, None, ends, choices)
+    chart, values = chart_of(start, None, ends, choices, KEYS)
     narrower = {name: pair for name, pair in usual.bounds.items() if name in chart.hyperparameters}
     return chart.within(narrower).with_step(usual.step), values, words
 

@@ -162,9 +162,7 @@ class CallableObjective:
         except SystemExit as error:
             raise self._wrong(f"called sys.exit({error.code}) and must return a number") from error
         except Exception as error:
-            if report.stopped or any(
-                f"{kind.__module__}.{kind.__qualname__}" == PRUNED for kind in type(error).__mro__
-            ):
+            if report.stopped or _is_pruned(error):
                 raise Stopped from error  # also what a library made of Stopped
             if self.task.catch:
                 raise _Caught(one_line(error)) from error
@@ -178,7 +176,8 @@ class CallableObjective:
             raise self._wrong(problem) from error
 
     def _wrong(self, problem: str, remedy: str = "") -> FlatdirsError:
-        return wrong("task.function", self.task.function, problem, ObjectiveError, remedy)
+        key = "task.function" if self.given is None else "train"
+        return wrong(key, self.task.function, problem, ObjectiveError, remedy)
 
     def _raised(self, error: Exception, values: Mapping[str, Any]) -> FlatdirsError:
         """The error of a function that raised one: what, at which setting, and what to do."""
@@ -189,8 +188,9 @@ class CallableObjective:
             if name != "seed" or "seed" in taken
         )
         problem = f"raised {one_line(error)} at {shown}"
-        remedy = "correct it and start the same search again, or set task.catch=true to count such a run as diverged"
-        made = self._wrong(problem, remedy)
+        catch = "task.catch=true" if self.given is None else "catch=True"
+        again = "correct it and start the same search again"
+        made = self._wrong(problem, f"{again}, or set {catch} to count such a run as diverged")
         made.detail = last_frames(error)
         return made
 
@@ -201,11 +201,10 @@ class CallableObjective:
         for name in self.kwargs:
             if name not in named and not takes_all(function):
                 raise self._wrong(f"has no parameter {name}", "take it out of kwargs")
-        taken = {
-            name
-            for name in map(canonical, hyperparameters)
-            if set(arguments_of(function, {name: None}, self.names)) - set(self.kwargs)
-        }
+        own = {name: set(arguments_of(function, {name: None}, self.names)) for name in map(canonical, hyperparameters)}
+        if twice := sorted(set(self.kwargs) & set[str]().union(*own.values())):
+            raise wrong("kwargs", twice[0], "has a start too", ObjectiveError, "take it out of kwargs or out of start")
+        taken = {name for name, found in own.items() if found}
         if missing := [name for name in map(canonical, searched) if name not in taken]:
             fixed = "" if len(missing) == len(searched) else f", or set fixed=[{','.join(missing)}]"
             raise self._wrong(
@@ -215,7 +214,8 @@ class CallableObjective:
         known = {*arguments_of(function, offered, self.names), *self.kwargs}
         if unknown := {name for name, parameter in named.items() if parameter.default is parameter.empty} - known:
             problem = f"needs {', '.join(sorted(unknown))}, which the search space does not have"
-            raise self._wrong(problem, "give the parameter a default, or change chart")
+            given = "start.NAME" if self.given is None else "start or kwargs"
+            raise self._wrong(problem, f"give the parameter a default, or a value by {given}")
 
     def code(self) -> dict[str, str]:
         """Checksums of the function's code and of its fixed arguments, by name."""

@@ -20,11 +20,11 @@ from flatdirs.space.names import all_names, canonical
 
 
 @lru_cache
-def find_function(path: str) -> Callable[..., Any]:
-    """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError."""
+def find_function(path: str, key: str = "task.function") -> Callable[..., Any]:
+    """Import `package.module:function`, looking in the working directory too. Raises ObjectiveError (key)."""
     module_name, colon, name = path.partition(":")
     if not (colon and module_name and name):
-        raise wrong("task.function", path, "must look like my_package.my_module:train", ObjectiveError)
+        raise wrong(key, path, "must look like my_package.my_module:train", ObjectiveError)
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109  (sys.path holds strings)
         sys.path.insert(0, here)
     try:
@@ -35,9 +35,9 @@ def find_function(path: str) -> Callable[..., Any]:
         reason = f"its module raises {type(error).__name__}: {error}"
         if isinstance(error, (ImportError, AttributeError, SyntaxError)):
             reason = str(error)  # of a SyntaxError with file and line
-        raise wrong("task.function", path, f"cannot be imported ({reason})", ObjectiveError) from error
+        raise wrong(key, path, f"cannot be imported ({reason})", ObjectiveError) from error
     if not callable(found):
-        raise wrong("task.function", path, f"is a {type(found).__name__}, not a function", ObjectiveError)
+        raise wrong(key, path, f"is a {type(found).__name__}, not a function", ObjectiveError)
     return found
 
 

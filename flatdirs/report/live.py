@@ -55,19 +55,19 @@ class Report:
         """Say what runs, where it is stored, and how long one run should take."""
         start = ", ".join(f"{name}={shown_setting(value)}" for name, value in config.plan.grid.start.items())
         for line in recognised_lines(config):
-            self._say(line)
+            self.say(line)
         done = len(study.runs())
         begin = f" from {start}" if config.plan.on_grid else ""
-        self._say(f"study {study.name} in {place(config)}: search {config.plan.name}{begin}")
+        self.say(f"study {study.name} in {place(config)}: search {config.plan.name}{begin}")
         if done:
-            self._say(f"continuing after {done} run{'s' if done > 1 else ''}")
+            self.say(f"continuing after {counted(done)}")
         cost = "" if expected_seconds is None else f", each about {duration(expected_seconds)} here"
-        self._say(f"at most {counted(config.limits.budget)}{cost}")
+        self.say(f"at most {counted(config.limits.budget)}{cost}")
         if (often := evaluation_note(config.objective, config.plan.grid.start)) is not None:
-            self._say(often)
+            self.say(often)
         unrewarded = edge_warning(config.objective, config.plan.grid.start)
         for sentence in [*([] if unrewarded is None else [unrewarded]), *uniform_lines(config), *unused_lines(config)]:
-            self._say(f"warning: {sentence}")
+            self.say(f"warning: {sentence}")
         self.config, self.study = config, study
         if self.live:
             self._display = Live(self._picture(), console=self.console, refresh_per_second=4, transient=True)
@@ -97,11 +97,11 @@ class Report:
         self._left = Text(f"confirming the {what} {fresh(self.config)}: {number} of {of}")
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None:
-            self._say(str(self._left))
+            self.say(str(self._left))
 
     def say(self, line: str) -> None:
         """Print a remark, above the live display where there is one."""
-        self._say(line)
+        self.console.print(escape(line), soft_wrap=True)
 
     def end(self, config: TuneConfig, study: Study, result: Result) -> None:
         """The closing tables, and what to type next."""
@@ -112,15 +112,15 @@ class Report:
         else:
             print_runs(self.console, config.plan.grid.chart, rows(study), config.objective.unit)
         print_summary(self.console, study, config.objective.unit)
-        self._say(f"stopped: {result.reason}")
+        self.say(f"stopped: {result.reason}")
         if others := len(study.at_work()):
-            self._say(f"other workers are still making {others} runs; the last worker to end confirms the winner")
+            self.say(f"other workers are still making {counted(others)}; the last worker to end confirms the winner")
         if (unreached := _never_pruned(config, study)) is not None:
-            self._say(f"warning: {unreached}")
+            self.say(f"warning: {unreached}")
         print_result(self.console, config, study, result)
         if result.winner is not None and not config.in_python:
             for line in edge_lines(config, result.winner.hyperparameters):
-                self._say(line)
+                self.say(line)
 
     def close(self) -> None:
         """Remove the live display."""
@@ -146,10 +146,7 @@ class Report:
         for row in found:
             if (mark := _mark(row)) not in self._printed:  # runs of other workers may come in between
                 self._printed.add(mark)
-                self._say(reasoned_line(self.config.plan.grid.chart, row, self.config.objective.unit, digits))
-
-    def _say(self, text: str) -> None:
-        self.console.print(escape(text), soft_wrap=True)
+                self.say(reasoned_line(self.config.plan.grid.chart, row, self.config.objective.unit, digits))
 
 
 def _never_pruned(config: TuneConfig, study: Study) -> str | None:

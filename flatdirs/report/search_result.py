@@ -6,7 +6,7 @@ import html
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.errors import missing_extra
@@ -33,7 +33,7 @@ class TunedRun:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """How a search ended.
 
@@ -52,7 +52,7 @@ class SearchResult:
     flatness: tuple[Flatness, ...]
     stopped: str
     doubt: str | None = None
-    log_scale: frozenset[str] = field(default=frozenset(), repr=False)
+    log_scale: frozenset[str] = frozenset()
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -109,7 +109,8 @@ class SearchResult:
         pick = max if self.direction == "maximize" else min
         return [pick(values[: end + 1]) for end in range(len(values))]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """What a prompt shows: the settings found and how far to trust them, without every run."""
         return "\n".join(self._lines())
 
     def _lines(self) -> list[str]:
@@ -124,7 +125,8 @@ class SearchResult:
             values = [value for value in told if value is not None]
             mean = value_text(statistics.fmean(values), "") if values else "no value"
             spread = f" ± {value_text(statistics.stdev(values), '', SHOWN)}" if len(values) > 1 else ""
-            lines.append(f"confirmed with {len(told)} new seeds, {what}: {mean}{spread}")
+            seeds = f"{len(told)} new seed{'s' if told[1:] else ''}"
+            lines.append(f"confirmed with {seeds}, {what}: {mean}{spread}")
         return [*lines, *([] if self.doubt is None else [self.doubt])]
 
     def _repr_html_(self) -> str:

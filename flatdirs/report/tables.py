@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flatdirs.backend.table_rows import AxisLine, Row, significant
 from flatdirs.space.chart import Chart
-from flatdirs.tuning.formatting import DIGITS, value_text
+from flatdirs.tuning.formatting import DIGITS, shown_setting, value_text
 
 WHY = "why"  # what stands above or before a reason
 ROOM = 24  # characters that a column of reasons needs
@@ -126,12 +126,12 @@ def number(value: float) -> str:
 
 
 def _shown(chart: Chart, row: Row, name: str) -> str:
-    """A hyperparameter in four significant digits, those of 1 − value for momentum; whole numbers and choices as is."""
+    """A hyperparameter as it was run: four significant digits, those of 1 − momentum; further ones in full."""
     value = row.hyperparameters[name]
-    if name in chart.choices:
-        return str(value)
-    if name in chart.whole:
-        return str(int(value))
+    if name in chart.choices or name in chart.whole:
+        return str(value if name in chart.choices else int(value))
+    if name in chart.scales and name not in chart.one_minus:
+        return shown_setting(value)
     return f"{1 - float(number(1 - value)):.10g}" if name in chart.one_minus else number(value)
 
 

@@ -114,7 +114,8 @@ def _alternative(
     free = next(number for number in itertools.count() if (point, number) not in ids)
     move = describe_move(grid, best, point)
     again, times = "replicate, " if free else "", tries[_chosen(point, count)]
-    told = f"{move}: {again}the alternative that was tried least ({times} runs), at the incumbent's numbers"
+    tried = f"{times} run{'' if times == 1 else 's'}"
+    told = f"{move}: {again}the alternative that was tried least ({tried}), at the incumbent's numbers"
     mean = _mean(best, runs, settings)
     return Suggestion(point, free, told, move, best, None, mean if math.isfinite(mean) else None)
 

@@ -39,7 +39,7 @@ def _by_value(chart: Chart, axis: Axis) -> str | None:
 
 
 def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:.10g}"
 
 
 def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:

@@ -101,10 +101,14 @@ def _find(grid: Grid, runs: Collection[Run], model: Model) -> Findings:
 
 def _flatness(model: Model) -> list[Flatness]:
     grid, best, found = model.log_grid.grid, model.best, []
+    here = model.log_grid.rounded(np.array([best], dtype=float))
     for axis, about in enumerate(grid.chart.axes):
         for side in (2 * MOVE, -2 * MOVE):
-            other = np.array([[*best[:axis], best[axis] + side, *best[axis + 1 :]]], dtype=float)
-            if not model.log_grid.inside(other)[0]:
+            moved = np.array([[*best[:axis], best[axis] + side, *best[axis + 1 :]]], dtype=float)
+            if not model.log_grid.inside(moved)[0]:
+                continue
+            other = model.log_grid.rounded(moved)
+            if (other == here).all():
                 continue
             means, deviations = model.changes(best, other)
             mean, deviation = float(means[0]), float(deviations[0])

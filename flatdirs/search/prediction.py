@@ -63,12 +63,17 @@ def best_expected(grid: Grid, runs: Collection[Run], settings: BayesSettings | N
     """What is expected of the incumbent of these runs; None where no run has a value."""
     if not any(math.isfinite(run.value) for run in runs):
         return None
+    chosen: choices.Chosen = ()
+    if grid.chart.open_choices:
+        chosen = choices.standing(grid, runs, settings or BayesSettings())
+        grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
     with one_thread():
         model = model_of(grid, runs, settings)
+        point = (*model.best, *chosen)
         if model.even:
-            return Expected(model.best, model.value(model.peak), None)
+            return Expected(point, model.value(model.peak), None)
         found = _at(model, model.best)
-    return Expected(model.best, found.value, found.interval)
+    return Expected(point, found.value, found.interval)
 
 
 def _at(model: Model, point: Point) -> Prediction:

@@ -51,7 +51,7 @@ class Further:
         """The error of this hyperparameter."""
         given = "|".join(map(str, self.choices)) if self.choices else ":".join(map(_text, self._given()))
         key = self.key or f"start.{self.name}"
-        return wrong(key, f"{self.name}:{given}", problem, ChartError)
+        return wrong(key, given if key.endswith(self.name) else f"{self.name}:{given}", problem, ChartError)
 
     def _given(self) -> list[Any]:
         ends = [] if self.low is None and self.high is None else [self.low, self.high]

@@ -78,9 +78,9 @@ class LogGrid:
 
     def canonical(self, points: Array) -> Array:
         """Points (n, axes) of whole steps, each as the one that stands for all with its rounded values."""
-        return np.rint(self._rounded(points)) if self.rounded_axes else points
+        return np.rint(self.rounded(points)) if self.rounded_axes else points
 
-    def _rounded(self, points: Array) -> Array:
+    def rounded(self, points: Array) -> Array:
         """Where the values lie, in steps, once those that are whole or have steps are rounded."""
         found: Array = points.copy()
         for axis in self.rounded_axes:
@@ -130,7 +130,7 @@ class LogGrid:
 
     def inside(self, points: Array) -> NDArray[np.bool_]:
         """Which of these points (n, axes) are within the bounds."""
-        logs = self.base + self._rounded(points) @ self.rows.T
+        logs = self.base + self.rounded(points) @ self.rows.T
         low, high = self.bounds
         found: NDArray[np.bool_] = np.all((logs >= low - 1e-9) & (logs <= high + 1e-9), axis=1)
         return found

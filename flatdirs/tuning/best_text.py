@@ -24,6 +24,8 @@ def best_text(study: Study, unit: str) -> str | None:
     if findings is not None and findings.flatness and best.mean is not None:
         digits = digits_of_mean(best.mean, findings.flatness[0].noise / math.sqrt(best.runs), best.digits)
     mean = value_text(best.mean, unit, digits)
+    if study.deterministic:
+        findings = None
     if findings is not None and findings.expected is not None and findings.best == best.point:
         notes.append(f"expected {value_text(findings.expected * (1 if study.maximize else -1), unit, digits)}")
     if best.seen is not None and (seen := value_text(best.seen[1], unit, digits)) != mean:

@@ -71,7 +71,12 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     }
     if config.auto_chart and isinstance(objective, CallableObjective):
         usual = _file("chart/sgd.yaml")
-        bounds = {**usual["bounds"], **{name: list(pair) for name, pair in config.chart.bounds.items()}}
+        told = {
+            name: list(pair)
+            for name, pair in config.chart.bounds.items()
+            if name in usual["bounds"] or None not in pair
+        }
+        bounds = {**usual["bounds"], **told}
         tree["chart"] = {**usual, "step": config.chart.step, "bounds": bounds}
         tree["choices"] = {name: list(told) for name, told in config.chart.choices.items()}
         tree["start"] = {name: value for name, value in start.items() if name not in config.chart.choices}
@@ -105,8 +110,7 @@ def train_settings(config: TrainConfig) -> dict[str, Any]:
 
 def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
     """The shortest overrides of conf/<command>.yaml that compose to these settings, groups first; not shell-quoted."""
-    usual = _file(f"{command}.yaml")
-    groups = {name: choice for entry in usual["defaults"] if isinstance(entry, dict) for name, choice in entry.items()}
+    usual, groups = _file(f"{command}.yaml"), _groups(command)
     choices, keys = list[str](), list[str]()
     for group, default in groups.items():
         if group in settings:
@@ -114,6 +118,12 @@ def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
             choices += [f"{group}={choice}"] if choice != default else []
             keys += changed
     return choices + keys + list(_changed(usual, {k: v for k, v in settings.items() if k not in groups}))
+
+
+def _groups(command: str) -> dict[str, str]:
+    """The groups of a command with their default options."""
+    entries = _file(f"{command}.yaml")["defaults"]
+    return {name: choice for entry in entries if isinstance(entry, dict) for name, choice in entry.items()}
 
 
 def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
@@ -127,7 +137,10 @@ def tune_overrides(config: TuneConfig, start: Path | None = None) -> list[str]:
     if start is not None:
         del settings["start"]
     words = [*overrides("tune", settings), *([] if start is None else [f"start={_typed(start)}"])]
-    return [word.lstrip("+") for word in words] if config.auto_chart else words
+    if config.auto_chart:
+        return [word.lstrip("+") for word in words]
+    chosen = isinstance(config.objective, ImageObjective) or any(word.startswith("chart=") for word in words)
+    return words if chosen else [f"chart={_groups('tune')['chart']}", *words]
 
 
 def _found_out(objective: AnyObjective) -> bool | None:
@@ -188,7 +201,8 @@ def python_call(objective: CallableObjective, values: Mapping[str, Any]) -> str:
     """The call of a user's function with these values: train(lr=0.1, wd=0.0005)."""
     given = arguments_of(objective.function, values, objective.names)
     name = getattr(objective.function, "__name__", "function")
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
+    fixed = ["**kwargs"] if objective.kwargs else []
+    return f"{name}({', '.join([*(f'{key}={value!r}' for key, value in given.items()), *fixed])})"
 
 
 def train_command(config: TrainConfig) -> str:

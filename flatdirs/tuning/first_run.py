@@ -38,7 +38,8 @@ def after_first_run(config: TuneConfig, first: Measurement, expected: float | No
     if limits.budget == 1 and not limits.confirm:
         return [*lines, f"a run takes {duration(first.seconds)}"]
     whole = first.seconds * (limits.budget - 1) / config.workers
-    confirm = f", confirming {duration(first.seconds * 2 * limits.confirm)}" if limits.confirm else ""
+    confirms = limits.confirm and not getattr(config.plan.settings, "deterministic", False)
+    confirm = f", confirming {duration(first.seconds * 2 * limits.confirm)}" if confirms else ""
     return [
         *lines,
         f"a run takes {duration(first.seconds)}: the rest of the budget takes about {duration(whole)}{confirm}",

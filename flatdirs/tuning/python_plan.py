@@ -8,6 +8,7 @@ are given in those that the user wrote.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from flatdirs.space.names import canonical
 from flatdirs.tuning.commands import usual_box
 
 LARGEST_SEED = 2**31 - 1
+IN_PYTHON = ("start", "ranges", "choices")  # the arguments that errors name
 Range = Sequence[Any]  # (low, high) or (low, high, "log" | "linear" | "logit")
 
 
@@ -74,7 +76,7 @@ def python_plan(
     if unknown := [name for name in pairs if name not in given or name in among]:
         raise wrong("ranges", unknown[0], "is no number of the start", remedy="give it a start, or take it out")
     chart, values = chart_of(given, optimizer, pairs, among)
-    held = [short.get(name, name) for name in ([fixed] if isinstance(fixed, str) else fixed)]
+    held = [short.get(name, name) for name in _names("fixed", fixed)]
     walked = chart.fix(held) if held else chart
     walked = grid_chart(search, walked) if search in SEARCHES else walked
     walked = walked.within({name: ANYWHERE for name in walked.free if name not in {*walked.one_minus, *walked.scales}})
@@ -88,11 +90,19 @@ def python_plan(
 
 def _short(key: str, given: Mapping[str, Any], short: Mapping[str, str]) -> dict[str, Any]:
     """An argument with short names. Raises ConfigError where it is no mapping or names one thing twice."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise wrong(key, given, "must be a mapping from names")
-    found = {short.get(name, canonical(str(name))): value for name, value in given.items()}
+    found = {short.get(name, canonical(name)): value for name, value in given.items()}
     if len(found) < len(given):
         raise wrong(key, list(given), "names a hyperparameter twice")
+    return found
+
+
+def _names(key: str, given: Any) -> list[str]:
+    """One name or several as a list. Raises ConfigError for anything else."""
+    found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not all(isinstance(name, str) for name in found):
+        raise wrong(key, given, "must hold names")
     return found
 
 
@@ -103,9 +113,17 @@ def _first(name: str, told: Any) -> Any:
 
 
 def chart_of(
-    given: Mapping[str, Any], optimizer: str | None, pairs: Mapping[str, Range], among: Mapping[str, Sequence[Any]]
+    given: Mapping[str, Any],
+    optimizer: str | None,
+    pairs: Mapping[str, Range],
+    among: Mapping[str, Sequence[Any]],
+    keys: tuple[str, str, str] = IN_PYTHON,
 ) -> tuple[Chart, dict[str, Any]]:
-    """The chart of the start's hyperparameters and the values it starts with."""
+    """The chart of the start's hyperparameters and the values it starts with.
+
+    `keys`: what errors name for a start, a range and choices, with {} for the hyperparameter.
+    """
+    start_key, range_key, choice_key = keys
     if optimizer is None:
         optimizer = "adamw" if "beta1" in given and "momentum" not in given else "sgd"
     require_choice("optimizer", optimizer, OPTIMIZERS)
@@ -113,13 +131,23 @@ def chart_of(
         if name not in among and (isinstance(value, bool) or not isinstance(value, (int, float))):
             remedy = "give a number, or list what it may be in choices"
             raise wrong("start", f"{name}={value!r}", "is no number", remedy=remedy)
-    ends = {name: _ends(name, pair) for name, pair in pairs.items()}
+    ends = {name: _ends(range_key.format(name), name, pair) for name, pair in pairs.items()}
     known = [
         name for name in given if name in IN_CHARTS[optimizer] and name not in among and not _own_scale(ends, name)
     ]
     base = chart_for(known, optimizer)
-    base = base.within({name: ends[name][:2] for name in known if name in ends})
-    further = [_further(name, given[name], ends.get(name), among.get(name)) for name in given if name not in known]
+    limited = {name: ends[name][:2] for name in known if name in ends}
+    for name, (low, high) in limited.items():
+        if not low <= given[name] <= high:
+            raise wrong(range_key.format(name), f"{name}:{low:g}:{high:g}", f"does not hold the start {given[name]:g}")
+    base = base.within(limited)
+    further = list[Further]()
+    for name in given:
+        if name in among:
+            further.append(Further(name, given[name], choices=tuple(among[name]), key=choice_key.format(name)))
+        elif name not in known:
+            key = range_key if name in ends or given[name] <= 0 else start_key
+            further.append(_further(name, given[name], ends.get(name), key.format(name)))
     chart, values = with_further(base, further)
     for name in known:
         values[name] = given[name] if name in chart.whole else float(given[name])
@@ -132,23 +160,22 @@ def _own_scale(ends: Mapping[str, tuple[float, float, str | None]], name: str) -
     return None if scale == "log" else scale
 
 
-def _ends(name: str, pair: Any) -> tuple[float, float, str | None]:
+def _ends(key: str, name: str, pair: Any) -> tuple[float, float, str | None]:
+    shown = pair if key.endswith(name) else {name: pair}
     numbers = list(pair) if isinstance(pair, Sequence) and not isinstance(pair, (str, bytes)) else []
     scale = numbers.pop() if len(numbers) == 3 else None
     if len(numbers) != 2 or not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in numbers):
-        raise wrong("ranges", {name: pair}, "must be (low, high), or (low, high, 'log' or 'linear' or 'logit')")
-    return numbers[0], numbers[1], scale
+        raise wrong(key, shown, "must be (low, high), or (low, high, 'log' or 'linear' or 'logit')")
+    low, high = numbers
+    if not (low < high and math.isfinite(high - low)):
+        raise wrong(key, shown, "must have its low end below its high end")
+    return low, high, scale
 
 
-def _further(
-    name: str, start: Any, ends: tuple[float, float, str | None] | None, among: Sequence[Any] | None
-) -> Further:
-    if among is not None:
-        return Further(name, start, choices=tuple(among), key="choices")
+def _further(name: str, start: Any, ends: tuple[float, float, Any] | None, key: str) -> Further:
     low, high, scale = ends or (None, None, None)
     whole = all(isinstance(number, int) for number in (start, low, high) if number is not None)
-    kind: Any = scale
-    return Further(name, start, low, high, kind, whole=whole, key="ranges" if ends else "start")
+    return Further(name, start, low, high, scale, whole=whole, key=key)
 
 
 def _box(chart: Chart, pairs: Mapping[str, Range]) -> dict[str, tuple[float, float]]:
@@ -159,6 +186,9 @@ def _box(chart: Chart, pairs: Mapping[str, Range]) -> dict[str, tuple[float, flo
         box[key] = (1.0 - high, 1.0 - low) if name in chart.one_minus else (float(low), float(high))
         if name not in chart.free or name in chart.scales:
             del box[key]
-    if bad := [key for key, (low, high) in box.items() if not low < high]:
-        raise wrong("ranges", f"{bad[0]}:{box[bad[0]]}", "must have its low end below its high end")
+        elif box[key][0] <= 0:
+            end = "end below 1" if name in chart.one_minus else "begin above 0"
+            raise wrong(
+                "ranges", f"{name}:{low:g}:{high:g}", f"must {end} with such a search, which draws in logarithms"
+            )
     return box

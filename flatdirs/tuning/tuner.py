@@ -176,13 +176,14 @@ class Tuner:
     def best_expected(self) -> Best | None:
         """The setting that all runs together favour, and the value expected of it; None before any value.
 
-        While the runs cannot predict anything, and with searches that have no model, the mean of its own runs.
+        While the runs cannot predict anything, with searches that have no model, and where the same settings always
+        give the same value, the mean of its own runs.
         """
         found = winner(self.study)
         if found is None or found.mean is None:
             return None
         settings, seen = self._spelled(found.hyperparameters), found.point and self._predicted(found.point)
-        if not seen:
+        if not seen or self.study.deterministic:
             return Best(found.run, settings, found.mean)
         return Best(found.run, settings, *self._in_unit(seen))
 
