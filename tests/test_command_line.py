@@ -192,6 +192,13 @@ def test_an_address_is_enough_to_store_there() -> None:
         assert composed(command, "storage.url=null")["storage"]["kind"] == "journal"
 
 
+def test_an_address_and_a_command_in_the_wrong_place() -> None:
+    assert refused("tune", "storage=postgresql://me@host/studies") == "storage"
+    for words in (["python", "train.py"], ["train.py", "--lr=0.1"]):
+        with pytest.raises(ConfigError, match="--, see flatdirs tune --help"):
+            composed("tune", *words)
+
+
 def test_options_of_the_users_own_in_any_folder(tmp_path: Path) -> None:
     folder = tmp_path / "we ird ${x} {a}, é#'\"\\q=1"
     (folder / "chart").mkdir(parents=True)

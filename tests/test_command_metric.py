@@ -282,6 +282,7 @@ NOT_FOUND: list[tuple[str, str]] = [
     ("python train.py --val_acc 0.9", "val_acc"),
     ("val_acc improved, lr 0.1", "val_acc"),
     ("[rank1]: val_acc 0.9", "val_acc"),
+    ("[Rank 1] val_acc 0.9", "val_acc"),
     ("val_acc:\n0.9", "val_acc"),
     ("train: loss 0.3 acc 0.9", "val acc"),
     ("val loss 0.3, best acc 0.9", "val acc"),

@@ -423,6 +423,8 @@ def test_placeholders_that_cannot_be(word: str) -> None:
         "python t.py --momentum 0.9 --wd 1e-4",
         "python t.py --lr 0",
         "python t.py --lr auto --seed {seed}",
+        "python t.py --lr 0.1 0.01 --wd 1e-4",
+        "python t.py --lr 0.1,0.01",
         "python t.py --lr 0.1 --optimizer.lr 0.1",
         "python t.py --lr 0.1 lr=0.1",
         "python t.py --lr 0.1 --learning-rate 0.1",

@@ -81,13 +81,16 @@ def test_the_next_search_starts_from_the_printed_command(here: Path, command: Co
 
 
 def test_a_dry_run_runs_and_writes_nothing(here: Path, command: Command) -> None:
-    words = script(here)
-    ended = command("tune", "--dry-run", "metric=val_acc", "--", *words, *ONE_LINE)
+    words = [*script(here), *ONE_LINE, "--out"]
+    ended = command("tune", "--dry-run", "metric=val_acc", "--", *words, "{run_dir}/x")
     assert ended.code == 0, ended.err
     assert [path.name for path in here.iterdir()] == ["train.sh"]
     commands = [line(ended, f"run {number}") for number in (1, 2, 3)]
-    assert commands[0] == shlex.join([*words, *ONE_LINE])
+    folder = here / "studies/train-flatdirs/runs/0001"
+    assert commands[0] in (shlex.join([*words, f"{folder}/x"]), shlex.join([*words, f"{folder.relative_to(here)}/x"]))
     assert len(set(commands)) == 3
+    quoted = command("tune", "--dry-run", "metric=val_acc", "--", shlex.join([*words, "{run_dir}/x"]))
+    assert quoted.out == ended.out
 
 
 @pytest.mark.slow

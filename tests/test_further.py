@@ -141,6 +141,7 @@ class TestCharts:
             (["lr", "wd", "batch_size"], "sgd", ["lr·wd/batch_size", "wd", "batch_size"]),
             (["lr", "wd"], "adamw", ["lr·wd", "wd"]),
             (["lr", "beta1"], "adam", ["lr", "1−beta1"]),
+            (["batch_size"], "sgd", ["1/batch_size"]),
             ([], "sgd", []),
         ],
     )

@@ -143,7 +143,8 @@ def _of_function(word: str) -> str:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         option = next((word for word in message.replace("/", " ").split() if word.startswith("-")), self.prog)
-        raise ConfigError(f"{message}; see {self.prog} --help", key=option.rstrip(":"))
+        remedy = "a command to tune stands behind --, " if self.prog.endswith(" tune") else ""
+        raise ConfigError(f"{message}; {remedy}see {self.prog} --help", key=option.rstrip(":"))
 
 
 def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:

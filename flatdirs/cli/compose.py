@@ -57,7 +57,10 @@ def _checked(command: str, word: str) -> Override:
     if word.lstrip("+~").startswith("hydra"):
         raise _unknown(command, key, {})
     if "=" not in word and not word.startswith("~"):
-        raise ConfigError(f"{word} must have the form key=value; see flatdirs {command} --help", key=word)
+        remedy = "a command to tune stands behind --, " if command == "tune" else ""
+        raise ConfigError(f"{word} must have the form key=value; {remedy}see flatdirs {command} --help", key=word)
+    if key == "storage" and "://" in word:
+        raise ConfigError("storage names a kind, not an address; write storage.url= before the address", key=key)
     try:
         parsed = OverridesParser.create().parse_override(word)
     except HydraException as error:

@@ -56,14 +56,13 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
 
 
 def _template(command: Any) -> Template:
-    if isinstance(command, str):
-        words = split_words(command)  # task.command='"…"': the quotes of Hydra's grammar came with it
-        quoted = len(words) == 1 and " " in words[0] and not Path(words[0]).exists()
-        return Template.parse(words[0] if quoted else command)
-    words = read_value(tuple[str, ...], command, "task.command")
-    if not words:
+    told = isinstance(command, str)
+    words = split_words(command) if told else read_value(tuple[str, ...], command, "task.command")
+    if not words and not told:
         raise ConfigError("there is no command behind --; write it there, as in -- python train.py --lr 0.1", key="--")
-    return Template.read(words)
+    if len(words) == 1 and " " in words[0] and not Path(words[0]).exists():
+        return Template.parse(words[0])  # task.command='"…"', where the quotes came with it, or -- '…'
+    return Template.parse(command) if told else Template.read(words)
 
 
 def read_direction(metric: MetricConfig, said: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flatdirs.backend.trials import study_folder
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.search.suggest import suggest
 from flatdirs.search.types import RunId
@@ -48,6 +49,7 @@ def dry_run_lines(config: TuneConfig) -> list[str]:
         if (found := suggest(plan.grid, plan.settings, [], pending)) is None:
             break
         values = plan.grid.hyperparameters(found.point)
-        lines.append(f"run {number}: {command_line(objective, values, plan.seed + found.replicate)}")
+        folder = study_folder(config.output, config.study) / "runs" / f"{number:04d}"
+        lines.append(f"run {number}: {command_line(objective, values, plan.seed + found.replicate, folder)}")
         pending.append(found.id)
     return [*lines, "runs 2 and 3 are those of three workers; one worker waits for run 1. Nothing was run"]

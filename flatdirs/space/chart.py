@@ -231,7 +231,7 @@ class Chart:
 
 def product(exponents: Mapping[str, int], one_minus: Collection[str] = ()) -> str:
     """A product of powers of ±1 in words: lr·wd/((1−momentum)·batch_size)."""
-    above = "·".join(label(name, name in one_minus) for name, power in exponents.items() if power > 0)
+    above = "·".join(label(name, name in one_minus) for name, power in exponents.items() if power > 0) or "1"
     below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
     below = [f"({name})" if "−" in name else name for name in below]
     return f"{above}/({'·'.join(below)})" if len(below) > 1 else "/".join([above, *below])

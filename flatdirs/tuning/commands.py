@@ -191,9 +191,9 @@ def without_secrets(words: Sequence[str]) -> list[str]:
     return [*map(masked, own), *tail[:1], *masked_words(tail[1:])]
 
 
-def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: int) -> str:
-    """The command with these values, ready for a shell; secrets masked."""
-    special = {"seed": str(seed), "run": "best", "run_dir": "best", "port": "29500"}
+def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: int, folder: Path = Path("best")) -> str:
+    """The command with these values, ready for a shell; secrets masked. `folder`: the run's, named like the run."""
+    special = {"seed": str(seed), "run": folder.name, "run_dir": str(folder), "port": "29500"}
     return masked(shlex.join(masked_words(objective.template.command(values, special))))
 
 

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from flatdirs.objectives.command.notation import NUMBER, is_number
+from flatdirs.space.names import ELSEWHERE, SPELLINGS, all_names
 
-NAMES = {
+NAMES = {spelling: name for name in SPELLINGS for spelling in all_names(name)} | {
     spelling: name
-    for name, spellings in {
-        "lr": "lr learning_rate learningrate lr0 learning_rate_init",
-        "wd": "wd weight_decay weightdecay wdecay",
-        "momentum": "momentum mom sgd_momentum",
-        "beta1": "beta1 beta_1 adam_beta1 adam_beta_1 adamw_beta1",
-        "beta2": "beta2 beta_2 adam_beta2 adam_beta_2 adamw_beta2",
+    for name, spellings in {  # of flags alone
+        "lr": "lr0 learning_rate_init",
+        "wd": "wdecay",
         "betas": "betas adam_betas adamw_betas opt_betas optimizer_betas",
-        "batch_size": "batch_size bs b batch batchsize train_batch_size per_device_train_batch_size "
-        "per_gpu_train_batch_size",
+        "batch_size": "b batch per_gpu_train_batch_size",
         "seed": "seed random_seed manual_seed manualseed seed_everything random_state",
         "epochs": "epochs num_epochs num_train_epochs max_epochs n_epochs nepochs epoch",
     }.items()
@@ -39,10 +36,6 @@ TRAINER_FLAGS = frozenset(
 _KEY = re.compile(r"(--?|\+\+?)?([A-Za-z][\w.-]*)")
 _PAIR = re.compile(rf"[\[(]?\s*({NUMBER})\s*[,\s]\s*({NUMBER})\s*[\])]?")
 
-_OTHERS = re.compile(  # words in the parts of a dotted key by which something else is meant
-    "schedulers?|sched|schedule|warmup|decay|ema|swa|bn|batchnorm|norm|teacher|target|moco|byol|queue|loss|criterion|"
-    "eval|evaluation|test|val|valid|validation|dev|predict|inference|logger|wandb"
-)
 _LABELS = re.compile("name|tags?|notes?|comment|group|project|desc|description|title|label|suffix|prefix")
 
 
@@ -90,7 +83,7 @@ def _known(flag: str) -> tuple[str, str] | None:
     *before, last = key.split(".")
     if last not in NAMES or (last in SHORT and (dashes != "-" or before)):
         return None
-    if any(_OTHERS.fullmatch(token) for part in before for token in part.split("_")):
+    if any(ELSEWHERE.fullmatch(token) for part in before for token in part.split("_")):
         return None
     return NAMES[last], ("--" if dashes.startswith("-") else "") + key
 
@@ -116,7 +109,8 @@ def _spans(
     value = word[begin:]
     if name != "betas":
         fits = re.fullmatch("[0-9]+", value) if name in ("batch_size", "seed") else is_number(value)
-        return [(name, place, begin, len(word))] if fits else []
+        is_list = alone and _number((*words, None)[place + 1])  # --lr 0.1 0.01
+        return [(name, place, begin, len(word))] if fits and not is_list else []
     if pair := _PAIR.fullmatch(value):
         return [(f"beta{i}", place, begin + pair.start(i), begin + pair.end(i)) for i in (1, 2)]
     following = [*words[place + 1 : place + 3], None, None][:2]

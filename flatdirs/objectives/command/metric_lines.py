@@ -16,7 +16,7 @@ _ANSI = re.compile(
     rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b\r\n]{0,512}(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[0-9=>A-OQ-Zc])"
 )
 _ANSI_BEGUN = re.compile(rb"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|\][^\x07\x1b\r\n]{0,512}\x1b?|[()*+])?\Z")
-_RANK = re.compile(r"\s{0,20}\[(?:rank|default)(\d{1,6})\]:[ ]?")
+_RANK = re.compile(r"\s{0,20}\[(?:rank|default)[ ]?(\d{1,6})\]:?[ ]?", re.I)
 
 
 class Lines:
