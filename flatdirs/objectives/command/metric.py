@@ -144,12 +144,11 @@ class MetricReader:
 
     def value(self, folders: Sequence[Path] = (), newer_than: float = -math.inf) -> float | None:
         """The objective value, None if there is none. `folders`, `newer_than`: see `read_metric_file`."""
-        if self._config.file is None:
-            best = self._series.best(self._config.maximize)
-            return best if self._config.take == "best" else self._series.last
-        series = Series()
-        for reading in read_metric_file(self._config, folders, newer_than):
-            series.add(reading.value, reading.step)
+        series = self._series
+        if self._config.file is not None:
+            series = Series()
+            for reading in read_metric_file(self._config, folders, newer_than):
+                series.add(reading.value, reading.step)
         return series.best(self._config.maximize) if self._config.take == "best" else series.last
 
     def _read(self, block: bytes) -> None:

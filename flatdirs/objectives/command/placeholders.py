@@ -171,7 +171,7 @@ def _with_start(name: str, rest: str, text: str) -> Slot | None:
     if is_number(fields[0]) and not re.match(r"[+-]?0[0-9]", fields[0]):
         return _of_numbers(name, fields, text)
     if name in FIXED or name in SPECIAL:
-        raise _wrong(text, "has no number for its start", f"write {_example(name)}")
+        raise _wrong(text, "has no number for its start", f"write {example(name)}")
     return None
 
 
@@ -193,7 +193,7 @@ def _of_numbers(name: str, fields: Sequence[str], text: str) -> Slot:
         raise _wrong(text, "is given by each run and is not tuned", f"write {{{name}}}, or take another name")
     scale = fields[3] if len(fields) == 4 else None
     if len(fields) not in (1, 3, 4) or not all(map(is_number, fields[:3])):
-        raise _wrong(text, "is no number with a range", f"write {{{name}:start:low:high}}, such as {_example(name, 3)}")
+        raise _wrong(text, "is no number with a range", f"write {{{name}:start:low:high}}, such as {example(name, 3)}")
     start, low, high = (*map(float, fields[:3]), None, None)[:3]
     whole = name not in ("lr", "wd", "momentum", "beta1", "beta2") and all(map(is_whole, fields[:3]))
     slot = Slot(
@@ -210,7 +210,7 @@ def _check(slot: Slot) -> None:
     if name == "batch_size" and not slot.whole:
         raise _wrong(text, "must be a whole number", "write {batch_size:64}")
     if problem := start_problem(name, start):
-        raise _wrong(text, problem, f"write {_example(name)}")
+        raise _wrong(text, problem, f"write {example(name)}")
     if slot.scale is not None and slot.scale not in SCALES:
         raise _wrong(text, f"has no scale {slot.scale}", "write log, linear or logit")
     if slot.scale is not None and name in FIXED:
@@ -233,7 +233,8 @@ def _wrong(text: str, problem: str, remedy: str) -> FlatdirsError:
     return wrong(KEY, text, problem, remedy=f"{remedy} (or {{{text}}} where the text itself is meant)")
 
 
-def _example(name: str, fields: int = 1) -> str:
+def example(name: str, fields: int = 1) -> str:
+    """A placeholder of this name that can be, with a start or, of three `fields`, a range too."""
     starts = {
         "lr": ("0.1", "0.001", "1"),
         "wd": ("5e-4", "1e-5", "1e-2"),

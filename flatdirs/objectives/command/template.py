@@ -16,7 +16,7 @@ from typing import Any
 from flatdirs.errors import FlatdirsError
 from flatdirs.objectives.command.known_flags import Found, find_flags, optimizer_of
 from flatdirs.objectives.command.notation import is_whole
-from flatdirs.objectives.command.placeholders import FIXED, KEY, SPECIAL, Slot, placeholders, start_problem
+from flatdirs.objectives.command.placeholders import KEY, SPECIAL, Slot, example, placeholders, start_problem
 from flatdirs.objectives.command.shell_words import (
     masked_words,
     named_files,
@@ -175,7 +175,7 @@ class Template:
             slot = self._slots.get(name)
             if slot is None or name in SPECIAL:
                 known = ", ".join(name for name in self._slots if name not in SPECIAL) or "nothing"
-                remedy = f"mark it in the command, as in {{{name}:{_start_of(name)}}}"
+                remedy = f"mark it in the command, as in {example(name)}"
                 raise wrong(key, name, f"does not stand in the command, in which {known} was recognised", remedy=remedy)
             if problem := start_problem(name, float(slot.start)) if isinstance(slot.start, (int, float)) else "":
                 raise wrong(
@@ -198,14 +198,13 @@ class Template:
             raise self._wrong(problem, "mark one in the command, as in --lr {lr:0.1}")
         for name, slot in self.slots.items():
             if slot.bare and name not in started:
-                raise wrong(KEY, slot.text, "has no start", remedy=f"write {{{name}:{_start_of(name)}}}")
+                raise wrong(KEY, slot.text, "has no start", remedy=f"write {example(name)}")
 
     def _refuse_ambiguous(self, name: str) -> None:
         if flags := self.ambiguous.get(name):
-            marked = f"{{{name}:{_start_of(name)}}}"
-            example = f"{flags[-1]} {marked}" if flags[-1].startswith("-") else f"{flags[-1]}={marked}"
+            marked = f"{flags[-1]}{' ' if flags[-1].startswith('-') else '='}{example(name)}"
             raise self._wrong(
-                f"gives {name} twice, by {' and '.join(flags)}", f"mark the one that counts, as in {example}"
+                f"gives {name} twice, by {' and '.join(flags)}", f"mark the one that counts, as in {marked}"
             )
 
     def _wrong(self, problem: str, remedy: str) -> FlatdirsError:
@@ -267,8 +266,3 @@ def _with_flags(words: Sequence[Sequence[str | Slot]], chosen: Iterable[tuple[Fo
         assert isinstance(head, str)
         cut[found.word] = [head[: found.begin], slot, head[found.end :], *rest]
     return tuple(tuple(piece for piece in word if piece != "") or ("",) for word in cut)
-
-
-def _start_of(name: str) -> str:
-    starts = dict(zip(FIXED, ("0.1", "5e-4", "0.9", "0.9", "0.999", "64"), strict=True))
-    return starts.get(name, "0.5")
