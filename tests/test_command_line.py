@@ -192,6 +192,15 @@ def test_an_address_is_enough_to_store_there() -> None:
         assert composed(command, "storage.url=null")["storage"]["kind"] == "journal"
 
 
+def test_a_working_directory_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert exit_of(capsys, "tune", "--", "true", "--lr", "1").code == 2
+
+
 def test_an_address_and_a_command_in_the_wrong_place() -> None:
     assert refused("tune", "storage=postgresql://me@host/studies") == "storage"
     for words in (["python", "train.py"], ["train.py", "--lr=0.1"]):

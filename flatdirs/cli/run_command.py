@@ -11,9 +11,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
-from flatdirs.errors import FlatdirsError, missing_extra
+from flatdirs.errors import ConfigError, FlatdirsError, missing_extra
 
 Settings = dict[str, Any]
 Entry = Callable[[Settings, list[str]], int]
@@ -65,6 +66,10 @@ def _run(command: str, entry: Entry, arguments: list[str]) -> int:
     from flatdirs.cli.compose import compose
     from flatdirs.config.without_effect import refuse_without_effect
 
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory does not exist any more; change to another", key="cwd") from None
     words = read_words(command, arguments)
     settings = compose(command, words)
     if words.show:
