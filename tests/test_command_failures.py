@@ -227,6 +227,22 @@ def test_a_script_that_daemonises(here: Path, command: Command) -> None:
         assert "still running when the command had ended" in ended.out
 
 
+def test_a_metrics_csv_of_the_script_s_own_stays(here: Path, command: Command) -> None:
+    body = "open(sys.argv[-1] + '/metrics.csv', 'w').write(f'epoch,val_acc\\n1,{0.9125 - lr}\\n'); print('val_acc 0.5')"
+    words = [*python(here, body), *LR, "--out", "{run_dir}"]
+    ended = command(*TUNE, "task.metric.file=metrics.csv", "run.keep=all", "budget=2", "--", *words)
+    assert ended.code == 0, ended.err
+    assert study_in(here, "train-flatdirs").runs()[0][1].value == pytest.approx(0.8125)
+    for folder in (here / "studies/train-flatdirs/runs").iterdir():
+        assert (folder / "metrics.csv").read_text().startswith("epoch,val_acc")
+
+
+def test_a_metric_s_file_that_is_not_there(here: Path, command: Command) -> None:
+    ended = command(*TUNE, "task.metric.file=metrics.csv", "budget=2", "--", *python(here, "print('val_acc 1')"), *LR)
+    assert ended.code == 2
+    assert "there is no metrics.csv" in ended.err
+
+
 def test_spaces_and_umlauts_in_paths(here: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = here / "Größe der Bäume"
     folder.mkdir()

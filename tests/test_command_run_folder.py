@@ -79,7 +79,7 @@ def test_what_is_kept(folder: RunFolder, tmp_path: Path, policy: Keep, is_best: 
     outside.mkdir()
     (outside / "images").touch()
     folder.write_command(["true"], {}, tmp_path)
-    folder.write_metrics([])
+    folder.write_metrics([(1, 0.5)])
     (folder.path / "checkpoints").mkdir()
     (folder.path / "checkpoints" / "last.pt").touch()
     (folder.path / "model.pt").touch()

@@ -14,7 +14,7 @@ from typing import Any
 
 from flatdirs.objectives.base import Measurement, State
 from flatdirs.objectives.command.metric_config import MetricConfig
-from flatdirs.objectives.command.metric_files import columns
+from flatdirs.objectives.command.metric_files import columns, newest_file
 from flatdirs.objectives.command.metric_names import is_test_metric
 from flatdirs.objectives.command.one_run import Done
 from flatdirs.objectives.command.out_of_memory import ran_out_of_memory
@@ -69,7 +69,10 @@ def _no_metric(done: Done, metric: MetricConfig) -> str:
         return f"printed {' and '.join(done.reader.ambiguous)}, and metric={metric.label} may be either"
     seen = list(done.reader.seen)
     if metric.file is not None:
-        seen = columns(metric, (done.folder, Path.cwd()), 0.0)
+        folders = (done.folder, Path.cwd())
+        if newest_file(metric, folders, 0.0) is None:
+            return f"ended, and there is no {metric.file} in {{run_dir}} or in the working directory"
+        seen = columns(metric, folders, 0.0)
     names = f", but {', '.join(seen[:MOST_NAMES])}" if seen else ""
     return f"ended without a value of {metric.label}{names} (metric=NAME names another)"
 

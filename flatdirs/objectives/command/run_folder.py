@@ -145,9 +145,10 @@ class RunFolder:
         self._write("command.sh", "\n".join(lines) + "\n", 0o700)
 
     def write_metrics(self, readings: Iterable[tuple[float | None, float]]) -> None:
-        """Write metrics.csv: pairs of step (None: unknown) and value."""
+        """Write metrics.csv: pairs of step (None: unknown) and value. One that the script has written stays."""
         rows = [f"{'' if step is None else f'{step:g}'},{value!r}" for step, value in readings]
-        self._write("metrics.csv", "\n".join(["step,value", *rows]) + "\n", 0o600)
+        if rows and not (self.path / "metrics.csv").exists():
+            self._write("metrics.csv", "\n".join(["step,value", *rows]) + "\n", 0o600)
 
     def keep(self, policy: Keep, *, is_best: bool) -> None:
         """See `remove_files`."""
