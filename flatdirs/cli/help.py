@@ -17,13 +17,19 @@ ASK_OPTION = {
     "--json": f"print one JSON object: study, run, settings, seed, replicate, reason, expected, interval, {BESTS}"
 }
 TELL_OPTION = {"--json": f"print one JSON object: study, run, {BESTS}"}
+DRY_OPTION = {"--dry-run": "say what was recognised in a command and its first runs, and run nothing"}
 FILE_OPTION = {"--config-file FILE": "take all settings from a YAML file such as best.yaml; other words override it"}
 
 
 def program_help() -> str:
     """The commands with a line each."""
     lines = ["flatdirs finds good learning rates, momenta and weight decays in few training runs.", ""]
-    lines += ["usage: flatdirs COMMAND [key=value …]", "", "commands:"]
+    lines += [
+        "usage: flatdirs COMMAND [key=value …]",
+        "       flatdirs tune [key=value …] -- python train.py --lr 0.1 …",
+        "",
+        "commands:",
+    ]
     lines += [f"  {command:<9} {keys.title(command).partition(': ')[2]}" for command in keys.COMMANDS]
     lines += ["", "`flatdirs COMMAND --help` lists a command's keys; `flatdirs --version` prints the version.", ""]
     return "\n".join(lines)
@@ -37,7 +43,8 @@ def command_help(command: str, words: Sequence[str]) -> str:
         chosen.setdefault("chart", following)
     study = "".join(f" {key.upper()}" for key in BARE_WORDS.get(command, ()))
     study = " [STUDY]" if study == " STUDY" else study
-    lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]", ""]
+    tail = " [-- YOUR COMMAND]" if command == "tune" else ""
+    lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]{tail}", ""]
     for group, default in groups.items():
         lines.append(f"{group}=  (default: {default})")
         lines += [f"  {option:<17} {keys.title(f'{group}/{option}')}" for option in keys.options(group, command)]
@@ -46,5 +53,7 @@ def command_help(command: str, words: Sequence[str]) -> str:
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]
-    options = OPTIONS | {"train": FILE_OPTION, "ask": ASK_OPTION, "tell": TELL_OPTION}.get(command, {})
+    options = OPTIONS | {"train": FILE_OPTION, "ask": ASK_OPTION, "tell": TELL_OPTION, "tune": DRY_OPTION}.get(
+        command, {}
+    )
     return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])
