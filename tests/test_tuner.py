@@ -258,7 +258,11 @@ def test_other_searches_can_be_asked_too(search: str) -> None:
 def test_shells_ask_and_tell(workplace: Path, command: Command) -> None:
     assert command("tune", *told_nothing(workplace), "budget=6", "study=mine").code == 0
     asked = json.loads(command("ask", "mine", "--json").out)
-    assert set(asked) == {"study", "run", "settings", "seed", "replicate", "reason", "expected", "interval"}
+    assert set(asked) == {
+        "study", "run", "settings", "seed", "replicate", "reason", "expected", "interval",
+        "best_observed", "best_expected",
+    }  # fmt: skip
+    assert set(asked["best_observed"]) == set(asked["best_expected"]) == {"run", "settings", "value", "interval"}
     assert (asked["study"], asked["run"], set(asked["settings"])) == ("mine", 7, set(START))
     assert asked["interval"][0] < asked["expected"] < asked["interval"][1]
     second = command("ask", "mine")
@@ -272,7 +276,8 @@ def test_shells_ask_and_tell(workplace: Path, command: Command) -> None:
     assert told.code == 0
     assert "best observed" in told.out
     assert "best expected" in told.out
-    assert command("tell", "7", "diverged").code == 0
+    stored = json.loads(command("tell", "7", "diverged", "--json").out)
+    assert set(stored) == {"study", "run", "best_observed", "best_expected"}
     shown = command("status", "mine").out
     assert "run   7" in shown
     assert "run   8" in shown

@@ -150,7 +150,7 @@ class Trials:
             yield
         except optuna.exceptions.UpdateFinishedTrialError as error:
             raise StudyError(
-                f"another worker took run {trial.number + 1} over, because this one was silent for more than "
+                f"another worker took over the run of this one, which was silent for more than "
                 f"{self.stale_seconds / 60:g} minutes; raise storage.stale_minutes",
                 key="storage.stale_minutes",
             ) from error

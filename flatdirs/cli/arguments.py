@@ -164,8 +164,8 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
         )
     if said.dry_run and command != "tune":
         raise ConfigError(f"--dry-run is an option of tune; remove it from {command}", key="--dry-run")
-    if said.json and command != "ask":
-        raise ConfigError(f"--json is an option of ask; remove it from {command}", key="--json")
+    if said.json and command not in ("ask", "tell"):
+        raise ConfigError(f"--json is an option of ask and tell; remove it from {command}", key="--json")
     if said.config_file is not None and command != "train":
         raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
     return said

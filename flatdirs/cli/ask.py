@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from flatdirs.cli import run_command
 
 if TYPE_CHECKING:
-    from flatdirs.tuning.tuner import Asked, Tuner
+    from flatdirs.tuning.tuner import Asked, Best, Tuner
 
 
 def run(settings: dict[str, Any], words: list[str]) -> int:
     """Print the settings of a run and why it is worth making, as lines or as one JSON object."""
     with open_tuner(settings) as tuner:
         asked, study = tuner.ask(), tuner.study.name
+        best = best_so_far(tuner)
     if settings.get("json"):
-        print(json.dumps({"study": study, **asdict(asked)}, ensure_ascii=False))
+        print(json.dumps({"study": study, **asdict(asked), **as_json(best)}, ensure_ascii=False))
     else:
         print("\n".join(_lines(study, asked, words)))
     return 0
@@ -38,6 +39,16 @@ def open_tuner(settings: dict[str, Any]) -> Iterator[Tuner]:
     place = (config.kind, config.url, output, settings["study"])
     with existing_study(*place, slices=False, reading=False) as (storage, name):
         yield Tuner.of(resume_study(storage, name, 60 * config.stale_minutes))
+
+
+def best_so_far(tuner: Tuner) -> dict[str, Best | None]:
+    """The best run by its value and the best setting by all runs; None before any value."""
+    return {"best observed": tuner.best_observed, "best expected": tuner.best_expected}
+
+
+def as_json(best: Mapping[str, Best | None]) -> dict[str, Any]:
+    """The same as plain mappings."""
+    return {label.replace(" ", "_"): None if one is None else asdict(one) for label, one in best.items()}
 
 
 def _lines(study: str, asked: Asked, words: list[str]) -> list[str]:

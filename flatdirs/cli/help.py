@@ -12,7 +12,11 @@ OPTIONS = {
     "--cfg job": "print the whole configuration and exit",
     "--config-dir DIR": "also find options in this folder, such as DIR/chart/mine.yaml for chart=mine",
 }
-JSON_OPTION = {"--json": "print one JSON object: study, run, settings, seed, replicate, reason, expected, interval"}
+BESTS = "best_observed, best_expected"
+ASK_OPTION = {
+    "--json": f"print one JSON object: study, run, settings, seed, replicate, reason, expected, interval, {BESTS}"
+}
+TELL_OPTION = {"--json": f"print one JSON object: study, run, {BESTS}"}
 DRY_OPTION = {"--dry-run": "say what was recognised in a command and its first runs, and run nothing"}
 FILE_OPTION = {"--config-file FILE": "take all settings from a YAML file such as best.yaml; other words override it"}
 
@@ -49,5 +53,7 @@ def command_help(command: str, words: Sequence[str]) -> str:
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]
-    options = OPTIONS | {"train": FILE_OPTION, "ask": JSON_OPTION, "tune": DRY_OPTION}.get(command, {})
+    options = OPTIONS | {"train": FILE_OPTION, "ask": ASK_OPTION, "tell": TELL_OPTION, "tune": DRY_OPTION}.get(
+        command, {}
+    )
     return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])

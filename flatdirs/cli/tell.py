@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
 from flatdirs.cli import run_command
-from flatdirs.cli.ask import open_tuner
+from flatdirs.cli.ask import as_json, best_so_far, open_tuner
 
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
@@ -20,8 +21,11 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     number = read_integer(settings, "run", 1)
     with open_tuner(settings) as tuner:
         tuner.tell(number, settings["value"])
-        best = {"best observed": tuner.best_observed, "best expected": tuner.best_expected}
-        print(f"run {number} of study {tuner.study.name}: stored")
+        best, study = best_so_far(tuner), tuner.study.name
+    if settings.get("json"):
+        print(json.dumps({"study": study, "run": number, **as_json(best)}, ensure_ascii=False))
+        return 0
+    print(f"run {number} of study {study}: stored")
     for label, found in best.items():
         if found is not None:
             print(f"{label}: run {found.run}, {value_text(found.value, '')}, {assignments(found.settings)}")

@@ -39,8 +39,9 @@ class SearchResult:
 
     `best_expected`: the setting that all runs together favour; `best_observed`: the run with the best value, in part by
     luck. `confirmed`: the values of the best setting ("best") and the start ("start") with new seeds, None for one that
-    diverged. `flatness`: what doublings and halvings along each axis change. `stopped`: why the search ended; `doubt`:
-    what new seeds say against the best setting. Settings have the names that they have in the start.
+    diverged. `flatness`: what two doublings or halvings along each axis change, above 0 where better, also for losses.
+    `stopped`: why the search ended; `doubt`: what new seeds say against the best setting. Settings have the names that
+    they have in the start.
     """
 
     study: str

@@ -68,7 +68,7 @@ def _end(known: Sequence[int], step: int) -> int:
 def _first(grid: Grid, start: Run) -> tuple[int, str]:
     """Away from the start."""
     if start.value == -math.inf:
-        return -LONG_STRIDE, "the start diverged"
+        return -LONG_STRIDE, f"the start {'was pruned' if start.state == 'pruned' else 'diverged'}"
     off = _steps_to_usual(grid, start)
     if abs(off) >= FAR:
         low = "below" if off > 0 else "above"
@@ -106,7 +106,7 @@ def _outwards(line: Sequence[Run]) -> tuple[int, str | None]:
     up, down = steps[-1] - steps[-2], steps[1] - steps[0]
     best = max(range(len(line)), key=lambda number: line[number].value)
     if line[best].value == -math.inf:
-        return steps[0] - _stride(LONG_STRIDE, 2 * down), "every run has diverged"
+        return steps[0] - _stride(LONG_STRIDE, 2 * down), "no run has a value yet"
     if line[-1].value > -math.inf and (_unchanged(line) or line[best].guesses):
         if steps[-1] < HIGHEST:
             return steps[-1] + _stride(STRIDE, 2 * up), "nothing has changed yet"

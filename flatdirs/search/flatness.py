@@ -30,9 +30,10 @@ SHORT = 0.5  # probability from which on weight decay is reported to have no par
 class Flatness:
     """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
 
-    `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the whole interval lies within the standard
-    deviation of the difference between two runs of one point. `unclear`: the runs can distinguish the change neither
-    from zero nor from that. `change`: the step in words, such as ×4 or 0.1 → 0.25.
+    Above 0 is better, also for losses. `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the
+    whole interval lies within the standard deviation of the difference between two runs of one point. `unclear`: the
+    runs can distinguish the change neither from zero nor from that. `change`: the step in words, such as ×4 or
+    0.1 → 0.25.
     """
 
     axis: str
