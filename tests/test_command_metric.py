@@ -247,6 +247,8 @@ FOUND: list[tuple[str, str, list[float]]] = [
     ("loss 0.3 acc 0.9 | val: loss 0.4 acc 0.8", "val acc", [0.8]),
     ("[9]\ttraining's auc: 0.9\tvalid_1's auc: 0.8", "valid_1's auc", [0.8]),
     ("reward 5 120", "reward", [5]),
+    ("epoch 1: val_loss 0.31 (-0.02)\nepoch 2: val_loss 0.3 (+0.4)", "val_loss", [0.31, 0.3]),
+    ("[ 3/10] loss 0.5 (0.4) reward 0.2 (-0.3)", "reward", [-0.3]),
     ("|val_acc|91.2%|12|", "val_acc", [91.2]),
 ]
 NAN_FOUND = [

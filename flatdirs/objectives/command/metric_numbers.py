@@ -49,7 +49,7 @@ _STEP = re.compile(
     r"(?P<kind>(?:global[_ ]?)?step|iter(?:ation)?|itr|ep(?:och)?)[\"']?\s{0,20}[=:#|│]?\s{0,20}\[?\s{0,8}"
     r"(?P<count>\d{1,15})(?P<rest>\.\d{1,20})?(?!\w|\.\w)(?:\s?/\s?(?P<total>\d{1,15}))?"
 )
-_PAIR = re.compile(r"[\d.] {0,3}\( {0,8}[\d.]")
+_PAIR = re.compile(r"[\d.] {0,3}\( {0,8}-?[\d.]")
 _LOOP = re.compile(r"\d ?/ ?\d|\[ {0,8}\d|ep|iter|batch|avg")
 _COUNTS = re.compile(r"\|\s{0,20}(\d{1,15})/\d{1,15}\s{0,20}\[")  # of a progress bar
 _COUNTERS = re.compile(r"(?:.*/)?(?:(?:global_)?steps?|iters?|iterations?|itr|epochs?|ep|batch)", re.I)
@@ -77,11 +77,16 @@ def number_of(found: re.Match[str]) -> Number | None:
 def _is_average(mean: str, text: str, line: str) -> bool:
     """Whether a number in parentheses is the average of the one before it.
 
-    A count is not, nor is the standard deviation in `accuracy: 0.931 (0.012)`: far smaller, once, in no loop.
+    A count is not, nor is the standard deviation in `accuracy: 0.931 (0.012)`: far smaller, once, in no loop; nor the
+    difference in `loss: 0.31 (-0.02)`: with a sign of its own, once.
     """
-    if mean.lstrip("+-").isdigit() and not text.lstrip("+-").isdigit():
+    if mean.startswith("+") or (mean.isdigit() and not text.lstrip("+-").isdigit()):
         return False
-    return not 0 < 8 * float(mean) < float(text) or len(_PAIR.findall(line)) > 1 or _LOOP.search(line) is not None
+    if len(_PAIR.findall(line)) > 1:
+        return True
+    if mean.startswith("-") and not text.startswith("-"):
+        return False
+    return not 0 < 8 * float(mean) < float(text) or _LOOP.search(line) is not None
 
 
 def _digits(text: str) -> int:
