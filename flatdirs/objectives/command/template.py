@@ -172,8 +172,10 @@ class Template:
         names = list(names)
         for name in names:
             self._refuse_ambiguous(name)
+            if name in SPECIAL:
+                raise wrong(key, name, "is given by each run and cannot be tuned", remedy="remove it")
             slot = self._slots.get(name)
-            if slot is None or name in SPECIAL:
+            if slot is None:
                 known = ", ".join(name for name in self._slots if name not in SPECIAL) or "nothing"
                 remedy = f"mark it in the command, as in {example(name)}"
                 raise wrong(key, name, f"does not stand in the command, in which {known} was recognised", remedy=remedy)
