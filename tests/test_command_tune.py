@@ -194,6 +194,8 @@ class TestMetric:
         ended = command("tune", *SHORT, "--", *words, "--lr", "0.125")
         assert ended.code == 0, ended.err
         assert ended.out.count("of the test set") == 1
+        runs = here / "studies/train-flatdirs/runs"
+        assert (runs / "0001/metrics.csv").read_text(encoding="utf-8") == "step,value\n,0.775\n"
 
     def test_an_unknown_direction_is_asked_for_before_the_first_run(self, here: Path, command: Command) -> None:
         words = python(here, "open('made', 'w'); print('wobble 0.123')")

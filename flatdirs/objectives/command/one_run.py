@@ -21,7 +21,7 @@ from flatdirs.objectives.command.metric_config import MetricConfig
 from flatdirs.objectives.command.metric_names import usual_name
 from flatdirs.objectives.command.metric_series import Reading
 from flatdirs.objectives.command.process import Ended, run_process
-from flatdirs.objectives.command.run_folder import RunFolder, environment, recorded_environment
+from flatdirs.objectives.command.run_folder import RunFolder, environment, recorded_environment, write_metrics
 from flatdirs.objectives.command.settings import RunSettings
 from flatdirs.objectives.command.shell_words import masked_words
 from flatdirs.objectives.command.template import Template
@@ -184,6 +184,7 @@ def _read_again(folder: Path, reader: MetricReader) -> Done:
     reader.close()
     tail = "\n".join(end.decode(errors="replace").splitlines()[-TAIL_LINES:])
     value = reader.value((folder, Path(record["cwd"])), record["began"])
+    write_metrics(folder, ((one.step, one.value) for one in reader.readings))
     ended = Ended(record["code"], record["seconds"], None)
     argv, environment = tuple(record["argv"]), record["environment"]
     return Done(folder, ended, reader, value, tail, argv, environment, tuple(record["written"]))

@@ -142,26 +142,35 @@ class RunFolder:
         """Write command.sh, which repeats the run: the arguments are in it as they are, secrets too."""
         exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(_ours(env).items())]
         lines = ["#!/bin/sh", f"cd {shlex.quote(str(cwd))} || exit 1", *exports, f"exec {shlex.join(argv)}"]
-        self._write("command.sh", "\n".join(lines) + "\n", 0o700)
+        self._problem = _write(self.path / "command.sh", "\n".join(lines) + "\n", 0o700) or self._problem
 
     def write_metrics(self, readings: Iterable[tuple[float | None, float]]) -> None:
-        """Write metrics.csv: pairs of step (None: unknown) and value. One that the script has written stays."""
-        rows = [f"{'' if step is None else f'{step:g}'},{value!r}" for step, value in readings]
-        if rows and not (self.path / "metrics.csv").exists():
-            self._write("metrics.csv", "\n".join(["step,value", *rows]) + "\n", 0o600)
+        """See the function of this name."""
+        self._problem = write_metrics(self.path, readings) or self._problem
 
     def keep(self, policy: Keep, *, is_best: bool) -> None:
         """See `remove_files`."""
         self._problem = remove_files(self.path, policy, is_best=is_best) or self._problem
 
-    def _write(self, name: str, text: str, mode: int) -> None:
-        path = self.path / name
-        try:
-            path.touch(mode=mode)
-            path.write_text(text, encoding="utf-8", errors="surrogateescape")
-            path.chmod(mode)
-        except OSError as error:
-            self._problem = f"{path} could not be written: {error.strerror}"
+
+def write_metrics(folder: Path, readings: Iterable[tuple[float | None, float]]) -> str | None:
+    """Write metrics.csv: pairs of step (None: unknown) and value. One that the script has written stays.
+
+    Returns a sentence where it could not be written.
+    """
+    rows = [f"{'' if step is None else f'{step:g}'},{value!r}" for step, value in readings]
+    path = folder / "metrics.csv"
+    return _write(path, "\n".join(["step,value", *rows]) + "\n", 0o600) if rows and not path.exists() else None
+
+
+def _write(path: Path, text: str, mode: int) -> str | None:
+    try:
+        path.touch(mode=mode)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        path.chmod(mode)
+    except OSError as error:
+        return f"{path} could not be written: {error.strerror}"
+    return None
 
 
 def remove_files(folder: Path, policy: Keep, *, is_best: bool) -> str | None:
