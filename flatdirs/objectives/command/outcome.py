@@ -66,7 +66,8 @@ def measurement(done: Sequence[Done], metric: MetricConfig, seeds: Sequence[int]
 def _no_metric(done: Done, metric: MetricConfig) -> str:
     """Why there is no value, with the names that the run did print."""
     if done.reader.ambiguous:
-        return f"printed {' and '.join(done.reader.ambiguous)}, and metric={metric.label} may be either (metric=NAME says which)"
+        names = " and ".join(done.reader.ambiguous)
+        return f"printed {names}, and metric={metric.label} may be either (metric=NAME says which)"
     seen = list(done.reader.seen)
     if metric.file is not None:
         folders = (done.folder, Path.cwd())
