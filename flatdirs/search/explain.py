@@ -59,7 +59,8 @@ def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:
         return f"replicate: is the incumbent as good as its {f'{done} runs' if done > 1 else 'one run'}?{notes}"
     again = "replicate, " if count else ""
     if (finished := sum(math.isfinite(run.value) for run in model.runs)) < 2:
-        return f"{move}: {again}{'only one' if finished else 'no'} run has finished yet{notes}"
+        choices = " with these choices" if grid.chart.choices else ""
+        return f"{move}: {again}{'only one' if finished else 'no'} run{choices} has finished yet{notes}"
     if model.even:
         return f"{move}: {again}all finished runs gave the same value"
     means, deviations = model.changes(best, np.array([point], dtype=float))
