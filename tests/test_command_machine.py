@@ -110,7 +110,10 @@ class TestInterrupted:
         self.goes_on(here, command)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM))],
+)
 def test_nothing_of_several_workers_is_left(number: signal.Signals, here: Path) -> None:
     body = f"{SLOW}if lr != 0.1: time.sleep(60)"
     process = spawn("flatdirs", *TUNE, "workers=3", "run.keep=all", "--", *python(here, body), *LR, cwd=here)

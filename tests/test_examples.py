@@ -125,6 +125,7 @@ def test_a_function(tmp_path: Path) -> None:
     assert re.search(r"^\{'lr': .*'momentum': .*'wd': .*\} \{'best': ", said, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_a_hydra_app_returns_its_metric(tmp_path: Path) -> None:
     folder = copied("hydra", tmp_path)
     said = run([sys.executable, "train.py", "trainer.epochs=1", "seed=1", "optimizer=adamw"], folder)
@@ -154,6 +155,7 @@ def test_a_transformers_trainer(tmp_path: Path) -> None:
     assert re.search(r"Trial 0 finished .*'learning_rate': 5e-05, 'weight_decay': 0\.01,", said)
 
 
+@pytest.mark.long
 def test_two_jobs_of_an_array_work_on_one_study(tmp_path: Path) -> None:
     for path in (EXAMPLES / "slurm" / "tune.sbatch", EXAMPLES / "imagenet" / "main.py"):
         shutil.copy(path, tmp_path)

@@ -257,7 +257,7 @@ def test_further_hyperparameters_choices_fixed_and_seeds(app: Path) -> None:
     assert set(results(app)["best_params"]) == {"optimizer.lr", "model.dropout", "model.act"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_list_element_and_a_whole_number(app: Path) -> None:
     give(
         app,
@@ -276,7 +276,7 @@ def test_a_list_element_and_a_whole_number(app: Path) -> None:
     ("launcher", "words"),
     [
         ("joblib", ["hydra.launcher.n_jobs=2"]),
-        ("submitit_local", ["hydra.sweeper.n_jobs=2"]),
+        pytest.param("submitit_local", ["hydra.sweeper.n_jobs=2"], marks=pytest.mark.long),
     ],
 )
 def test_batches_through_the_apps_launcher(app: Path, launcher: str, words: list[str]) -> None:
@@ -306,7 +306,10 @@ def test_a_first_job_that_fails_ends_the_search_with_its_error(app: Path, troubl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trouble", ["far", "exit", "once", "unstable"])
+@pytest.mark.parametrize(
+    "trouble",
+    ["far", "exit", pytest.param("once", marks=pytest.mark.long), pytest.param("unstable", marks=pytest.mark.long)],
+)
 def test_a_later_job_that_fails_is_tried_once_more_and_then_counts_as_diverged(app: Path, trouble: str) -> None:
     give(app, *SWEEP, f"trouble={trouble}", "hydra.sweeper.budget=5")
     done = [float(call[0]) for call in calls(app)]
@@ -320,7 +323,7 @@ def test_a_later_job_that_fails_is_tried_once_more_and_then_counts_as_diverged(a
         assert results(app)["best_params"]["optimizer.lr"] <= 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_that_runs_out_counts_at_once_where_a_size_is_searched(app: Path) -> None:
     size = PARAMS + "width=model.width:16:256"
     give(app, *SWEEP[:2], size, "trouble=memory", "hydra.sweeper.budget=4")
@@ -330,7 +333,7 @@ def test_memory_that_runs_out_counts_at_once_where_a_size_is_searched(app: Path)
     assert results(app)["best_params"]["model.width"] <= 64
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_dies_takes_no_other_job_of_its_batch_along(app: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.n_jobs=2")
@@ -486,7 +489,7 @@ def test_an_error_is_one_sentence(app: Path, words: list[str], said: str) -> Non
     assert not (app / "calls.txt").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_another_search_of_the_same_name_is_refused(app: Path) -> None:
     give(app, *SWEEP, "hydra.sweeper.budget=1")
     for other in (["model.width=32"], ["optimizer.lr=0.5"], ["hydra.sweeper.direction=minimize"], [SWEEP[2]]):
@@ -496,7 +499,7 @@ def test_another_search_of_the_same_name_is_refused(app: Path) -> None:
     assert len(calls(app)) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_storage_by_its_address_and_status_of_the_study(app: Path) -> None:
     give(app, *SWEEP, "hydra.sweeper.storage=sqlite:///mine.db", "hydra.sweeper.budget=2", "hydra.sweeper.search=tpe")
     assert results(app)["storage"] == "sqlite:///mine.db"
