@@ -276,7 +276,7 @@ def test_a_list_element_and_a_whole_number(app: Path) -> None:
     ("launcher", "words"),
     [
         ("joblib", ["hydra.launcher.n_jobs=2"]),
-        pytest.param("submitit_local", ["hydra.sweeper.n_jobs=2"], marks=pytest.mark.long),
+        ("submitit_local", ["hydra.sweeper.n_jobs=2"]),
     ],
 )
 def test_batches_through_the_apps_launcher(app: Path, launcher: str, words: list[str]) -> None:
