@@ -13,13 +13,13 @@ PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
 
-test: $(STAMP)  ## the test suite, about five minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
+test: $(STAMP)  ## the test suite, about ten minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
 	$(PYTEST) -m "not long" $(TEST)
 
-test-quick: $(STAMP)  ## the tests that are not marked slow: under a minute on two cores
+test-quick: $(STAMP)  ## the tests that are not marked slow: a bit more than a minute on two cores
 	$(PYTEST) -m "not slow and not long" $(TEST)
 
-test-all: $(STAMP)  ## every test, with the check of a GPU machine run small on the CPU: about ten minutes
+test-all: $(STAMP)  ## every test, with the check of a GPU machine run small on the CPU: longer
 	$(PYTEST) $(TEST)
 
 check: $(STAMP)  ## ruff, mypy --strict, the import contracts, repeated code, and the commands in README.md
