@@ -3,7 +3,7 @@
 Stateless: when a trial is created, all trials are read from the storage, the search computes a suggestion from their
 runs, and the suggestion is claimed for the trial (claims.py) and stored with its reason. So a study resumes, works with
 threads and processes, and with every pruner. Parameters with names of the chart come from the suggestion; all others
-are axes of their own, or random (further_parameters.py). Runs count wherever they are and whoever suggested them
+are axes of their own, or random (further_parameters.py). Runs count wherever they lie, also those of other samplers
 (study_reader.py).
 
 Once Myrtle's search is over, further trials are drawn at random within one step of its best point.

@@ -69,7 +69,7 @@ class Trials:
         return [trial for trial in self.trials() if self._is_live(trial)]
 
     def at_work(self) -> list[FrozenTrial]:
-        """Those of them that end by themselves; of those handed out nobody knows."""
+        """The live trials whose worker is a process of ours; without those handed out by ask."""
         return [trial for trial in self.live() if HANDED_OUT not in trial.user_attrs]
 
     def _is_live(self, trial: FrozenTrial) -> bool:

@@ -123,7 +123,7 @@ def _without(slots: Mapping[str, Slot], fixed: Sequence[str], template: Template
 
 
 def _chosen(chart: Chart, names: Sequence[str]) -> Chart:
-    """A chart that was asked for, for those of its hyperparameters that the command has."""
+    """The chosen chart, restricted to the hyperparameters that the command has."""
     mine = [name for name in names if name in chart.hyperparameters]
     if not mine:
         raise wrong("chart", chart.name, f"has none of {', '.join(names) or 'the hyperparameters'} of the command")

@@ -55,7 +55,7 @@ class FunctionRun:
 
     @cached_property
     def folder(self) -> Path:
-        """A folder of this run's own, made when it is first asked for; a temporary one where there is no study."""
+        """A folder of this run's own, made at its first use; a temporary one where there is no study."""
         if self.info is None or self.info.folder is None:
             return Path(tempfile.mkdtemp(prefix="flatdirs-"))
         path = self.info.folder / "runs" / self.info.label

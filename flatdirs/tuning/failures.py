@@ -20,12 +20,17 @@ SIZES = ("batch", "width", "size", "dim", "hidden", "layers", "depth", "length",
 
 
 def measured(
-    once: Callable[[], Measurement], number: int, first: bool, best: bool, chart: Chart, say: Callable[[str], None]
+    once: Callable[[], Measurement],
+    number: int,
+    first: bool,
+    is_best: Callable[[], bool],
+    chart: Chart,
+    say: Callable[[str], None],
 ) -> Measurement:
     """The measurement of run `number`, tried again where it failed.
 
-    `first`: no run of the study has finished; `best`: the settings are the incumbent's. Raises ObjectiveError where the
-    failure stops the search.
+    `first`: no run of the study has finished; `is_best`: whether the settings are the incumbent's, asked only after a
+    failure. Raises ObjectiveError where the failure stops the search.
     """
     tries = 0
     while True:
@@ -39,7 +44,7 @@ def measured(
             pause = PAUSE_SECONDS if found.out_of_memory else 0.0
             say(f"run {number} {found.failure}; it is tried again{f' in {pause:.0f} s' if pause else ''}")
             time.sleep(pause)
-        elif best or found.out_of_memory:
+        elif (best := is_best()) or found.out_of_memory:
             raise stopping("the incumbent's own settings" if best else f"{tries} tries of one run", found)
         else:
             say(f"run {number} {found.failure} again; it counts as diverged")

@@ -206,16 +206,20 @@ def _run_once(search: _Search) -> None:
         study.report(trial, done, value)
         return study.should_stop(trial, done, total, value)
 
-    known, best = study.runs(), winner(study)
+    known = study.runs()
 
     def once() -> Measurement:
         return config.objective.measure(hyperparameters, seeds, progress, run=info)
 
     first = not any(run.state == "finished" for _, run in known)
-    again = best is not None and best.hyperparameters == hyperparameters
+
+    def is_best() -> bool:
+        best = winner(study)
+        return best is not None and best.hyperparameters == hyperparameters
+
     try:
         with study.alive(trial):
-            measurement = measured(once, number, first, again, config.plan.grid.chart, listener.say)
+            measurement = measured(once, number, first, is_best, config.plan.grid.chart, listener.say)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial

@@ -3,7 +3,7 @@
     ask → Asked ─ your own loop, scheduler or program ─► tell(run, value)
 
 For loops that `flatdirs.tune` cannot call. Everything is in the storage: another process may ask or tell, and the same
-arguments go on with the same study. A run that was asked for and never told is pending until it has grown stale, and
+arguments go on with the same study. A run that was handed out and never told is pending until it has grown stale, and
 counts whenever it is told. `flatdirs ask` and `flatdirs tell` do the same for shells and other languages.
 """
 
@@ -76,7 +76,7 @@ class Tuner:
         optimizer, fixed, ranges, choices, search, seed: as of `flatdirs.tune`.
         deterministic: True where the seeds do not matter and the same settings always give the same value; None where
             the runs are to show it.
-        stale_minutes: how long a run that was asked for is waited for.
+        stale_minutes: how long a run that was handed out counts as pending.
 
     Raises ConfigError, ChartError or StudyError, whose `key` is the argument to change.
     """
@@ -138,15 +138,15 @@ class Tuner:
         return Asked(number, self._spelled(hyperparameters), seed, replicate, reason, value, interval)
 
     def tell(self, run: int, value: float | str | None) -> None:
-        """Store the value of a run that was asked for; nan, None or "diverged" for one that diverged.
+        """Store the value of a run that was handed out; nan, None or "diverged" for one that diverged.
 
-        Raises StudyError (key run) for a run that was not asked for, or told already; ConfigError (key value) for what
+        Raises StudyError (key run) for a run that was not handed out, or told already; ConfigError (key value) for what
         is no number.
         """
         amount, trial = _number(value), self.study.handed_out(run)
         if trial is None:
             waiting = ", ".join(map(str, self.pending)) or "none"
-            problem = f"was not asked for in study {self.study.name} (waiting for a value: {waiting})"
+            problem = f"was not handed out in study {self.study.name} (waiting for a value: {waiting})"
             raise wrong("run", run, problem, StudyError)
         if OUTCOME in trial.user_attrs or trial.state.is_finished():
             raise wrong("run", run, "has a value already", StudyError)
@@ -160,7 +160,7 @@ class Tuner:
 
     @property
     def pending(self) -> list[int]:
-        """The numbers of the runs that were asked for and not told, oldest first, without stale ones."""
+        """The numbers of the runs that were handed out and not told, oldest first, without stale ones."""
         return self.study.waiting()
 
     @property

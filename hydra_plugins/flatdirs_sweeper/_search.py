@@ -181,7 +181,7 @@ def _introduce(search: Search) -> None:
 
 
 def _run_batch(search: Search, size: int) -> None:
-    """A batch from its suggestions to its stored results; on any other end its trials are as if never asked for."""
+    """A batch from its suggestions to its stored results; on any other end its trials are closed without a result."""
     study = search.study
     jobs: list[Job] = []
     try:

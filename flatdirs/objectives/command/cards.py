@@ -174,7 +174,7 @@ def fair_threads(workers: int, environ: Mapping[str, str]) -> int | None:
 def _hold(devices: tuple[str, ...], count: int, slots: int) -> Iterator[list[str]]:
     """Lock `count` different devices, the emptiest first.
 
-    Whoever waits for several holds the gate, and keeps what has become free meanwhile: nobody waits for each other.
+    A process that waits for several holds the gate and keeps what becomes free: so no two wait for each other.
     """
     folder = _lock_folder()
     with contextlib.ExitStack() as held:

@@ -187,7 +187,7 @@ class Guard:
             kill_all(self._strays, self._reap)
 
     def _reap(self) -> None:
-        """Collect whoever has ended, adopted processes included."""
+        """Collect the processes that have ended, adopted ones included."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -134,7 +134,7 @@ class MetricReader:
 
     @property
     def ambiguous(self) -> tuple[str, ...]:
-        """The names that fit the one asked for equally well, empty if it is clear; there are then no readings."""
+        """The names that match the wanted one equally well, for which there are no readings; empty if it is clear."""
         return tuple(sorted(self._spellings)) if len(self._spellings) > 1 else ()
 
     @property

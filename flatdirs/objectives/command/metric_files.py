@@ -136,7 +136,7 @@ def _flat(row: Row, front: str = "") -> dict[str, Any]:
 
 
 def _matching(asked: str, names: Sequence[str]) -> str:
-    """The column that was asked for: as it is, but for case, but for separators; itself where that is not one."""
+    """The wanted column: the same name, else one that differs in case, else in separators; else itself."""
     unique = dict.fromkeys(names)
     if asked in unique:
         return asked

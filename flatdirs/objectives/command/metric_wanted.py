@@ -24,7 +24,7 @@ _IN_SPLIT = {"val": (b"val", b"dev"), "test": (b"test",), "train": (b"train",)} 
 
 
 class Hit(NamedTuple):
-    """A number of the name that was asked for. The lower `tier`, the closer `name` is to it; `start`: its place."""
+    """A number of the wanted name. The lower `tier`, the closer `name` is to it; `start`: its place."""
 
     tier: tuple[int, int]
     name: str
