@@ -54,6 +54,27 @@ def test_one_line_and_nothing_else(here: Path, command: Command) -> None:
     assert float(again.stdout.split()[-1]) == pytest.approx(study.runs()[line_number(ended) - 1][1].value, abs=0.2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", ["best", "all", "none"])
+def test_files_of_the_best_run_stay_and_the_command_may_run_in_its_folder(
+    here: Path, command: Command, keep: str
+) -> None:
+    words = python(here, "open('model.txt', 'w').write(str(lr)); print('val_loss:', abs(lr - 0.3))")
+    words = [words[0], str(here / words[1]), *words[2:]]
+    usual = ["metric=val_loss", "budget=6", "confirm=0", "run.cwd=run_dir", f"run.keep={keep}"]
+    ended = command("tune", *usual, "--", *words, "--lr", "0.1")
+    assert ended.code == 0, ended.err
+    assert not (here / "model.txt").exists()
+    runs = study_in(here, "train-flatdirs").runs()
+    kept = {path.parent.name: float(path.read_text()) for path in here.glob("studies/*/runs/*/model.txt")}
+    if keep == "best":
+        tuned = yaml.safe_load((here / "studies/train-flatdirs/best.yaml").read_text(encoding="utf-8"))
+        observed = max(runs, key=lambda pair: pair[1].value)[0]
+        assert {tuned["lr"], observed.user_attrs["flatdirs:setting"]["hyperparameters"]["lr"]} == set(kept.values())
+    else:
+        assert len(kept) == (len(runs) if keep == "all" else 0)
+
+
 def line_number(ended: Ended) -> int:
     """The number of the best run in the closing lines."""
     return int(line(ended, "best").split()[1])

@@ -168,11 +168,16 @@ class Study(Trials):
         setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
         trial.set_user_attr(SETTING, setting)
 
-    def folder_of(self, trial: int) -> str | None:
-        """The name of the folder in which a command ran."""
-        attributes = self.trials()[trial].user_attrs
-        folder: str | None = attributes.get(PROVENANCE, {}).get("folder")
-        return folder
+    def best_folders(self, expected: int, count: int) -> set[str]:
+        """The names of the folders in which commands ran: of the trial `expected`, and of the `count` best observed.
+
+        The best expected point may become an earlier one again, so several are kept while the search goes on.
+        """
+        finished = [(trial, run) for trial, run in self.runs() if run.state == "finished"]
+        best = sorted(finished, key=lambda pair: -pair[1].value)[:count]
+        places = (trial.user_attrs.get(PROVENANCE, {}).get("folder") for trial, _ in best)
+        own = self.trials()[expected].user_attrs.get(PROVENANCE, {}).get("folder")
+        return {str(place) for place in (own, *places) if place}
 
     def value_of_diverged(self, trial_id: int) -> float | None:
         """A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""

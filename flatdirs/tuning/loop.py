@@ -35,6 +35,7 @@ from flatdirs.tuning.first_run import after_first_run, may_share
 from flatdirs.tuning.formatting import duration
 from flatdirs.tuning.settings import TuneConfig, identity
 
+KEPT_MEANWHILE = 5  # best runs whose files stay until the search has ended
 WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
 PASSING = ("budget=", "target=", "minutes=", "confirm=", "live=", "workers=")  # of one command, not of its study
 
@@ -165,11 +166,12 @@ def _run(search: _Search) -> Result:
         _run_once(search)
         if (best := winner(study)) is not None:
             write_winner(search.folder, config, study, best)
-            keep_files(config.objective, search.folder, study.folder_of(best.trial))
+            keep_files(config.objective, search.folder, study.best_folders(best.trial, KEPT_MEANWHILE))
     if helped and search.helpers is not None:
         search.helpers.join()
     if (best := winner(study)) is not None:
         write_winner(search.folder, config, study, best)
+        keep_files(config.objective, search.folder, study.best_folders(best.trial, 1))
 
     def progress(done: int, total: int | None, value: float, _: int) -> None:
         listener.progress(done, total, value)

@@ -7,7 +7,7 @@ folder and not made again. What commands write into counted folders is removed a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,11 @@ def kept_run(study_folder: Path, mark: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def remove_written(study_folder: Path, keep: Keep, best: str | None) -> None:
-    """Remove what commands wrote into the folders of counted runs, but for `keep`. `best`: the folder's name."""
+def remove_written(study_folder: Path, keep: Keep, best: Collection[str]) -> None:
+    """Remove what commands wrote into the folders of counted runs, but for `keep`. `best`: the folders' names."""
     if keep == "all":
         return
     for path in (study_folder / "runs").glob("*/"):
         record = read_record(path)
         if record is not None and record.get("counted"):
-            remove_files(path, keep, is_best=path.name == best)
+            remove_files(path, keep, is_best=path.name in best)

@@ -9,7 +9,7 @@ Measurement with `failure`; the loop decides what to do about it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class CommandObjective:
         return Runner(self.template, self.task.metric, self.settings, self.threads, self.workers)
 
 
-def keep_files(objective: object, folder: Path, best: str | None) -> None:
-    """Remove what commands wrote into the folders of their runs, but for `run.keep`. `best`: the folder's name."""
+def keep_files(objective: object, folder: Path, best: Collection[str]) -> None:
+    """Remove what commands wrote into the folders of their runs, but for `run.keep`. `best`: the folders' names."""
     if isinstance(objective, CommandObjective):
         remove_written(folder, objective.settings.keep, best)
