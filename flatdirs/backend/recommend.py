@@ -22,7 +22,7 @@ from flatdirs.backend.trial_runs import counts_as_result, run_of
 from flatdirs.backend.trials import IDENTITY
 from flatdirs.errors import StudyError
 from flatdirs.search import SEARCHES
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.prediction import best_expected
 from flatdirs.search.types import Run
 from flatdirs.space.shipped_charts import read_chart

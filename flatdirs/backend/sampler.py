@@ -33,7 +33,7 @@ from flatdirs.backend.ranges import NUMERIC, Range
 from flatdirs.backend.study_reader import Reader, View
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, INCUMBENT_VALUE, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError, ConfigError, FlatdirsWarning
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Suggestion
 from flatdirs.space.chart import Chart, Point

@@ -23,9 +23,9 @@ from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import HANDED_OUT, IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
-from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
+from flatdirs.search.known import BayesSettings, resolved
 from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 

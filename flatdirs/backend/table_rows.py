@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT_VALUE, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, compare
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.suggest import incumbent
 from flatdirs.search.types import Run, RunId

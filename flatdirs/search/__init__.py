@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from flatdirs.errors import ConfigError
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.bracketing import MOVE
 from flatdirs.search.coordinate_descent import DescentSettings, refuse_choices
+from flatdirs.search.known import BayesSettings
 from flatdirs.space.chart import Chart
 
 Settings = BayesSettings | DescentSettings

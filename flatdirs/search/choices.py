@@ -19,8 +19,8 @@ from dataclasses import replace
 from statistics import fmean
 
 from flatdirs.search import bayes
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.explain import describe_move
+from flatdirs.search.known import BayesSettings, resolved
 from flatdirs.search.types import Run, RunId, Suggestion, usable_value
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -33,7 +33,7 @@ def suggest(
     grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
 ) -> Suggestion:
     """Return the point to run next: numbers with the choices that stand, or an alternative in its turn."""
-    settings = bayes.resolved(settings, runs)
+    settings = resolved(settings, runs)
     chosen = standing(grid, runs, settings)
     held, own = with_choices(grid, chosen), runs_with(grid, runs, chosen)
     busy = [(point[: -len(chosen)], number) for point, number in pending if point[-len(chosen) :] == chosen]
@@ -53,7 +53,7 @@ def suggest(
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
     """The best point by these runs; None: no run."""
-    settings = bayes.resolved(settings, runs)
+    settings = resolved(settings, runs)
     if not runs:
         return None
     chosen = standing(grid, runs, settings)

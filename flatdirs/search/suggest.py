@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flatdirs.search import Settings, bayes, choices, coordinate_descent
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings, resolved
 from flatdirs.search.types import Run, RunId, Suggestion
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -18,7 +18,7 @@ def suggest(grid: Grid, settings: Settings, runs: Sequence[Run], pending: Sequen
     points within the bounds were all run. Raises ConfigError where Myrtle's search is given choices.
     """
     if isinstance(settings, BayesSettings):
-        settings = bayes.resolved(settings, runs)
+        settings = resolved(settings, runs)
         found = (choices.suggest if grid.chart.open_choices else bayes.suggest)(grid, runs, pending, settings)
         return None if settings.deterministic and found.replicate else found
     coordinate_descent.refuse_choices(grid.chart)

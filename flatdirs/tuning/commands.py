@@ -26,7 +26,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.objectives.signature import arguments_of
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.search import stored
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.run_config import TrainConfig

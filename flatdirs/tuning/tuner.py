@@ -24,7 +24,7 @@ from flatdirs.backend.table_rows import winner
 from flatdirs.backend.trial_runs import OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement, State
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.prediction import Prediction, predict
 from flatdirs.setting_checks import require_choice, require_number, wrong
 from flatdirs.space.chart import Point
