@@ -4,7 +4,7 @@
     w = level − bowl·d²(x) + s·(f(x) + ε),  ε ~ N(0, noise²)
     f ~ GP(0, M(r) + ROUGH·M(ROUGHER·r) + CONSTANT + LINEAR·z·z'),  M Matérn 5/2 of r = |z − z'|
     z(x) = octaves from the start, the first replaced by the steep coordinate Σ eᵢxᵢ, divided by lengths ℓ
-    s²: inverse gamma with FREEDOM degrees and mean 1, integrated out
+    1/s²: gamma with FREEDOM degrees and mean 1, integrated out
 
 A hypothesis h = (kernel (e, ℓ), noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
 the warp, so that units compete. Kernels: every candidate e (structure.py) with three lengths along the steep coordinate
@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from flatdirs.search.kernels import factor, solve
 from flatdirs.search.score_warping import Warped, warp
@@ -55,7 +56,7 @@ MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight be
 MOST_RUNS = 80  # that enter the model
 SMALLEST = 1e-10  # eigenvalue
 SURE = 1.64  # standard deviations of a 90 % interval
-NODES, NODE_WEIGHTS = (np.array(part) for part in np.polynomial.hermite_e.hermegauss(21))
+NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
 
 class Kernel(NamedTuple):
@@ -242,7 +243,7 @@ class Model:
             if other is not None:
                 here = self.warped.unwarp(mean[1] + deviation * NODES, one.unit) - here
             values.append(here)
-            weights.append(one.weight * NODE_WEIGHTS / NODE_WEIGHTS.sum())
+            weights.append(np.full(len(NODES), one.weight / len(NODES)))
         every, parts = np.concatenate(values), np.concatenate(weights)
         order = np.argsort(every, kind="stable")
         middles = np.cumsum(parts[order]) - parts[order] / 2
