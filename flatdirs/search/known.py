@@ -91,8 +91,9 @@ class Known:
 
     @cached_property
     def expected(self) -> Array:
-        """The posterior mean of the value at each of the points."""
-        return self.model.expected(places_of(self.log_grid, self.points))
+        """The posterior mean of the value at each of the points, without the last bits, which differ by machine."""
+        found = self.model.expected(places_of(self.log_grid, self.points))
+        return np.round(found, _decimals_kept(self.model))
 
     @cached_property
     def even(self) -> bool:
@@ -106,7 +107,7 @@ class Known:
         if self.settings.deterministic or self.finished <= FEWEST:
             means = [fmean(run.value for run in self.runs if run.point == point) for point in self.points]
         else:
-            means = np.round(self.expected, _decimals_kept(self.model)).tolist()
+            means = self.expected.tolist()
         order = sorted(range(len(means)), key=lambda number: -means[number])
         return [self.points[number] for number in (range(len(means)) if self.even else order)]
 
