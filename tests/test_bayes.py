@@ -2,132 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import random as shuffles
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flatdirs.backend.sampler import typical_start
-from flatdirs.search import grid_chart
-from flatdirs.search.bayes import BayesSettings, incumbent, replicates_agree, suggest
+from flatdirs.search.bayes import suggest
 from flatdirs.search.explain import describe_move
-from flatdirs.search.flatness import FEWEST, Findings, Flatness, find
-from flatdirs.search.gp import FREEDOM, LONG, NOISE, STEEP, STRETCH, Model
-from flatdirs.search.score_warping import warp
-from flatdirs.search.types import Run, RunId, Suggestion
+from flatdirs.search.flatness import FEWEST, Findings, Flatness
+from flatdirs.search.known import BayesSettings, replicates_agree
+from flatdirs.search.types import Run, RunId
 from flatdirs.space.chart import Point
-from flatdirs.space.grid import Grid
-from flatdirs.space.log_grid import LogGrid
-from flatdirs.space.shipped_charts import named_chart
 from tests.runs import result
+from tests.searches import GOOD, HEIGHT, Bowl, Search, bare, bowl_at, grid_of, noisy, search_on
 
-HEIGHT = 94.0
-GOOD = 0.99 * HEIGHT
-Values = Mapping[str, float]
 FAR_TOPS = [(8, -4, 6, -4), (-8, 2, -6, 4)]
 TOPS = [(4, 3, -4, 2), (-5, -2, 3, -3), *(pytest.param(top, marks=pytest.mark.slow) for top in FAR_TOPS)]
 CHARTS = ["sgd", "sgd_plain", "sgd_batch", "adamw"]
 HARDEST = ("sgd_batch", (), (8, -4, 6, -4))
 HOLDING = [(chart, ()) for chart in CHARTS] + [(chart, ("momentum",)) for chart in CHARTS[:3]]
-
-
-def grid_of(chart: str = "sgd", fixed: tuple[str, ...] = (), bounds: object = None, **start: float) -> Grid:
-    """The grid that the search walks on, from the typical start unless told otherwise."""
-    given_chart = named_chart(chart)
-    held = given_chart.fix(fixed) if fixed else given_chart
-    walled = held.within(bounds) if isinstance(bounds, dict) else held
-    return Grid(grid_chart("flatdirs", walled), {**typical_start(given_chart), **start})
-
-
-@dataclass(frozen=True)
-class Bowl:
-    """Quadratic in octaves: a doubling along the first axis costs `steep`, along any other `gentle`, from the top."""
-
-    grid: Grid
-    top: Values
-    steep: float = 1.0
-    gentle: float = 0.15
-
-    def off(self, values: Values) -> list[float]:
-        """Octaves off the top, along each axis."""
-        chart = self.grid.chart
-        here, there = chart.coordinates(values), chart.coordinates(self.top)
-        return [math.log2(here[axis.name] / there[axis.name]) for axis in chart.axes]
-
-    def __call__(self, values: Values) -> float:
-        first, *others = self.off(values)
-        return HEIGHT - self.steep * first**2 - self.gentle * sum(n * n for n in others)
-
-
-def bowl_at(grid: Grid, *steps: int) -> Bowl:
-    """A bowl whose top lies so many half moves from the typical start of the grid's chart."""
-    typical = Grid(grid.chart, {**grid.start, **typical_start(grid.chart)})
-    return Bowl(grid, typical.hyperparameters(steps[: len(grid.chart.axes)]))
-
-
-@dataclass
-class Search:
-    """So many runs of the search on a surface."""
-
-    grid: Grid
-    settings: BayesSettings = field(default_factory=BayesSettings)
-    suggestions: list[Suggestion] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-
-    def go_on(self, surface: Callable[[Point, int], Run]) -> None:
-        """One more run; every suggestion is a new run within bounds, and has a reason."""
-        suggestion = suggest(self.grid, self.runs, (), self.settings)
-        assert suggestion.id not in {run.id for run in self.runs}
-        assert self.grid.out_of_bounds(suggestion.point) is None
-        assert suggestion.reason
-        self.suggestions.append(suggestion)
-        run = surface(suggestion.point, suggestion.replicate)
-        self.runs.append(replace(run, point=suggestion.point, replicate=suggestion.replicate))
-
-    @property
-    def values(self) -> list[dict[str, float]]:
-        """What was run, in order."""
-        return [self.grid.hyperparameters(suggestion.point) for suggestion in self.suggestions]
-
-    @property
-    def winner(self) -> dict[str, float]:
-        best = incumbent(self.grid, self.runs, self.settings)
-        assert best is not None
-        return self.grid.hyperparameters(best)
-
-    @property
-    def findings(self) -> Findings | None:
-        return find(self.grid, self.runs, self.settings)
-
-    def first(self, surface: Callable[[Values], float], bar: float = GOOD) -> float:
-        """The number of the first run that is good enough, infinite if none was."""
-        good = (number for number, values in enumerate(self.values, 1) if surface(values) >= bar)
-        return next(good, math.inf)
-
-
-def search_on(
-    grid: Grid, surface: Callable[[dict[str, float]], Run], runs: int, rules: BayesSettings | None = None
-) -> Search:
-    search = Search(grid, rules or BayesSettings())
-    for _ in range(runs):
-        search.go_on(lambda point, _: surface(grid.hyperparameters(point)))
-    return search
-
-
-def bare(surface: Callable[[Values], float]) -> Callable[[dict[str, float]], Run]:
-    return lambda values: result(value=surface(values))
-
-
-def noisy(surface: Callable[[Values], float], seed: int, deviation: float) -> Callable[[dict[str, float]], Run]:
-    random = np.random.default_rng(seed)
-    return lambda values: result(value=surface(values) + deviation * random.standard_normal())
 
 
 class TestBowls:
@@ -388,117 +286,6 @@ class TestFailures:
         assert min(steps) < -40
 
 
-def random_surface(seed: int) -> Callable[[Point, int], Run]:
-    """Bumps on a bowl anywhere, diverged and pruned runs among them; a replicate gives something else."""
-    centre = np.random.default_rng(seed).integers(-9, 10, 3)
-
-    def surface(point: Point, replicate: int) -> Run:
-        random = np.random.default_rng([seed, replicate, *(n + 1000 for n in point)])
-        state = random.choice(["finished"] * 8 + ["diverged", "pruned"])
-        value = 3 * random.standard_normal() - 0.3 * float(((np.array(point) - centre) ** 2).sum())
-        timescales = 1.5 * 2.0 ** (point[0] / 2) if seed % 2 else None
-        return result(state, value, loss=float(random.uniform(1, 2)) if seed % 3 else None, timescales=timescales)
-
-    return surface
-
-
-def random_search(seed: int, runs: int = 14) -> Search:
-    search, surface = Search(grid_of(bounds={"wd": (1e-5, 1e-2)})), random_surface(seed)
-    for _ in range(runs):
-        search.go_on(surface)
-    return search
-
-
-def ahead(search: Search, count: int, pending: Sequence[RunId] = ()) -> list[RunId]:
-    """What so many further workers are given, one after the other, while nothing ends."""
-    taken = list(pending)
-    for _ in range(count):
-        taken.append(suggest(search.grid, search.runs, taken).id)
-    return taken[len(pending) :]
-
-
-class TestFunction:
-    """A pure function of the set of runs."""
-
-    @pytest.mark.slow
-    @settings(max_examples=8, deadline=None)
-    @given(st.integers(0, 10_000))
-    def test_the_same_runs_give_the_same_suggestion_in_any_order(self, seed: int) -> None:
-        search = random_search(seed)
-        for length, suggestion in enumerate(search.suggestions):
-            runs = search.runs[:length]
-            shuffles.Random(seed).shuffle(runs)
-            assert suggest(search.grid, runs) == suggestion
-
-    @settings(max_examples=8, deadline=None)
-    @given(st.integers(0, 10_000))
-    def test_runs_that_the_search_did_not_suggest_count_like_its_own(self, seed: int) -> None:
-        search = random_search(seed)
-        search.runs.append(result(value=1e9, point=(50, 0, 0)))
-        assert incumbent(search.grid, search.runs) == (50, 0, 0)
-        assert suggest(search.grid, search.runs).incumbent == (50, 0, 0)
-
-    def test_runs_of_others_count_before_any_of_its_own_has_left_the_first_axis(self) -> None:
-        """A good point that was enqueued, or a whole earlier sweep, is where the search goes on."""
-        grid = grid_of()
-        bowl = bowl_at(grid, 4, 6, -6)
-        points = [(0, 0, 0), (4, 5, -5), *itertools.product((-8, 8), (-8, 8), (-8, 8))]
-        runs = [result(value=bowl(grid.hyperparameters(point)), point=point) for point in points]
-        assert suggest(grid, runs).incumbent == (4, 5, -5)
-        assert suggest(grid, runs[1:]).incumbent == (4, 5, -5)
-
-    @pytest.mark.slow
-    @settings(max_examples=8, deadline=None)
-    @given(st.integers(0, 10_000), st.integers(0, 12))
-    def test_sixteen_pending_runs_give_seventeen_different_suggestions(self, seed: int, length: int) -> None:
-        search = random_search(seed, 12)
-        search.runs = search.runs[:length]
-        taken = ahead(search, 17)
-        assert len(set(taken)) == 17
-        assert not set(taken) & {run.id for run in search.runs}
-        assert all(search.grid.out_of_bounds(point) is None for point, _ in taken)
-
-    def test_while_the_start_runs_others_stride_to_both_sides(self) -> None:
-        taken = ahead(Search(grid_of()), 4, [((0, 0, 0), 0)])
-        assert len(set(taken)) == 4
-        assert all(point[1:] == (0, 0) for point, _ in taken)
-        assert {math.copysign(1, point[0]) for point, _ in taken} == {-1, 1}
-
-    def test_while_every_run_diverges_there_is_enough_for_sixteen_workers(self) -> None:
-        search = Search(grid_of(), runs=[result("diverged", point=(0, 0, 0))])
-        assert len(set(ahead(search, 16))) == 16
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("power", [-60, -9, 3, 20])
-    @pytest.mark.parametrize("deviation", [0.0, 0.5])
-    def test_the_unit_of_the_objective_does_not_matter(self, power: int, deviation: float) -> None:
-        grid = grid_of()
-        bowl = bowl_at(grid, 5, 2, -3)
-
-        def scaled(factor: float) -> list[RunId]:
-            surface = noisy(bowl, 3, deviation)
-            search = search_on(grid, lambda values: result(value=factor * surface(values).value), 18)
-            return [*(one.id for one in search.suggestions), *ahead(search, 3)]
-
-        assert scaled(2.0**power) == scaled(1.0)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("count", [100, 200])
-    def test_many_runs_are_taken_in_any_order(self, count: int) -> None:
-        grid, random = grid_of(), np.random.default_rng(0)
-        points = [tuple(map(int, p)) for p in random.integers(-9, 10, (count, 3))]
-        runs = [
-            result(value=-float(np.square(point).sum()), point=point, replicate=n) for n, point in enumerate(points)
-        ]
-        assert suggest(grid, runs) == suggest(grid, runs[::-1])
-
-
-def _signed(words: str) -> float:
-    """A difference in words, such as 0.25 worse, as a number."""
-    size, side = words.split()
-    return float(size) if side == "better" else -float(size)
-
-
 class TestReplicates:
     @pytest.mark.slow
     def test_a_replicate_is_of_a_point_already_run_and_numbered_in_turn(self) -> None:
@@ -674,133 +461,3 @@ class TestFindings:
         assert findings.short is None
 
 
-class TestWarp:
-    def test_known_values(self) -> None:
-        top, unit, warped = warp(np.array([90.0, 80.0, -math.inf, 85.0]))
-        assert (top, unit) == (90.0, pytest.approx(0.45))  # 0.005 of the best beats 0.02 of the range
-        assert warped[[0, 1, 3]] == pytest.approx([0.0, -math.log1p(10 / 0.45), -math.log1p(5 / 0.45)])
-        assert warped[2] == pytest.approx(-math.log1p(10 / 0.45) - 0.3)
-
-    def test_a_diverged_run_is_hopeless_beside_any_spread(self) -> None:
-        _, _, warped = warp(np.array([1.0, 1.0 - 1e-6, -math.inf]))
-        assert warped[2] == -2.5
-
-    def test_one_absurd_loss_does_not_hide_what_the_others_say(self) -> None:
-        _, _, warped = warp(-np.array([0.1, 0.5, 0.4, 2.3, 1e30]))
-        assert warped[1] < -1.5
-        assert warped[4] < warped[3] < warped[1] < warped[2]
-
-    @pytest.mark.parametrize("absurd", [-1e308, 1e308])
-    def test_a_number_at_the_end_of_all_numbers_is_taken(self, absurd: float) -> None:
-        scores = np.array([1.0, absurd, 1e-300, -math.inf])
-        top, unit, warped = warp(scores)
-        assert math.isfinite(top)
-        assert 0 < unit < math.inf
-        assert np.isfinite(warped).all()
-        assert np.argmax(warped) == np.argmax(scores)
-
-    def test_an_offset_of_all_scores_does_not_hide_what_differs(self) -> None:
-        _, _, warped = warp(np.array([10_005.0, 10_003.0, 9_999.0]))
-        assert warped[1] < -0.4
-
-    def test_where_nothing_finished_all_are_alike(self) -> None:
-        top, unit, warped = warp(np.array([-math.inf, -math.inf]))
-        assert (top, unit) == (0.0, 1.0)
-        assert list(warped) == [-3.0, -3.0]
-
-    @settings(max_examples=50)
-    @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12))
-    def test_the_order_stays_and_the_best_is_zero(self, scores: list[float]) -> None:
-        _, _, warped = warp(np.array(scores))
-        assert warped.max() == 0.0
-        order = np.argsort(scores, kind="stable")
-        assert (np.diff(warped[order]) >= 0).all()
-
-
-class TestModel:
-    POINTS = ((0, 0, 0), (4, 0, 0), (8, 0, 0), (4, 3, 0), (6, -2, 5))
-    SCORES = (80.0, 90.0, 84.0, 89.0, 91.0)
-    NEW = np.array([[5.0, 0.0, 0.0], [4.0, 3.0, 0.0], [-20.0, 12.0, 9.0]])
-
-    def model(self) -> Model:
-        runs = [Run(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
-        return Model(LogGrid(grid_of()), runs)
-
-    def test_the_posterior_is_the_textbooks(self) -> None:
-        """Against K⁻¹ and the determinant themselves, for every hypothesis that is left standing."""
-        model, (predicted, deviations) = self.model(), self.model().predict(self.NEW)
-        values = warp(np.array(self.SCORES))[2]
-        old = model.log_grid.run_places(list(self.POINTS))
-
-        def prior(points: np.ndarray) -> np.ndarray:
-            """Three below the best, less 0.03 for each squared octave of 1 − momentum off 1/8; a step is half one."""
-            return -3.0 - 0.03 * (math.log2(0.1) + points[:, 1] / 2 - math.log2(0.125)) ** 2
-
-        for number, one in enumerate(model.kernels):
-
-            def covariance(a: np.ndarray, b: np.ndarray, one: object = one) -> np.ndarray:
-                """Matérn 5/2 of distances, half an octave a step, weight decay taken out of the first axis in part."""
-                octaves_a, octaves_b = a / 2, b / 2
-                for octaves in (octaves_a, octaves_b):
-                    octaves[:, 0] += (one.shape.decay - 1.0) * octaves[:, 2]  # type: ignore[attr-defined]
-                lengths = np.array([STEEP, LONG, one.shape.length]) * one.stretch  # type: ignore[attr-defined]
-                r = math.sqrt(5) * np.linalg.norm((octaves_a[:, None] - octaves_b[None]) / lengths, axis=-1)
-                return (1 + r + r**2 / 3) * np.exp(-r)
-
-            noisy_covariance = covariance(old, old) + one.noise**2 * np.eye(len(old))
-            inverse, off = np.linalg.inv(noisy_covariance), values - prior(old)
-            scale = (off @ inverse @ off + FREEDOM) / (len(old) + FREEDOM)
-            cross = covariance(self.NEW, old)
-            mean = prior(self.NEW) + cross @ inverse @ off
-            variance = scale * (1 - np.einsum("ij,jk,ik->i", cross, inverse, cross))
-            assert predicted[number] == pytest.approx(mean, rel=1e-5)
-            assert deviations[number] == pytest.approx(np.sqrt(variance), rel=1e-4)
-            assert one.scale == pytest.approx(scale)
-            likelihood = -0.5 * np.linalg.slogdet(noisy_covariance)[1]
-            likelihood -= 0.5 * (len(old) + FREEDOM) * math.log(off @ inverse @ off + FREEDOM)
-            assert one.evidence == pytest.approx(likelihood)
-            assert (one.noise in NOISE, one.stretch in STRETCH) == (True, True)
-
-    def test_hypotheses_are_weighed_by_their_likelihoods(self) -> None:
-        model = self.model()
-        assert model.weights.sum() == pytest.approx(1)
-        assert 0 < model.short < 1
-        ratios = [math.exp(one.evidence - model.kernels[0].evidence) for one in model.kernels]
-        assert model.weights == pytest.approx(np.array(ratios) / sum(ratios))
-
-    def test_a_change_is_the_difference_of_two_predictions(self) -> None:
-        model = self.model()
-        here, there = (4, 0, 0), (7, 1, -2)
-        (mean, none), (deviation, zero) = model.changes(here, np.array([there, here], dtype=float))
-        means = model.weights @ model.means(np.array([here, there], dtype=float))
-        assert mean == pytest.approx(means[1] - means[0])
-        assert deviation > 0
-        assert (none, zero) == pytest.approx((0.0, 0.0), abs=1e-6)
-
-    def test_pending_runs_lower_the_deviation_and_leave_the_mean(self) -> None:
-        runs = [Run(point, score) for point, score in zip(self.POINTS, self.SCORES, strict=True)]
-        alone, beside = (Model(LogGrid(grid_of()), runs, pending) for pending in ((), [(-20, 12, 9)]))
-        (mean, deviation), (same, lower) = alone.predict(self.NEW), beside.predict(self.NEW)
-        assert same == pytest.approx(mean)
-        assert (lower <= deviation + 1e-9).all()
-        assert (lower[:, 2] < 0.8 * deviation[:, 2]).all()
-
-    def test_scores_come_back_from_warped_values(self) -> None:
-        model = self.model()
-        for score, value in zip(self.SCORES, warp(np.array(self.SCORES))[2], strict=True):
-            assert model.value(float(value)) == pytest.approx(score)
-
-    def test_a_run_is_never_worth_less_than_nothing_and_most_where_something_may_be(self) -> None:
-        model = self.model()
-        grid = np.array(list(itertools.product(range(-16, 24, 4), range(-8, 9, 4), range(-8, 9, 4))), dtype=float)
-        assert (model.acquisition(grid) >= 0).all()
-        unexplored, tried, hopeless = model.acquisition(np.array([[6.0, -4.0, 9.0], [8.0, 0.0, 0.0], [-1.0, 0.0, 0.0]]))
-        assert unexplored > tried
-        assert unexplored > hopeless
-
-    def test_of_many_runs_the_best_and_those_near_it_are_kept(self) -> None:
-        random = np.random.default_rng(0)
-        runs = [Run(tuple(map(int, p)), -float((p**2).sum())) for p in random.integers(-9, 9, (200, 3))]
-        model = Model(LogGrid(grid_of()), runs)
-        assert len(model.runs) == 80
-        assert min(sum(n * n for n in run.point) for run in runs) == sum(n * n for n in model.best)
