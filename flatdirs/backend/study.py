@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import ANYBODY, STALE_SECONDS
+from flatdirs.backend.sampler import FlatDirectionsSampler
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import HANDED_OUT, IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
@@ -123,6 +124,11 @@ class Study(Trials):
         asked = {step.proposal.suggestion.id for step in run.steps}
         ahead = {claimed_id(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
+
+    def limit(self, budget: int) -> None:
+        """Tell the search how many runs it has, those that are stored included."""
+        if isinstance(self.optuna_study.sampler, FlatDirectionsSampler):
+            self.optuna_study.sampler.budget = budget
 
     def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """A new trial and its hyperparameters."""

@@ -28,6 +28,7 @@ from scipy.special import ndtr
 
 from flatdirs.search.bracketing import next_on_first_axis, untried
 from flatdirs.search.candidates import candidates
+from flatdirs.search.ending import replicates, worth_of_replicates
 from flatdirs.search.explain import describe_move, reason
 from flatdirs.search.kernels import one_thread
 from flatdirs.search.known import (
@@ -50,7 +51,11 @@ MOST_REPLICATES = 3  # runs of one point
 
 
 def suggest(
-    grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
+    grid: Grid,
+    runs: Collection[Run],
+    pending: Collection[RunId] = (),
+    settings: BayesSettings | None = None,
+    left: int | None = None,
 ) -> Suggestion:
     """Return the point to run next.
 
@@ -59,6 +64,7 @@ def suggest(
         runs: all runs that have ended, also those that the search did not suggest.
         pending: points and replicates of runs in progress.
         settings: what counts as the value of a run.
+        left: runs that are left, this one included; the last ones are replicates. None: not known.
     """
     settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
@@ -66,7 +72,7 @@ def suggest(
     found = next_on_first_axis(grid, known, taken, settings.plateau_limit)
     if found is None:
         with one_thread():
-            found = _by_model(Known(LogGrid(grid), known, settings), taken)
+            found = _by_model(Known(LogGrid(grid), known, settings), taken, left)
     ids = {*pending, *(run.id for run in known)}
     free = next(number for number in itertools.count() if (found.point, number) not in ids)
     values = [run.value for run in known if run.point == found.incumbent and math.isfinite(run.value)]
@@ -87,8 +93,8 @@ def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], sett
     return next_on_first_axis(grid, usable_runs(runs, settings), taken, settings.plateau_limit) is not None
 
 
-def _by_model(known: Known, pending: Sequence[Point]) -> Suggestion:
-    """The candidate with the largest expected gain, by all runs."""
+def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Suggestion:
+    """The candidate with the largest expected gain, by all runs; of the last runs, the replicate that tells most."""
     grid, log_grid, settings = known.log_grid.grid, known.log_grid, known.settings
     best, waiting = known.best, places_of(log_grid, pending)
     if known.finished < FEWEST:
@@ -97,10 +103,12 @@ def _by_model(known: Known, pending: Sequence[Point]) -> Suggestion:
         return Suggestion(point, 0, why, describe_move(grid, best, point), best)
     if settings.deterministic is None and pending.count(best) == 0 and values_by_point(known.runs).get(best):
         return Suggestion(best, 0, "replicate: do two runs of the same settings agree?", "replicate", best)
-    tried = places_of(log_grid, known.points)
-    every = candidates(log_grid, known.model, tried, known.expected)
-    gains = gain(known, every, places_of(log_grid, [best]), waiting)
-    gains *= _may_run(known, every, pending)
+    tried = every = places_of(log_grid, known.points)
+    if replicates(known, left):
+        gains = worth_of_replicates(known)
+    else:
+        every = candidates(log_grid, known.model, tried, known.expected)
+        gains = gain(known, every, places_of(log_grid, [best]), waiting) * _may_run(known, every, pending)
     number = int(np.argmax(np.round(gains / (gains.max() or 1.0), 9)))
     again = number < len(tried)
     point = known.points[number] if again else log_grid.point(every[number])

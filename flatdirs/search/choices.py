@@ -30,7 +30,11 @@ Chosen = tuple[int, ...]  # the number of each choice
 
 
 def suggest(
-    grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
+    grid: Grid,
+    runs: Collection[Run],
+    pending: Collection[RunId] = (),
+    settings: BayesSettings | None = None,
+    left: int | None = None,
 ) -> Suggestion:
     """Return the point to run next: numbers with the choices that stand, or an alternative in its turn."""
     settings = resolved(settings, runs)
@@ -42,7 +46,7 @@ def suggest(
         found = None if best is None else _alternative(grid, (*best, *chosen), runs, pending, settings)
         if found is not None:
             return found
-    numbers = bayes.suggest(held, own, busy, settings)
+    numbers = bayes.suggest(held, own, busy, settings, left)
     if settings.deterministic and numbers.replicate and numbers.incumbent is not None:  # no new numbers are left
         found = _alternative(grid, (*numbers.incumbent, *chosen), runs, pending, settings)
         if found is not None:

@@ -204,13 +204,20 @@ class Model:
         total = math.fsum(one.weight for one in found)
         return [_reweighted(one, one.weight / total) for one in found]
 
-    def predict(self, points: Array, variance: bool = True, pending: Array | None = None) -> Iterator[Predicted]:
+    def predict(
+        self,
+        points: Array,
+        variance: bool = True,
+        pending: Array | None = None,
+        only: Hypothesis | None = None,
+    ) -> Iterator[Predicted]:
         """What each hypothesis predicts at places (n, free) in octaves; without `variance` the deviation is 0.
 
-        `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean.
+        `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean. `only`: one
+        hypothesis.
         """
         last, waiting = -1, None if pending is None or not len(pending) else pending
-        for one in self.hypotheses:
+        for one in self.hypotheses if only is None else [only]:
             if one.number != last:
                 there = scaled(points, one.kernel)
                 crossed = covariance(there, one.places) @ one.vectors
@@ -233,32 +240,31 @@ class Model:
             found += one.weight * self.warped.unwarp(mean, one.unit)
         return found
 
+    def joint(self, one: Hypothesis, points: Array) -> tuple[Array, Array]:
+        """Mean (n,) and covariance (n, n) of the warped values at places (n, free), by one hypothesis."""
+        there = scaled(points, one.kernel)
+        crossed = covariance(there, one.places) @ one.vectors
+        mean = LEVEL - one.bowl * self._drop(points, one.kernel) + crossed @ (one.precisions * one.rotated)
+        return mean, one.scale * (covariance(there, there) - crossed * one.precisions @ crossed.T)
+
     def quantiles(self, point: Array, probabilities: Sequence[float], other: Array | None = None) -> list[float]:
         """Quantiles of the value at a place (free,) without noise; with `other`, of its value minus the place's."""
         places = np.stack([point] if other is None else [point, other])
         values, weights = [], []
         for one in self.hypotheses:
-            mean, deviation = self._joint(one, places)
-            here = self.warped.unwarp(mean[:1] + (deviation * NODES if other is None else 0.0), one.unit)
-            if other is not None:
-                here = self.warped.unwarp(mean[1] + deviation * NODES, one.unit) - here
-            values.append(here)
+            mean, told = self.joint(one, places)
+            if other is None:
+                found = self.warped.unwarp(mean[0] + math.sqrt(max(1e-9, told[0, 0])) * NODES, one.unit)
+            else:
+                shift = math.sqrt(max(1e-9, told[0, 0] + told[1, 1] - 2.0 * told[0, 1]))
+                found = self.warped.unwarp(mean[1] + shift * NODES, one.unit) - self.warped.unwarp(mean[:1], one.unit)
+            values.append(found)
             weights.append(np.full(len(NODES), one.weight / len(NODES)))
         every, parts = np.concatenate(values), np.concatenate(weights)
         order = np.argsort(every, kind="stable")
         middles = np.cumsum(parts[order]) - parts[order] / 2
-        found: list[float] = np.interp(probabilities, middles, every[order]).tolist()
-        return found
-
-    def _joint(self, one: Hypothesis, places: Array) -> tuple[Array, float]:
-        """Means at one or two places, and the deviation of the first, or of the second minus the first."""
-        there = scaled(places, one.kernel)
-        crossed = covariance(there, one.places) @ one.vectors
-        mean = LEVEL - one.bowl * self._drop(places, one.kernel) + crossed @ (one.precisions * one.rotated)
-        signs = np.array([1.0]) if len(places) == 1 else np.array([-1.0, 1.0])
-        told = signs @ crossed
-        left = signs @ covariance(there, there) @ signs - told**2 @ one.precisions
-        return mean, math.sqrt(one.scale * max(1e-9, float(left)))
+        quantiles: list[float] = np.interp(probabilities, middles, every[order]).tolist()
+        return quantiles
 
     @cached_property
     def noise(self) -> float:
