@@ -268,10 +268,16 @@ class Model:
 
     @cached_property
     def noise(self) -> float:
-        """The standard deviation of one run at the best, in units of the objective."""
+        """The standard deviation of one run at the best expected of the runs, in units of the objective.
+
+        The best observed of noisy runs lies above it, where a warped unit is a smaller one of the value.
+        """
         if self.deterministic:
             return 0.0
-        return math.fsum(one.weight * one.noise * math.sqrt(one.scale) * one.unit for one in self.hypotheses)
+        best = self.places[np.argmax(self.expected(self.places))][None]
+        told = self.predict(best, variance=False)
+        units = ((one, one.unit * math.exp(-min(0.0, float(mean[0])))) for one, mean, _ in told)
+        return math.fsum(one.weight * one.noise * math.sqrt(one.scale) * unit for one, unit in units)
 
 
 def first_kernels(structure: Structure, which: Kernels = "all") -> list[Kernel]:
