@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -99,9 +99,14 @@ class Search:
 
 
 def search_on(
-    grid: Grid, surface: Callable[[dict[str, float]], Run], runs: int, rules: BayesSettings | None = None
+    grid: Grid,
+    surface: Callable[[dict[str, float]], Run],
+    runs: int,
+    rules: BayesSettings | None = None,
+    known: Sequence[Run] = (),
 ) -> Search:
-    search = Search(grid, rules or BayesSettings())
+    """So many runs, after those that are known."""
+    search = Search(grid, rules or BayesSettings(), runs=list(known))
     for _ in range(runs):
         search.go_on(lambda point, _: surface(grid.hyperparameters(point)))
     return search

@@ -303,5 +303,5 @@ class TestAbsurd:
 
     @pytest.mark.parametrize("start", [{"lr": 1e-30}, {"lr": 1e30}, {"wd": 1e-300}, {"momentum": 0.9999999}])
     def test_starts(self, start: dict[str, float]) -> None:
-        search = search_on(grid_of(**start), bare(lambda values: -math.log(values["lr"]) ** 2), 14)
+        search = search_on(grid_of(**start), bare(lambda values: -(math.log(values["lr"]) ** 2)), 14)
         assert len({one.id for one in search.suggestions}) == 14
