@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -121,9 +122,9 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
 def _may_run(known: Known, places: Array, pending: Sequence[Point]) -> NDArray[np.bool_]:
     """Which candidates (the known points first) may be run: no replicate too many, nothing that runs already."""
     found, count = np.ones(len(places), dtype=bool), len(known.points)
-    made = [sum(run.point == point for run in known.runs) + pending.count(point) for point in known.points]
+    made = Counter(itertools.chain((run.point for run in known.runs), pending))
     replicates = not known.settings.deterministic and not replicates_agree(known.runs)
-    found[:count] = (np.array(made) < MOST_REPLICATES) & replicates
+    found[:count] = [replicates and made[point] < MOST_REPLICATES for point in known.points]
     failed = [run.point for run in known.runs if not math.isfinite(run.value)]
     found[count:] &= ~among(places[count:], places_of(known.log_grid, [*pending, *failed]))
     return found
