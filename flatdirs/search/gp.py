@@ -56,7 +56,7 @@ FREEDOM = 4.0
 MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped
 MOST_RUNS, FEWER = 80, 40  # that enter the model, and of these the ones by which its kernels are chosen
 SMALLEST = 1e-10  # eigenvalue
-SURE = 1.64  # standard deviations of a 90 % interval
+CHUNK = 8192  # elements of a covariance that are computed together: they stay in the cache
 NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
 
@@ -321,26 +321,38 @@ def scaled(places: Array, kernel: Kernel) -> Array:
 def covariance(places: Array, others: Array) -> Array:
     """k(z, z') (…, n, m) without scale and noise, of places (…, n, free) and others (…, m, free)."""
     inner = places @ np.swapaxes(others, -1, -2)
-    squares = (places**2).sum(axis=-1)[..., :, None] + (others**2).sum(axis=-1)[..., None, :] - 2.0 * inner
-    far = np.sqrt(np.maximum(5.0 * squares, 1e-12))
-    near = np.exp(-far)
-    found: Array = far / 3.0
-    found += 1.0
-    found *= far
-    found += 1.0
-    found *= near
-    rough = far * (ROUGHER / 3.0)  # M(ROUGHER·r): its exponential is a power of that of M(r)
-    rough += 1.0
-    rough *= far
-    rough *= ROUGHER
-    rough += 1.0
-    rough *= ROUGH
-    for _ in range(ROUGHER):
-        rough *= near
-    found += rough
-    found += LINEAR * inner
-    found += CONSTANT
+    found: Array = inner * -10.0
+    found += 5.0 * (places**2).sum(axis=-1)[..., :, None]
+    found += 5.0 * (others**2).sum(axis=-1)[..., None, :]
+    every, products = found.reshape(-1), inner.reshape(-1)
+    near, part = np.empty(min(CHUNK, every.size)), np.empty(min(CHUNK, every.size))
+    for first in range(0, every.size, CHUNK):
+        far = every[first : first + CHUNK]
+        _from_squares(far, products[first : first + CHUNK], near[: far.size], part[: far.size])
     return found
+
+
+def _from_squares(far: Array, inner: Array, near: Array, part: Array) -> None:
+    """Put k(z, z') (n,) in the place of 5·r² (n,), given z·z'; `near` and `part` (n,) are overwritten."""
+    np.sqrt(np.maximum(far, 1e-12, out=far), out=far)
+    np.exp(np.negative(far, out=near), out=near)
+    np.multiply(far, ROUGHER / 3.0, out=part)  # M(ROUGHER·r) = (1 + f + f²/3)·exp(−f), f = ROUGHER·√5·r
+    part += 1.0
+    part *= far
+    part *= ROUGHER
+    part += 1.0
+    part *= ROUGH
+    for _ in range(ROUGHER - 1):
+        part *= near  # exp(−f) is a power of exp(−√5·r) …
+    part += far  # … one factor of which M(r) shares
+    part += 1.0
+    far *= far
+    far *= 1.0 / 3.0
+    part += far
+    part *= near
+    inner *= LINEAR
+    part += inner
+    np.add(part, CONSTANT, out=far)
 
 
 def most_informative(places: Array, values: Array, count: int) -> list[int]:
