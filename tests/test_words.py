@@ -262,9 +262,14 @@ def test_a_winner_that_is_better_stands_alone(workplace: Path, command: Command)
     assert "no better" not in out
 
 
-def test_findings_say_better_or_worse_and_what_counts_in_short_runs() -> None:
-    axis, flat = "lr·wd/(1−momentum)", Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3, "×4")
-    lines = finding_lines(Findings((0, 0, 0), 90.0, (flat,), 0.9, axis, "lr/(1−momentum)"), "%")
-    assert "×4 is 1.00% worse (90 %: 2.00% worse to 0.50% better)" in lines[0]
-    assert "lr/(1−momentum)" in lines[-1]
-    assert "0.90" in lines[-1]
+def test_findings_say_better_or_worse_and_what_counts() -> None:
+    flat = Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3, "×4")
+
+    def lines(*steep: tuple[str, float]) -> list[str]:
+        return finding_lines(Findings((0, 0, 0), 90.0, (flat,), steep), "%")
+
+    assert "×4 is 1.00% worse (90 %: 2.00% worse to 0.50% better)" in lines()[0]
+    assert "lr/(1−momentum) is what counts (probability 0.8)" in lines(("lr/(1−momentum)", 0.8), ("", 0.2))[-1]
+    assert "(probability 0.99)" in lines(("lr", 1.0))[-1]
+    assert "each hyperparameter" in lines(("", 0.6), ("lr", 0.4))[-1]
+    assert not any("counts" in line for line in lines(("", 0.4), ("lr", 0.3), ("lr·wd", 0.3)))

@@ -8,6 +8,7 @@ from flatdirs.search.flatness import Findings, Flatness
 from flatdirs.tuning.formatting import value_text
 
 LIKELY = 0.5  # probability of a product of hyperparameters from which on it is told
+SURE = 0.99  # the highest that is told: the products that were compared are not all there are
 
 
 def finding_lines(findings: Findings, unit: str) -> list[str]:
@@ -24,7 +25,7 @@ def finding_lines(findings: Findings, unit: str) -> list[str]:
     if findings.steep and findings.steep[0][1] >= LIKELY:
         name, probability = findings.steep[0]
         told = f"{name} is what counts" if name else "each hyperparameter counts for itself"
-        lines.append(f"{told} (probability {probability:.1f})")
+        lines.append(f"{told} (probability {min(probability, SURE):.2g})")
     return lines
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -104,12 +105,14 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
     if settings.deterministic is None and pending.count(best) == 0 and values_by_point(known.runs).get(best):
         return Suggestion(best, 0, "replicate: do two runs of the same settings agree?", "replicate", best)
     tried = every = places_of(log_grid, known.points)
-    if replicates(known, left):
+    if replicates(known, left) and _may_run(known, tried, pending).any():
         gains = worth_of_replicates(known)
     else:
         every = candidates(log_grid, known.model, tried, known.expected)
-        gains = gain(known, every, places_of(log_grid, [best]), waiting) * _may_run(known, every, pending)
-    number = int(np.argmax(np.round(gains / (gains.max() or 1.0), 9)))
+        gains = gain(known, every, places_of(log_grid, [best]), waiting)
+    allowed = _may_run(known, every, pending)
+    gains *= allowed
+    number = int(np.argmax(np.where(allowed, np.round(gains / (gains.max() or 1.0), 9), -1.0)))
     again = number < len(tried)
     point = known.points[number] if again else log_grid.point(every[number])
     count = sum(tried == point for tried in (*(run.point for run in known.runs), *pending))
@@ -119,12 +122,11 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
 def _may_run(known: Known, places: Array, pending: Sequence[Point]) -> NDArray[np.bool_]:
     """Which candidates (the known points first) may be run: no replicate too many, nothing that runs already."""
     found, count = np.ones(len(places), dtype=bool), len(known.points)
-    made = [sum(run.point == point for run in known.runs) + pending.count(point) for point in known.points]
+    made = Counter(itertools.chain((run.point for run in known.runs), pending))
     replicates = not known.settings.deterministic and not replicates_agree(known.runs)
-    found[:count] = (np.array(made) < MOST_REPLICATES) & replicates
+    found[:count] = [replicates and made[point] < MOST_REPLICATES for point in known.points]
     failed = [run.point for run in known.runs if not math.isfinite(run.value)]
-    for others in (places_of(known.log_grid, [*pending, *failed]),):
-        found[count:] &= ~among(places[count:], others) if len(others) else True
+    found[count:] &= ~among(places[count:], places_of(known.log_grid, [*pending, *failed]))
     return found
 
 

@@ -28,7 +28,7 @@ WIDE, REACH = 256, 10.0  # points of the wide cloud, octaves
 
 def candidates(log_grid: LogGrid, model: Model, tried: Array, expected: Array) -> Array:
     """Tried places (n, free) first, then new ones. `expected` (n,): posterior means at the tried ones."""
-    centres = tried[np.argsort(-np.round(expected, 9), kind="stable")[:CENTRES]]
+    centres = tried[np.argsort(-expected, kind="stable")[:CENTRES]]
     powers = list(dict.fromkeys(one.kernel.exponents for one in model.hypotheses))[:DIRECTIONS]
     shifts = np.concatenate([_steps(one) for one in powers])
     cloud = sobol(len(log_grid.names), CLOUD)

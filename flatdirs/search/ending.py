@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatdirs.search.candidates import candidates
-from flatdirs.search.gp import NODE_WEIGHTS, NODES
+from flatdirs.search.gp import NODES
 from flatdirs.search.known import Known, places_of
 from flatdirs.space.log_grid import Array
 
@@ -31,13 +31,12 @@ def replicates(known: Known, left: int | None) -> bool:
 def worth_of_replicates(known: Known) -> Array:
     """The expected gain (points,) in the value of the incumbent, once another run of a point is known."""
     places, found = places_of(known.log_grid, known.points), np.zeros(len(known.points))
-    weights = NODE_WEIGHTS / NODE_WEIGHTS.sum()
     for one in known.model.hypotheses:
         mean, covariance = known.model.joint(one, places)
         top = np.argsort(-mean, kind="stable")[:CONTENDERS]
         spread = np.sqrt(covariance.diagonal() + one.noise**2 * one.scale)
         shifts = covariance[:, top] / spread[:, None]  # of each contender, by a standard normal surprise
-        lifted = np.max(mean[top][None, :, None] + shifts[:, :, None] * NODES, axis=1) @ weights
+        lifted = np.max(mean[top][None, :, None] + shifts[:, :, None] * NODES, axis=1).mean(axis=1)
         found += one.weight * one.unit * math.exp(-min(0.0, float(mean[top[0]]))) * (lifted - mean[top[0]])
     return found
 

@@ -66,13 +66,16 @@ def reason(known: Known, point: Point, count: int) -> str:
 
 def steep_name(names: Sequence[str], exponents: Sequence[float], one_minus: Collection[str] = ()) -> str:
     """A product of powers in words: lr·wd^0.5/(1−momentum), lr·batch_size^−0.5."""
-    parts = []
+    above, below = list[str](), list[str]()
     for name, power in zip(names, exponents, strict=True):
         shown = label(name, name in one_minus)
         shown = f"({shown})" if "−" in shown else shown
-        if power:
-            parts.append(shown if power == 1 else f"{shown}^{power:g}".replace("-", "−"))
-    return "·".join(parts)
+        if power == -1:
+            below.append(shown)
+        elif power:
+            above.append(shown if power == 1 else f"{shown}^{power:g}".replace("-", "−"))
+    under = f"({'·'.join(below)})" if len(below) > 1 else "".join(below)
+    return "/".join(["·".join(above), under] if below else ["·".join(above)])
 
 
 def _side(gain: float) -> str:

@@ -4,7 +4,7 @@
     w = level − bowl·d²(x) + s·(f(x) + ε),  ε ~ N(0, noise²)
     f ~ GP(0, M(r) + ROUGH·M(ROUGHER·r) + CONSTANT + LINEAR·z·z'),  M Matérn 5/2 of r = |z − z'|
     z(x) = octaves from the start, the first replaced by the steep coordinate Σ eᵢxᵢ, divided by lengths ℓ
-    s²: inverse gamma with FREEDOM degrees and mean 1, integrated out
+    1/s²: gamma with FREEDOM degrees and mean 1, integrated out
 
 A hypothesis h = (kernel (e, ℓ), noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
 the warp, so that units compete. Kernels: every candidate e (structure.py) with three lengths along the steep coordinate
@@ -18,6 +18,7 @@ otherwise. Ours.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from flatdirs.search.kernels import factor, solve
 from flatdirs.search.score_warping import Warped, warp
@@ -39,23 +41,18 @@ BARE = math.log(0.5)  # log prior of equal lengths on the bare hyperparameters
 SHORTER, LONGER, REFINED = 0.45, 2.2, -1.0  # factors of one length alone, and the log prior of each such change
 REFINE, REFINE_FROM = 3, 4  # kernels that are refined, and the runs from which on
 NOISES = {0.003: 0.0, 0.01: 0.0, 0.03: 0.0, 0.1: 0.0, 0.3: 0.0, 1.0: -1.5}  # of a run, in units of s: log prior
-NO_NOISES = {
-    0.001: 0.0,
-    0.003: 0.0,
-    0.01: 0.0,
-    0.03: 0.0,
-}  # without noise, for what is rougher
+NO_NOISES = dict.fromkeys((0.001, 0.003, 0.01, 0.03), 0.0)  # of a deterministic objective: what is rougher than f
 UNITS = (-1.0, 0.0, 0.0, -0.5, -1.0, -2.0)  # log prior of each unit of score_warping.PARTS
 BOWLS = (0.01, 0.05)  # warped units that a squared octave outside usual settings costs
 ACROSS = 0.25  # the part of that which an octave of another hyperparameter costs
 LEVEL = -1.0  # prior mean, in warped units below the best run
-CONSTANT, LINEAR, QUADRATIC, ROUGH, ROUGHER = 1.0, 0.3, 0.0, 0.1, 3
+CONSTANT, LINEAR, ROUGH, ROUGHER = 1.0, 0.3, 0.1, 3
 FREEDOM = 4.0
 MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped
-MOST_RUNS = 80  # that enter the model
+MOST_RUNS, FEWER = 80, 40  # that enter the model, and of these the ones by which its kernels are chosen
 SMALLEST = 1e-10  # eigenvalue
 SURE = 1.64  # standard deviations of a 90 % interval
-NODES, NODE_WEIGHTS = (np.array(part) for part in np.polynomial.hermite_e.hermegauss(21))
+NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
 
 class Kernel(NamedTuple):
@@ -129,50 +126,52 @@ class Model:
         kernels: Kernels = "all",
     ) -> None:
         self.structure, self.deterministic = structure, deterministic
-        self.kept = most_informative(places, values)
-        self.places, self.values = places[self.kept], values[self.kept]
+        kept = most_informative(places, values, MOST_RUNS)
+        self.places, self.values = places[kept], values[kept]
         self.warped: Warped = warp(self.values)
         self._noises = NO_NOISES if deterministic else NOISES
-        fitted = self._fit(first_kernels(structure, kernels))
-        if len(self.places) >= REFINE_FROM:
+        fewer = most_informative(self.places, self.values, FEWER)
+        all_enter = len(fewer) == len(kept)
+        here, warped = (self.places, self.warped) if all_enter else (self.places[fewer], warp(self.values[fewer]))
+        fitted = self._fit(first_kernels(structure, kernels), here, warped)
+        if len(here) >= REFINE_FROM:
             likely = np.argsort(-fitted.mass, kind="stable")[:REFINE]
-            fitted = fitted.joined(self._fit([one for k in likely for one in refined(fitted.kernels[k])]))
+            around = [one for k in likely for one in refined(fitted.kernels[k])]
+            fitted = fitted.joined(self._fit(around, here, warped))
+        self.steep = _by_exponents(fitted)
+        if not all_enter:
+            likely = np.argsort(-fitted.mass, kind="stable")[:MOST_KERNELS]
+            fitted = self._fit([fitted.kernels[k] for k in likely], self.places, self.warped)
         self.hypotheses = self._most_likely(fitted)
-        mass = np.exp(fitted.mass - np.logaddexp.reduce(fitted.mass))
-        self.steep: dict[tuple[float, ...] | None, float] = {}
-        for kernel, part in zip(fitted.kernels, mass.tolist(), strict=True):
-            key = None if kernel.bare else kernel.exponents
-            self.steep[key] = self.steep.get(key, 0.0) + part
 
-    def _drop(self, places: Array, kernel: Kernel) -> Array:
-        """d² (n,): squared octaves outside what lies between the start (0) and usual settings."""
-        usual, powers = self.structure.usual, np.array(kernel.exponents)
+    def _drops(self, places: Array, kernels: Sequence[Kernel]) -> Array:
+        """d² (kernels, n): squared octaves outside what lies between the start (0) and usual settings."""
+        usual, powers = self.structure.usual, np.array([kernel.exponents for kernel in kernels])
+        others = _squares_outside(places[:, 1:], usual[1:]).sum(axis=1)
+        found: Array = _squares_outside(places @ powers.T, powers @ usual).T + ACROSS * others
+        return found
 
-        def outside(off: Array, end: float) -> Array:
-            found: Array = np.maximum(0.0, np.maximum(min(0.0, end) - off, off - max(0.0, end))) ** 2
-            return found
+    def _fit(self, kernels: list[Kernel], runs: Array, warped: Warped) -> Fitted:
+        """Evidence of every noise, unit and bowl under each kernel, by one eigendecomposition a kernel.
 
-        steep = outside(places @ powers, float(usual @ powers))
-        return steep + ACROSS * sum(outside(places[:, j], float(usual[j])) for j in range(1, len(usual)))
-
-    def _fit(self, kernels: list[Kernel]) -> Fitted:
-        """Evidence of every noise, unit and bowl under each kernel, by one eigendecomposition a kernel."""
-        count, warped = len(self.places), self.warped
-        places = np.stack([scaled(self.places, kernel) for kernel in kernels])
+        `runs` (n, free): places in octaves.
+        """
+        count = len(runs)
+        places = np.stack([scaled(runs, kernel) for kernel in kernels])
         spectrum, vectors = np.linalg.eigh(covariance(places, places))
         spectrum = np.maximum(spectrum, SMALLEST)
-        drops = np.stack([self._drop(self.places, kernel) for kernel in kernels])
-        means = LEVEL - np.array(BOWLS)[:, None] * drops[:, None]  # (kernels, bowls, n)
+        means = LEVEL - np.array(BOWLS)[:, None] * self._drops(runs, kernels)[:, None]  # (kernels, bowls, n)
         residuals = warped.values[None, :, None] - means[:, None]  # (kernels, units, bowls, n)
-        rotated = np.einsum("kubn,knm->kubm", residuals, vectors, optimize=True)
+        rotated = residuals.reshape(len(kernels), -1, count) @ vectors
         noises = np.array(list(self._noises))
         precisions = 1.0 / (spectrum[:, None] + noises[:, None] ** 2)  # (kernels, noises, n)
-        misfits = np.einsum("kubm,ksm->ksub", rotated**2, precisions, optimize=True) + FREEDOM
+        misfits = precisions @ np.swapaxes(rotated**2, 1, 2) + FREEDOM
+        misfits = misfits.reshape(len(kernels), len(noises), *residuals.shape[1:3])
         evidence = 0.5 * np.log(precisions).sum(axis=2)[:, :, None, None] - 0.5 * (count + FREEDOM) * np.log(misfits)
         evidence += (warped.log_jacobian + np.array(UNITS))[:, None]
         evidence += np.array(list(self._noises.values()))[:, None, None]
         evidence += np.array([kernel.log_prior for kernel in kernels])[:, None, None, None]
-        return Fitted(kernels, places, spectrum, vectors, rotated, misfits, evidence)
+        return Fitted(kernels, places, spectrum, vectors, rotated.reshape(residuals.shape), misfits, evidence)
 
     def _most_likely(self, fitted: Fitted) -> list[Hypothesis]:
         """The hypotheses that are kept, with weights that sum to 1."""
@@ -215,22 +214,26 @@ class Model:
         `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean. `only`: one
         hypothesis.
         """
-        last, waiting = -1, None if pending is None or not len(pending) else pending
-        for one in self.hypotheses if only is None else [only]:
-            if one.number != last:
-                there = scaled(points, one.kernel)
-                crossed = covariance(there, one.places) @ one.vectors
-                drops, last = self._drop(points, one.kernel), one.number
-                size = (there**2).sum(axis=1)
-                own = 1.0 + ROUGH + CONSTANT + LINEAR * size + QUADRATIC * size**2
-            mean = LEVEL - one.bowl * drops + crossed @ (one.precisions * one.rotated)
-            deviation = np.zeros(len(points))
-            if variance:
-                left = own - crossed**2 @ one.precisions
-                if waiting is not None:
-                    left -= _told_by(one, there, crossed, scaled(waiting, one.kernel))
-                deviation = np.sqrt(one.scale * np.maximum(1e-9, left))
-            yield Predicted(one, mean, deviation)
+        waiting = None if pending is None or not len(pending) else pending
+        ones = self.hypotheses if only is None else [only]
+        for _, group in itertools.groupby(ones, key=lambda one: one.number):
+            alike = list(group)
+            kernel, vectors = alike[0].kernel, alike[0].vectors
+            there = scaled(points, kernel)
+            crossed = covariance(there, alike[0].places)
+            weights = vectors @ np.stack([one.precisions * one.rotated for one in alike], axis=1)
+            bowls = np.array([one.bowl for one in alike])
+            means = LEVEL - self._drops(points, [kernel]).T * bowls + crossed @ weights
+            if not variance:
+                yield from (Predicted(one, means[:, n], np.zeros(len(points))) for n, one in enumerate(alike))
+                continue
+            crossed = crossed @ vectors
+            size = (there**2).sum(axis=1)
+            own = 1.0 + ROUGH + CONSTANT + LINEAR * size
+            left = own[:, None] - crossed**2 @ np.stack([one.precisions for one in alike], axis=1)
+            for n, one in enumerate(alike):
+                told = 0.0 if waiting is None else _told_by(one, there, crossed, scaled(waiting, kernel))
+                yield Predicted(one, means[:, n], np.sqrt(one.scale * np.maximum(1e-9, left[:, n] - told)))
 
     def expected(self, points: Array) -> Array:
         """The posterior mean (n,) of the value at places (n, free), over all hypotheses."""
@@ -243,7 +246,7 @@ class Model:
         """Mean (n,) and covariance (n, n) of the warped values at places (n, free), by one hypothesis."""
         there = scaled(points, one.kernel)
         crossed = covariance(there, one.places) @ one.vectors
-        mean = LEVEL - one.bowl * self._drop(points, one.kernel) + crossed @ (one.precisions * one.rotated)
+        mean = LEVEL - one.bowl * self._drops(points, [one.kernel])[0] + crossed @ (one.precisions * one.rotated)
         return mean, one.scale * (covariance(there, there) - crossed * one.precisions @ crossed.T)
 
     def quantiles(self, point: Array, probabilities: Sequence[float], other: Array | None = None) -> list[float]:
@@ -258,7 +261,7 @@ class Model:
                 shift = math.sqrt(max(1e-9, told[0, 0] + told[1, 1] - 2.0 * told[0, 1]))
                 found = self.warped.unwarp(mean[1] + shift * NODES, one.unit) - self.warped.unwarp(mean[:1], one.unit)
             values.append(found)
-            weights.append(one.weight * NODE_WEIGHTS / NODE_WEIGHTS.sum())
+            weights.append(np.full(len(NODES), one.weight / len(NODES)))
         every, parts = np.concatenate(values), np.concatenate(weights)
         order = np.argsort(every, kind="stable")
         middles = np.cumsum(parts[order]) - parts[order] / 2
@@ -267,10 +270,16 @@ class Model:
 
     @cached_property
     def noise(self) -> float:
-        """The standard deviation of one run at the best, in units of the objective."""
+        """The standard deviation of one run at the best expected of the runs, in units of the objective.
+
+        The best observed of noisy runs lies above it, where a warped unit is a smaller one of the value.
+        """
         if self.deterministic:
             return 0.0
-        return math.fsum(one.weight * one.noise * math.sqrt(one.scale) * one.unit for one in self.hypotheses)
+        best = self.places[np.argmax(self.expected(self.places))][None]
+        told = self.predict(best, variance=False)
+        units = ((one, one.unit * math.exp(-min(0.0, float(mean[0])))) for one, mean, _ in told)
+        return math.fsum(one.weight * one.noise * math.sqrt(one.scale) * unit for one, unit in units)
 
 
 def first_kernels(structure: Structure, which: Kernels = "all") -> list[Kernel]:
@@ -310,22 +319,50 @@ def covariance(places: Array, others: Array) -> Array:
     squares = (places**2).sum(axis=-1)[..., :, None] + (others**2).sum(axis=-1)[..., None, :] - 2.0 * inner
     far = np.sqrt(np.maximum(5.0 * squares, 1e-12))
     near = np.exp(-far)
-    found: Array = near * (1.0 + far * (1.0 + far / 3.0))
-    far *= ROUGHER
-    found += ROUGH * near**ROUGHER * (1.0 + far * (1.0 + far / 3.0))  # M(ROUGHER·r): its exponential is a power
-    found += LINEAR * inner + CONSTANT + QUADRATIC * inner**2
+    found: Array = far / 3.0
+    found += 1.0
+    found *= far
+    found += 1.0
+    found *= near
+    rough = far * (ROUGHER / 3.0)  # M(ROUGHER·r): its exponential is a power of that of M(r)
+    rough += 1.0
+    rough *= far
+    rough *= ROUGHER
+    rough += 1.0
+    rough *= ROUGH
+    for _ in range(ROUGHER):
+        rough *= near
+    found += rough
+    found += LINEAR * inner
+    found += CONSTANT
     return found
 
 
-def most_informative(places: Array, values: Array) -> list[int]:
-    """The numbers of the runs that enter the model: all, or the better half and those nearest to the best."""
-    if len(values) <= MOST_RUNS:
+def most_informative(places: Array, values: Array, count: int) -> list[int]:
+    """The numbers of `count` runs that enter a model: all, or the better half and those nearest to the best."""
+    if len(values) <= count:
         return list(range(len(values)))
-    half = MOST_RUNS // 2
+    half = count // 2
     better = np.argsort(-values, kind="stable")[:half].tolist()
     near = np.argsort(np.abs(places - places[better[0]]).sum(axis=1), kind="stable").tolist()
-    rest = [number for number in near if number not in set(better)][: MOST_RUNS - half]
+    rest = [number for number in near if number not in set(better)][: count - half]
     return sorted([*better, *rest])
+
+
+def _squares_outside(offs: Array, ends: Array) -> Array:
+    """Squares of how far offs (n, m) lie outside the intervals from 0 to `ends` (m,)."""
+    found: Array = (offs - np.clip(offs, np.minimum(0.0, ends), np.maximum(0.0, ends))) ** 2
+    return found
+
+
+def _by_exponents(fitted: Fitted) -> dict[tuple[float, ...] | None, float]:
+    """The probability of each steep coordinate; None stands for the bare hyperparameters."""
+    found: dict[tuple[float, ...] | None, float] = {}
+    mass = np.exp(fitted.mass - np.logaddexp.reduce(fitted.mass))
+    for kernel, part in zip(fitted.kernels, mass.tolist(), strict=True):
+        key = None if kernel.bare else kernel.exponents
+        found[key] = found.get(key, 0.0) + part
+    return found
 
 
 def _told_by(one: Hypothesis, places: Array, crossed: Array, pending: Array) -> Array:

@@ -91,8 +91,9 @@ class Known:
 
     @cached_property
     def expected(self) -> Array:
-        """The posterior mean of the value at each of the points."""
-        return self.model.expected(places_of(self.log_grid, self.points))
+        """The posterior mean of the value at each of the points, without the last bits, which differ by machine."""
+        found = self.model.expected(places_of(self.log_grid, self.points))
+        return np.round(found, _decimals_kept(self.model))
 
     @cached_property
     def even(self) -> bool:
@@ -106,7 +107,7 @@ class Known:
         if self.settings.deterministic or self.finished <= FEWEST:
             means = [fmean(run.value for run in self.runs if run.point == point) for point in self.points]
         else:
-            means = np.round(self.expected, _decimals_kept(self.model)).tolist()
+            means = self.expected.tolist()
         order = sorted(range(len(means)), key=lambda number: -means[number])
         return [self.points[number] for number in (range(len(means)) if self.even else order)]
 
@@ -167,14 +168,18 @@ def _decimals(value: float) -> int:
 
 def usable_runs(runs: Collection[Run], settings: BayesSettings) -> list[Run]:
     """The runs with the values that count, nearest to the start first; values that differ by rounding become equal."""
-    valued = [replace(run, value=usable_value(run, settings.diverged)) for run in runs]
+    valued = [_with_value(run, usable_value(run, settings.diverged)) for run in runs]
     levels: dict[float, float] = {}
     for value in sorted({run.value for run in valued}):
         before = next(reversed(levels.values()), None)
         same = before is not None and math.isclose(before, value, rel_tol=ROUNDING)
         levels[value] = before if same and before is not None else value
     ordered = sorted(valued, key=lambda run: (sum(map(abs, run.point)), run.point, run.replicate, run.value, run.state))
-    return [replace(run, value=levels[run.value]) for run in ordered]
+    return [_with_value(run, levels[run.value]) for run in ordered]
+
+
+def _with_value(run: Run, value: float) -> Run:
+    return run if value == run.value else replace(run, value=value)
 
 
 def replicates_agree(runs: Sequence[Run]) -> bool:

@@ -37,11 +37,11 @@ def predict(grid: Grid, runs: Collection[Run], settings: BayesSettings, point: P
         chosen = tuple(int(number) for number in point[-count:])
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
         point = point[:-count]
-    if sum(math.isfinite(run.value) for run in runs) < FEWEST:
+    if not runs:
         return None
     with one_thread():
         known = known_of(grid, runs, settings)
-        return None if known.even else _at(known, point)
+        return None if known.finished < FEWEST or known.even else _at(known, point)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Expected:
 
 def best_expected(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Expected | None:
     """What is expected of the incumbent of these runs; None where no run has a value."""
-    if not any(math.isfinite(run.value) for run in runs):
+    if not runs:
         return None
     chosen: choices.Chosen = ()
     if grid.chart.open_choices:
@@ -66,6 +66,8 @@ def best_expected(grid: Grid, runs: Collection[Run], settings: BayesSettings | N
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
     with one_thread():
         known = known_of(grid, runs, settings)
+        if not known.points:
+            return None
         point = (*known.best, *chosen)
         if known.even or known.finished < FEWEST:
             value = next(run.value for run in known.runs if run.point == known.best and math.isfinite(run.value))

@@ -19,7 +19,7 @@ FARTHEST = 100.0  # ranges below the best beyond which runs are equally bad: a l
 BELOW = 0.3  # a run without a value, in warped units below the worst that has one
 ROUNDING = 1e-12  # values that differ by a smaller part of themselves are the same
 LEAST_RANGE = 1e-3  # of the best value, where all are the same
-TINY, HUGE = 1e-200, 8e307  # the smallest range; the size at which a value is cut
+TINY, HUGE = 1e-200, 1e300  # the smallest range; the size at which a value is cut: hundreds of times it is a number
 FLOOR = -300.0  # the lowest warped value that is turned back
 
 
