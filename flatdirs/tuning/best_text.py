@@ -1,6 +1,7 @@
-"""The best of a study in words, the same in tables, `status`, `analyze` and best.yaml: best expected and best observed.
+"""What a study found in words, the same in tables, `status`, `analyze` and best.yaml.
 
-The search takes the point with the best expected value, which need not be the best observed.
+Best is the point with the best expected value by the search's own runs, which need not be the best observed. What is
+handed over at the end is decided by fresh runs (confirm.py) and may be the start.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import math
 
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import digits_of_mean, winner
+from flatdirs.backend.verdict import Verdict
 from flatdirs.tuning.formatting import assignments, value_text
 
 
@@ -32,6 +34,17 @@ def best_text(study: Study, unit: str) -> str | None:
         notes.append(f"best observed {seen} in run {best.seen[0]}")
     told = f" ({'; '.join(notes)})" if notes else ""
     return f"run {best.run} of {len(study.runs())}, {mean}{told}"
+
+
+def handed_over_text(verdict: Verdict) -> str:
+    """What is handed over, such as "the start, run 1, lr=0.1 wd=0.0005"."""
+    run = "" if verdict.run is None else f", run {verdict.run}"
+    return f"the {verdict.handed_over}{run}, {assignments(verdict.hyperparameters)}"
+
+
+def verdict_lines(verdict: Verdict | None) -> list[str]:
+    """What is handed over, and the answer; nothing before a search has ended."""
+    return [] if verdict is None else [f"handed over: {handed_over_text(verdict)}", verdict.sentence]
 
 
 def best_setting(study: Study, unit: str) -> str | None:
