@@ -196,13 +196,13 @@ def _run(search: _Search) -> Result:
 def _keep_meanwhile(search: _Search) -> None:
     """Write best.yaml as it stands, and keep the files of all runs that may be handed over."""
     config, study = search.config, search.study
-    if not (found := contenders(study)):
+    if (verdict := without_race(study, config.objective.unit, "the search has not ended")) is None:
         return
-    if (verdict := without_race(study, config.objective.unit, "the search has not ended")) is not None:
-        write_best(search.folder, config, study, verdict)
-    start = first_run(study, config.plan.grid.start)
-    named = [*(one.trial for one in found), *([] if start is None else [start[1].number])]
-    keep_files(config.objective, search.folder, study.best_folders(named, KEPT_MEANWHILE))
+    write_best(search.folder, config, study, verdict)
+    if isinstance(config.objective, CommandObjective):
+        start = first_run(study, config.plan.grid.start)
+        named = [*(one.trial for one in contenders(study)), *([] if start is None else [start[1].number])]
+        keep_files(config.objective, search.folder, study.best_folders(named, KEPT_MEANWHILE))
 
 
 def _run_once(search: _Search) -> None:
