@@ -7,6 +7,7 @@ import math
 import random
 import re
 import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import flatdirs
 from flatdirs.backend.storages import open_at, storage_at
 from flatdirs.errors import ConfigError
 from flatdirs.search.race import START
-from tests.conftest import Ended, printed_command
+from tests.conftest import Ended, calls, printed_command, spawn
 from tests.refused import refused
 from tests.scripts import python, settings_of, study_in
 
@@ -147,6 +148,39 @@ def test_an_interrupted_race_goes_on_with_the_runs_that_are_stored() -> None:
     assert result.confirmed == expected.confirmed
 
 
+SLOW = """
+import math, random, time
+
+def train(lr, momentum, wd, seed):
+    with open("calls.txt", "a") as file:
+        file.write(f"{lr} {momentum} {wd} {seed}\\n")
+    time.sleep(0.3 if seed >= 1000 else 0.0)
+    return 90 - math.log2(lr * wd / (1 - momentum) / 0.01) ** 2 + 0.1 * random.Random(f"{lr} {seed}").gauss(0, 1)
+"""
+
+
+@pytest.mark.slow
+def test_a_race_that_is_killed_loses_the_run_in_progress_only(here: Path, command: Command) -> None:
+    (here / "killed.py").write_text(SLOW, encoding="utf-8")
+    words = ["task=callable", "task.function=killed:train", "study=mine", "budget=6", "confirm=4", "live=false"]
+    process = spawn("flatdirs", "tune", *words, cwd=here)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not ((here / "calls.txt").exists() and len(calls(here)) >= 6 + 5):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    before = calls(here)
+    assert len(before) >= 6 + 5
+    again = spawn("flatdirs", "tune", *words, cwd=here)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    after = calls(here)[len(before) :]
+    assert set(after) & set(before) <= {before[-1]}
+    assert all(int(line.split()[-1]) >= FRESH for line in after), "the search itself is not run again"
+    assert "handed over: the " in out
+    assert "handed over: the " in command("status", "mine").out
+
+
 @pytest.mark.slow
 def test_a_race_without_time_keeps_the_start_and_goes_on_later(here: Path) -> None:
     noted = Noting(hill)
@@ -203,6 +237,13 @@ def test_confirm_0_hands_over_the_searchs_own_best_and_says_so(here: Path) -> No
     assert result.best_expected is not None
     assert result.best == result.best_expected.settings == held(here)
     assert "unconfirmed" in verdict.sentence
+
+
+def test_where_only_the_start_was_run_it_is_kept() -> None:
+    noted = Noting(hill)
+    verdict = verdict_of(tune(noted, budget=1))
+    assert (verdict.handed_over, verdict.run, verdict.confirmed) == (START, 1, True)
+    assert not noted.race
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
