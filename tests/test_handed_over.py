@@ -194,6 +194,18 @@ def test_a_race_without_time_keeps_the_start_and_goes_on_later(here: Path) -> No
     assert held(here) == verdict.hyperparameters
 
 
+@pytest.mark.slow
+def test_in_short_time_the_incumbent_races_alone() -> None:
+    noted = Noting(lambda lr, wd, seed: time.sleep(0.5 if seed < FRESH else 0.0) or hill(lr, wd, seed))
+    tune(noted, storage="study.log", confirm=0)
+    result = tune(noted, storage="study.log", minutes=9.5 * 0.5 / 60)  # twelve runs would decide on both candidates
+    assert set(result.confirmed) == {START, "incumbent"}
+    assert (verdict_of(result).handed_over, verdict_of(result).confirmed) == ("incumbent", True)
+    whole = tune(noted, storage="study.log")
+    assert "runner-up" in whole.confirmed
+    assert verdict_of(tune(noted, storage="study.log", minutes=1e-9)) == verdict_of(whole), "what was decided stays"
+
+
 @pytest.mark.parametrize("where", ["candidates", "start"])
 def test_who_diverges_loses(where: str) -> None:
     def train(lr: float, wd: float, seed: int) -> float:

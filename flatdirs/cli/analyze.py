@@ -38,8 +38,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         sweep = read_sweep(storage, name)
         ours = bool(sweep.identity) and "slice" not in sweep.identity
         study = view_study(storage, name) if ours else None
-        best = None if study is None else best_setting(study, unit_of(sweep.identity))
-        verdict = [] if study is None else verdict_lines(study.verdict())
+        unit = "" if study is None else unit_of(sweep.identity)
+        best = None if study is None else best_setting(study, unit)
+        verdict = [] if study is None else verdict_lines(study.verdict(), unit)
     console, made = Output(), sections(sweep, rungs, seed, output, best, verdict)
     for section in made:
         print_section(console, section)

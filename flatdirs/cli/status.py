@@ -34,7 +34,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         console.print(f"study {name}: search {study.plan.name}, task {identity['task']['name']}", markup=False)
         print_runs(console, study.plan.grid.chart, rows(study), unit)
         print_summary(console, study, unit)
-        for line in verdict_lines(study.verdict()):
+        for line in verdict_lines(study.verdict(), unit):
             console.print(line, markup=False, soft_wrap=True)
         _print_workers(console, study)
     return 0

@@ -23,9 +23,8 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
-from flatdirs.tuning.best_text import best_setting, verdict_lines
+from flatdirs.tuning.best_text import best_setting, lead_text, verdict_lines
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
-from flatdirs.tuning.confirm import lead_text
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:

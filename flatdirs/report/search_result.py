@@ -13,8 +13,7 @@ from flatdirs.backend.verdict import Verdict
 from flatdirs.errors import missing_extra
 from flatdirs.report.closing import mean_text
 from flatdirs.search.flatness import Flatness
-from flatdirs.tuning.best_text import verdict_lines
-from flatdirs.tuning.confirm import lead_text
+from flatdirs.tuning.best_text import lead_text, verdict_lines
 from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.tuner import Best
 

@@ -18,11 +18,9 @@ from typing import Any
 
 from flatdirs.backend.study import Study
 from flatdirs.backend.table_rows import (
-    DIGITS,
     Winner,
     contenders,
     counted,
-    digits_of_mean,
     first_run,
     gap,
     winner,
@@ -30,6 +28,7 @@ from flatdirs.backend.table_rows import (
 from flatdirs.backend.verdict import INCUMBENT, RUNNER_UP, Basis, Verdict
 from flatdirs.objectives.base import Progress, RunInfo
 from flatdirs.search.race import START, Lead, handed_over, lead, needed_pairs, still_racing
+from flatdirs.tuning.best_text import lead_text
 from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.settings import TuneConfig
 
@@ -135,12 +134,19 @@ def _race(
     progress: Progress,
     folder: Path | None,
 ) -> Race:
-    """Run the race, all that are in it with one seed before the next; what is stored is not run again."""
-    seeds, values = config.limits.confirm, {name: list[float | None]() for name in entrants}
-    racing = [name for name in entrants if name != START]
+    """Run the race, all that are in it with one seed before the next; what is stored is not run again.
+
+    Where the time left is too short for all to be decided, the runner-up stays out, unless it has begun.
+    """
+    seeds, first = config.limits.confirm, config.plan.seed + FRESH
     seconds = (seconds_per_run(study, None) or 0.0) / config.repeats
+    if INCUMBENT in entrants and time.monotonic() + len(entrants) * needed_pairs(seeds) * seconds > deadline:
+        begun = study.confirmations()
+        entrants = {name: own for name, own in entrants.items() if name != RUNNER_UP or _key(own, first) in begun}
+    values = {name: list[float | None]() for name in entrants}
+    racing = [name for name in entrants if name != START]
     for number in range(seeds if racing else 0):
-        seed, stored = config.plan.seed + FRESH + number, study.confirmations()
+        seed, stored = first + number, study.confirmations()
         keys = {name: _key(entrants[name], seed) for name in (START, *racing)}
         due = [name for name, key in keys.items() if key not in stored]
         if due and time.monotonic() + len(due) * seconds > deadline:
@@ -167,7 +173,7 @@ def _decided(config: TuneConfig, study: Study, entrants: Mapping[str, Mapping[st
     """The verdict of a race, which may have been cut short."""
     seeds, runs = config.limits.confirm, counted(len(study.runs()))
     name = handed_over(race.values, race.racing, seeds, config.maximize)
-    leads = {one: lead(race.values[one], race.values[START], config.maximize) for one in entrants if one != START}
+    leads = {one: lead(own, race.values[START], config.maximize) for one, own in race.values.items() if one != START}
     basis: Basis = "race"
     sentence = f"keep your settings: nothing found in {runs} is distinguishably better"
     if name != START:
@@ -179,21 +185,6 @@ def _decided(config: TuneConfig, study: Study, entrants: Mapping[str, Mapping[st
     return _verdict(study, name, entrants[name], basis, sentence, leads)
 
 
-def lead_text(found: Lead, unit: str) -> str:
-    """A lead over the start in words, such as "better than the start by 1.2 ± 0.3 (standard error, 6 pairs)"."""
-    pairs = f"{found.pairs} pair{'' if found.pairs == 1 else 's'}"
-    lost = [f"it diverged in {found.lost}"] if found.lost else []
-    lost += [f"the start diverged in {found.won}"] if found.won else []
-    if not found.valued:
-        return " and ".join(lost) + f" of {pairs}" if lost else "nothing to compare: both diverged"
-    size = abs(found.mean)
-    by = value_text(size, unit, digits_of_mean(size, found.error, DIGITS))
-    error = f"standard error, {pairs}" if found.pairs > 1 else pairs
-    spread = f" ± {value_text(found.error, unit, 2)}" if found.pairs > 1 else ""
-    notes = "".join(f"; {one}" for one in lost)
-    return f"{'better' if found.mean > 0 else 'worse'} than the start by {by}{spread} ({error}){notes}"
-
-
 def fresh(config: TuneConfig) -> str:
     """How a confirmation run differs from those of the search: with new seeds, or by being made again."""
     return "with new seeds" if config.objective.takes_seed else "by fresh runs"
@@ -202,6 +193,15 @@ def fresh(config: TuneConfig) -> str:
 def race_runs(config: TuneConfig, study: Study) -> int:
     """The most runs that the race may take; none where two runs of one point give the same value."""
     return 0 if study.deterministic else RACERS * config.limits.confirm
+
+
+def reserved_runs(config: TuneConfig, study: Study) -> int:
+    """For how many runs of the race time is kept: for all that it may take, but for no more than the search has made.
+
+    In any case for as many as decide on one candidate.
+    """
+    one, made = 2 * needed_pairs(config.limits.confirm), config.repeats * len(study.runs())
+    return min(race_runs(config, study), max(one, made))
 
 
 def seconds_per_run(study: Study, expected: float | None) -> float | None:

@@ -31,7 +31,7 @@ from flatdirs.objectives.command.strays import reap_strays
 from flatdirs.tuning.best_file import write_best
 from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.commands import split_command, tune_overrides, without_secrets
-from flatdirs.tuning.confirm import Confirmed, hand_over, race_runs, seconds_per_run, without_race
+from flatdirs.tuning.confirm import Confirmed, hand_over, race_runs, reserved_runs, seconds_per_run, without_race
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
 from flatdirs.tuning.formatting import duration
@@ -268,10 +268,10 @@ def _stop_reason(search: _Search) -> str | None:
         return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
-    racing = race_runs(config, study)
+    racing = reserved_runs(config, study)
     reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + racing / config.repeats)
     if runs and time.monotonic() + reserve > search.deadline:
-        race = f" with the race after it, of up to {racing} runs (confirm={limits.confirm})" if racing else ""
+        race = f" with {racing} runs of the race after it (confirm={limits.confirm})" if racing else ""
         return f"another run would not end within minutes={limits.minutes:g}{race}"
     return None
 
