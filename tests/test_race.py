@@ -111,6 +111,18 @@ def test_divergence_counts_against_whoever_diverges(
     )
 
 
+def test_one_divergence_of_twelve_outweighs_any_gain() -> None:
+    values: dict[str, list[float | None]] = {START: [1.0] * 12, "incumbent": [None, *[9.0] * 11]}
+    assert handed_over(values, ["incumbent"], 12, True) == START
+
+
+def test_of_two_that_may_replace_the_start_the_better_one_does() -> None:
+    values: dict[str, list[float | None]] = {START: [1.0] * 6, "incumbent": [2.0] * 6, "runner-up": [2.5] * 6}
+    assert handed_over(values, ["incumbent", "runner-up"], 6, True) == "runner-up"
+    assert handed_over(values, ["incumbent", "runner-up"], 6, False) == START
+    assert handed_over(values, ["incumbent"], 6, True) == "incumbent"
+
+
 @pytest.mark.parametrize(
     ("incumbent", "runner_up", "left"),
     [
