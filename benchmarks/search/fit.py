@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from benchmarks.lattice.running import CHANCE
-from benchmarks.runs_to_target.cells import Array, Cells
+from benchmarks.search.cells import Array, Cells
 
 VERSION = 1  # of this way to fit; another one learns again
 LOWER = np.tril_indices(3)
