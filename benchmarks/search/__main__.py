@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.search import simulation, split, surfaces
+from benchmarks.search.simulated import Absent
 from benchmarks.search.split import FROZEN, HERE, OURS, SPLIT, TASK_OF, TASKS, Condition
 from flatdirs.errors import ConfigError, FlatdirsError
 
@@ -98,7 +99,7 @@ def tasks_of(surface: str, folder: Path, settings: Mapping[str, Any]) -> Iterato
     """What a surface lacks; nothing where its data are not here, which is said."""
     try:
         facts = surfaces.facts(surfaces.named(surface))
-    except surfaces.Absent as reason:
+    except Absent as reason:
         print(reason, flush=True)
         return
     remember(folder, surface, facts)

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.search import split
+from benchmarks.search.simulated import Run, Told
 from benchmarks.search.split import Hyperparameters
-from benchmarks.search.surfaces import Run, Told
 
 CHANCE = 0.1  # percent: one of a thousand classes
 Array = np.ndarray[Any, np.dtype[np.float64]]

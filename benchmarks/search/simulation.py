@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from benchmarks.search import methods, split, surfaces
+from benchmarks.search.simulated import Absent, Surface, value
 from benchmarks.search.split import AFTER, BUDGET, Condition
-from benchmarks.search.surfaces import Absent
 
 threshold = lru_cache(surfaces.threshold)
 
@@ -34,9 +34,9 @@ def row(condition: Condition, key: str, version: str, seed: int) -> dict[str, An
     return {**place, "key": key, "source": version, **regrets, "reached": reached}
 
 
-def handed(surface: surfaces.Surface, method: methods.Method) -> float:
+def handed(surface: Surface, method: methods.Method) -> float:
     """The value without noise of what a method would hand over."""
-    return surfaces.value(surface, method.handed_over())
+    return value(surface, method.handed_over())
 
 
 def rows(condition: Condition, key: str, version: str, seeds: Sequence[int]) -> list[dict[str, Any]]:

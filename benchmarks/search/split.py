@@ -54,7 +54,8 @@ def sides(names: Sequence[str]) -> dict[str, str]:
 
 def to_sides(hyperparameters: Hyperparameters, names: Sequence[str]) -> dict[str, float]:
     """A point by sides."""
-    return {s: hyperparameters[n] if s == n else complement(hyperparameters[n]) for n, s in sides(names).items()}
+    values = {side: hyperparameters[name] for name, side in sides(names).items()}
+    return {s: v if s in names else round(1.0 - v, 12) for s, v in values.items()}
 
 
 def from_sides(place: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:

@@ -133,6 +133,7 @@ def against_the_better(
             other: [[(a[a.index % 2 == half], b[b.index % 2 == half]) for a, b in pairs] for half in (0, 1)]
             for other, pairs in known.items()
         }
+        halves = {other: both for other, both in halves.items() if all(len(a) for half in both for a, _ in half)}
         for count in AFTER if halves else ():
             better = max(halves, key=lambda other: log_ratio(halves[other][0], count))
             on = halves[better][1]
