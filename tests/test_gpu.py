@@ -58,7 +58,7 @@ def test_images_are_on_the_gpu(images: str) -> None:
     settings = config(images)
     dataset = load(settings.task, settings.data, resolve_device("cuda"))
     splits = [dataset.train, dataset.test]
-    assert {part.device.type for split in splits for part in (split.images, split.labels)} == {"cuda"}
+    assert {part.device.type for split in splits for part in (split.inputs, split.labels)} == {"cuda"}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the device whether gradients overflowed

@@ -22,7 +22,7 @@ from flatdirs.training.metrics import Accuracy, Metric, evaluator
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 from flatdirs.training.schedule import Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig, Task
 
 if TYPE_CHECKING:
     from flatdirs.training.run_config import Epoch, TrainResult
@@ -34,7 +34,7 @@ MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 class ImageObjective:
     """Our trainer on an image task; maximises accuracy in percent, or minimises another metric."""
 
-    task: ImageTask
+    task: Task
     data: DataConfig
     device: str = "auto"
     precision: str = "auto"

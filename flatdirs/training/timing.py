@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from flatdirs.training import augment
-from flatdirs.training.data import Split, load
+from flatdirs.training.data import load
+from flatdirs.training.dataset import Split
 from flatdirs.training.device import cpu_threads, keep_freed_memory, resolve_device, resolve_precision, synchronize
 from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.training_step import Run
@@ -45,14 +45,13 @@ def _timed(run: Run, action: Callable[[], object]) -> float:
 
 def _seconds_per_step(run: Run, budget_seconds: float) -> float:
     """The median of a few steps at the batch size of the run, or at the largest that fits the budget, scaled up."""
-    split, task, full = run.dataset.train, run.config.task, run.config.images_per_step
-    draws = augment.draw(task, len(split), run.generator)
+    dataset, task, full = run.dataset, run.config.task, run.config.images_per_step
+    draws = dataset.draw(task, run.generator)
     run.model.train()
 
     def step_of(batch: int) -> float:
         def action() -> None:
-            images = augment.apply(split.images, draws, 0, batch, task.cutout)
-            run.train_step(images, split.labels[draws.order[:batch]])
+            run.train_step(*dataset.batch(task, draws, 0, batch))
 
         return _timed(run, action)
 
@@ -73,7 +72,7 @@ def _seconds_per_evaluated_image(run: Run, budget_seconds: float) -> float:
     split = run.dataset.evaluation_set
 
     def evaluate(count: int) -> float:
-        return _timed(run, lambda: run.evaluate(Split(split.images[:count], split.labels[:count])))
+        return _timed(run, lambda: run.evaluate(Split(split.inputs[:count], split.labels[:count])))
 
     count = min(32, len(split))
     evaluate(count)
