@@ -1,7 +1,7 @@
 """What a lattice measured, cell by cell, and how far the seeds of one cell lie apart. No fit, no torch.
 
-A cell has the means over its finished runs: accuracy, and the logarithm of the last validation loss. Divergence is kept apart. `Spread`
-has the residuals of every finished run around its cell's means and knows how much of a residual a seed has in common at other cells.
+A cell has the means over its finished runs: the value, accuracy in percent or a loss with its sign changed, and the logarithm of the last
+validation loss. Divergence is kept apart. Distances are in points: percentage points, or hundredths of a nat. `Spread` has the residuals of every finished run around its cell's means and knows how much of a residual a seed has in common at other cells.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.lattice.lattices import Lattice
+from benchmarks.lattice.running import worst_of
 from benchmarks.rows import column
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -39,20 +40,21 @@ class Spread:
     residuals: Array
     shared: Sequence[float]
     pairs: Sequence[int]
+    point: float = 1.0  # what a point is in the values of the lattice
 
     def draw(self, below: float, own: float, luck: float) -> Array:
         """The residual of a run (2,): `own` and `luck`, standard normal, are the run's and its seed's.
 
-        Mixed to the measured correlation they say which of the nearest residuals it is, in the order of accuracy.
+        Mixed to the measured correlation they say which of the nearest residuals it is, in the order of values.
         """
-        part, near = self.shared[bisect_right(BANDS, below)], self.nearest(below)
+        part, near = self.shared[bisect_right(BANDS, below / self.point)], self.nearest(below)
         mixed = math.sqrt(part) * luck + math.sqrt(1 - part) * own
         ranked = _ranked(self, near.start, near.stop)
         return ranked[min(int(0.5 * math.erfc(-mixed / math.sqrt(2)) * len(ranked)), len(ranked) - 1)]
 
     def nearest(self, below: float) -> slice:
         """The residuals of cells at a similar number of points below the level."""
-        logs, here = self.logs, math.log1p(max(below, 0.0))
+        logs, here = self.logs, math.log1p(max(below / self.point, 0.0))
         low, high = bisect_left(logs, here - WIDTH), bisect_right(logs, here + WIDTH)
         while high - low < min(FEWEST, len(logs)):
             if high == len(logs) or (low > 0 and here - logs[low - 1] < logs[high] - here):
@@ -101,30 +103,32 @@ def from_rows(lattice: Lattice, found: Sequence[Mapping[str, str]]) -> Cells:
     axes = [f"log2_{column(axis)}" for axis in lattice.axes]
     types = {**dict.fromkeys([*axes, "seed", "diverged"], int), **dict.fromkeys(["accuracy", "loss"], float)}
     table = pd.DataFrame(found).astype(types).sort_values([*axes, "seed"])
+    point = 0.01 if lattice.metric == "loss" else 1.0
+    table["value"] = (-table["loss"]).clip(lower=worst_of(lattice)) if lattice.metric == "loss" else table["accuracy"]
     tried, finished = table.groupby(axes)["diverged"].mean(), table[table["diverged"] == 0].groupby(axes)
-    groups = [np.array([some["accuracy"], [math.log(loss) for loss in some["loss"]]]).T for _, some in finished]
+    groups = [np.array([some["value"], [math.log(loss) for loss in some["loss"]]]).T for _, some in finished]
     means = np.array([group.mean(axis=0) for group in groups])
     level, places = float(np.mean(np.sort(means[:, 0])[-10:])), np.array(list(finished.groups), dtype=float)
     spread = [
-        (math.log1p(max(level - group[:, 0].mean(), 0.0)), residual)
+        (math.log1p(max(level - group[:, 0].mean(), 0.0) / point), residual)
         for group in groups
         if len(group) > 1
         for residual in (group - group.mean(axis=0)) * math.sqrt(len(group) / (len(group) - 1))
     ]
     logs, residuals = zip(*sorted(spread, key=lambda pair: pair[0]), strict=True)
-    shared = zip(*shared_noise(places, groups, level), strict=True)
+    shared = zip(*shared_noise(places, groups, level, point), strict=True)
     lines = sorted(",".join(row.values()) for row in found)  # in whichever order they were made
     checksum = hashlib.blake2s("\n".join(lines).encode(), digest_size=4).hexdigest()
     counts, every = np.array([float(len(group)) for group in groups]), np.array(list(tried.index), dtype=float)
-    spread_ = Spread(list(logs), np.array(residuals), *shared)
+    spread_ = Spread(list(logs), np.array(residuals), *shared, point)
     return Cells(lattice, places, means, counts, every, tried.to_numpy(), level, spread_, checksum)
 
 
-def shared_noise(places: Array, groups: Sequence[Array], level: float) -> list[tuple[float, int]]:
-    """For every band: the correlation, over pairs of cells, of the first seed's accuracy less the second's; and the pairs."""
+def shared_noise(places: Array, groups: Sequence[Array], level: float, point: float) -> list[tuple[float, int]]:
+    """For every band: the correlation, over pairs of cells, of the first seed's value less the second's; and the pairs."""
     there, groups = places[[len(group) > 1 for group in groups]], [group for group in groups if len(group) > 1]
     gaps = np.array([group[0, 0] - group[1, 0] for group in groups])
-    bands = np.searchsorted(BANDS, [level - group[:, 0].mean() for group in groups], side="right")
+    bands = np.searchsorted(BANDS, [(level - group[:, 0].mean()) / point for group in groups], side="right")
     near = np.abs(there[:, None, :] - there[None, :, :]).max(axis=2) <= REACH
     found = []
     for band in range(len(BANDS) + 1):

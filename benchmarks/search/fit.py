@@ -2,8 +2,9 @@
 
 Kernel: Matérn 5/2 with a full metric, so that nobody tells the process along which directions a surface is flat. Metric, height and a
 factor on the noise are learnt by maximum likelihood; the noise of every cell is given up to that factor (Rasmussen and Williams, Gaussian
-Processes for Machine Learning, chapters 2, 4 and 5). Fitted are the accuracy, warped; the logarithm of the last validation loss; and a
-sign, +1 where a cell diverges, −1 where it finishes, whose zero is the cliff. The first two see finished runs only.
+Processes for Machine Learning, chapters 2, 4 and 5). Fitted are the value, warped, an accuracy or a loss with its sign changed; the
+logarithm of the last validation loss; and a sign, +1 where a cell diverges, −1 where it finishes, whose zero is the cliff. The first two
+see finished runs only.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from benchmarks.lattice.running import CHANCE
+from benchmarks.lattice.running import worst_of
 from benchmarks.search.cells import Array, Cells
 
 VERSION = 1  # of this way to fit; another one learns again
@@ -26,6 +27,7 @@ JITTER = 1e-6
 SCALES = (2.0, 5.0)  # octaves in which a surface may change, one start of the optimiser each
 CHUNK = 4096  # places predicted at once
 LOWEST, LEFT, RIGHT = 8.0, 7.0, 101.0  # the warp's ends, percent: log((a − 7) / (101 − a)) of at least 8 %
+BOTTOM = 0.9  # of the lowest loss: that of a loss is −log(loss − so much), and of a run 10 times as far above it one unit less
 FLOOR = 0.02  # least standard deviation of a cell's noise, on either scale
 SIGN_VARIANCE = 0.05  # noise of the sign where all runs of a cell agree
 NEAR = 5.0  # points below the level that count as near the top
@@ -91,33 +93,55 @@ def likeliest(places: Array, values: Array, variances: Array) -> Metric:
     return metric(min(tries, key=lambda found: float(found.fun)).x)
 
 
-def warp(accuracy: Array) -> Array:
-    """Percent to the scale of the fit."""
-    return np.log((np.maximum(accuracy, LOWEST) - LEFT) / (RIGHT - accuracy))
+@dataclass(frozen=True)
+class Warp:
+    """Values to the scale of the fit and back: accuracies in percent, or losses with their sign changed where there is a `bottom`."""
+
+    chance: float  # the lowest value there is
+    bottom: float | None = None
+
+    def warp(self, values: Array) -> Array:
+        """To the scale of the fit."""
+        if self.bottom is not None:
+            return -np.log(-values - self.bottom)
+        return np.log((np.maximum(values, LOWEST) - LEFT) / (RIGHT - values))
+
+    def slope(self, values: Array) -> Array:
+        """The derivative of `warp`."""
+        if self.bottom is not None:
+            return 1 / (-values - self.bottom)
+        return 1 / (np.maximum(values, LOWEST) - LEFT) + 1 / (RIGHT - values)
+
+    def unwarp(self, warped: Array) -> Array:
+        """Back to values, between guessing and the highest there can be."""
+        if self.bottom is not None:
+            return np.maximum(-np.exp(-warped) - self.bottom, self.chance)
+        odds = np.exp(warped)
+        return np.clip((RIGHT * odds + LEFT) / (1 + odds), self.chance, 100.0)
 
 
-def unwarp(warped: Array) -> Array:
-    """Back to percent, between guessing and 100."""
-    odds = np.exp(warped)
-    return np.clip((RIGHT * odds + LEFT) / (1 + odds), CHANCE, 100.0)
+def warp_of(cells: Cells) -> Warp:
+    """The warp of a lattice."""
+    lattice = cells.lattice
+    return Warp(worst_of(lattice), -BOTTOM * float(cells.means[:, 0].max()) if lattice.metric == "loss" else None)
 
 
 def processes(cells: Cells, metrics: Mapping[str, Metric] | None = None) -> dict[str, Process]:
     """The fit of a lattice by field; without metrics they are learnt."""
-    accuracy, loss = cells.means.T
-    slope = 1 / (np.maximum(accuracy, LOWEST) - LEFT) + 1 / (RIGHT - accuracy)
+    value, loss = cells.means.T
+    slope = warp_of(cells).slope(value)
     noise = np.maximum(cells.deviations.T * [slope, np.ones_like(slope)], FLOOR) ** 2 / cells.counts
     signs, mixed = np.where(cells.diverged >= 0.5, 1.0, -1.0), SIGN_VARIANCE + 4 * cells.diverged * (1 - cells.diverged)
-    data = {"accuracy": (cells.places, warp(accuracy), noise[0]), "loss": (cells.places, loss, noise[1])}
+    data = {"accuracy": (cells.places, warp_of(cells).warp(value), noise[0]), "loss": (cells.places, loss, noise[1])}
     data["sign"] = (cells.every, signs, mixed)
     return {name: Process(*some, metrics[name] if metrics else likeliest(*some)) for name, some in data.items()}
 
 
 def errors(cells: Cells, fit: Mapping[str, Process]) -> dict[str, float]:
-    """Root mean squares over cells held out, in points of accuracy, beside what the noise of the seeds alone gives."""
-    off = unwarp(held_out(fit["accuracy"], 0)) - cells.means[:, 0]
+    """Root mean squares over cells held out, in points of accuracy or nats, beside what the noise of the seeds alone gives."""
+    off = warp_of(cells).unwarp(held_out(fit["accuracy"], 0)) - cells.means[:, 0]
     noise = cells.deviations[:, 0] / np.sqrt(cells.counts)
-    near = cells.means[:, 0] > cells.level - NEAR
+    near = cells.means[:, 0] > cells.level - NEAR * cells.spread.point
     squares = {"near": off[near], "near_noise": noise[near], "overall": off, "overall_noise": noise}
     broken = cells.diverged >= 0.5
     wrong, mixed = (held_out(fit["sign"], 1) > 0) != broken, (cells.diverged > 0) & (cells.diverged < 1)

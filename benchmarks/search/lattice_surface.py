@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.lattices import Lattice
-from benchmarks.lattice.running import CHANCE
+from benchmarks.lattice.running import worst_of
 from benchmarks.search import cells, fit
 from benchmarks.search.cells import Array, Cells
 from benchmarks.search.split import HERE
@@ -32,21 +32,16 @@ FILE = "fits.json"
 
 
 class Sample(NamedTuple):
-    """One run: accuracy in percent, last validation loss. A diverged one is at chance and has no loss."""
+    """One run: accuracy in percent, or a loss with its sign changed; last validation loss. A diverged one guesses and has no loss."""
 
-    accuracy: float
+    value: float
     loss: float | None
     diverged: bool
 
 
-def percent(fields: Array) -> Array:
-    """Accuracy from fields (…, 3) as those of a grid."""
-    return np.where(fields[..., 2] > 0, CHANCE, fit.unwarp(fields[..., 0]))
-
-
 @dataclass(frozen=True)
 class Surface:
-    """`grid` (a, b, c, 3): warped accuracy, log loss, the sign (positive: diverges), at half octaves of the axes."""
+    """`grid` (a, b, c, 3): warped value, log loss, the sign (positive: diverges), at half octaves of the axes."""
 
     cells: Cells
     grid: Array
@@ -61,48 +56,60 @@ class Surface:
         return f"{self.cells.checksum}-{fit.VERSION}"
 
     @cached_property
-    def values(self) -> Array:
-        """Accuracy in percent at every place of the grid (a, b, c)."""
-        return percent(self.grid)
+    def warp(self) -> fit.Warp:
+        """Between values and the scale of the fit."""
+        return fit.warp_of(self.cells)
+
+    @cached_property
+    def chance(self) -> float:
+        """The value of guessing."""
+        return worst_of(self.lattice)
 
     @cached_property
     def best(self) -> float:
         """The highest value of the grid."""
-        return float(self.values.max())
+        return float(np.where(self.grid[..., 2] > 0, self.chance, self.warp.unwarp(self.grid[..., 0])).max())
 
     def value(self, hyperparameters: Mapping[str, float]) -> float:
-        """Accuracy in percent without noise."""
+        """The value without noise."""
         return self.value_at(self.lattice.sides(hyperparameters))
 
     def value_at(self, sides: Iterable[float]) -> float:
-        """Accuracy in percent without noise, at sides in the order of the lattice's axes."""
-        accuracy, _, diverged = self._at(sides)
-        return CHANCE if diverged else accuracy
+        """The value without noise, at sides in the order of the lattice's axes."""
+        value, _, diverged = self._at(sides)
+        return self.chance if diverged else value
 
     def observe(self, hyperparameters: Mapping[str, float], generator: np.random.Generator, luck: float) -> Sample:
         """One run with its noise; `luck`, standard normal, is that of the training seed."""
-        own, _ = generator.standard_normal(2).tolist()  # rows on file were made with two numbers a run
-        accuracy, loss, diverged = self._at(self.lattice.sides(hyperparameters))
+        own, _ = generator.standard_normal(2).tolist()  # rows were made with two numbers a run
+        value, loss, diverged = self._at(self.lattice.sides(hyperparameters))
         if diverged:
-            return Sample(CHANCE, None, True)
-        noise = self.cells.spread.draw(self.cells.level - accuracy, own, luck)
+            return Sample(self.chance, None, True)
+        noise = self.cells.spread.draw(self.cells.level - value, own, luck)
+        if self.lattice.metric == "loss":
+            noisy = max(value + float(noise[0]), self.chance)
+            return Sample(noisy, -noisy, False)
         image = 100.0 / self.lattice.recipe["validation_images"]
-        noisy = min(max(round((accuracy + noise[0]) / image) * image, 0.0), 100.0)
+        noisy = min(max(round((value + noise[0]) / image) * image, 0.0), 100.0)
         return Sample(noisy, math.exp(loss + noise[1]), False)
 
     def guesses(self, sample: Sample) -> bool:
-        """Whether a run is within three binomial standard deviations of guessing, the trainer's rule."""
+        """Whether a run is within three binomial standard deviations of guessing, the trainer's rule; of a loss, at chance."""
+        if self.lattice.metric == "loss":
+            return sample.value <= self.chance
         ceiling = 10 + 300 * math.sqrt(0.1 * 0.9 / self.lattice.recipe["validation_images"])
-        return sample.diverged or sample.accuracy <= ceiling
+        return sample.diverged or sample.value <= ceiling
 
-    def timescales(self, hyperparameters: Mapping[str, float]) -> float:
-        """Weight-decay timescales in a run, T·lr·wd/(1−momentum), with AdamW T·lr·wd."""
+    def timescales(self, hyperparameters: Mapping[str, float]) -> float | None:
+        """Weight-decay timescales in a run, T·lr·wd/(1−momentum), with AdamW T·lr·wd; None where the recipe has no images."""
         task, averaging = self.lattice.recipe, 1.0 - hyperparameters.get("momentum", 0.0)
+        if "train_images" not in task:
+            return None
         steps = int(task["epochs"]) * (task["train_images"] // task["batch_size"])
-        return steps * hyperparameters["lr"] * hyperparameters["wd"] / averaging
+        return float(steps * hyperparameters["lr"] * hyperparameters["wd"] / averaging)
 
     def _at(self, sides: Iterable[float]) -> tuple[float, float, bool]:
-        """Accuracy, log loss, and whether it diverges: linear interpolation."""
+        """Value, log loss, and whether it diverges: linear interpolation."""
         corner, weights = [], [1.0]
         for (first, last), side in zip(self.lattice.axes.values(), sides, strict=True):
             steps = (min(max(math.log2(max(side, 1e-300)), first), last) - first) * PER_OCTAVE
@@ -110,7 +117,7 @@ class Surface:
             corner.append(slice(low, low + 2))
             weights = [weight * part for weight in weights for part in (1 - steps + low, steps - low)]
         warped, loss, sign = (np.array(weights) @ self.grid[tuple(corner)].reshape(8, -1)).tolist()
-        return float(fit.unwarp(np.float64(warped))), loss, sign > 0
+        return float(self.warp.unwarp(np.float64(warped))), loss, sign > 0
 
 
 def build(found: Cells, metrics: Mapping[str, Any] | None = None) -> Surface:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
-from scipy.optimize import minimize
 
 from benchmarks.search import split
 from benchmarks.search.split import HERE, Hyperparameters
@@ -67,13 +66,14 @@ def value(surface: Surface, hyperparameters: Hyperparameters) -> float:
     return float(surface.values(split.logs(hyperparameters, split.names_of(surface.name))[None])[0])
 
 
-def noisy(surface: Surface, seed: int) -> Run:
-    """Runs with independent normal noise."""
+def noisy(surface: Surface, seed: int, worst: float | None = None) -> Run:
+    """Runs with independent normal noise; those with the `worst` value diverge, and have none."""
     generator = np.random.default_rng([seed, 1])
 
     def run(hyperparameters: Hyperparameters, _: int) -> Told:
-        true = value(surface, hyperparameters)
-        return Told(hyperparameters, true + surface.noise * float(generator.standard_normal()), true)
+        true, noise = value(surface, hyperparameters), surface.noise * float(generator.standard_normal())
+        diverged = worst is not None and true <= worst
+        return Told(hyperparameters, true if diverged else true + noise, true, diverged)
 
     return run
 
@@ -124,7 +124,7 @@ class Table:
 class LanguageModel:
     """−loss of the synthetic language model, lr × batch size in tokens."""
 
-    model: Any  # the module with `loss` and `NOISE`
+    model: Any  # the module with `loss`, `lowest_loss`, `NOISE` and `UNTRAINED`
     name: str = "language_model"
 
     @property
@@ -132,12 +132,10 @@ class LanguageModel:
         """Standard deviation of a run, nats."""
         return float(self.model.NOISE)
 
-    @cached_property
+    @property
     def best(self) -> float:
-        """The value at the optimum, found by descent from the middle of the expert box."""
-        middle = np.log2(np.array(list(split.box(self.name, "expert").values()))).mean(axis=1)
-        exact = {"xatol": 1e-7, "fatol": 1e-12, "maxiter": 4000}
-        return -float(minimize(lambda x: -self.values(x[None])[0], middle, method="Nelder-Mead", options=exact).fun)
+        """The value at the optimum."""
+        return -float(self.model.lowest_loss())
 
     @cached_property
     def key(self) -> str:
@@ -145,12 +143,13 @@ class LanguageModel:
         return hashlib.blake2s((HERE / "language_model.py").read_bytes(), digest_size=4).hexdigest()
 
     def values(self, logs: Array) -> Array:
-        """Values without noise at log₂ of lr and batch size (n, 2)."""
-        return np.array([-float(self.model.loss(2.0**lr, 2.0**batch)) for lr, batch in logs.tolist()])
+        """Values without noise at log₂ of lr and batch size (n, 2); where a run diverges, that of guessing."""
+        losses = [self.model.loss(2.0**lr, 2.0**batch) for lr, batch in logs.tolist()]
+        return -np.minimum(losses, self.model.UNTRAINED)
 
     def begin(self, seed: int) -> Run:
         """Runs with independent normal noise."""
-        return noisy(self, seed)
+        return noisy(self, seed, -self.model.UNTRAINED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +189,7 @@ class OurLattice:
         def run(hyperparameters: Hyperparameters, replicate: int) -> Told:
             sample = fitted.observe(hyperparameters, noise, luck[replicate % REPLICATES])
             guess = fitted.guesses(sample)
-            told = hyperparameters, sample.accuracy, fitted.value(hyperparameters), sample.diverged, sample.loss
+            told = hyperparameters, sample.value, fitted.value(hyperparameters), sample.diverged, sample.loss
             return Told(*told, guess, fitted.timescales(hyperparameters))
 
         return run
