@@ -23,6 +23,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.search import simulation, split, surfaces
@@ -54,16 +56,13 @@ def main(arguments: Sequence[str]) -> int:
         settings = settings_of(arguments, KEYS, LISTS)
         folder, wanted = Path(settings["folder"]), chosen(settings)
         (folder / "rows").mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         if looked := [surface for surface in wanted if surface in VALIDATION]:
             note(folder, looked)
         tasks = [task for surface in wanted for task in tasks_of(surface, folder, settings)]
-        with ProcessPoolExecutor(settings["workers"], get_context("spawn")) as pool:
-            made = pool.map(simulation.rows, *zip(*tasks, strict=True)) if tasks else []
-            for (condition, key, *_), found in zip(tasks, made, strict=True):
-                if found:
-                    keep(folder / "rows" / f"{condition.surface}.csv", condition, key, found)
-                print(*condition, len(found), flush=True)
+        for (condition, key, *_), found in zip(tasks, made(tasks, settings["workers"]), strict=True):
+            if found:
+                keep(folder / "rows" / f"{condition.surface}.csv", condition, key, found)
+            print(*condition, len(found), flush=True)
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
         return 2
@@ -72,6 +71,17 @@ def main(arguments: Sequence[str]) -> int:
     if settings["draw"]:
         pages.write("search", folder)
     return 0
+
+
+def made(tasks: Sequence[Task], workers: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each task, in order, by so many processes; one thread each."""
+    if workers == 1:
+        with threadpool_limits(1):
+            yield from (simulation.rows(*task) for task in tasks)
+    elif tasks:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            yield from pool.map(simulation.rows, *zip(*tasks, strict=True))
 
 
 def chosen(settings: Mapping[str, Any]) -> list[str]:

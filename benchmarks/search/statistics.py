@@ -61,9 +61,10 @@ class Evidence:
         version, condition = some["source"].iloc[0], Condition(surface, *who)
         if condition not in {one for one, _ in split.conditions(surface)}:
             return
-        some = some[some["key"] == split.key(condition, facts["key"], version)].set_index(some["seed"].astype(int))
+        some = some[some["key"] == split.key(condition, facts["key"], version)]
         if some.empty:
             return
+        some = some.set_index(some["seed"].astype(int))
         found = some[[f"regret_{count}" for count in AFTER]].astype(float) / facts["noise"]
         self.regrets[surface, who] = found.set_axis(list(AFTER), axis=1).clip(lower=FLOOR)
         self.reached[surface, who] = pd.to_numeric(some["reached"]).fillna(BUDGET + 1)
