@@ -130,7 +130,7 @@ def tasks_of(surface: str, folder: Path, settings: Mapping[str, Any]) -> Iterato
             not settings[key] or word in settings[key]
             for key, word in zip(("only", "box", "start"), condition[1:], strict=True)
         )
-        if not asked or (condition.method == settings["as"]) != (condition.method in FROZEN):
+        if not asked or (condition.method != settings["as"] if settings["as"] else condition.method in FROZEN):
             continue
         key = split.key(condition, facts["key"], version)
         left = [
