@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pandas as pd
 
 from benchmarks import drawing, rows
 from benchmarks.search import split
@@ -40,6 +43,7 @@ def values(folder: Path) -> dict[str, str]:
         "charts": charts(evidence, tasks),
         "widths": widths(evidence, tasks),
     }
+    tables |= {"fits": fits(folder)}
     found = {name: drawing.table(table) if len(table) else "No rows yet." for name, table in tables.items()}
     looked, held = rows.read(folder / "looked.csv"), list(SPLIT["validation"])
     found["looked"] = "; ".join(f"{row['date']} ({row['surfaces']})" for row in looked) or "not yet"
@@ -54,6 +58,19 @@ def values(folder: Path) -> dict[str, str]:
         "version": ", ".join(sorted(evidence.sources)) or "no rows yet",
         "frozen": split.FROZEN["v4"]["commit"],
     }
+
+
+def fits(folder: Path) -> pd.DataFrame:
+    """By lattice how well its fit predicts cells that it has not seen, beside what noise alone gives; in points or nats."""
+    path, found = folder / "fits.json", []
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name, entry in entries.items():
+        off, line = entry["errors"], {"lattice": name, "cells": entry["errors"]["tried"]}
+        line |= {
+            f"{part}: error (noise)": f"{off[part]:.2f} ({off[part + '_noise']:.2f})" for part in ("near", "overall")
+        }
+        found.append({**line, "bias near": f"{off['near_bias']:+.2f}", "wrong side of the cliff": off["cliff_wrong"]})
+    return pd.DataFrame(found)
 
 
 def figures(folder: Path) -> dict[str, bytes]:
