@@ -9,12 +9,12 @@ import pandas as pd
 
 from benchmarks import drawing, rows
 from benchmarks.search import split
+from benchmarks.search.bars import bars
 from benchmarks.search.comparisons import (
     COLOURS,
     OURS,
     WIDTHS,
     ablation,
-    bars,
     by_width,
     cases,
     charts,

@@ -38,8 +38,8 @@ def named(name: str) -> Surface:
         except ImportError as error:
             raise Absent("language_model: benchmarks/search/language_model.py is not here; skipped") from error
         return LanguageModel(language_model)
-    if name not in lattices.read():
-        raise Absent(f"{name}: this lattice is not in benchmarks/lattice; skipped")
+    if name not in lattices.read() or not (lattices.HERE / f"{name}.csv").exists():
+        raise Absent(f"{name}: the runs of this lattice are not in benchmarks/lattice; skipped")
     return OurLattice(name, lattice_surface.named(name))
 
 
