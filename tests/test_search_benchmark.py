@@ -68,6 +68,15 @@ def test_boxes_widen_about_their_centre_and_stop_at_hard_limits() -> None:
                 assert all(low <= begin[side] <= high for side, (low, high) in ends.items()), (surface, name)
 
 
+def test_random_starts_lie_in_their_box() -> None:
+    ends = split.box("lc_7593_4d", "expert")
+    for seed in range(20):
+        begin = split.start("lc_7593_4d", "random_expert", seed)
+        assert begin["batch_size"] == int(begin["batch_size"])
+        for side, value in split.to_sides(begin, list(begin)).items():
+            assert ends[side][0] * 0.999 <= value <= ends[side][1] * 1.001
+
+
 def test_the_best_one_percent_is_of_uniform_in_log_draws() -> None:
     slope = table(np.broadcast_to(np.array([-16.0, -8, 0])[:, None, None], (3, 3, 3)).copy())
     low, high = np.log2(split.box("taskset_gru", "expert")["lr"])
@@ -145,10 +154,10 @@ def test_the_better_rival_is_picked_on_other_seeds_than_it_is_compared_on(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["random", "tpe", "cmaes", "flatdirs", "keep"])
-@pytest.mark.parametrize("start", ["usual", "careless"])
+@pytest.mark.parametrize("start", ["usual", "careless", "random_four"])
 def test_methods_begin_at_the_start_and_stay_in_their_box(name: str, start: str) -> None:
-    box = "none" if name == "keep" or (name, start) == ("flatdirs", "careless") else "expert"
-    condition, begin = Condition(MODEL, name, box, start), split.start(MODEL, start)
+    box = "none" if name == "keep" or (name == "flatdirs" and start != "usual") else "expert"
+    condition, begin = Condition(MODEL, name, box, start), split.start(MODEL, start, 3)
 
     def run() -> list[dict[str, float]]:
         method, measure, points = methods.make(condition, begin, 3), surfaces.named(MODEL).begin(3), []

@@ -110,9 +110,9 @@ def start(surface: str, name: str, seed: int = 0) -> dict[str, float]:
     if name.startswith(RANDOM):
         ends = box(surface, name.removeprefix(RANDOM))
         parts = np.random.default_rng([seed, 3]).random(len(ends)).tolist()
-        place = {
-            s: significant(low * (high / low) ** u) for u, (s, (low, high)) in zip(parts, ends.items(), strict=True)
-        }
+        pairs = zip(parts, ends.items(), strict=True)
+        place = {side: significant(low * (high / low) ** u) for u, (side, (low, high)) in pairs}
+        place |= {side: float(round(value)) for side, value in place.items() if side == "batch_size"}
     else:
         told = {n: float(v) for n, v in entry["usual" if name == "large" else name].items() if n in names}
         place = to_sides({**told, "lr": told["lr"] * LARGE} if name == "large" else told, names)
