@@ -1,8 +1,9 @@
 """The images and labels of a task: split, shrunk, normalised and on the device, loaded once per process.
 
-Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files, text.py
-a text. Splits of images are cut by one fixed permutation, not by the seed of a run, so that all runs are evaluated on the same images. Mean and
-standard deviation are computed exactly, from integers, so that they do not depend on the number of threads.
+Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files,
+text.py a text. Splits of images are cut by one fixed permutation, not by the seed of a run, so that all runs are
+evaluated on the same images. Mean and standard deviation are computed exactly, from integers, so that they do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
