@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatdirs.errors import DataError
 from flatdirs.training import augment
 from flatdirs.training.data_files import Images, Labels, Raw, data_path, fixed_order, read
 from flatdirs.training.dataset import Dataset, Split
@@ -54,6 +55,8 @@ def load(task: Task, data: DataConfig, device: torch.device) -> Dataset:
     Raises:
         DataError: a file is missing or broken, or its content does not fit the task.
     """
+    if isinstance(task, TextTask) and data.download:
+        raise DataError(f"task={task.name} has nothing to download; remove data.download", key="data.download")
     key = _cache_key(task, data, device)
     if key not in _cache:
         if isinstance(task, TextTask):

@@ -25,12 +25,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {"text": TEXT, "text_small": TEXT}  #
 
 
 def recipe(choices: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe of choices["task"] without the keys of an option that is not chosen; empty if it has none.
+    """The recipe of choices["task"] without keys of options that are not chosen; empty if it has none.
 
     A schedule that chooses the learning rate does without clipping.
     """
     own = dict(RECIPES.get(choices.get("task", ""), {}))
     if choices.get("schedule") in TUNERS:
         own.pop("clip_gradient", None)
-    kept = {group: choices.get(group, option) == option for group, option in own.items() if isinstance(option, str)}
-    return {key: value for key, value in own.items() if kept.get(key.partition(".")[0], True)}
+    groups = (key.partition(".")[0] for key in own)
+    other = {group for group in groups if choices.get(group, own.get(group)) != own.get(group)}
+    return {key: value for key, value in own.items() if "." not in key or key.partition(".")[0] not in other}

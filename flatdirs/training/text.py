@@ -48,8 +48,6 @@ class TextData(Dataset):
 
 def load_text(task: TextTask, data: DataConfig, device: torch.device) -> TextData:
     """Read, encode and cut the text of a task. Raises DataError if there is none or too little of it."""
-    if data.download:
-        raise DataError(f"task={task.name} has nothing to download; remove data.download", key="data.download")
     text = builtin_text() if data.path is None else _read_file(data)
     train, validation, test = task.counts
     if len(text) <= train + validation + test:
