@@ -57,7 +57,7 @@ class Lattice:
     clip_gradient: float | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
     metric: str = "accuracy"
-    chance: float = 10.0
+    chance: float = 10.0  # percent; every image task here has ten classes
 
     @cached_property
     def recipe(self) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.image import ImageObjective
 
 CURVE = ("train_loss", "loss", "accuracy")
+CHANCE = Lattice.chance  # of the image tasks
 PROBE_SEEDS = 20
 PICKS = ("log_midpoint", "half_loss", "steepest", "min_lr", "max_lr")
 
@@ -41,7 +42,7 @@ def row(lattice: Lattice, run: Run, found: Measurement) -> dict[str, Any]:
     return {
         **{f"log2_{column(axis)}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
         **{column(name): repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
-        **{"seed": run.seed, "accuracy": f"{found.accuracy:.2f}"},
+        **{"seed": run.seed, "accuracy": f"{found.accuracy if lattice.metric == 'loss' else found.value:.2f}"},
         **{"loss": f"{math.nan if found.loss is None else found.loss:.{5 if lattice.metric == 'loss' else 4}g}"},
         **{"diverged": int(found.state == "diverged"), "seconds": f"{found.seconds:.1f}"},
         **{f"{key}_curve": ";".join(f"{value:.4g}" for value in curve) for key, curve in curves.items()},
@@ -54,12 +55,15 @@ def run_of(lattice: Lattice, row: Mapping[str, str]) -> Run:
 
 
 def results(lattice: Lattice, rows: Sequence[Mapping[str, str]]) -> dict[Run, float]:
-    """By run, higher is better: accuracies in percent, or losses with their sign changed; a diverged run counts as chance."""
-    sign, worst = (-1.0 if lattice.metric == "loss" else 1.0), worst_of(lattice)
-    return {
-        run_of(lattice, row): worst if row["diverged"] == "1" else max(sign * float(row[lattice.metric]), worst)
-        for row in rows
-    }
+    """Results by run, higher is better: accuracies in percent, or losses in nats with a minus; divergence counts as chance."""
+    worst = worst_of(lattice)
+
+    def result(row: Mapping[str, str]) -> float:
+        if row["diverged"] == "1":
+            return worst
+        return max(-float(row["loss"]), worst) if lattice.metric == "loss" else float(row["accuracy"])
+
+    return {run_of(lattice, row): result(row) for row in rows}
 
 
 def worst_of(lattice: Lattice) -> float:

@@ -44,7 +44,7 @@ from flatdirs.tuning.settings import Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
-USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`
+USUAL_RATE = {"momentum": 0.4, "beta1": 0.004}  # lr of `train`, by what the optimizer has
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
 LARGEST_SEED = 2**31 - 1
 
@@ -122,7 +122,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
     if schedule.rate_name is not None and plain[schedule.rate_name] is None:
-        plain[schedule.rate_name] = USUAL_STRENGTH[schedule.rate_name]
+        usual = {"lr": USUAL_RATE[optimizer.momentum_name], "sigma": USUAL_SIGMA}
+        plain[schedule.rate_name] = usual[schedule.rate_name]
     return TrainConfig(
         task=task,
         data=read_dataclass(DataConfig, settings["data"], "data."),

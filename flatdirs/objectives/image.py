@@ -1,4 +1,4 @@
-"""Our trainer on an image task as the objective.
+"""Our trainer on images or on a text as the objective.
 
 At each point the network is trained once per seed, and the mean over the seeds is the value. Evaluations are counted
 within each of these runs.
@@ -32,7 +32,7 @@ MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 
 @dataclass(frozen=True)
 class ImageObjective:
-    """Our trainer on an image task; maximises accuracy in percent, or minimises another metric."""
+    """Our trainer on images or on a text; maximises accuracy in percent, or minimises another metric."""
 
     task: Task
     data: DataConfig
@@ -140,7 +140,7 @@ class ImageObjective:
         return replace(_combine(results, seeds, curves, self.metric), timescales=timescales)
 
     def fingerprint(self) -> str:
-        """A checksum of the images and labels."""
+        """A checksum of the images and labels, or of the text."""
         from flatdirs.training.data import load
         from flatdirs.training.device import resolve_device
 

@@ -23,6 +23,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
+from flatdirs.training.task import ImageTask, TextTask
 from flatdirs.tuning.best_text import best_setting
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
@@ -65,7 +66,8 @@ def print_result(console: Console, config: TuneConfig, study: Study, result: Res
 def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
     """The mean and standard deviation over the new seeds, of the winner and of the start."""
     unit, seeded = config.objective.unit, config.objective.takes_seed
-    part = "test images" if hasattr(config.task, "test_images") else "new seeds"
+    text = isinstance(config.task, TextTask)
+    part = "the test text" if text else "test images" if isinstance(config.task, ImageTask) else "new seeds"
     known = [value for outcomes in result.confirmed.values() for value in outcomes]
     most = significant(known, 6 if result.winner is None else result.winner.digits)
     lines = []

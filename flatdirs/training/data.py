@@ -1,8 +1,9 @@
 """The images and labels of a task: split, shrunk, normalised and on the device, loaded once per process.
 
-Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files, text.py
-a text. Splits of images are cut by one fixed permutation, not by the seed of a run, so that all runs are evaluated on the same images. Mean and
-standard deviation are computed exactly, from integers, so that they do not depend on the number of threads.
+Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files,
+text.py a text. Splits of images are cut by one fixed permutation, not by the seed of a run, so that all runs are
+evaluated on the same images. Mean and standard deviation are computed exactly, from integers, so that they do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatdirs.errors import DataError
 from flatdirs.training import augment
 from flatdirs.training.data_files import Images, Labels, Raw, data_path, fixed_order, read
 from flatdirs.training.dataset import Dataset, Split
@@ -53,6 +55,8 @@ def load(task: Task, data: DataConfig, device: torch.device) -> Dataset:
     Raises:
         DataError: a file is missing or broken, or its content does not fit the task.
     """
+    if isinstance(task, TextTask) and data.download:
+        raise DataError(f"task={task.name} has nothing to download; remove data.download", key="data.download")
     key = _cache_key(task, data, device)
     if key not in _cache:
         if isinstance(task, TextTask):

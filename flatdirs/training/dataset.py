@@ -1,4 +1,4 @@
-"""What a run needs of its data, of images (data.py) or of a text (text.py): splits, batches and the network for them."""
+"""What a run needs of its data: splits, batches and the network for them. Of images: data.py; of a text: text.py."""
 
 from __future__ import annotations
 

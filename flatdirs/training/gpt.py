@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    """Characters (batch, time ≤ context), int64 → logits (batch, time, vocabulary) of the character that follows each."""
+    """Characters (batch, time ≤ context), int64 → logits (batch, time, vocabulary) of the next one."""
 
     def __init__(self, vocabulary: int, context: int, width: int, depth: int, heads: int) -> None:
         super().__init__()

@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +51,7 @@ def train(
 
     Raises:
         ConfigError: the device is not available.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
         CurvatureError: the edge of stability of the optimizer is not known.
     """
     device = resolve_device(config.device)
@@ -116,7 +115,7 @@ def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precis
 
 
 def _curvature_log(run: Run) -> CurvatureLog | None:
-    """A log of the curvature of `run` on its first training images, without augmentation; None without curvature.every.
+    """A log of the curvature of `run` on its first training examples, as they are; None without curvature.every.
 
     It measures in float32 at any precision of training: second derivatives in 16 bits would be noise.
     """
@@ -142,7 +141,7 @@ def _has_diverged(epochs: Sequence[Epoch], config: TrainConfig, classes: int) ->
     return whole and after_warmup and total / steps > DIVERGED_LOSS * math.log(classes)
 
 
-def chance_ceiling(classes: int, images: int) -> float:
+def chance_ceiling(classes: int, labels: int) -> float:
     """The accuracy in percent that guessing stays below: three binomial standard deviations above 1/classes."""
     chance = 1.0 / classes
-    return 100.0 * (chance + 3.0 * math.sqrt(chance * (1.0 - chance) / images))
+    return 100.0 * (chance + 3.0 * math.sqrt(chance * (1.0 - chance) / labels))

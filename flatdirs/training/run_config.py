@@ -210,8 +210,9 @@ class ProbeConfig:
 class Epoch:
     """The steps from one evaluation to the next, usually an epoch, and the evaluation.
 
-    Losses are means per image (nan or infinite if the run diverged), `accuracy` is in percent. `lr` is the learning
-    rate of the last step, `seconds` the wall time including the evaluation, `steps` the number of steps.
+    Losses are means per image, or per character, in nats (nan or infinite if the run diverged), `accuracy` is in
+    percent. `lr` is the learning rate of the last step, `seconds` the wall time including the evaluation, `steps` the
+    number of steps.
     """
 
     number: int

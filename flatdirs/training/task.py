@@ -124,6 +124,16 @@ class TextTask:
 Task = ImageTask | TextTask
 
 
+def batch_sizes(task: object) -> tuple[float, float] | None:
+    """The smallest and largest batch that a search may try; None for a task that the trainer does not know.
+
+    Batch norm needs two images.
+    """
+    if not isinstance(task, Task):
+        return None
+    return (2.0 if isinstance(task, ImageTask) else 1.0), float(task.examples("validation"))
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where the images are and which of them evaluate a run.

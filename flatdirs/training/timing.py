@@ -21,7 +21,7 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
 
     Raises:
         ConfigError: the device is not available.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
     """
     config = replace(config, compile=False)
     device = resolve_device(config.device)
@@ -68,7 +68,7 @@ def _seconds_per_step(run: Run, budget_seconds: float) -> float:
 
 
 def _seconds_per_evaluated_image(run: Run, budget_seconds: float) -> float:
-    """Seconds per image of one evaluation of as many images as the budget allows."""
+    """Seconds per example of one evaluation of as many as the budget allows."""
     split = run.dataset.evaluation_set
 
     def evaluate(count: int) -> float:

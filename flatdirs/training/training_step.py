@@ -25,7 +25,7 @@ from flatdirs.training.schedule import Planned
 from flatdirs.training.self_tuning import Tuner
 
 CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
-EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: fits the caches of a CPU; a GPU takes 2048
+EVALUATED_TOGETHER = {"cpu": 512}  # examples per evaluation batch: fits the caches of a CPU; a GPU takes 2048
 
 
 class Run:
@@ -75,16 +75,16 @@ class Run:
         """Take `count` steps; the sum of their losses, on the device, not finite if one of them is not."""
         total = torch.zeros((), device=self.device)
         self.model.train()
-        for images, labels in islice(self.stream, count):
-            total += self.train_step(images, labels)
+        for inputs, labels in islice(self.stream, count):
+            total += self.train_step(inputs, labels)
         return total
 
-    def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Forward pass, backward pass and update; the mean loss of the batch, detached, on the device."""
 
         def loss_now() -> Tensor:
             with self.autocast():
-                logits = self.forward(self.model, images)
+                logits = self.forward(self.model, inputs)
             return mean_loss(logits, labels)
 
         rate = self.scheduled_rate(self.step)
@@ -112,12 +112,12 @@ class Run:
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
         """Summed loss and number of hits over `split`, on the device."""
         self.model.eval()
-        batch = EVALUATION_IMAGES.get(self.device.type, 2048)
+        batch = EVALUATED_TOGETHER.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device)
-        for images, labels in zip(torch.split(split.inputs, batch), torch.split(split.labels, batch), strict=True):
+        for inputs, labels in zip(torch.split(split.inputs, batch), torch.split(split.labels, batch), strict=True):
             with self.autocast():
-                logits = self.model(images)
+                logits = self.model(inputs)
             loss += cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")
             hits += (logits.argmax(dim=-1) == labels).sum()
         return loss, hits

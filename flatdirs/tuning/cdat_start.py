@@ -49,7 +49,7 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
 
     Raises:
         ConfigError: there is no such device.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Step sampling on an image task: the learning-rate finder with the trainer's network, batches and optimizer.
+"""Step sampling on images or on a text: the learning-rate finder with the trainer's network, batches and optimizer.
 
 Used by `find-lr` and by `tune start=step_sampling`. A probe begins as a run with the same seed does: the same weights
 and the same first batches.
@@ -26,7 +26,7 @@ from flatdirs.training.task import Task
 class TaskBatches:
     """The batches of a run as the trainer makes them, epoch after epoch.
 
-    Pairs on the device: images (size, channels, side, side), labels (size,).
+    Pairs on the device: images (size, channels, side, side) or characters (size, context), and their labels.
     """
 
     task: Task
@@ -35,7 +35,7 @@ class TaskBatches:
     size: int
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images are shuffled and augmented anew in each epoch; an incomplete last batch is left out."""
+        """Examples are shuffled and augmented anew in each epoch; an incomplete last batch is left out."""
         split = self.dataset.train
         generator = torch.Generator(device=split.labels.device).manual_seed(2 * self.seed + 1)
         for _ in range(self.task.epochs):
@@ -44,7 +44,7 @@ class TaskBatches:
                 yield self.dataset.batch(self.task, draws, start, start + self.size)
 
     def evaluation_set(self) -> list[tuple[Tensor, Tensor]]:
-        """The validation or test images of a run, in batches of the same size; an incomplete last one is left out."""
+        """The validation or test set of a run, in batches of the same size; an incomplete last one is left out."""
         split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
         inputs, labels = (torch.split(part[:stop], self.size) for part in (split.inputs, split.labels))
@@ -56,7 +56,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
 
     Raises:
         ConfigError: there is no such device.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
         FinderError: the task cannot be probed.
     """
     device = resolve_device(config.device)
