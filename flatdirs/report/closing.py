@@ -23,6 +23,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
+from flatdirs.training.task import TextTask
 from flatdirs.tuning.best_text import best_setting, lead_text, verdict_lines
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
@@ -66,7 +67,8 @@ def print_result(console: Console, config: TuneConfig, study: Study, result: Res
 def _race_lines(config: TuneConfig, result: Result) -> list[str]:
     """A line for each that raced: mean and standard deviation over the fresh runs, and its paired lead."""
     unit, verdict = config.objective.unit, result.verdict
-    part = " on test images" if hasattr(config.task, "test_images") else ""
+    text = isinstance(config.task, TextTask)
+    part = " on the test text" if text else " on test images" if hasattr(config.task, "test_images") else ""
     most = significant((value for told in result.confirmed.values() for value in told), _digits(result))
     lines = []
     for name, outcomes in result.confirmed.items():

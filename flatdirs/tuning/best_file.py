@@ -15,6 +15,8 @@ from flatdirs.backend.verdict import Verdict
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
+from flatdirs.training.recipes import recipe
+from flatdirs.training.task import TextTask
 from flatdirs.tuning.best_text import best_text, handed_over_text
 from flatdirs.tuning.commands import command_line, python_call, search_from, train_from, train_settings
 from flatdirs.tuning.settings import TuneConfig
@@ -64,4 +66,7 @@ def _settings(config: TuneConfig, hyperparameters: dict[str, Any]) -> dict[str, 
         return {**hyperparameters, "seed": config.plan.seed, "task": asdict(config.task)}
     settings = train_settings(objective.config(hyperparameters, config.plan.seed))
     unused = {*hyperparameters, *([] if objective.curvature.every else ["curvature"])}
-    return hyperparameters | {key: value for key, value in settings.items() if key not in unused and value is not None}
+    kept = recipe({"task": "text"}) if isinstance(config.task, TextTask) else {}  # where a null says something
+    return hyperparameters | {
+        key: value for key, value in settings.items() if key not in unused and (value is not None or key in kept)
+    }

@@ -20,7 +20,7 @@ from flatdirs.search.race import needed_pairs
 from flatdirs.setting_checks import describe, wrong
 from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import METRICS, Accuracy
-from flatdirs.training.task import DataConfig
+from flatdirs.training.task import DataConfig, TextTask
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class TuneConfig:
 def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
     """What must stay the same when a study is continued, under the keys of the command line.
 
-    `checksum`: of the images, if there are any. Metric, pruner and how often a run is evaluated stand there only
+    `checksum`: of images or text, if there are any. Metric, pruner and how often a run is evaluated stand there only
     where they are not the usual ones.
     """
     objective, data = config.objective, {"evaluate": config.data.evaluate}
     found = {
         "task": asdict(config.task),
         **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
-        "data": data | ({"path (checksum of its images)": checksum} if checksum else {}),
+        "data": data | ({_checksum_key(config.task): checksum} if checksum else {}),
         **plan_identity(config.plan),
         "direction": "maximize" if config.maximize else "minimize",
         "repeats": config.repeats,
@@ -109,6 +109,10 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
         found |= {key: value for key, value in keys.items() if value is not None}
     return found
+
+
+def _checksum_key(task: AnyTask) -> str:
+    return f"path (checksum of its {'text' if isinstance(task, TextTask) else 'images'})"
 
 
 def unit_of(stored: Mapping[str, Any]) -> str:
