@@ -8,7 +8,7 @@ RIVALS := $(VENV)/.rivals
 PROCESSES ?= $(if $(TEST),0,auto)
 PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 
-.PHONY: tune test test-quick test-all check format verify-results bench bench-full bench-real bench-latency bench-throughput bench-94 clean
+.PHONY: tune test test-quick test-all check format verify-results bench bench-full bench-latency bench-throughput bench-94 clean
 
 tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
@@ -37,14 +37,11 @@ format: $(STAMP)  ## let ruff put things in order
 verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; fail where one, or a number in README.md, differs
 	$(RUN) -m benchmarks.verify
 
-bench: $(RIVALS)  ## runs to target on the lattices, every search but the slow ones against the others; about fifteen minutes on two cores
-	$(RUN) -m benchmarks.runs_to_target workers=2 $(BENCH)
+bench: $(RIVALS)  ## what each search hands over on tuning surfaces, every one but the slow ones; at most fifteen minutes on two cores
+	$(RUN) -m benchmarks.search workers=2 $(BENCH)
 
-bench-full: $(RIVALS)  ## the same with the Gaussian process, and every repetition to its end; about an hour, goes on where it stopped
-	$(RUN) -m benchmarks.runs_to_target workers=2 full=true $(BENCH)
-
-bench-real: $(RIVALS)  ## the same by training itself, no table: digits (REAL="lattice=cifar10_small data.path=cifar10.npz" for that)
-	$(RUN) -m benchmarks.runs_to_target.real $(REAL)
+bench-full: $(RIVALS)  ## the same with wider boxes, the Gaussian process, CFO, ablation and wrong charts; hours, goes on where it stopped
+	$(RUN) -m benchmarks.search workers=2 full=true $(BENCH)
 
 bench-latency: $(STAMP)  ## the sampler's own time per proposal, on each storage, beside TPE's
 	$(RUN) -m benchmarks.latency

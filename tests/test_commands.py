@@ -51,6 +51,8 @@ TUNE = {
     "limits": ["budget=3", "target=94.5", "minutes=7", "confirm=0", "repeats=2", "seed=5", "workers=2", "live=false"],
     "a trainer": ["device=cpu", "precision=fp32", "threads=1", "compile=true", "evaluate_every=3", "clip_gradient=0.5"],
     "another task": ["task=cifar10", "task.name=mine", "task.epochs=3", "data.path=a b.npz", "curvature.every=10"],
+    "a text": ["task=text", "clip_gradient=null", "optimizer.beta2=0.999", "task.epochs=4"],
+    "a text its own way": ["task=text_small", "optimizer=sgd", "schedule=triangle", "metric=accuracy"],
     "cdat": ["schedule=cdat", "chart=cdat", "start.sigma=0.5", "schedule.max_learning_rate=null"],
     "a database": ["storage=url", f"storage.url={URL}", "study=s"],
     "sqlite": ["storage=sqlite", "storage.stale_minutes=5", "start=step_sampling", "start.wd=auto"],
@@ -81,7 +83,7 @@ def anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) -> None:
     printed = same(read_tune(composed("tune", *TUNE[case])))
-    more = {"a metric and a pruner": 1}  # how often runs are evaluated
+    more = {"a metric and a pruner": 1, "a text": 1}  # how often runs are evaluated; the chart
     assert len(printed) <= len(TUNE[case]) + more.get(case, 0), printed
 
 
@@ -108,6 +110,8 @@ def test_a_chart_of_ones_own_is_written_out_and_long_names_are_understood() -> N
         [],
         ["lr=0.05", "momentum=0.8", "wd=0", "batch_size=20", "seed=3", "device=cpu", "compile=true"],
         ["task=cifar10_small", "task.epochs=2", "optimizer=adamw", "beta1=0.8", "schedule=step", "curvature.every=5"],
+        ["task=text", "wd=0.0005", "clip_gradient=null", "schedule.warmup_epochs=0"],
+        ["task=text_small", "task.name=mine", "optimizer=sgd", "data.path=b ü.txt"],
         ["schedule=cdat", "sigma=0.5", "data.path=b ü.npz", "data.evaluate=test", "evaluate_every=4"],
     ],
 )
@@ -160,7 +164,7 @@ def identity(config: TuneConfig, study: str) -> dict[str, Any]:
     return dict(optuna.load_study(study_name=study, storage=storage).user_attrs[IDENTITY])
 
 
-FUNCTION = ["task=callable", "confirm=2", "budget=3", "live=false", "start=myrtle"]
+FUNCTION = ["task=callable", "confirm=5", "budget=3", "live=false", "start=myrtle"]
 DIGITS = ["task.epochs=1", "task.width=4", "task.validation_images=200", "precision=fp32", "budget=2", "live=false"]
 RUN = {
     "minimised on a finer chart, odd names": (
@@ -178,7 +182,7 @@ RUN = {
         2,
     ),
     "digits": (
-        [*DIGITS, "chart=sgd_plain", "chart.step=1.4142", "confirm=1", "start=typical", "task.name=mine",
+        [*DIGITS, "chart=sgd_plain", "chart.step=1.4142", "confirm=8", "start=typical", "task.name=mine",
          "storage=sqlite", "schedule.warmup_epochs=0.25", "study=a b", "fixed=[momentum]"],
         3,
     ),

@@ -56,10 +56,10 @@ def test_a_npz_is_split_normalised_and_kept(tmp_path: Path) -> None:
     dataset = load(colour_task(), data, CPU)
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [12, 5, 6]
     assert (dataset.channels, dataset.classes) == (3, 10)
-    assert dataset.train.images.shape == (12, 3, 16, 16)
-    assert dataset.train.images.is_contiguous(memory_format=torch.channels_last)
-    assert torch.allclose(dataset.train.images.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
-    assert torch.allclose(dataset.train.images.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
+    assert dataset.train.inputs.shape == (12, 3, 16, 16)
+    assert dataset.train.inputs.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(dataset.train.inputs.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(dataset.train.inputs.std(dim=(0, 2, 3), correction=0), torch.ones(3), atol=1e-5)
     assert dataset.evaluation_set is dataset.validation
     assert load(colour_task(), data, CPU) is dataset
 
@@ -75,10 +75,10 @@ def test_large_images_are_averaged(tmp_path: Path) -> None:
     large = arrays(size=32)
     whole = load(colour_task(image_size=32), DataConfig(path=str(written(tmp_path, **large))), CPU)
     small = load(colour_task(), DataConfig(path=str(tmp_path / "images.npz")), CPU)
-    averaged = torch.nn.functional.avg_pool2d(whole.train.images, 2)
+    averaged = torch.nn.functional.avg_pool2d(whole.train.inputs, 2)
     scale = averaged.std(dim=(0, 2, 3), correction=0)
     expected = (averaged - averaged.mean(dim=(0, 2, 3)).view(1, 3, 1, 1)) / scale.view(1, 3, 1, 1)
-    assert torch.allclose(small.train.images, expected, atol=1e-5)
+    assert torch.allclose(small.train.inputs, expected, atol=1e-5)
 
 
 def test_the_test_protocol_trains_on_everything(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_splits_are_disjoint_and_cover(tmp_path: Path) -> None:
     marks = np.arange(20, dtype=np.uint8)
     path = written(tmp_path, x_train=np.broadcast_to(marks[:, None, None, None], (20, 16, 16, 3)))
     dataset = load(colour_task(train_images=12, validation_images=8), DataConfig(path=str(path)), CPU)
-    seen = [round(float(image[0, 0, 0]), 4) for part in (dataset.train, dataset.validation) for image in part.images]
+    seen = [round(float(image[0, 0, 0]), 4) for part in (dataset.train, dataset.validation) for image in part.inputs]
     assert len(set(seen)) == 20
 
 
@@ -105,7 +105,7 @@ def test_digits_need_no_file_and_are_disjoint() -> None:
     dataset = load(task, DataConfig(), CPU)
     parts = (dataset.train, dataset.validation, dataset.test)
     assert [len(part) for part in parts] == [300, 1000, 497]
-    rows = torch.cat([part.images.flatten(1) for part in parts])
+    rows = torch.cat([part.inputs.flatten(1) for part in parts])
     assert len(torch.unique(rows, dim=0)) == 1797
     assert int(torch.bincount(dataset.train.labels).min()) > 15
 
@@ -180,7 +180,7 @@ def test_arrays_that_do_not_fit(tmp_path: Path, case: str) -> None:
 def test_grey_images_may_lack_the_channel(tmp_path: Path) -> None:
     grey = {name: array[..., 0] if name.startswith("x") else array for name, array in arrays(size=28).items()}
     task = colour_task(dataset="fashion_mnist", image_size=28)
-    assert load(task, DataConfig(path=str(written(tmp_path, **grey))), CPU).train.images.shape == (12, 1, 28, 28)
+    assert load(task, DataConfig(path=str(written(tmp_path, **grey))), CPU).train.inputs.shape == (12, 1, 28, 28)
 
 
 def test_torchvisions_cifar10_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +192,6 @@ def test_torchvisions_cifar10_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     dataset = load(colour_task(image_size=32, test_images=4), DataConfig(path=str(tmp_path)), CPU)
-    assert dataset.train.images.shape == (12, 3, 32, 32)
+    assert dataset.train.inputs.shape == (12, 3, 32, 32)
     (folder / "test_batch").write_bytes(b"\x80cut")
     refuse(tmp_path, colour_task(image_size=32, test_images=3))

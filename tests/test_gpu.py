@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flatdirs.training.optimizer import AdamW
 from flatdirs.training.run_config import CurvatureConfig, TrainConfig
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.schedule import Cosine
+from flatdirs.training.task import DataConfig, ImageTask, TextTask
 
 SMALL = {"epochs": 10, "batch_size": 50, "width": 8, "train_images": 400, "validation_images": 100, "test_images": 200}
 pytestmark = pytest.mark.gpu
@@ -58,7 +60,7 @@ def test_images_are_on_the_gpu(images: str) -> None:
     settings = config(images)
     dataset = load(settings.task, settings.data, resolve_device("cuda"))
     splits = [dataset.train, dataset.test]
-    assert {part.device.type for split in splits for part in (split.images, split.labels)} == {"cuda"}
+    assert {part.device.type for split in splits for part in (split.inputs, split.labels)} == {"cuda"}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the device whether gradients overflowed
@@ -119,3 +121,22 @@ def test_the_trainer_logs_curvature_on_the_gpu(images: str) -> None:
     records = train(config(images, precision="bf16", curvature=CurvatureConfig(20, 100))).curvature
     assert [record.step for record in records] == [20, 40, 60, 80, 100]
     assert all(record.residual < 0.01 and 0 < record.ratio < math.inf for record in records)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+def test_a_text_in_every_precision(precision: str) -> None:
+    """On the CPU the loss falls from ln 103 = 4.63 to 2.96 in fp32, to 2.97 in bf16."""
+    from flatdirs.training.loop import train
+
+    result = train(text_config("cuda", precision))
+    assert result.device.startswith("cuda")
+    assert result.precision == precision
+    assert result.loss < 3.3
+
+
+def text_config(device: str, precision: str) -> TrainConfig:
+    """A short run on the text that comes with Python."""
+    sizes = {"context": 32, "width": 32, "depth": 1, "heads": 2}
+    task = TextTask("small", 2, 8, **sizes, train_characters=32768, validation_characters=8192, test_characters=32)
+    recipe: dict[str, Any] = {"optimizer": AdamW(no_decay=True), "schedule": Cosine(), "clip_gradient": 1.0}
+    return TrainConfig(task, DataConfig(), 0.01, None, 0.1, beta1=0.9, device=device, precision=precision, **recipe)

@@ -105,6 +105,34 @@ def test_tables_and_figure_come_from_the_rows(tmp_path: Path, monkeypatch: pytes
     assert page.figures(tmp_path)["cells.png"].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_a_lattice_of_losses_is_made_and_shown_in_nats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = {"lr": (-4, 2), "batch_size": (1, 3), "wd": (-8, -4)}
+    keys = {"fixed": {"beta1": 0.9}, "metric": "loss", "chance": 4.0, "near": 0.2, "probe": None}
+    small = {"sobol_seed": 0, "spread": 20, "repeated": 3, "cells": 30, "round": 5}
+    tiny = Lattice("tiny", "text_small", "adamw", axes, **small, **keys)  # type: ignore[arg-type]
+
+    def run(one: Run) -> Measurement:
+        assert tiny.hyperparameters(one.cell)["beta1"] == 0.9
+        loss = 2.0 + 0.1 * abs(one.cell[0] + 1) + 0.01 * one.seed
+        state, value = ("diverged", None) if one.cell[0] == 2 else ("finished", loss)
+        return Measurement(state, value, value, None, 1.0, (), {}, accuracy=25.0)  # type: ignore[arg-type]
+
+    running.fill(tmp_path, tiny, run, {"torch": "2"}, 12)
+    monkeypatch.setattr(page, "of", lambda metric: {"tiny": tiny})
+    monkeypatch.setattr(lattices, "read", lambda: {"tiny": tiny})
+    assert "| tiny" in page.texts(tmp_path)["text"], "a lattice that has only begun has a page"
+    running.fill(tmp_path, tiny, run, {"torch": "2"}, None)
+    assert running.runs_left(tiny, running.results(tiny, rows.read(tmp_path / "tiny.csv"))) == []
+    cells = [cell.strip() for cell in page.texts(tmp_path)["text"].splitlines()[2].split("|")[1:-1]]
+    assert cells[3] == "30"  # cells
+    assert cells[-2:] == [f"{4.0 - float(cells[6]):.3f}", f"{float(cells[9]) / float(cells[10]):.1%}"]
+    assert float(cells[9]) == pytest.approx(0.01 / math.sqrt(2), abs=0.003)  # two seeds, 0.01 nats apart
+    best = page.texts(tmp_path)["text_best"].splitlines()[2].split("|")
+    assert best[4].strip() == "-1"  # log2 of the best lr
+    assert page.text_figure(tmp_path)["text.png"].startswith(b"\x89PNG")
+
+
 def test_a_mistake_is_reported_and_a_cell_is_trained_as_tune_trains_it(capsys: pytest.CaptureFixture[str]) -> None:
     for argument, key in (("task=digts", "task"), ("tasks=1", "tasks")):
         assert command.main([argument]) == 2

@@ -73,7 +73,7 @@ def digits() -> Split:
     """The digits task's training images, in float64."""
     file = Path(__file__).resolve().parents[1] / "conf" / "task" / "digits.yaml"
     train = load(ImageTask(**yaml.safe_load(file.read_text(encoding="utf-8"))), DataConfig(), CPU).train
-    return Split(train.images.double(), train.labels)
+    return Split(train.inputs.double(), train.labels)
 
 
 def scale_free_network(scale: float) -> ResidualNetwork:
@@ -102,10 +102,10 @@ def outputs(scale: float, peak_rate: float, optimizing: Optimizing) -> Tensor:
     for step, batch in enumerate(batches()):
         set_learning_rate(optimizer, peak_rate * multiplier(step))
         optimizer.zero_grad()
-        cross_entropy(model(split.images[batch]), split.labels[batch]).backward()
+        cross_entropy(model(split.inputs[batch]), split.labels[batch]).backward()
         optimizer.step()
     with torch.no_grad():
-        logits: Tensor = model(split.images[:100])
+        logits: Tensor = model(split.inputs[:100])
     return logits
 
 
@@ -130,7 +130,7 @@ def test_the_runs_compared_do_train() -> None:
     """Otherwise equal outputs would say nothing: these are far from where they began."""
     logits = sgd_outputs(1.0, 0.1, 0.05)
     with torch.no_grad():
-        before = scale_free_network(1.0)(digits().images[:100])
+        before = scale_free_network(1.0)(digits().inputs[:100])
     labels = digits().labels[:100]
     assert float(cross_entropy(logits, labels)) < float(cross_entropy(before, labels)) - 0.4
     assert float((logits.argmax(dim=1) == labels).double().mean()) > 0.5

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import rows
 from benchmarks.lattice import lattices
 from benchmarks.lattice.__main__ import objective_of
-from benchmarks.runs_to_target import surface
+from benchmarks.search import lattice_surface as surface
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.schedule import Triangle
 from flatdirs.training.self_tuning import Cdat

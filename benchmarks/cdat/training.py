@@ -57,7 +57,7 @@ def ground(run: Run, data: DataConfig, device: torch.device) -> Ground:
     width, depth, count = run.width or problem.width, run.depth or problem.depth, run.images or problem.images
     task = ImageTask(run.problem, problem.dataset, 1, 1, 1, problem.size, plan.MOST_IMAGES, 100, 100)
     split = load(task, data, device)
-    images, labels = split.train.images[:count], split.train.labels[:count]
+    images, labels = split.train.inputs[:count], split.train.labels[:count]
     if problem.network == "resnet":
         model = build_model(split.channels, split.classes, width, run.seed, device)
     else:

@@ -16,14 +16,16 @@ from benchmarks import pages
 from benchmarks.arguments import settings_of
 from benchmarks.lattice import lattices, running
 from benchmarks.lattice.lattices import HERE, Lattice, Run
+from flatdirs.config.tune import read_task
 from flatdirs.errors import FlatdirsError
 from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.objectives.provenance import provenance
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
+from flatdirs.training.metrics import METRICS
 from flatdirs.training.optimizer import OPTIMIZERS
 from flatdirs.training.schedule import SCHEDULES
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig
 
 KEYS: dict[str, Any] = {"task": None, "data.path": None, "device": "auto", "budget": None}
 
@@ -40,7 +42,8 @@ def main(arguments: list[str]) -> int:
             def train(run: Run) -> Measurement:
                 return objective.measure(lattice.hyperparameters(run.cell), [run.seed], lambda *_: None)
 
-            running.probe(HERE, lattice, objective, about)
+            if lattice.probe is not None:
+                running.probe(HERE, lattice, objective, about)
             running.fill(HERE, lattice, train, about, settings["budget"])
     except FlatdirsError as error:
         print(f"flatdirs: {error}", file=sys.stderr)
@@ -61,15 +64,24 @@ def made_with(objective: ImageObjective) -> dict[str, Any]:
         "threads": objective.threads,
         "checksum": objective.fingerprint(),
         "task": asdict(objective.task),
+        **({} if objective.clip_gradient is None else {"clip_gradient": objective.clip_gradient}),
         **objective.recipe(),
     }
 
 
 def objective_of(lattice: Lattice, settings: Mapping[str, Any]) -> ImageObjective:
     """flatdirs' own trainer on the lattice's task and schedule, everything else at its default but one thread."""
-    recipe = {"schedule": SCHEDULES[lattice.schedule](), "optimizer": OPTIMIZERS[lattice.optimizer]()}
     data = DataConfig(path=settings["data.path"])
-    return ImageObjective(ImageTask(**lattice.recipe), data, device=settings["device"], threads=1, **recipe)
+    return ImageObjective(
+        read_task(lattice.recipe),
+        data,
+        device=settings["device"],
+        threads=1,
+        schedule=SCHEDULES[lattice.schedule](**lattice.schedule_keys),
+        optimizer=OPTIMIZERS[lattice.optimizer](**lattice.optimizer_keys),
+        clip_gradient=lattice.clip_gradient,
+        metric=METRICS[lattice.metric](),
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ class Run(NamedTuple):
 class Lattice:
     """The conditions of one lattice, key by key those of lattices.yaml.
 
-    `axes`: first and last power of two, by hyperparameter or one_minus_… of one; `changes`: to keys of the task.
+    `axes`: first and last power of two, by hyperparameter or one_minus_… of one; `changes`: to keys of the task;
+    `fixed`: hyperparameters that are no axis; `chance`: the metric of guessing, which a diverged run counts as;
+    `probe`: None where step sampling is not tried.
     """
 
     name: str
@@ -47,9 +49,15 @@ class Lattice:
     cells: int
     round: int
     near: float
-    probe: Mapping[str, float]
+    probe: Mapping[str, float] | None
     changes: Mapping[str, Any] = field(default_factory=dict)
     schedule: str = "triangle"
+    schedule_keys: Mapping[str, Any] = field(default_factory=dict)
+    optimizer_keys: Mapping[str, Any] = field(default_factory=dict)
+    clip_gradient: float | None = None
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    metric: str = "accuracy"
+    chance: float = 10.0  # percent; every image task here has ten classes
 
     @cached_property
     def recipe(self) -> Mapping[str, Any]:
@@ -70,7 +78,8 @@ class Lattice:
     def hyperparameters(self, cell: Cell) -> dict[str, float]:
         """What the trainer is given."""
         found = zip(self.axes, self.names, cell, strict=True)
-        return {name: 2.0**power if axis == name else 1.0 - 2.0**power for axis, name, power in found}
+        values = {name: 2.0**power if axis == name else 1.0 - 2.0**power for axis, name, power in found}
+        return {name: int(value) if name == "batch_size" else value for name, value in {**values, **self.fixed}.items()}
 
     def sides(self, hyperparameters: Mapping[str, float]) -> list[float]:
         """Where they lie along the axes: 1 − momentum for momentum."""

@@ -19,8 +19,8 @@ from benchmarks.rows import column
 from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.image import ImageObjective
 
-CHANCE = 10.0  # percent; every task here has ten classes
 CURVE = ("train_loss", "loss", "accuracy")
+CHANCE = Lattice.chance  # of the image tasks
 PROBE_SEEDS = 20
 PICKS = ("log_midpoint", "half_loss", "steepest", "min_lr", "max_lr")
 
@@ -42,8 +42,8 @@ def row(lattice: Lattice, run: Run, found: Measurement) -> dict[str, Any]:
     return {
         **{f"log2_{column(axis)}": power for axis, power in zip(lattice.axes, run.cell, strict=True)},
         **{column(name): repr(value) for name, value in lattice.hyperparameters(run.cell).items()},
-        **{"seed": run.seed, "accuracy": f"{found.value:.2f}"},
-        **{"loss": f"{math.nan if found.loss is None else found.loss:.4g}"},
+        **{"seed": run.seed, "accuracy": f"{found.accuracy if lattice.metric == 'loss' else found.value:.2f}"},
+        **{"loss": f"{math.nan if found.loss is None else found.loss:.{5 if lattice.metric == 'loss' else 4}g}"},
         **{"diverged": int(found.state == "diverged"), "seconds": f"{found.seconds:.1f}"},
         **{f"{key}_curve": ";".join(f"{value:.4g}" for value in curve) for key, curve in curves.items()},
     }
@@ -55,8 +55,20 @@ def run_of(lattice: Lattice, row: Mapping[str, str]) -> Run:
 
 
 def results(lattice: Lattice, rows: Sequence[Mapping[str, str]]) -> dict[Run, float]:
-    """Accuracies in percent by run; a diverged run counts as chance."""
-    return {run_of(lattice, row): CHANCE if row["diverged"] == "1" else float(row["accuracy"]) for row in rows}
+    """Results by run, higher is better: accuracies in percent, or losses in nats with a minus; divergence counts as chance."""
+    worst = worst_of(lattice)
+
+    def result(row: Mapping[str, str]) -> float:
+        if row["diverged"] == "1":
+            return worst
+        return max(-float(row["loss"]), worst) if lattice.metric == "loss" else float(row["accuracy"])
+
+    return {run_of(lattice, row): result(row) for row in rows}
+
+
+def worst_of(lattice: Lattice) -> float:
+    """The result of a run that learned nothing, in the terms of `results`."""
+    return -lattice.chance if lattice.metric == "loss" else lattice.chance
 
 
 def runs_left(lattice: Lattice, found: Mapping[Run, float]) -> list[Run]:
@@ -85,7 +97,7 @@ def next_round(lattice: Lattice, done: Mapping[Run, float]) -> list[Run]:
     beside: dict[Cell, list[float]] = {}
     for cell, mean in means.items():
         for other in lattice.around(cell):
-            beside.setdefault(other, [CHANCE]).append(mean)
+            beside.setdefault(other, [worst_of(lattice)]).append(mean)
     hopes = {cell: fmean(sorted(values)[-2:]) for cell, values in beside.items() if cell not in means}
     promising = sorted(hopes, key=lambda cell: (-hopes[cell], cell))
     fresh = [Run(cell, 0) for cell in promising[: max(0, min(lattice.round, lattice.cells - len(means)))]]
@@ -106,7 +118,7 @@ def probe(folder: Path, lattice: Lattice, objective: ImageObjective, about: Mapp
         return [one for one in ((lattice.name, str(seed)) for seed in range(PROBE_SEEDS)) if one not in known]
 
     def make(question: tuple[str, str]) -> dict[str, Any]:
-        config = objective.config({"lr": 1.0, **lattice.probe}, int(question[1]))
+        config = objective.config({"lr": 1.0, **(lattice.probe or {})}, int(question[1]))
         found = probe_task(config, ProbeConfig(), progress=False)
         picks = {pick: getattr(found.picks, pick).learning_rate if found.picks else None for pick in PICKS}
         points = [(0.0, found.initial_loss), *((point.learning_rate, point.loss) for point in found.points)]

@@ -27,7 +27,7 @@ FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
 NO_HYPERPARAMETERS = ("seed", "task")  # of a best.yaml of a function
 NEGATIVE = re.compile(r"-[0-9.]")  # a number below 0
 MAY_BE_EMPTY = ("task.unit",)
-PLACEHOLDER_TASK = "digits"  # an option of group task to be overridden key by key
+PLACEHOLDERS = {True: "text", False: "digits"}  # options of group task to be overridden key by key; True: a text
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,8 @@ def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | Non
     overrides = [f"{group}={hydra_text(settings[group]['name'])}" for group in named]
     if "task.name" in values:
         known = values["task.name"] in keys.options("task")
-        overrides.append(f"task={values['task.name'] if known else PLACEHOLDER_TASK}")
+        placeholder = PLACEHOLDERS["context" in (settings.get("task") or {})]
+        overrides.append(f"task={values['task.name'] if known else placeholder}")
     return overrides + [f"{key}={hydra_text(value)}" for key, value in _leaves(settings)], values
 
 

@@ -24,6 +24,7 @@ from flatdirs.cli import keys
 from flatdirs.cli.arguments import Words, yaml_fault
 from flatdirs.errors import ConfigError
 from flatdirs.resources import conf_folder
+from flatdirs.tuning.formatting import hydra_text
 
 Settings = dict[str, Any]
 AUTO_CHART = "auto"  # in place of a chart's name: the one that suits the hyperparameters of a command or a function
@@ -33,9 +34,9 @@ def compose(command: str, words: Words) -> Settings:
     """conf/<command>.yaml with the words of the command line. Raises ConfigError naming the key."""
     overrides = [_checked(command, word) for word in words.overrides]
     chosen = {one.key_or_group: str(one.value()) for one in overrides if one.key_or_group in keys.groups(command)}
-    implied = {"chart": keys.following_chart(chosen) or "", "storage": "url" if words.values.get("storage.url") else ""}
-    implied = {key: option for key, option in implied.items() if option and key in keys.groups(command)}
-    lines = [*(f"{key}={option}" for key, option in implied.items()), *words.overrides]
+    implied = keys.implied(command, chosen) | ({"storage": "url"} if words.values.get("storage.url") else {})
+    brought = keys.brought(command, chosen)
+    lines = [*(f"{key}={hydra_text(value)}" for key, value in {**implied, **brought}.items()), *words.overrides]
     if words.config_dir is not None:
         folder = QuotedString(f"file://{Path(words.config_dir).absolute()}", Quote.double).with_quotes()
         lines.append(f"hydra.searchpath=[{folder}]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flatdirs.cli import keys
+from flatdirs.tuning.formatting import hydra_text
 
 STUDY = ("study",)
 BARE_WORDS = {"status": STUDY, "analyze": STUDY, "ask": STUDY, "tell": ("study", "run", "value")}  # keys, in order
@@ -39,8 +40,8 @@ def command_help(command: str, words: Sequence[str]) -> str:
     """A command's groups with their options, its keys with their defaults, and its options that begin with --."""
     chosen = keys.choices(words, command)
     groups = keys.groups(command)
-    if "chart" in groups and (following := keys.following_chart(chosen)) is not None:
-        chosen.setdefault("chart", following)
+    implied, brought = keys.implied(command, chosen), keys.brought(command, chosen)
+    chosen, groups = {**implied, **chosen}, {**groups, **implied}
     study = "".join(f" {key.upper()}" for key in BARE_WORDS.get(command, ()))
     study = " [STUDY]" if study == " STUDY" else study
     tail = " [-- YOUR COMMAND]" if command == "tune" else ""
@@ -49,7 +50,9 @@ def command_help(command: str, words: Sequence[str]) -> str:
         lines.append(f"{group}=  (default: {default})")
         lines += [f"  {option:<17} {keys.title(f'{group}/{option}')}" for option in keys.options(group, command)]
     lines += ["", "keys, with their defaults:"]
-    lines += [f"  {f'{key.name}: {key.default}':<44}  {key.comment}" for key in keys.keys(command, chosen)]
+    for key in keys.keys(command, chosen):
+        usual = hydra_text(brought[key.name]) if key.name in brought else key.default
+        lines.append(f"  {f'{key.name}: {usual}':<44}  {key.comment}")
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]

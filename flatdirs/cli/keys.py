@@ -11,9 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
+from flatdirs.training.recipes import recipe
 
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell")
 NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
@@ -76,6 +78,24 @@ def following_chart(chosen: Mapping[str, str]) -> str | None:
     if chosen.get("optimizer") != "adamw":
         return kind
     return f"{kind}_adamw" if kind else "adamw"
+
+
+def implied(command: str, chosen: Mapping[str, str]) -> dict[str, str]:
+    """The options that the chosen ones imply, by group: those of the task's recipe, and the chart that suits them."""
+    known = groups(command)
+    found = {key: value for key, value in recipe(chosen).items() if key in known}
+    chart = following_chart({**found, **chosen})
+    return found | ({"chart": chart} if chart and "chart" in known else {})
+
+
+def brought(command: str, chosen: Mapping[str, str]) -> dict[str, Any]:
+    """The keys that the recipe of the chosen task sets: of the command itself, and of its groups."""
+    tops, known = top_keys(command), groups(command)
+    return {
+        key: value
+        for key, value in recipe(chosen).items()
+        if key in tops or ("." in key and key.partition(".")[0] in known)
+    }
 
 
 def options_with(command: str, key: str) -> list[str]:

@@ -27,7 +27,7 @@ from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
 from flatdirs.space.names import canonical, canonical_keys
 from flatdirs.space.shipped_charts import read_chart
-from flatdirs.training.task import ImageTask
+from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.commands import search_keys
 from flatdirs.tuning.start import START_WORDS
 
@@ -78,13 +78,13 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         start, held = dict(space.start), dict(space.held)
         if own is None:
             require_ranges(chart, template)
-    if isinstance(task, ImageTask) and "batch_size" in chart.hyperparameters:
-        walked = walked.within({"batch_size": (2.0, float(task.train_images))})
+    if (batches := batch_sizes(task)) is not None and "batch_size" in chart.hyperparameters:
+        walked = walked.within({"batch_size": batches})
     walked = grid_chart(name, walked) if name in SEARCHES else walked
     walked = walked.within({key: ANYWHERE for key in walked.free if key not in {*walked.one_minus, *walked.scales}})
     box, uniform = _read_box(settings["box"])
-    if isinstance(task, ImageTask) and "batch_size" in walked.free and "batch_size" in box:
-        box["batch_size"] = _within_data(box["batch_size"], task.train_images)
+    if batches is not None and "batch_size" in walked.free and "batch_size" in box:
+        box["batch_size"] = _within_data(box["batch_size"], batches)
     return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words, held)
 
 
@@ -130,11 +130,12 @@ def _all_but(chart: Chart, names: list[str] | None) -> list[str]:
     return [name for name in chart.hyperparameters if name not in names]
 
 
-def _within_data(pair: tuple[float, float], images: int) -> tuple[float, float]:
-    """The batch sizes of a range that an image task can take: from 2 to its training images."""
-    low, high = max(2.0, pair[0]), min(float(images), pair[1])
+def _within_data(pair: tuple[float, float], batches: tuple[float, float]) -> tuple[float, float]:
+    """The batch sizes of a range that a task can take."""
+    low, high = max(batches[0], pair[0]), min(batches[1], pair[1])
     if low >= high:
-        raise wrong("box.batch_size", list(pair), f"has no batch size from 2 to task.train_images={images}")
+        problem = f"has no batch size from {batches[0]:g} to {batches[1]:g}, the training examples of the task"
+        raise wrong("box.batch_size", list(pair), problem)
     return low, high
 
 
@@ -146,8 +147,8 @@ def _read_start(settings: Mapping[str, Any], chart: Chart, task: AnyTask) -> tup
     given = canonical_keys(settings)
     words = {key: str(given[key]) for key, known in START_WORDS.items() if given.get(key) in known}
     given |= {key: value for key, value in typical_start(chart).items() if key in words}
-    if isinstance(task, ImageTask) and given.get("batch_size") is None and "batch_size" in chart.hyperparameters:
-        given["batch_size"] = task.batch_size
+    if batch_sizes(task) is not None and given.get("batch_size") is None and "batch_size" in chart.hyperparameters:
+        given["batch_size"] = getattr(task, "batch_size", None)
     start: dict[str, float] = {}
     for name in chart.hyperparameters:
         if given.get(name) is None:

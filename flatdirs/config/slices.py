@@ -29,7 +29,7 @@ from flatdirs.setting_checks import require_number, wrong
 from flatdirs.slices.cells import SliceAxis, SliceGrid
 from flatdirs.slices.loop import SliceConfig
 from flatdirs.space.names import ONE_MINUS, canonical, canonical_keys, enters_as_one_minus
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig, Task
 
 WHOLE = ("batch_size",)
 
@@ -42,7 +42,7 @@ def read_slices(settings: Mapping[str, Any]) -> SliceConfig:
     x, y = canonical(str(settings["x"])), canonical(str(settings["y"]))
     _refuse_scaled_rate(objective, {x, y})
     maximize = read_choice("direction", settings["direction"], ("maximize", "minimize")) == "maximize"
-    if isinstance(task, ImageTask) and not maximize:
+    if isinstance(task, Task) and not maximize:
         raise wrong(
             "direction", "minimize", f"contradicts task={task.name}, whose value is an accuracy", remedy="remove it"
         )

@@ -39,12 +39,12 @@ from flatdirs.training.optimizer import OPTIMIZERS, Optimizer
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule
 from flatdirs.training.self_tuning import TUNERS, USUAL_SIGMA
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig, ImageTask, Task, TextTask
 from flatdirs.tuning.settings import Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
-USUAL_STRENGTH = {"lr": 0.4, "sigma": USUAL_SIGMA}  # of `train`
+USUAL_RATE = {"momentum": 0.4, "beta1": 0.004}  # lr of `train`, by what the optimizer has
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
 LARGEST_SEED = 2**31 - 1
 
@@ -112,8 +112,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     """All settings of `train`."""
     settings = canonical_keys(settings)
     task = read_task(settings["task"])
-    if not isinstance(task, ImageTask):
-        raise wrong("task", task.name, "has a function and no model", remedy="choose an image task")
+    if isinstance(task, CallableTask):
+        raise wrong("task", task.name, "has a function and no model", remedy="choose a task with one")
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
     hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient"), float | None)
@@ -122,7 +122,8 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = USUAL_MOMENTUM
     if schedule.rate_name is not None and plain[schedule.rate_name] is None:
-        plain[schedule.rate_name] = USUAL_STRENGTH[schedule.rate_name]
+        usual = {"lr": USUAL_RATE[optimizer.momentum_name], "sigma": USUAL_SIGMA}
+        plain[schedule.rate_name] = usual[schedule.rate_name]
     return TrainConfig(
         task=task,
         data=read_dataclass(DataConfig, settings["data"], "data."),
@@ -154,15 +155,17 @@ def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
     return config
 
 
-def read_task(settings: Mapping[str, Any]) -> ImageTask | CallableTask:
-    """The group `task`: a function if there is a key `function`, else an image task."""
+def read_task(settings: Mapping[str, Any]) -> Task | CallableTask:
+    """The group `task`: a function if there is a key `function`, a text with `context`, else images."""
     if "function" in settings:
         return read_dataclass(CallableTask, settings, "task.")
+    if "context" in settings:
+        return read_dataclass(TextTask, settings, "task.")
     return read_dataclass(ImageTask, settings, "task.")
 
 
 def read_objective(
-    task: ImageTask | CallableTask, data: DataConfig, settings: Mapping[str, Any]
+    task: Task | CallableTask, data: DataConfig, settings: Mapping[str, Any]
 ) -> ImageObjective | CallableObjective:
     """The objective of a task that is no command."""
     if isinstance(task, CallableTask):

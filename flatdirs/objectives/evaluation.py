@@ -17,11 +17,11 @@ from flatdirs.setting_checks import wrong
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.schedule import Planned
-from flatdirs.training.task import ImageTask
+from flatdirs.training.task import Task
 
 USUAL = 200  # evaluations per run, for the edge-of-stability metric
 AnyObjective = ImageObjective | CallableObjective | CommandObjective
-AnyTask = ImageTask | CallableTask | CommandTask
+AnyTask = Task | CallableTask | CommandTask
 
 
 def with_evaluations(objective: AnyObjective, start: Mapping[str, float]) -> AnyObjective:

@@ -1,4 +1,4 @@
-"""Our trainer on an image task as the objective.
+"""Our trainer on images or on a text as the objective.
 
 At each point the network is trained once per seed, and the mean over the seeds is the value. Evaluations are counted
 within each of these runs.
@@ -22,7 +22,7 @@ from flatdirs.training.metrics import Accuracy, Metric, evaluator
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 from flatdirs.training.schedule import Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig, Task
 
 if TYPE_CHECKING:
     from flatdirs.training.run_config import Epoch, TrainResult
@@ -32,9 +32,9 @@ MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 
 @dataclass(frozen=True)
 class ImageObjective:
-    """Our trainer on an image task; maximises accuracy in percent, or minimises another metric."""
+    """Our trainer on images or on a text; maximises accuracy in percent, or minimises another metric."""
 
-    task: ImageTask
+    task: Task
     data: DataConfig
     device: str = "auto"
     precision: str = "auto"
@@ -140,7 +140,7 @@ class ImageObjective:
         return replace(_combine(results, seeds, curves, self.metric), timescales=timescales)
 
     def fingerprint(self) -> str:
-        """A checksum of the images and labels."""
+        """A checksum of the images and labels, or of the text."""
         from flatdirs.training.data import load
         from flatdirs.training.device import resolve_device
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flatdirs.analysis.ranges import Edge, edges_among, limits_of, uniform_over_decades
 from flatdirs.analysis.sweep import Range
 from flatdirs.report.continuation import wider_ranges
+from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.commands import tune_overrides, usual_box, wider_search
 from flatdirs.tuning.formatting import exact
 
@@ -59,5 +60,5 @@ def box_edges(config: TuneConfig, hyperparameters: Mapping[str, float]) -> tuple
     if plan.on_grid:
         return ()
     ranges = [Range(name, *plan.box[name], name not in plan.uniform) for name in plan.spaces() if name in plan.box]
-    bounds, images = plan.grid.chart.bounds, getattr(config.task, "train_images", math.inf)
+    bounds, images = plan.grid.chart.bounds, (batch_sizes(config.task) or (1.0, math.inf))[1]
     return edges_among(ranges, hyperparameters, lambda name: limits_of(name, bounds, images))

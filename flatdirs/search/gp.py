@@ -36,21 +36,16 @@ from flatdirs.space.log_grid import Array
 Kernels = Literal["all", "bare", "chart", "steep"]
 
 LENGTHS = {2.0: -1.5, 4.0: 0.0, 8.0: 0.0}  # octaves along the steep coordinate: log prior
-RATIO, BARE_RATIO = 2.5, 1.25  # how much longer the others are; the same on the bare hyperparameters
-BARE = math.log(0.15)  # log prior of equal lengths on the bare hyperparameters
+RATIO, BARE_RATIO = 1.8, 1.25  # how much longer the others are; the same on the bare hyperparameters
+BARE = math.log(0.5)  # log prior of equal lengths on the bare hyperparameters
 SHORTER, LONGER, REFINED = 0.45, 2.2, -1.0  # factors of one length alone, and the log prior of each such change
 REFINE, REFINE_FROM = 3, 4  # kernels that are refined, and the runs from which on
 NOISES = {0.003: 0.0, 0.01: 0.0, 0.03: 0.0, 0.1: 0.0, 0.3: 0.0, 1.0: -1.5}  # of a run, in units of s: log prior
-NO_NOISES = {
-    0.001: 0.0,
-    0.003: 0.0,
-    0.01: 0.0,
-    0.03: 0.0,
-}  # without noise, for what is rougher
+NO_NOISES = dict.fromkeys((0.001, 0.003, 0.01, 0.03), 0.0)  # of a deterministic objective: what is rougher than f
 UNITS = (-1.0, 0.0, 0.0, -0.5, -1.0, -2.0)  # log prior of each unit of score_warping.PARTS
-BOWLS = (0.02, 0.08)  # warped units that a squared octave outside usual settings costs
+BOWLS = (0.01, 0.05)  # warped units that a squared octave outside usual settings costs
 ACROSS = 0.25  # the part of that which an octave of another hyperparameter costs
-LEVEL = -1.5  # prior mean, in warped units below the best run
+LEVEL = -1.0  # prior mean, in warped units below the best run
 CONSTANT, LINEAR, ROUGH, ROUGHER = 1.0, 0.3, 0.1, 3
 FREEDOM = 4.0
 MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped

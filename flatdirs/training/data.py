@@ -1,8 +1,9 @@
 """The images and labels of a task: split, shrunk, normalised and on the device, loaded once per process.
 
-Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files. Splits are
-cut by one fixed permutation, not by the seed of a run, so that all runs are evaluated on the same images. Mean and
-standard deviation are computed exactly, from integers, so that they do not depend on the number of threads.
+Every run calls `load`, which answers from a small cache after the first call; data_files.py reads the files,
+text.py a text. Splits of images are cut by one fixed permutation, not by the seed of a run, so that all runs are
+evaluated on the same images. Mean and standard deviation are computed exactly, from integers, so that they do not
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -14,53 +15,54 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from flatdirs.errors import DataError
+from flatdirs.training import augment
 from flatdirs.training.data_files import Images, Labels, Raw, data_path, fixed_order, read
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.dataset import Dataset, Split
+from flatdirs.training.model import build_model
+from flatdirs.training.task import CLASSES, DataConfig, ImageTask, Task, TextTask
+from flatdirs.training.text import load_text
 
 KEPT = 2  # data sets that stay loaded: one for tuning, one for the final evaluation
 _cache: dict[tuple[object, ...], Dataset] = {}
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images (n, channels, h, w), float32, channels-last, normalised; labels (n,), int64; both on the device."""
+class ImageData(Dataset):
+    """Images (n, channels, h, w), float32, channels-last, normalised, with labels (n,)."""
 
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Three disjoint splits. With data.evaluate=test, `train` holds the validation images and `validation` is empty."""
-
-    train: Split
-    validation: Split
-    test: Split
     channels: int
-    classes: int
-    evaluate: str
-    checksum: str
 
-    @property
-    def evaluation_set(self) -> Split:
-        """The images that evaluate a run: `validation`, or `test` with data.evaluate=test and final."""
-        return self.validation if self.evaluate == "validation" else self.test
+    def draw(self, task: Task, generator: torch.Generator) -> augment.Draws:
+        assert isinstance(task, ImageTask)
+        return augment.draw(task, len(self.train), generator)
+
+    def batch(self, task: Task, draws: augment.Draws, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        assert isinstance(task, ImageTask)
+        images = augment.apply(self.train.inputs, draws, start, stop, task.cutout)
+        return images, self.train.labels[draws.order[start:stop]]
+
+    def model(self, task: Task, seed: int, device: torch.device) -> nn.Module:
+        assert isinstance(task, ImageTask)
+        return build_model(self.channels, self.classes, task.width, seed, device)
 
 
-def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
-    """Load the images of a task onto `device`; they are the same for every seed.
+def load(task: Task, data: DataConfig, device: torch.device) -> Dataset:
+    """Load the images or the text of a task onto `device`; they are the same for every seed.
 
     Raises:
-        DataError: a file is missing or broken, or its arrays do not fit the task.
+        DataError: a file is missing or broken, or its content does not fit the task.
     """
+    if isinstance(task, TextTask) and data.download:
+        raise DataError(f"task={task.name} has nothing to download; remove data.download", key="data.download")
     key = _cache_key(task, data, device)
     if key not in _cache:
-        dataset = _prepare(task, data, read(task, data), device)
+        if isinstance(task, TextTask):
+            dataset: Dataset = load_text(task, data, device)
+        else:
+            dataset = _prepare(task, data, read(task, data), device)
         while len(_cache) >= KEPT:
             del _cache[next(iter(_cache))]
         _cache[key] = dataset
@@ -68,18 +70,23 @@ def load(task: ImageTask, data: DataConfig, device: torch.device) -> Dataset:
     return found if found.evaluate == data.evaluate else replace(found, evaluate=data.evaluate)
 
 
-def _cache_key(task: ImageTask, data: DataConfig, device: torch.device) -> tuple[object, ...]:
+def _cache_key(task: Task, data: DataConfig, device: torch.device) -> tuple[object, ...]:
     """Everything that the tensors depend on, including the age and size of the file."""
-    sizes = (task.image_size, task.train_images, task.validation_images, task.test_images)
+    if isinstance(task, TextTask):
+        sizes: tuple[object, ...] = ("text", task.context, task.counts)
+        built_in = data.path is None
+    else:
+        sizes = (task.dataset, task.image_size, task.train_images, task.validation_images, task.test_images)
+        built_in = task.dataset == "digits"
     where: tuple[object, ...] = ()
-    if task.dataset != "digits":
+    if not built_in:
         path = data_path(data).absolute()
         state = path.stat() if path.is_file() else None
         where = (str(path), state and state.st_mtime_ns, state and state.st_size)
-    return (task.dataset, *sizes, data.evaluate == "test", *where, str(device))
+    return (*sizes, data.evaluate == "test", *where, str(device))
 
 
-def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) -> Dataset:
+def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) -> ImageData:
     order = fixed_order(len(raw.train_labels))
     train = order[: task.train_images]
     validation = order[task.train_images : task.train_images + task.validation_images]
@@ -92,12 +99,12 @@ def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) 
         return Split(_normalised(images, mean, deviation, device), torch.from_numpy(labels.copy()).to(device))
 
     test_images, test_labels = raw.test_images[: task.test_images], raw.test_labels[: task.test_images]
-    return Dataset(
+    return ImageData(
         train=split(train_images, raw.train_labels[train]),
         validation=split(shrink(raw.train_images[validation], task.image_size), raw.train_labels[validation]),
         test=split(shrink(test_images, task.image_size), test_labels),
         channels=train_images.shape[3],
-        classes=task.classes,
+        classes=CLASSES,
         evaluate=data.evaluate,
         checksum=_checksum(raw.train_images, raw.train_labels, raw.test_images, raw.test_labels),
     )

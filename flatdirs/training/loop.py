@@ -14,15 +14,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from flatdirs.curvature.log import CurvatureLog
-from flatdirs.training import augment, torch_compile
-from flatdirs.training.data import Dataset, load
+from flatdirs.training import torch_compile
+from flatdirs.training.data import load
+from flatdirs.training.dataset import Dataset, mean_loss
 from flatdirs.training.device import (
     cpu_threads,
     device_name,
@@ -52,7 +51,7 @@ def train(
 
     Raises:
         ConfigError: the device is not available.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
         CurvatureError: the edge of stability of the optimizer is not known.
     """
     device = resolve_device(config.device)
@@ -71,7 +70,7 @@ def train(
         curvature = _curvature_log(run)
         while len(epochs) < config.evaluations and not (diverged or stopped):
             epochs.append(run.train_and_evaluate(len(epochs) + 1))
-            diverged = _has_diverged(epochs, config)
+            diverged = _has_diverged(epochs, config, dataset.classes)
             if keep_model and len(epochs) == returned < config.evaluations:
                 weights = deepcopy(run.model.state_dict())
             if on_epoch is not None:
@@ -88,7 +87,7 @@ def train(
         returned_epoch=result.number,
         accuracy=accuracy,
         loss=math.inf if diverged else result.loss,
-        at_chance=accuracy <= chance_ceiling(dataset.classes, len(dataset.evaluation_set)),
+        at_chance=accuracy <= chance_ceiling(dataset.classes, dataset.evaluation_set.labels.numel()),
         seconds=seconds,
         device=f"{device} ({device_name(device)})",
         precision=precision,
@@ -103,36 +102,32 @@ def train(
 
 def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> float:
     """Compile the code for runs like this one; the seconds it took, 0.0 if an earlier run has compiled it."""
-    shape, batch = (dataset.channels, dataset.classes, config.task.width), config.images_per_step
-    key = (shape, batch, dataset.train.images.shape[2:], str(device), precision, torch.get_num_threads())
+    batch, shape = config.images_per_step, dataset.train.inputs.shape[1:]
+    key = (config.task.shape, dataset.classes, batch, shape, str(device), precision, torch.get_num_threads())
 
     def step() -> None:
         run = Run(config, dataset, device, precision)
         run.model.train()
-        images = augment.apply(dataset.train.images, augment.Draws(torch.arange(batch, device=device)), 0, batch, 0)
-        run.train_step(images, dataset.train.labels[:batch])
+        run.train_step(dataset.train.inputs[:batch], dataset.train.labels[:batch])
         synchronize(device)
 
     return torch_compile.prepare(key, step)
 
 
 def _curvature_log(run: Run) -> CurvatureLog | None:
-    """A log of the curvature of `run` on its first training images, without augmentation; None without curvature.every.
+    """A log of the curvature of `run` on its first training examples, as they are; None without curvature.every.
 
     It measures in float32 at any precision of training: second derivatives in 16 bits would be noise.
     """
     if not run.config.curvature.every:
         return None
 
-    def loss(logits: Tensor, labels: Any) -> Tensor:
-        return cross_entropy(logits.float(), labels)
-
     split, count = run.dataset.train, run.config.curvature.images
-    probe = split.images[:count], split.labels[:count]
-    return CurvatureLog(run.model, run.optimizer, loss, probe, every=run.config.curvature.every)
+    probe = split.inputs[:count], split.labels[:count]
+    return CurvatureLog(run.model, run.optimizer, mean_loss, probe, every=run.config.curvature.every)
 
 
-def _has_diverged(epochs: Sequence[Epoch], config: TrainConfig) -> bool:
+def _has_diverged(epochs: Sequence[Epoch], config: TrainConfig, classes: int) -> bool:
     """A loss that is not finite or, after the warm-up, a mean over an epoch's steps above twice that of guessing."""
     if not (math.isfinite(epochs[-1].train_loss) and math.isfinite(epochs[-1].loss)):
         return True
@@ -143,10 +138,10 @@ def _has_diverged(epochs: Sequence[Epoch], config: TrainConfig) -> bool:
             break
     after_warmup = start / config.steps_per_epoch >= config.schedule.warmup(config.task.epochs)
     whole = steps >= config.steps_per_epoch
-    return whole and after_warmup and total / steps > DIVERGED_LOSS * math.log(config.task.classes)
+    return whole and after_warmup and total / steps > DIVERGED_LOSS * math.log(classes)
 
 
-def chance_ceiling(classes: int, images: int) -> float:
+def chance_ceiling(classes: int, labels: int) -> float:
     """The accuracy in percent that guessing stays below: three binomial standard deviations above 1/classes."""
     chance = 1.0 / classes
-    return 100.0 * (chance + 3.0 * math.sqrt(chance * (1.0 - chance) / images))
+    return 100.0 * (chance + 3.0 * math.sqrt(chance * (1.0 - chance) / labels))

@@ -13,7 +13,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.setting_checks import require_boolean, require_integer, require_number, wrong
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.task import DataConfig, ImageTask, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,7 @@ class TrainConfig:
         ConfigError: a value out of range, or settings that do not go together.
     """
 
-    task: ImageTask
+    task: Task
     data: DataConfig
     lr: float | None
     momentum: float | None
@@ -82,7 +82,7 @@ class TrainConfig:
         require_boolean("compile", self.compile)
         key = "task.batch_size" if self.batch_size is None else "batch_size"
         require_integer(key, self.images_per_step, 1, self.training_images)
-        if self.images_per_step == 1 and self.task.image_size < 16:
+        if self.images_per_step == 1 and isinstance(self.task, ImageTask) and self.task.image_size < 16:
             problem = f"leaves batch norm one value per channel at task.image_size={self.task.image_size}"
             raise wrong(key, 1, problem, remedy=f"set {key} to 2 or more")
         self.schedule.check(self.task.epochs)
@@ -147,9 +147,8 @@ class TrainConfig:
 
     @property
     def training_images(self) -> int:
-        """The number of training images, with data.evaluate=test including the validation set."""
-        validation = self.task.validation_images if self.data.evaluate == "test" else 0
-        return self.task.train_images + validation
+        """The number of training examples, with data.evaluate=test including the validation set."""
+        return self.task.examples(self.data.evaluate)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -211,8 +210,9 @@ class ProbeConfig:
 class Epoch:
     """The steps from one evaluation to the next, usually an epoch, and the evaluation.
 
-    Losses are means per image (nan or infinite if the run diverged), `accuracy` is in percent. `lr` is the learning
-    rate of the last step, `seconds` the wall time including the evaluation, `steps` the number of steps.
+    Losses are means per image, or per character, in nats (nan or infinite if the run diverged), `accuracy` is in
+    percent. `lr` is the learning rate of the last step, `seconds` the wall time including the evaluation, `steps` the
+    number of steps.
     """
 
     number: int

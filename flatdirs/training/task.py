@@ -57,9 +57,81 @@ class ImageTask:
         if self.batch_size > self.train_images:
             raise wrong("task.batch_size", self.batch_size, f"must be at most task.train_images={self.train_images}")
 
+    def examples(self, evaluate: str) -> int:
+        """The number of training images, with data.evaluate=test including the validation set."""
+        return self.train_images + (self.validation_images if evaluate == "test" else 0)
+
     @property
-    def classes(self) -> int:
-        return CLASSES
+    def shape(self) -> tuple[int, ...]:
+        """What a network depends on beside its data."""
+        return (self.width,)
+
+
+@dataclass(frozen=True)
+class TextTask:
+    """The size of a GPT that predicts the next character, and the length of training; an example is a window of text.
+
+    `batch_size` is in windows of `context` characters, `width`, `depth` and `heads` are those of the network (gpt.py).
+    Counts are in characters that are predicted.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    context: int
+    width: int
+    depth: int
+    heads: int
+    train_characters: int
+    validation_characters: int
+    test_characters: int
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise wrong("task.name", repr(self.name), "must be a word")
+        for key in ("epochs", "batch_size", "context", "width", "depth", "heads"):
+            require_integer(f"task.{key}", getattr(self, key), 1)
+        for key in ("train_characters", "validation_characters", "test_characters"):
+            require_integer(f"task.{key}", getattr(self, key), self.context)
+        if self.width % self.heads:
+            raise wrong("task.heads", self.heads, f"must divide task.width={self.width}")
+        if self.threads is not None:
+            require_integer("task.threads", self.threads, 1, 1024)
+        if self.batch_size > (windows := self.examples("validation")):
+            problem = f"must be at most {windows}, the windows in task.train_characters={self.train_characters}"
+            raise wrong("task.batch_size", self.batch_size, problem)
+
+    def examples(self, evaluate: str) -> int:
+        """The number of training windows, with data.evaluate=test including those of the validation part."""
+        validation = self.validation_characters if evaluate == "test" else 0
+        return (self.train_characters + validation) // self.context
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Characters to train on, to validate with and to test with."""
+        return self.train_characters, self.validation_characters, self.test_characters
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What a network depends on beside its data."""
+        return self.context, self.width, self.depth, self.heads
+
+
+Task = ImageTask | TextTask
+
+
+def batch_sizes(task: object) -> tuple[float, float] | None:
+    """The smallest and largest batch that a search may try; None for a task that the trainer does not know.
+
+    Batch norm needs two images.
+    """
+    if not isinstance(task, Task):
+        return None
+    return (2.0 if isinstance(task, ImageTask) else 1.0), float(task.examples("validation"))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from flatdirs.training import augment
-from flatdirs.training.data import Split, load
+from flatdirs.training.data import load
+from flatdirs.training.dataset import Split
 from flatdirs.training.device import cpu_threads, keep_freed_memory, resolve_device, resolve_precision, synchronize
 from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.training_step import Run
@@ -21,7 +21,7 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
 
     Raises:
         ConfigError: the device is not available.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
     """
     config = replace(config, compile=False)
     device = resolve_device(config.device)
@@ -45,14 +45,13 @@ def _timed(run: Run, action: Callable[[], object]) -> float:
 
 def _seconds_per_step(run: Run, budget_seconds: float) -> float:
     """The median of a few steps at the batch size of the run, or at the largest that fits the budget, scaled up."""
-    split, task, full = run.dataset.train, run.config.task, run.config.images_per_step
-    draws = augment.draw(task, len(split), run.generator)
+    dataset, task, full = run.dataset, run.config.task, run.config.images_per_step
+    draws = dataset.draw(task, run.generator)
     run.model.train()
 
     def step_of(batch: int) -> float:
         def action() -> None:
-            images = augment.apply(split.images, draws, 0, batch, task.cutout)
-            run.train_step(images, split.labels[draws.order[:batch]])
+            run.train_step(*dataset.batch(task, draws, 0, batch))
 
         return _timed(run, action)
 
@@ -69,11 +68,11 @@ def _seconds_per_step(run: Run, budget_seconds: float) -> float:
 
 
 def _seconds_per_evaluated_image(run: Run, budget_seconds: float) -> float:
-    """Seconds per image of one evaluation of as many images as the budget allows."""
+    """Seconds per example of one evaluation of as many as the budget allows."""
     split = run.dataset.evaluation_set
 
     def evaluate(count: int) -> float:
-        return _timed(run, lambda: run.evaluate(Split(split.images[:count], split.labels[:count])))
+        return _timed(run, lambda: run.evaluate(Split(split.inputs[:count], split.labels[:count])))
 
     count = min(32, len(split))
     evaluate(count)

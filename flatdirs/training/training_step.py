@@ -15,18 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from flatdirs.training import augment, torch_compile
-from flatdirs.training.data import Dataset, Split
+from flatdirs.training import torch_compile
+from flatdirs.training.dataset import Dataset, Split, mean_loss
 from flatdirs.training.device import DTYPES
 from flatdirs.training.gradient_clipping import GradientLog
-from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_learning_rate
 from flatdirs.training.run_config import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
 from flatdirs.training.self_tuning import Tuner
 
 CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
-EVALUATION_IMAGES = {"cpu": 512}  # images per evaluation batch: fits the caches of a CPU; a GPU takes 2048
+EVALUATED_TOGETHER = {"cpu": 512}  # examples per evaluation batch: fits the caches of a CPU; a GPU takes 2048
 
 
 class Run:
@@ -35,7 +34,7 @@ class Run:
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> None:
         check_precision(precision, config.schedule)
         self.config, self.dataset, self.device, self.precision = config, dataset, device, precision
-        self.model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device)
+        self.model = dataset.model(config.task, 2 * config.seed, device)
         self.optimizer = _optimizer(config, self.model, device)
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
@@ -60,34 +59,33 @@ class Run:
         return float(self.optimizer.param_groups[0]["lr"]) if rate is None else rate
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of augmented images and their labels, one epoch after another without end."""
-        task, split, batch = self.config.task, self.dataset.train, self.config.images_per_step
-        values = split.images[0].numel()
+        """Batches of inputs and their labels, one epoch after another without end."""
+        task, dataset, batch = self.config.task, self.dataset, self.config.images_per_step
+        values = dataset.train.inputs[0].numel()
         chunk = max(1, CHUNK_VALUES // (values * batch)) * batch
         used = self.config.steps_per_epoch * batch
         while True:
-            draws = augment.draw(task, len(split), self.generator)
+            draws = dataset.draw(task, self.generator)
             for start in range(0, used, chunk):
                 stop = min(start + chunk, used)
-                images = augment.apply(split.images, draws, start, stop, task.cutout)
-                labels = split.labels[draws.order[start:stop]]
-                yield from zip(torch.split(images, batch), torch.split(labels, batch), strict=True)
+                inputs, labels = dataset.batch(task, draws, start, stop)
+                yield from zip(torch.split(inputs, batch), torch.split(labels, batch), strict=True)
 
     def train_steps(self, count: int) -> Tensor:
         """Take `count` steps; the sum of their losses, on the device, not finite if one of them is not."""
         total = torch.zeros((), device=self.device)
         self.model.train()
-        for images, labels in islice(self.stream, count):
-            total += self.train_step(images, labels)
+        for inputs, labels in islice(self.stream, count):
+            total += self.train_step(inputs, labels)
         return total
 
-    def train_step(self, images: Tensor, labels: Tensor) -> Tensor:
+    def train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Forward pass, backward pass and update; the mean loss of the batch, detached, on the device."""
 
         def loss_now() -> Tensor:
             with self.autocast():
-                logits = self.forward(self.model, images)
-            return cross_entropy(logits.float(), labels)
+                logits = self.forward(self.model, inputs)
+            return mean_loss(logits, labels)
 
         rate = self.scheduled_rate(self.step)
         self.step += 1
@@ -114,14 +112,14 @@ class Run:
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
         """Summed loss and number of hits over `split`, on the device."""
         self.model.eval()
-        batch = EVALUATION_IMAGES.get(self.device.type, 2048)
+        batch = EVALUATED_TOGETHER.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device)
-        for images, labels in zip(torch.split(split.images, batch), torch.split(split.labels, batch), strict=True):
+        for inputs, labels in zip(torch.split(split.inputs, batch), torch.split(split.labels, batch), strict=True):
             with self.autocast():
-                logits = self.model(images)
-            loss += cross_entropy(logits.float(), labels, reduction="sum")
-            hits += (logits.argmax(dim=1) == labels).sum()
+                logits = self.model(inputs)
+            loss += cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")
+            hits += (logits.argmax(dim=-1) == labels).sum()
         return loss, hits
 
     def train_and_evaluate(self, number: int) -> Epoch:
@@ -131,7 +129,7 @@ class Run:
         train_loss = self.train_steps(count)
         loss, hits = self.evaluate(self.dataset.evaluation_set)
         sums = self.gradients.fetch([train_loss, loss, hits])
-        evaluated = len(self.dataset.evaluation_set)
+        evaluated = self.dataset.evaluation_set.labels.numel()
         return Epoch(
             number=number,
             train_loss=sums[0] / count,

@@ -49,21 +49,20 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
 
     Raises:
         ConfigError: there is no such device.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
     """
     import torch
-    from torch.nn.functional import cross_entropy
 
     from flatdirs.curvature.cdat import CDAT
     from flatdirs.training.data import load
+    from flatdirs.training.dataset import mean_loss
     from flatdirs.training.device import cpu_threads, resolve_device
-    from flatdirs.training.model import build_model
     from flatdirs.tuning.probing import TaskBatches
 
     device = resolve_device(config.device)
     with cpu_threads(config.cpu_threads):
         dataset = load(config.task, config.data, device)
-        model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device).train()
+        model = dataset.model(config.task, 2 * config.seed, device).train()
         base, settings = config.optimizer.base(config.momentum_in_force)
         optimizer = CDAT(
             model.parameters(),
@@ -77,6 +76,6 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
         rates, losses = list[torch.Tensor](), list[torch.Tensor]()
         batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
         for images, labels in itertools.islice(batches, steps):
-            losses.append(optimizer.step(lambda x=images, y=labels: cross_entropy(model(x), y)))  # type: ignore[misc]
+            losses.append(optimizer.step(lambda x=images, y=labels: mean_loss(model(x), y)))  # type: ignore[misc]
             rates.append(optimizer.learning_rate)
         return torch.stack(rates).tolist(), torch.stack(losses).tolist()

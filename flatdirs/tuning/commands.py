@@ -29,7 +29,9 @@ from flatdirs.search import stored
 from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
+from flatdirs.training.recipes import recipe
 from flatdirs.training.run_config import TrainConfig
+from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.formatting import hydra_text
 from flatdirs.tuning.settings import TuneConfig
 
@@ -110,14 +112,20 @@ def train_settings(config: TrainConfig) -> dict[str, Any]:
 
 def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
     """The shortest overrides of conf/<command>.yaml that compose to these settings, groups first; not shell-quoted."""
-    usual, groups = _file(f"{command}.yaml"), _groups(command)
-    choices, keys = list[str](), list[str]()
+    groups, choices = _groups(command), dict[str, str]()
+    keys = list[str]()
+    brought: Mapping[str, Any] = {}
     for group, default in groups.items():
         if group in settings:
-            choice, changed = _nearest(group, default, settings[group])
-            choices += [f"{group}={choice}"] if choice != default else []
-            keys += changed
-    return choices + keys + list(_changed(usual, {k: v for k, v in settings.items() if k not in groups}))
+            choices[group], changed = _nearest(group, recipe(choices).get(group, default), settings[group])
+            brought = recipe(choices)
+            own = {key.partition(".")[2]: value for key, value in brought.items() if key.startswith(f"{group}.")}
+            option = {**_file(f"{group}/{choices[group]}.yaml"), **own}
+            keys += list(_changed(option, settings[group], f"{group}.")) if own else changed
+    told = [f"{group}={choice}" for group, choice in choices.items() if choice != brought.get(group, groups[group])]
+    usual = _file(f"{command}.yaml")
+    usual = {**usual, **{key: value for key, value in brought.items() if key in usual}}
+    return told + keys + list(_changed(usual, {k: v for k, v in settings.items() if k not in groups}))
 
 
 def _groups(command: str) -> dict[str, str]:
@@ -170,12 +178,11 @@ def _command_overrides(config: TuneConfig, objective: CommandObjective, settings
 
 
 def helper_overrides(config: TuneConfig) -> list[str]:
-    """The overrides of a further worker at the same search, which confirms and shows nothing."""
-    limits = replace(config.limits, confirm=0)
+    """The overrides of a further worker at the same search, which shows nothing."""
     objective = config.objective
     if isinstance(objective, CommandObjective) and objective.settings.workers is None:
         objective = replace(objective, settings=replace(objective.settings, workers=config.workers))
-    return tune_overrides(replace(config, limits=limits, live=False, workers=1, objective=objective))
+    return tune_overrides(replace(config, live=False, workers=1, objective=objective))
 
 
 def shell(command: str, words: Sequence[str]) -> str:
@@ -269,12 +276,12 @@ def usual_box() -> Mapping[str, list[float]]:
 
 def _box(config: TuneConfig) -> dict[str, list[float | str]]:
     """The ranges as configured; batch sizes that reading has cut to the training images as they were."""
-    plan, images = config.plan, getattr(config.task, "train_images", None)
+    plan, batches = config.plan, batch_sizes(config.task)
     box: dict[str, list[float | str]] = {
         name: [*pair, *(["uniform"] if name in plan.uniform else [])] for name, pair in plan.box.items()
     }
     low, high = usual_box()["batch_size"]
-    if images is not None and box.get("batch_size") == [max(2.0, low), min(images, high)]:
+    if batches is not None and box.get("batch_size") == [max(batches[0], low), min(batches[1], high)]:
         box["batch_size"] = [low, high]
     return box
 

@@ -1,4 +1,4 @@
-"""Step sampling on an image task: the learning-rate finder with the trainer's network, batches and optimizer.
+"""Step sampling on images or on a text: the learning-rate finder with the trainer's network, batches and optimizer.
 
 Used by `find-lr` and by `tune start=step_sampling`. A probe begins as a run with the same seed does: the same weights
 and the same first batches.
@@ -11,47 +11,44 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from flatdirs.lr_finder.finder import find_learning_rate
 from flatdirs.lr_finder.result import LearningRates
-from flatdirs.training import augment
-from flatdirs.training.data import Dataset, load
+from flatdirs.training.data import load
+from flatdirs.training.dataset import Dataset, mean_loss
 from flatdirs.training.device import DTYPES, cpu_threads, keep_freed_memory, resolve_device, resolve_precision
-from flatdirs.training.model import build_model
 from flatdirs.training.optimizer import build_optimizer
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
-from flatdirs.training.task import ImageTask
+from flatdirs.training.task import Task
 
 
 @dataclass(frozen=True)
 class TaskBatches:
     """The batches of a run as the trainer makes them, epoch after epoch.
 
-    Pairs on the device: images (size, channels, side, side), labels (size,).
+    Pairs on the device: images (size, channels, side, side) or characters (size, context), and their labels.
     """
 
-    task: ImageTask
+    task: Task
     dataset: Dataset
     seed: int
     size: int
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images are shuffled and augmented anew in each epoch; an incomplete last batch is left out."""
+        """Examples are shuffled and augmented anew in each epoch; an incomplete last batch is left out."""
         split = self.dataset.train
         generator = torch.Generator(device=split.labels.device).manual_seed(2 * self.seed + 1)
         for _ in range(self.task.epochs):
-            draws = augment.draw(self.task, len(split), generator)
+            draws = self.dataset.draw(self.task, generator)
             for start in range(0, len(split) - self.size + 1, self.size):
-                images = augment.apply(split.images, draws, start, start + self.size, self.task.cutout)
-                yield images, split.labels[draws.order[start : start + self.size]]
+                yield self.dataset.batch(self.task, draws, start, start + self.size)
 
     def evaluation_set(self) -> list[tuple[Tensor, Tensor]]:
-        """The validation or test images of a run, in batches of the same size; an incomplete last one is left out."""
+        """The validation or test set of a run, in batches of the same size; an incomplete last one is left out."""
         split = self.dataset.evaluation_set
         stop = max(len(split) // self.size, 1) * self.size
-        images, labels = (torch.split(part[:stop], self.size) for part in (split.images, split.labels))
-        return list(zip(images, labels, strict=True))
+        inputs, labels = (torch.split(part[:stop], self.size) for part in (split.inputs, split.labels))
+        return list(zip(inputs, labels, strict=True))
 
 
 def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True) -> LearningRates:
@@ -59,7 +56,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
 
     Raises:
         ConfigError: there is no such device.
-        DataError: the images are missing or broken.
+        DataError: images or text are missing or broken.
         FinderError: the task cannot be probed.
     """
     device = resolve_device(config.device)
@@ -68,13 +65,13 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
             logits = model(batch[0])
-        return cross_entropy(logits.float(), batch[1])
+        return mean_loss(logits, batch[1])
 
     with cpu_threads(config.cpu_threads):
         dataset = load(config.task, config.data, device)
         if device.type == "cpu":
             keep_freed_memory()
-        model = build_model(dataset.channels, dataset.classes, config.task.width, 2 * config.seed, device)
+        model = dataset.model(config.task, 2 * config.seed, device)
         optimizer = build_optimizer(
             model.parameters(), 1.0, config.momentum_in_force, config.wd, device, config.optimizer
         )

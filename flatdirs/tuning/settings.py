@@ -16,20 +16,31 @@ from flatdirs.backend.storages import StorageConfig
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_per_run
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.setting_checks import describe
+from flatdirs.search.race import needed_pairs
+from flatdirs.setting_checks import describe, wrong
 from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import METRICS, Accuracy
-from flatdirs.training.task import DataConfig
+from flatdirs.training.task import DataConfig, TextTask
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective."""
+    """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective.
+
+    `confirm`: fresh seeds at most for each candidate in the race at the end; 0 for no race. Raises ConfigError where
+    they are too few to replace the start.
+    """
 
     budget: int = 25
     target: float | None = None
     minutes: float | None = None
-    confirm: int = 3
+    confirm: int = 6
+
+    def __post_init__(self) -> None:
+        if 0 < self.confirm < (needed := needed_pairs(self.confirm)):
+            problem = f"is too few: nothing replaces the start with fewer than {needed} fresh seeds"
+            remedy = f"set confirm={needed} or more, or confirm=0 for the search's own best, unconfirmed"
+            raise wrong("confirm", self.confirm, problem, remedy=remedy)
 
 
 @dataclass(frozen=True)
@@ -78,14 +89,14 @@ class TuneConfig:
 def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
     """What must stay the same when a study is continued, under the keys of the command line.
 
-    `checksum`: of the images, if there are any. Metric, pruner and how often a run is evaluated stand there only
+    `checksum`: of images or text, if there are any. Metric, pruner and how often a run is evaluated stand there only
     where they are not the usual ones.
     """
     objective, data = config.objective, {"evaluate": config.data.evaluate}
     found = {
         "task": asdict(config.task),
         **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
-        "data": data | ({"path (checksum of its images)": checksum} if checksum else {}),
+        "data": data | ({_checksum_key(config.task): checksum} if checksum else {}),
         **plan_identity(config.plan),
         "direction": "maximize" if config.maximize else "minimize",
         "repeats": config.repeats,
@@ -98,6 +109,10 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
         keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
         found |= {key: value for key, value in keys.items() if value is not None}
     return found
+
+
+def _checksum_key(task: AnyTask) -> str:
+    return f"path (checksum of its {'text' if isinstance(task, TextTask) else 'images'})"
 
 
 def unit_of(stored: Mapping[str, Any]) -> str:
