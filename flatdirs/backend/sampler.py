@@ -60,8 +60,8 @@ class FlatDirectionsSampler(BaseSampler):
     default search takes the first three numbers and the first three choices as axes of their own; all others are
     random, by `seed`. Trials that the study has already count, on the grid or off it; "myrtle" and "raw" use
     those on it. `budget`: runs of the study, where that is known; the last ones are replicates. A study of whose
-    parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises ChartError for a start or names
-    that do not fit, ValueError on several objectives.
+    parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises ChartError for a start or
+    names that do not fit, ValueError on several objectives.
     """
 
     def __init__(
