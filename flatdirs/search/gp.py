@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from flatdirs.search.kernels import factor, solve
+from flatdirs.search.kernels import determinants_and_misfits, factor, solve, tridiagonal
 from flatdirs.search.score_warping import Warped, warp
 from flatdirs.search.structure import Structure
 from flatdirs.space.log_grid import Array
@@ -51,7 +51,7 @@ FREEDOM = 4.0
 MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped
 MOST_RUNS, FEWER = 80, 40  # that enter the model, and of these the ones by which its kernels are chosen
 SMALLEST = 1e-10  # eigenvalue
-SURE = 1.64  # standard deviations of a 90 % interval
+CHUNK = 8192  # elements of a covariance that are computed together: they stay in the cache
 NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
 
@@ -83,27 +83,38 @@ class Hypothesis:
     rotated: Array
 
 
-class Fitted(NamedTuple):
-    """Kernels fitted to n runs, for every noise, unit and bowl. `evidence` (kernels, noises, units, bowls)."""
+class Weighed(NamedTuple):
+    """Kernels and `evidence` (kernels, noises, units, bowls): log p(hypothesis)·p(y | hypothesis)."""
 
     kernels: list[Kernel]
-    places: Array
-    values: Array
-    vectors: Array
-    rotated: Array
-    misfits: Array
     evidence: Array
 
-    def joined(self, other: Fitted) -> Fitted:
+    def joined(self, other: Weighed) -> Weighed:
         """Both together."""
-        arrays = (np.concatenate(pair) for pair in zip(self[1:], other[1:], strict=True))
-        return Fitted(self.kernels + other.kernels, *arrays)
+        return Weighed(self.kernels + other.kernels, np.concatenate([self.evidence, other.evidence]))
 
     @property
     def mass(self) -> Array:
         """log p(kernel | y) (kernels,), not normalised."""
         found: Array = np.logaddexp.reduce(self.evidence.reshape(len(self.kernels), -1), axis=1)
         return found
+
+    def likely(self, count: int) -> list[Kernel]:
+        """The most likely kernels, the likeliest first."""
+        return [self.kernels[k] for k in np.argsort(-self.mass, kind="stable")[:count]]
+
+
+class Fitted(NamedTuple):
+    """k kernels conditioned on n runs: `places` (k, n, free) in units of the lengths; `values` (k, n) and `vectors`
+    (k, n, n): eigenvalues and eigenvectors of the covariance; `rotated` (k, units, bowls, n): residuals in that basis;
+    `misfits` (k, noises, units, bowls).
+    """
+
+    places: Array
+    values: Array
+    vectors: Array
+    rotated: Array
+    misfits: Array
 
 
 class Predicted(NamedTuple):
@@ -131,18 +142,13 @@ class Model:
         self.warped: Warped = warp(self.values)
         self._noises = NO_NOISES if deterministic else NOISES
         fewer = most_informative(self.places, self.values, FEWER)
-        all_enter = len(fewer) == len(kept)
-        here, warped = (self.places, self.warped) if all_enter else (self.places[fewer], warp(self.values[fewer]))
-        fitted = self._fit(first_kernels(structure, kernels), here, warped)
+        here, warped = self.places[fewer], warp(self.values[fewer])
+        weighed = self._weigh(first_kernels(structure, kernels), here, warped)
         if len(here) >= REFINE_FROM:
-            likely = np.argsort(-fitted.mass, kind="stable")[:REFINE]
-            around = [one for k in likely for one in refined(fitted.kernels[k])]
-            fitted = fitted.joined(self._fit(around, here, warped))
-        self.steep = _by_exponents(fitted)
-        if not all_enter:
-            likely = np.argsort(-fitted.mass, kind="stable")[:MOST_KERNELS]
-            fitted = self._fit([fitted.kernels[k] for k in likely], self.places, self.warped)
-        self.hypotheses = self._most_likely(fitted)
+            around = [one for kernel in weighed.likely(REFINE) for one in refined(kernel)]
+            weighed = weighed.joined(self._weigh(around, here, warped))
+        self.steep = _by_exponents(weighed)
+        self.hypotheses = self._most_likely(weighed.likely(MOST_KERNELS))
 
     def _drops(self, places: Array, kernels: Sequence[Kernel]) -> Array:
         """d² (kernels, n): squared octaves outside what lies between the start (0) and usual settings."""
@@ -151,46 +157,62 @@ class Model:
         found: Array = _squares_outside(places @ powers.T, powers @ usual).T + ACROSS * others
         return found
 
-    def _fit(self, kernels: list[Kernel], runs: Array, warped: Warped) -> Fitted:
-        """Evidence of every noise, unit and bowl under each kernel, by one eigendecomposition a kernel.
+    def _residuals(self, kernels: Sequence[Kernel], runs: Array, warped: Warped) -> Array:
+        """Warped values less the prior mean (kernels, units, bowls, n) at runs (n, free) in octaves."""
+        means = LEVEL - np.array(BOWLS)[:, None] * self._drops(runs, kernels)[:, None]  # (kernels, bowls, n)
+        found: Array = warped.values[None, :, None] - means[:, None]
+        return found
 
-        `runs` (n, free): places in octaves.
-        """
-        count = len(runs)
+    def _evidence(self, kernels: Sequence[Kernel], logs: Array, misfits: Array, warped: Warped) -> Array:
+        """log p(h)·p(y | h), given log determinants (kernels, noises) and misfits (kernels, noises, units, bowls)."""
+        freedom = warped.values.shape[1] + FREEDOM
+        found: Array = -0.5 * logs[:, :, None, None] - 0.5 * freedom * np.log(misfits + FREEDOM)
+        found += (warped.log_jacobian + np.array(UNITS))[:, None]
+        found += np.array(list(self._noises.values()))[:, None, None]
+        found += np.array([kernel.log_prior for kernel in kernels])[:, None, None, None]
+        return found
+
+    def _weigh(self, kernels: list[Kernel], runs: Array, warped: Warped) -> Weighed:
+        """Evidence of every noise, unit and bowl under each kernel, by some runs (n, free)."""
         places = np.stack([scaled(runs, kernel) for kernel in kernels])
+        residuals = self._residuals(kernels, runs, warped)
+        columns = np.swapaxes(residuals.reshape(len(kernels), -1, len(runs)), 1, 2)
+        noises = np.array(list(self._noises))
+        logs, misfits = determinants_and_misfits(tridiagonal(covariance(places, places), columns), noises)
+        misfits = misfits.reshape(len(kernels), len(noises), *residuals.shape[1:3])
+        return Weighed(kernels, self._evidence(kernels, logs, misfits, warped))
+
+    def _fit(self, kernels: Sequence[Kernel]) -> Fitted:
+        """Condition kernels on all runs, by one eigendecomposition each."""
+        places = np.stack([scaled(self.places, kernel) for kernel in kernels])
         spectrum, vectors = np.linalg.eigh(covariance(places, places))
         spectrum = np.maximum(spectrum, SMALLEST)
-        means = LEVEL - np.array(BOWLS)[:, None] * self._drops(runs, kernels)[:, None]  # (kernels, bowls, n)
-        residuals = warped.values[None, :, None] - means[:, None]  # (kernels, units, bowls, n)
-        rotated = residuals.reshape(len(kernels), -1, count) @ vectors
-        noises = np.array(list(self._noises))
-        precisions = 1.0 / (spectrum[:, None] + noises[:, None] ** 2)  # (kernels, noises, n)
-        misfits = precisions @ np.swapaxes(rotated**2, 1, 2) + FREEDOM
-        misfits = misfits.reshape(len(kernels), len(noises), *residuals.shape[1:3])
-        evidence = 0.5 * np.log(precisions).sum(axis=2)[:, :, None, None] - 0.5 * (count + FREEDOM) * np.log(misfits)
-        evidence += (warped.log_jacobian + np.array(UNITS))[:, None]
-        evidence += np.array(list(self._noises.values()))[:, None, None]
-        evidence += np.array([kernel.log_prior for kernel in kernels])[:, None, None, None]
-        return Fitted(kernels, places, spectrum, vectors, rotated.reshape(residuals.shape), misfits, evidence)
+        residuals = self._residuals(kernels, self.places, self.warped)
+        rotated = residuals @ vectors[:, None]
+        precisions = 1.0 / (spectrum[:, None] + np.array(list(self._noises))[:, None] ** 2)
+        misfits = np.einsum("kubn,ksn->ksub", rotated**2, precisions)
+        return Fitted(places, spectrum, vectors, rotated, misfits)
 
-    def _most_likely(self, fitted: Fitted) -> list[Hypothesis]:
-        """The hypotheses that are kept, with weights that sum to 1."""
-        noises, found, mass = list(self._noises), list[Hypothesis](), fitted.mass
-        order = np.argsort(-mass, kind="stable")[:MOST_KERNELS]
-        for number in order.tolist():
-            evidence = fitted.evidence[number]
+    def _most_likely(self, kernels: list[Kernel]) -> list[Hypothesis]:
+        """The hypotheses that are kept of some kernels, with weights that sum to 1, the likeliest kernel first."""
+        noises, fitted, found = list(self._noises), self._fit(kernels), list[Hypothesis]()
+        logs = np.log(fitted.values[:, None] + np.array(noises)[:, None] ** 2).sum(axis=2)
+        weighed = Weighed(kernels, self._evidence(kernels, logs, fitted.misfits, self.warped))
+        mass = weighed.mass
+        for number in np.argsort(-mass, kind="stable").tolist():
+            evidence = weighed.evidence[number]
             best = np.argsort(-evidence.ravel(), kind="stable")[:MOST_EACH]
             shares = np.exp(evidence.ravel()[best] - evidence.max())
             for place, share in zip(best, shares / shares.sum(), strict=True):
                 s, u, b = np.unravel_index(place, evidence.shape)
                 one = Hypothesis(
-                    fitted.kernels[number],
+                    kernels[number],
                     number,
                     noises[s],
                     float(self.warped.units[u]),
                     BOWLS[b],
-                    float(fitted.misfits[number, s, u, b]) / (len(self.places) + FREEDOM),
-                    math.exp(mass[number] - mass[order[0]]) * float(share),
+                    (float(fitted.misfits[number, s, u, b]) + FREEDOM) / (len(self.places) + FREEDOM),
+                    math.exp(mass[number] - mass.max()) * float(share),
                     fitted.places[number],
                     fitted.vectors[number],
                     1.0 / (fitted.values[number] + noises[s] ** 2),
@@ -316,26 +338,38 @@ def scaled(places: Array, kernel: Kernel) -> Array:
 def covariance(places: Array, others: Array) -> Array:
     """k(z, z') (…, n, m) without scale and noise, of places (…, n, free) and others (…, m, free)."""
     inner = places @ np.swapaxes(others, -1, -2)
-    squares = (places**2).sum(axis=-1)[..., :, None] + (others**2).sum(axis=-1)[..., None, :] - 2.0 * inner
-    far = np.sqrt(np.maximum(5.0 * squares, 1e-12))
-    near = np.exp(-far)
-    found: Array = far / 3.0
-    found += 1.0
-    found *= far
-    found += 1.0
-    found *= near
-    rough = far * (ROUGHER / 3.0)  # M(ROUGHER·r): its exponential is a power of that of M(r)
-    rough += 1.0
-    rough *= far
-    rough *= ROUGHER
-    rough += 1.0
-    rough *= ROUGH
-    for _ in range(ROUGHER):
-        rough *= near
-    found += rough
-    found += LINEAR * inner
-    found += CONSTANT
+    found: Array = inner * -10.0
+    found += 5.0 * (places**2).sum(axis=-1)[..., :, None]
+    found += 5.0 * (others**2).sum(axis=-1)[..., None, :]
+    every, products = found.reshape(-1), inner.reshape(-1)
+    near, part = np.empty(min(CHUNK, every.size)), np.empty(min(CHUNK, every.size))
+    for first in range(0, every.size, CHUNK):
+        far = every[first : first + CHUNK]
+        _from_squares(far, products[first : first + CHUNK], near[: far.size], part[: far.size])
     return found
+
+
+def _from_squares(far: Array, inner: Array, near: Array, part: Array) -> None:
+    """Put k(z, z') (n,) in the place of 5·r² (n,), given z·z'; `near` and `part` (n,) are overwritten."""
+    np.sqrt(np.maximum(far, 1e-12, out=far), out=far)
+    np.exp(np.negative(far, out=near), out=near)
+    np.multiply(far, ROUGHER / 3.0, out=part)  # M(ROUGHER·r) = (1 + f + f²/3)·exp(−f), f = ROUGHER·√5·r
+    part += 1.0
+    part *= far
+    part *= ROUGHER
+    part += 1.0
+    part *= ROUGH
+    for _ in range(ROUGHER - 1):
+        part *= near  # exp(−f) is a power of exp(−√5·r) …
+    part += far  # … one factor of which M(r) shares
+    part += 1.0
+    far *= far
+    far *= 1.0 / 3.0
+    part += far
+    part *= near
+    inner *= LINEAR
+    part += inner
+    np.add(part, CONSTANT, out=far)
 
 
 def most_informative(places: Array, values: Array, count: int) -> list[int]:
@@ -355,11 +389,11 @@ def _squares_outside(offs: Array, ends: Array) -> Array:
     return found
 
 
-def _by_exponents(fitted: Fitted) -> dict[tuple[float, ...] | None, float]:
+def _by_exponents(weighed: Weighed) -> dict[tuple[float, ...] | None, float]:
     """The probability of each steep coordinate; None stands for the bare hyperparameters."""
     found: dict[tuple[float, ...] | None, float] = {}
-    mass = np.exp(fitted.mass - np.logaddexp.reduce(fitted.mass))
-    for kernel, part in zip(fitted.kernels, mass.tolist(), strict=True):
+    mass = np.exp(weighed.mass - np.logaddexp.reduce(weighed.mass))
+    for kernel, part in zip(weighed.kernels, mass.tolist(), strict=True):
         key = None if kernel.bare else kernel.exponents
         found[key] = found.get(key, 0.0) + part
     return found
