@@ -300,6 +300,11 @@ def test_choices_are_handed_over_too() -> None:
     assert result.best is not None
     assert result.best["act"] == "gelu"
     assert verdict_of(result).confirmed
+    level = flatdirs.tune(
+        lambda lr, act, seed: 90 + noise(lr, act, seed), {"lr": 0.1, "wd": 0.1}, choices={"act": ["relu", "gelu"]},
+        fixed=["wd"], direction="maximize", budget=8, study="level", progress=False, seed=3,
+    )  # fmt: skip
+    assert level.best == {"lr": 0.1, "wd": 0.1, "act": "relu"} == level.tuned[verdict_of(level).run - 1].settings
 
 
 @pytest.mark.slow
