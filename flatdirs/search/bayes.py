@@ -48,7 +48,7 @@ from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid, among
 
-WIDTH, FADING = 3.0, 10.0  # octaves outside usual settings; runs after which that matters less and less
+WIDTH, FADING = 4.5, 10.0  # octaves outside usual settings; runs after which that matters less and less
 MOST_REPLICATES = 3  # runs of one point
 
 
