@@ -34,7 +34,7 @@ from flatdirs.space.names import canonical
 from flatdirs.training.task import DataConfig
 from flatdirs.tuning import loop
 from flatdirs.tuning.python_plan import PythonPlan, Range, python_plan
-from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.settings import UNTIL, Limits, TuneConfig
 from flatdirs.tuning.tuner import Tuner
 from flatdirs.tuning.workers import refuse_torchrun
 
@@ -63,6 +63,7 @@ def tune(
     deterministic: bool | None = None,
     target: float | None = None,
     minutes: float | None = None,
+    until: str = "budget",
     pruner: str | Pruning = "none",
     catch: bool = False,
     stale_minutes: float = 30.0,
@@ -94,6 +95,7 @@ def tune(
         deterministic: whether the same settings always give the same value, so that nothing is run twice; None: where
             the function takes no seed, two runs of one setting show it.
         target, minutes: stop at the first run that reaches this value; start no run that would end later.
+        until: "budget", or "converged" to stop before it where less than half a run's noise is left to gain.
         pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
         catch: an exception in your function counts as a diverged run, instead of ending the search.
         stale_minutes: silence after which a worker on another machine counts as gone.
@@ -125,7 +127,7 @@ def tune(
         objective=objective,
         task=objective.task,
         data=DataConfig(),
-        limits=_limits(budget, target, minutes, confirm),
+        limits=_limits(budget, target, minutes, confirm, until, search),
         maximize=direction == "maximize",
         repeats=_whole("repeats", repeats, 1),
         pruning=_pruning(pruner),
@@ -217,12 +219,15 @@ def _plain_name(name: str) -> str:
     return re.sub(r"\W", "", name) or "function"
 
 
-def _limits(budget: int, target: float | None, minutes: float | None, confirm: int) -> Limits:
+def _limits(budget: int, target: float | None, minutes: float | None, confirm: int, until: str, search: str) -> Limits:
     if target is not None:
         require_number("target", target, float("-inf"))
     if minutes is not None:
         require_number("minutes", minutes, 0, above=True)
-    return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0))
+    require_choice("until", until, UNTIL)
+    if until == "converged" and search != "flatdirs":
+        raise wrong("until", until, f"needs search=flatdirs: search={search} has no model of what is left to gain")
+    return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0), until)
 
 
 def _whole(key: str, value: int, least: int) -> int:

@@ -256,4 +256,4 @@ def test_each_run_gets_its_seed(here: Path, command: Command) -> None:
     logs = sorted(here.glob("studies/*/runs/*/output.log"))
     seeds = [int(log.read_text().split("SEED")[1]) for log in logs]
     assert set(seeds) == {5, 1005, 1006, 1007}, "those of the search, and fresh ones until the worse lr is dropped"
-    assert "fresh seeds: incumbent" in ended.out
+    assert "confirmed, 3 fresh seeds: runner-up" in ended.out

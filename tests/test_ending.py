@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from flatdirs.search.bayes import MOST_REPLICATES, incumbent, suggest
-from flatdirs.search.ending import left_to_gain
 from flatdirs.search.known import BayesSettings, known_of
+from flatdirs.search.remaining import left_to_gain
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.grid import Grid
 from tests.searches import bare, bowl_at, grid_of, noisy, search_on

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks import rows
 from benchmarks.lattice import lattices
-from benchmarks.runs_to_target import surface
+from benchmarks.search import lattice_surface as surface
 from flatdirs import tune
 from flatdirs.backend.verdict import Verdict
 from flatdirs.cli.arguments import read_words

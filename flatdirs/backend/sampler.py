@@ -59,8 +59,9 @@ class FlatDirectionsSampler(BaseSampler):
     one_minus_<name> is understood. `fixed`: hyperparameters held at the start. Of parameters outside the chart, the
     default search takes the first three numbers and the first three choices as axes of their own; all others are
     random, by `seed`. Trials that the study has already count, on the grid or off it; "myrtle" and "raw" use
-    those on it. `budget`: runs of the study, where that is known; the last ones are replicates. A study of whose parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises
-    ChartError for a start or names that do not fit, ValueError on several objectives.
+    those on it. `budget`: runs of the study, where that is known; the last ones are replicates. A study of whose
+    parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises ChartError for a start or
+    names that do not fit, ValueError on several objectives.
     """
 
     def __init__(

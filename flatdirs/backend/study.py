@@ -28,6 +28,7 @@ from flatdirs.objectives.base import Measurement
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
 from flatdirs.search.known import BayesSettings, resolved
+from flatdirs.search.remaining import LeftToGain, left_after
 from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 
@@ -65,6 +66,12 @@ class Study(Trials):
         if not isinstance(self.plan.settings, BayesSettings):
             return None
         return find(self.plan.grid, self.grid_runs(), self.plan.settings)
+
+    def left_to_gain(self) -> LeftToGain | None:
+        """What is left to gain by these runs; None for other searches and before the search has a few runs."""
+        if not isinstance(self.plan.settings, BayesSettings):
+            return None
+        return left_after(self.plan.grid, self.grid_runs(), self.plan.settings)
 
     @property
     def deterministic(self) -> bool:

@@ -48,6 +48,7 @@ from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid, among
 
+WIDTH, FADING = 4.5, 10.0  # octaves outside usual settings; runs after which that matters less and less
 MOST_REPLICATES = 3  # runs of one point
 
 
@@ -141,4 +142,17 @@ def gain(known: Known, places: Array, best: Array, pending: Array) -> Array:
             noise = one.noise * math.sqrt(one.scale)
             improvement *= 1.0 - noise / np.sqrt(noise**2 + deviation**2)
         found += one.weight * one.unit * math.exp(-min(0.0, bar)) * improvement
-    return found * known.divergence.finishes(places)
+    return found * known.divergence.finishes(places) * near_usual(known, places)
+
+
+def near_usual(known: Known, places: Array) -> Array:
+    """The weight (n,) of places by how far they lie outside start and usual settings, which runs take away.
+
+    exp(−½ Σⱼ (octavesⱼ/WIDTH)²)^min(1, FADING/runs): a prior on where the best is, in the acquisition (Hvarfner et al.,
+    arXiv 2204.11051). A range with two ends is a prior of its own.
+    """
+    log_grid, usual = known.log_grid, known.model.structure.usual
+    outside = np.maximum(0.0, np.maximum(np.minimum(0.0, usual) - places, places - np.maximum(0.0, usual)))
+    outside[:, np.isfinite(log_grid.low) & np.isfinite(log_grid.high)] = 0.0
+    found: Array = np.exp(-0.5 * min(1.0, FADING / known.finished) * ((outside / WIDTH) ** 2).sum(axis=1))
+    return found

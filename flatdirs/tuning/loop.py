@@ -34,12 +34,20 @@ from flatdirs.tuning.commands import split_command, tune_overrides, without_secr
 from flatdirs.tuning.confirm import Confirmed, hand_over, race_runs, reserved_runs, seconds_per_run, without_race
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
-from flatdirs.tuning.formatting import duration
+from flatdirs.tuning.formatting import duration, value_text
 from flatdirs.tuning.settings import TuneConfig, identity
 
 KEPT_MEANWHILE = 5  # best runs whose files stay until the search has ended
 WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
-PASSING = ("budget=", "target=", "minutes=", "confirm=", "live=", "workers=")  # of one command, not of its study
+PASSING = (
+    "budget=",
+    "target=",
+    "minutes=",
+    "until=",
+    "confirm=",
+    "live=",
+    "workers=",
+)  # of one command, not of its study
 
 
 class Listener(Protocol):
@@ -255,6 +263,11 @@ def _run_once(search: _Search) -> None:
 
 def _stop_reason(search: _Search) -> str | None:
     """Why no further run should start, or None."""
+    return _over(search) or _out_of_time(search)
+
+
+def _over(search: _Search) -> str | None:
+    """Why further runs are not wanted, or None."""
     config, study = search.config, search.study
     limits, runs = config.limits, study.runs()
     if limits.target is not None:
@@ -268,12 +281,21 @@ def _stop_reason(search: _Search) -> str | None:
         return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
-    racing = reserved_runs(config, study)
-    reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + racing / config.repeats)
-    if runs and time.monotonic() + reserve > search.deadline:
-        race = f" with {racing} runs of the race after it (confirm={limits.confirm})" if racing else ""
-        return f"another run would not end within minutes={limits.minutes:g}{race}"
+    if limits.until == "converged" and (left := study.left_to_gain()) is not None and left.converged:
+        gain, noise = (value_text(value, config.objective.unit, 2) for value in (left.high, left.noise))
+        return f"converged: at most {gain} is left to gain (95 %), less than half of a run's noise of {noise}"
     return None
+
+
+def _out_of_time(search: _Search) -> str | None:
+    """Why no further run would end in time, or None."""
+    config, study = search.config, search.study
+    limits, racing = config.limits, reserved_runs(config, study)
+    reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + racing / config.repeats)
+    if not study.runs() or time.monotonic() + reserve <= search.deadline:
+        return None
+    race = f" with {racing} runs of the race after it (confirm={limits.confirm})" if racing else ""
+    return f"another run would not end within minutes={limits.minutes:g}{race}"
 
 
 def _refuse_too_short(search: _Search) -> None:

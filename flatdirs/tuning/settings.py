@@ -22,19 +22,23 @@ from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import METRICS, Accuracy
 from flatdirs.training.task import DataConfig, TextTask
 
+UNTIL = ("budget", "converged")
+
 
 @dataclass(frozen=True)
 class Limits:
     """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective.
 
     `confirm`: fresh seeds at most for each candidate in the race at the end; 0 for no race. Raises ConfigError where
-    they are too few to replace the start.
+    they are too few to replace the start. `until`: one of UNTIL; "converged" stops before the budget where less than
+    half a run's noise is left to gain.
     """
 
     budget: int = 25
     target: float | None = None
     minutes: float | None = None
     confirm: int = 6
+    until: str = "budget"
 
     def __post_init__(self) -> None:
         if 0 < self.confirm < (needed := needed_pairs(self.confirm)):
