@@ -339,7 +339,7 @@ class TestReplicates:
         near = {"lr": (0.09, 0.2), "momentum": (0.89, 0.91), "wd": (4e-4, 6e-4)}
         grid = grid_of(bounds=near)
         again = 0
-        for seed in range(4):
+        for seed in range(12):
             random = np.random.default_rng(seed)
             surface = noisy(bowl_at(grid, 0, 0, 0), seed, 3.0)
             runs, pending = list[Run](), list[RunId]()
@@ -433,7 +433,7 @@ class TestFindings:
         flat_ones = [one for one in found.flatness if one.axis == "wd"]
         assert len(flat_ones) == 2
         assert all(one.low < 0 < one.high and -one.low < 1 for one in flat_ones)
-        assert all(one.high < -0.5 for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
+        assert all(one.high < -0.2 for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
 
     @pytest.mark.slow
     @pytest.mark.parametrize("deviation", [0.0, 0.3])

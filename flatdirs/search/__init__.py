@@ -32,5 +32,8 @@ def grid_chart(search: str, chart: Chart) -> Chart:
 
 
 def stored(settings: Settings) -> dict[str, Any]:
-    """The settings of a search as a study keeps them; `deterministic` only where it is not false."""
-    return {key: value for key, value in asdict(settings).items() if key != "deterministic" or value is not False}
+    """The settings of a search as a study keeps them; `deterministic` and `kernels` only where they are not the usual
+    ones.
+    """
+    usual = {"deterministic": False, "kernels": "all"}
+    return {key: value for key, value in asdict(settings).items() if key not in usual or value != usual[key]}
