@@ -20,6 +20,7 @@ from flatdirs.search.bayes import MOST_REPLICATES, incumbent, suggest
 from flatdirs.search.flatness import find
 from flatdirs.search.known import BayesSettings
 from flatdirs.search.prediction import best_expected, predict
+from flatdirs.search.remaining import left_after
 from flatdirs.search.types import Run, RunId
 from flatdirs.space.chart import Point
 from flatdirs.space.further import Further, with_further
@@ -261,6 +262,8 @@ class TestAbsurd:
             assert expected.interval[0] <= expected.interval[1]
             assert math.isfinite(expected.value)
         predict(grid, runs, rules, (3, 1, -1))
+        left = left_after(grid, runs, rules)
+        assert left is None or 0 <= left.low <= left.median <= left.high < math.inf
 
     @pytest.mark.parametrize("deterministic", [False, True, None])
     @pytest.mark.parametrize("diverged", ["worst", "value"])

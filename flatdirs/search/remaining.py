@@ -6,7 +6,6 @@ stops by it; no suggestion depends on it. Ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -47,11 +46,11 @@ def left_after(grid: Grid, runs: Collection[Run], settings: BayesSettings) -> Le
     if grid.chart.open_choices:
         chosen = choices.standing(grid, runs, settings)
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
-    if sum(math.isfinite(run.value) for run in runs) < FEWEST:
+    if not runs:
         return None
     with one_thread():
         known = known_of(grid, runs, settings)
-        return None if known.even else left_to_gain(known)
+        return None if known.finished < FEWEST or known.even else left_to_gain(known)
 
 
 def left_to_gain(known: Known) -> LeftToGain:

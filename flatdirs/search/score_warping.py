@@ -7,6 +7,7 @@ turned into one of the values by the Jacobian, Σ −log(unit + gap). Ours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,8 @@ class Warped:
 
     def unwarp(self, warped: Array, unit: float) -> Array:
         """Warped values in units of the objective; above the best, one unit of w is one unit of the value."""
-        below = -unit * np.expm1(-np.maximum(np.minimum(warped, 0.0), FLOOR))
+        floor = max(FLOOR, math.log(unit) - math.log(HUGE) - 5.0)  # no gap is much larger than HUGE
+        below = -unit * np.expm1(-np.maximum(np.minimum(warped, 0.0), floor))
         found: Array = self.top + below + unit * np.maximum(warped, 0.0)
         return found
 
