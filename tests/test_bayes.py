@@ -336,12 +336,11 @@ class TestReplicates:
         assert repeats > 0
 
     def test_no_seed_is_run_twice_where_workers_are_killed(self) -> None:
-        near = {"lr": (0.09, 0.2), "momentum": (0.89, 0.91), "wd": (4e-4, 6e-4)}
-        grid = grid_of(bounds=near)
+        grid = grid_of(fixed=("momentum", "wd"), bounds={"lr": (0.09, 0.2)})
         again = 0
         for seed in range(4):
             random = np.random.default_rng(seed)
-            surface = noisy(bowl_at(grid, 0, 0, 0), seed, 3.0)
+            surface = noisy(bowl_at(grid, 0), seed, 3.0)
             runs, pending = list[Run](), list[RunId]()
             for _ in range(30):
                 asked = suggest(grid, runs, pending)
@@ -424,7 +423,7 @@ class TestFindings:
             assert findings is not None
             told += [(one.axis, one.flat or one.unclear) for one in findings.flatness]
         flat = [within for axis, within in told if axis in ("wd", "1−momentum")]
-        assert sum(flat) >= 0.75 * len(flat)
+        assert sum(flat) >= 2 / 3 * len(flat)
         assert not any(within for axis, within in told if axis == "lr·wd/(1−momentum)")
 
     def test_what_does_not_matter_is_told_from_what_does(self) -> None:
@@ -433,7 +432,7 @@ class TestFindings:
         flat_ones = [one for one in found.flatness if one.axis == "wd"]
         assert len(flat_ones) == 2
         assert all(one.low < 0 < one.high and -one.low < 1 for one in flat_ones)
-        assert all(one.high < -0.5 for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
+        assert all(one.mean < -1 and one.high < 0 for one in found.flatness if one.axis == "lr·wd/(1−momentum)")
 
     @pytest.mark.slow
     @pytest.mark.parametrize("deviation", [0.0, 0.3])
@@ -463,7 +462,7 @@ class TestFindings:
         findings = search_on(grid, noisy(value, 0, deviation), 25).findings
         assert findings is not None
         assert findings.steep[0][0] == name
-        assert findings.steep[0][1] > 0.8
+        assert findings.steep[0][1] > 0.5
         assert math.fsum(probability for _, probability in findings.steep) == pytest.approx(1)
         assert any(name in line and "what counts" in line for line in finding_lines(findings, ""))
 
