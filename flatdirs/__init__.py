@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     )
     from flatdirs.lr_finder.finder import find_learning_rate
     from flatdirs.lr_finder.result import LearningRates
-    from flatdirs.search.bayes import BayesSettings
     from flatdirs.search.coordinate_descent import DescentSettings
+    from flatdirs.search.known import BayesSettings
     from flatdirs.space.chart import Axis, Chart
     from flatdirs.space.grid import Grid
     from flatdirs.space.shipped_charts import named_chart

@@ -2,7 +2,7 @@
 
     arguments → TuneConfig → tuning/loop.py → SearchResult
 
-The same loop as the command's, so a study resumes, confirms and writes best.yaml in the same way.
+The same loop as the command's, so a study resumes, decides and writes best.yaml in the same way.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from flatdirs.space.names import canonical
 from flatdirs.training.task import DataConfig
 from flatdirs.tuning import loop
 from flatdirs.tuning.python_plan import PythonPlan, Range, python_plan
-from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.settings import UNTIL, Limits, TuneConfig
 from flatdirs.tuning.tuner import Tuner
 from flatdirs.tuning.workers import refuse_torchrun
 
@@ -49,7 +50,7 @@ def tune(
     storage: str | os.PathLike[str] | None = None,
     study: str | None = None,
     output: str | os.PathLike[str] = "studies",
-    confirm: int = 3,
+    confirm: int = 6,
     names: Mapping[str, str] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     fixed: Iterable[str] = (),
@@ -62,6 +63,7 @@ def tune(
     deterministic: bool | None = None,
     target: float | None = None,
     minutes: float | None = None,
+    until: str = "budget",
     pruner: str | Pruning = "none",
     catch: bool = False,
     stale_minutes: float = 30.0,
@@ -75,11 +77,12 @@ def tune(
             folder and device) if it takes them. Without `seed`, each call counts as a fresh draw.
         start: the hyperparameters to begin with, such as {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}; these are tuned.
         direction: "maximize" or "minimize".
-        budget: runs of the search; confirmation is extra.
+        budget: runs of the search; those of `confirm` are extra.
         storage: the path of a journal file, a URL such as sqlite:///study.db, or None for memory.
         study: its name; None for that of the function.
         output: the folder that gets a folder for each study, with best.yaml.
-        confirm: new seeds with which the best setting and the start are run at the end.
+        confirm: fresh seeds at most with which incumbent, runner-up and start are run at the end; the start is replaced
+            only by one that leads it by more than two standard errors. 0 for none, else 4 or more.
         names: hyperparameter → your function's parameter, where it is none of the usual names.
         kwargs: other arguments of your function, the same in every call.
         fixed: hyperparameters of `start` that are not tuned.
@@ -92,6 +95,7 @@ def tune(
         deterministic: whether the same settings always give the same value, so that nothing is run twice; None: where
             the function takes no seed, two runs of one setting show it.
         target, minutes: stop at the first run that reaches this value; start no run that would end later.
+        until: "budget", or "converged" to stop before it where less than half a run's noise is left to gain.
         pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
         catch: an exception in your function counts as a diverged run, instead of ending the search.
         stale_minutes: silence after which a worker on another machine counts as gone.
@@ -123,7 +127,7 @@ def tune(
         objective=objective,
         task=objective.task,
         data=DataConfig(),
-        limits=_limits(budget, target, minutes, confirm),
+        limits=_limits(budget, target, minutes, confirm, until, search),
         maximize=direction == "maximize",
         repeats=_whole("repeats", repeats, 1),
         pruning=_pruning(pruner),
@@ -156,7 +160,7 @@ class _Collecting(Report):
 
 def _result(found: PythonPlan, config: TuneConfig, study: Study, result: loop.Result) -> SearchResult:
     tuner, findings, chart = Tuner.of(study, found.spelling), study.findings(), found.plan.grid.chart
-    labels = {"winner": "best", "start": "start"}
+    verdict = result.verdict
     logs = [name for name in chart.hyperparameters if _on_log_axis(found, name)]
     return SearchResult(
         study=config.study,
@@ -174,10 +178,10 @@ def _result(found: PythonPlan, config: TuneConfig, study: Study, result: loop.Re
         ),
         best_expected=tuner.best_expected,
         best_observed=tuner.best_observed,
-        confirmed={labels[what]: list(values) for what, values in result.confirmed.items()},
+        confirmed={name: list(values) for name, values in result.confirmed.items()},
         flatness=() if findings is None else findings.flatness,
         stopped=result.reason,
-        doubt=None if result.doubt is None else result.doubt.sentence,
+        verdict=verdict and replace(verdict, hyperparameters=found.spelled(verdict.hyperparameters)),
         log_scale=frozenset(found.spelling.get(name, name) for name in logs),
     )
 
@@ -215,12 +219,15 @@ def _plain_name(name: str) -> str:
     return re.sub(r"\W", "", name) or "function"
 
 
-def _limits(budget: int, target: float | None, minutes: float | None, confirm: int) -> Limits:
+def _limits(budget: int, target: float | None, minutes: float | None, confirm: int, until: str, search: str) -> Limits:
     if target is not None:
         require_number("target", target, float("-inf"))
     if minutes is not None:
         require_number("minutes", minutes, 0, above=True)
-    return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0))
+    require_choice("until", until, UNTIL)
+    if until == "converged" and search != "flatdirs":
+        raise wrong("until", until, f"needs search=flatdirs: search={search} has no model of what is left to gain")
+    return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0), until)
 
 
 def _whole(key: str, value: int, least: int) -> int:

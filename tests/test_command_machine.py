@@ -251,9 +251,9 @@ def without_cards() -> str:
 
 def test_each_run_gets_its_seed(here: Path, command: Command) -> None:
     body = "print('val_acc', 0.8125 - lr + int(sys.argv[-1]) / 10000); print('SEED', sys.argv[-1])"
-    ended = command(*TUNE, "budget=2", "confirm=1", "seed=5", "--", *python(here, body), *LR, "--seed", "42")
+    ended = command(*TUNE, "budget=2", "confirm=4", "seed=5", "--", *python(here, body), *LR, "--seed", "42")
     assert ended.code == 0, ended.err
     logs = sorted(here.glob("studies/*/runs/*/output.log"))
     seeds = [int(log.read_text().split("SEED")[1]) for log in logs]
-    assert set(seeds) == {5, 1005}, "those of the search, and fresh ones"
-    assert "confirmed on new seeds, 1 seed: winner" in ended.out
+    assert set(seeds) == {5, 1005, 1006, 1007}, "those of the search, and fresh ones until the worse lr is dropped"
+    assert "confirmed, 3 fresh seeds: runner-up" in ended.out

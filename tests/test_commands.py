@@ -164,7 +164,7 @@ def identity(config: TuneConfig, study: str) -> dict[str, Any]:
     return dict(optuna.load_study(study_name=study, storage=storage).user_attrs[IDENTITY])
 
 
-FUNCTION = ["task=callable", "confirm=2", "budget=3", "live=false", "start=myrtle"]
+FUNCTION = ["task=callable", "confirm=5", "budget=3", "live=false", "start=myrtle"]
 DIGITS = ["task.epochs=1", "task.width=4", "task.validation_images=200", "precision=fp32", "budget=2", "live=false"]
 RUN = {
     "minimised on a finer chart, odd names": (
@@ -182,7 +182,7 @@ RUN = {
         2,
     ),
     "digits": (
-        [*DIGITS, "chart=sgd_plain", "chart.step=1.4142", "confirm=1", "start=typical", "task.name=mine",
+        [*DIGITS, "chart=sgd_plain", "chart.step=1.4142", "confirm=8", "start=typical", "task.name=mine",
          "storage=sqlite", "schedule.warmup_epochs=0.25", "study=a b", "fixed=[momentum]"],
         3,
     ),

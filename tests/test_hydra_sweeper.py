@@ -188,9 +188,13 @@ def test_a_search_from_the_apps_own_values_with_what_stands_on_the_command_line(
     assert found["best_value"] > 0.89
     assert 0.1 < found["best_params"]["optimizer.lr"] < 0.9
     assert set(found["best_expected"]["params"]) == set(found["best_params"])
-    again = re.search(r"run the best expected again: (.*)", said)
+    assert found["handed_over"]["params"] == found["best_expected"]["params"]
+    assert found["handed_over"]["verdict"] in said
+    assert "handed over: the incumbent" in said
+    again = re.search(r"run it again: (.*)", said)
     assert again is not None
     assert "model.width=32" in again[1]
+    assert all(f"{key}={value}" in again[1] for key, value in found["handed_over"]["params"].items())
     overrides = yaml.safe_load(next(app.rglob("8/.hydra/overrides.yaml")).read_text(encoding="utf-8"))
     assert overrides[0] == "model.width=32"
     assert list(app.rglob("multirun.yaml"))

@@ -35,14 +35,20 @@ tune = functools.partial(flatdirs.tune, train, START, direction="maximize", conf
 
 
 def test_a_function_is_tuned_and_confirmed(capsys: pytest.CaptureFixture[str]) -> None:
-    result = tune(budget=8, confirm=2)
+    result = tune(budget=8, confirm=6)
     assert result.best is not None
+    assert result.verdict is not None
+    assert result.verdict.confirmed
+    assert result.verdict.handed_over in ("incumbent", "runner-up")
+    assert result.verdict.hyperparameters == result.best
+    assert result.best in [one.settings for one in result.tuned]
+    assert set(result.verdict.leads) == {"incumbent", "runner-up"}
     assert set(result.best) == set(START)
     assert train(**result.best, seed=0) > train(**START, seed=0) + 2
     assert [one.run for one in result.tuned] == list(range(1, 9))
     assert result.tuned[0].settings == START
-    assert set(result.confirmed) == {"best", "start"}
-    assert all(len(values) == 2 for values in result.confirmed.values())
+    assert set(result.confirmed) == {"start", "incumbent", "runner-up"}
+    assert len(result.confirmed["start"]) == len(result.confirmed[result.verdict.handed_over]) == 6
     assert result.best_observed is not None
     assert result.best_observed.value == max(one.value or -math.inf for one in result.tuned)
     assert {line.axis for line in result.flatness} <= {"lr·wd", "wd"}
@@ -81,7 +87,7 @@ def test_without_a_terminal_each_run_is_one_line(capsys: pytest.CaptureFixture[s
 
 
 def test_the_result_is_a_table_a_figure_and_a_page() -> None:
-    result = tune(budget=6, confirm=1, ranges={"wd": (1e-5, 1e-1)})
+    result = tune(budget=6, confirm=4, ranges={"wd": (1e-5, 1e-1)})
     table = result.runs
     assert list(table.index) == [1, 2, 3, 4, 5, 6]
     assert list(table.columns) == ["lr", "wd", "value", "state", "seconds", "reason"]
@@ -111,7 +117,7 @@ def test_own_names_fixed_arguments_and_further_hyperparameters() -> None:
         return 90 - math.log2(eta / 0.3) ** 2 - abs(dropout - 0.2) + (kind == "adamw")
 
     result = flatdirs.tune(
-        own, {"eta": 0.1, "weight_decay": 5e-4, "dropout": 0.1}, direction="maximize", budget=12, confirm=1,
+        own, {"eta": 0.1, "weight_decay": 5e-4, "dropout": 0.1}, direction="maximize", budget=12, confirm=4,
         names={"lr": "eta"}, kwargs={"width": 7}, fixed=["weight_decay"], ranges={"dropout": (0, 0.5)},
         choices={"kind": ["sgd", "adamw"]}, progress=False,
     )  # fmt: skip
@@ -138,13 +144,15 @@ def test_without_a_seed_each_call_is_a_fresh_draw_unless_two_agree() -> None:
 
     def places(function: Callable[..., float], **options: Any) -> flatdirs.SearchResult:
         return flatdirs.tune(
-            function, {"lr": 0.1}, direction="maximize", budget=14, confirm=2, progress=False, **options
+            function, {"lr": 0.1}, direction="maximize", budget=14, confirm=4, progress=False, **options
         )
 
     once = places(exact)
     repeated = [one for one in once.tuned if [dict(other.settings) for other in once.tuned].count(one.settings) > 1]
     assert len(repeated) <= 2
     assert once.confirmed == {}
+    assert once.verdict is not None
+    assert (once.verdict.basis, once.verdict.handed_over) == ("deterministic", "incumbent")
     assert once.best_expected is not None
     assert once.best_observed is not None
     assert exact(**once.best_expected.settings) == once.best_observed.value == once.best_expected.value
@@ -186,6 +194,7 @@ def test_an_exception_is_the_cause_and_the_same_call_goes_on() -> None:
         ({"direction": "up"}, ConfigError, "direction"),
         ({"budget": 0}, ConfigError, "budget"),
         ({"confirm": -1}, ConfigError, "confirm"),
+        ({"confirm": 3}, ConfigError, "confirm"),
         ({"repeats": 0.5}, ConfigError, "repeats"),
         ({"minutes": 0}, ConfigError, "minutes"),
         ({"target": "high"}, ConfigError, "target"),

@@ -33,7 +33,7 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, width=120, height=24, highlight=False)
     report = Report(live=True, console=console)
-    result = tune(read_tune(settings(workplace, confirm=1, budget=60)), report)
+    result = tune(read_tune(settings(workplace, confirm=4, budget=60)), report)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "earlier rows not shown" in text, "the live table fits the screen"
     assert "at most" in text
@@ -43,7 +43,8 @@ def test_in_a_terminal_the_table_is_live_and_the_end_is_whole(workplace: Path) -
     for run in range(1, result.winner.run + 1):
         assert re.search(rf"^ *{run}  ", closing, re.MULTILINE)
     assert "recalled" in closing
-    assert "confirmed on new seeds, 1 seed: winner" in closing
+    assert "confirmed, 4 fresh seeds: incumbent" in closing
+    assert "handed over: the incumbent" in closing
     assert "start=studies/callable-myrtle/best.yaml" in printed_command(closing, "start from it")
 
 

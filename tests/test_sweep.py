@@ -47,7 +47,7 @@ def trials(folder: Path, study: str) -> list[optuna.trial.FrozenTrial]:
 
 @pytest.mark.slow
 def test_a_sweep_over_the_edge_of_stability_metric_is_pruned_and_reported(workplace: Path, command: Command) -> None:
-    ended = command("tune", *SWEEP, "search=tpe", "budget=8", "confirm=1")
+    ended = command("tune", *SWEEP, "search=tpe", "budget=8", "confirm=4")
     assert ended.code == 0, ended.err
     assert "pruned" in ended.out
     assert re.search(r"best: run \d of 8, [-.\d]+ edge of stability", ended.out)

@@ -23,7 +23,7 @@ from flatdirs.training.optimizer import AdamW
 from flatdirs.training.schedule import Cosine
 from flatdirs.training.task import DataConfig, TextTask
 from flatdirs.training.text import builtin_text
-from tests.conftest import Ended, printed_command
+from tests.conftest import Ended, composed, printed_command
 from tests.refused import refused
 
 Command = Callable[..., Ended]
@@ -159,6 +159,26 @@ def test_the_objective_minimises_nats_and_can_be_pruned() -> None:
     pruned = objective.measure(point, [0], lambda *_: True)
     assert (pruned.state, pruned.value, len(pruned.curve)) == ("pruned", None, 1)
     assert objective.measure({**point, "lr": 1e6}, [0], lambda *_: None).value is None
+
+
+def test_a_text_brings_its_recipe_along_and_a_choice_overrides_it() -> None:
+    usual = composed("train", "task=text")
+    assert (usual["optimizer"]["name"], usual["optimizer"]["no_decay"], usual["schedule"]["name"]) == (
+        "adamw",
+        True,
+        "cosine",
+    )
+    assert (usual["clip_gradient"], usual["schedule"]["warmup_epochs"]) == (1, 0.6)
+    assert composed("tune", "task=text_small")["chart"]["name"] == "adamw"
+    assert composed("tune", "task=text_small")["metric"]["name"] == "loss"
+    own = composed("tune", "task=text", "optimizer=sgd", "schedule=triangle", "metric=accuracy", "clip_gradient=null")
+    names = [own[group]["name"] for group in ("optimizer", "schedule", "metric", "chart")]
+    assert names == ["sgd", "triangle", "accuracy", "sgd"]
+    assert (own["optimizer"]["no_decay"], own["schedule"]["warmup_epochs"], own["clip_gradient"]) == (False, None, None)
+    assert composed("train", "task=text", "schedule=cdat")["clip_gradient"] is None
+    for command in ("find-lr", "slices"):
+        assert composed(command, "task=text")["optimizer"]["beta2"] == 0.99
+    assert composed("train", "task=digits")["clip_gradient"] is None
 
 
 @pytest.mark.slow

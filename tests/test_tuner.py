@@ -297,7 +297,7 @@ def test_shells_ask_and_tell(workplace: Path, command: Command) -> None:
 
 @pytest.mark.slow
 def test_an_asked_run_blocks_neither_a_search_nor_its_confirmation(workplace: Path, command: Command) -> None:
-    words = [*told_nothing(workplace), "study=mine", "confirm=1"]
+    words = [*told_nothing(workplace), "study=mine", "confirm=4"]
     assert command("tune", *words, "budget=4", "confirm=0").code == 0
     asked = json.loads(command("ask", "mine", "--json").out)
     ended = command("tune", *words, "budget=7")

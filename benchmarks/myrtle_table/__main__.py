@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -10,9 +11,10 @@ from benchmarks import pages
 from benchmarks.myrtle_table.page import HERE, STUDIES
 from benchmarks.rows import LONG
 from flatdirs.backend.storages import open_storage
-from flatdirs.backend.study import view_study
-from flatdirs.backend.table_rows import axis_lines, rows
+from flatdirs.backend.study import Study, view_study
+from flatdirs.backend.table_rows import axis_lines, rows, winner
 from flatdirs.backend.trials import CURVE, PROVENANCE
+from flatdirs.tuning.formatting import assignments
 
 FIELDS = ["run", "axis", "move", "learning_rate", "momentum", "weight_decay", "c1", "accuracy", "seconds", "verdict"]
 
@@ -34,10 +36,18 @@ def export(name: str) -> None:
         "steps": provenance["steps"],
         "curves": [trial.user_attrs[CURVE] for trial in trials],
         "accuracies": [trial.user_attrs[PROVENANCE]["accuracies"] for trial in trials],
-        "confirmed": study.confirmations(),
+        "confirmed": winner_and_start(study),
         "provenance": {key: value for key, value in provenance.items() if key not in ("accuracies", "seconds")},
     }
     (HERE / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def winner_and_start(study: Study) -> dict[str, Any]:
+    """The fresh runs of the search's winner, then those of its start; the runner-up of the race has no line on the page."""
+    found, known = winner(study), study.confirmations()
+    points = [*([] if found is None else [found.hyperparameters]), study.plan.grid.start]
+    heads = [f"{assignments(point).replace(' ', ',')};" for point in points]
+    return {key: known[key] for head in heads for key in known if key.startswith(head)}
 
 
 if __name__ == "__main__":

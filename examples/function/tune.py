@@ -36,4 +36,4 @@ if __name__ == "__main__":
         direction="maximize",
         budget=int(sys.argv[1]) if len(sys.argv) > 1 else 15,
     )
-    print(result.best, result.confirmed)
+    print(result.best, result.verdict and result.verdict.sentence)

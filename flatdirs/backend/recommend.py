@@ -1,14 +1,14 @@
 """`recommend`: the setting to use after a study that our sampler has run, by observation and by the model.
 
 The highest of many noisy values is in part luck. The posterior mean, which all runs inform, is the better guess of what
-another seed would give; both are named.
+another seed would give; both are named. Where `flatdirs tune` has ended the study, what it handed over stands above.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import CategoricalDistribution
@@ -20,9 +20,10 @@ from flatdirs.backend.sampler import SAMPLER, FlatDirectionsSampler
 from flatdirs.backend.search_plan import plan_of
 from flatdirs.backend.trial_runs import counts_as_result, run_of
 from flatdirs.backend.trials import IDENTITY
+from flatdirs.backend.verdict import Verdict, stored_verdict
 from flatdirs.errors import StudyError
 from flatdirs.search import SEARCHES
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.prediction import best_expected
 from flatdirs.search.types import Run
 from flatdirs.space.shipped_charts import read_chart
@@ -61,16 +62,23 @@ class BestExpected:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to use: `best_expected`, None where the search could place no trial; `reason`: how the two differ."""
+    """What to use, and why: `reason`.
+
+    `best_expected`: None where the search could place no trial. `handed_over`: the setting that `flatdirs tune` handed
+    over at the end of this study, which may be its start, as the study names it; None where nothing was, or trials came
+    after. Only that setting was compared with the start on fresh seeds (`verdict.confirmed`).
+    """
 
     best_observed: BestObserved
     best_expected: BestExpected | None
     reason: str
+    handed_over: Mapping[str, Any] | None = None
+    verdict: Verdict | None = None
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """The setting to use, as the study names it: the best expected one, else the best observed one."""
-        return (self.best_expected or self.best_observed).params
+        """The setting to use, as the study names it: what was handed over, else the best expected or observed."""
+        return self.handed_over or (self.best_expected or self.best_observed).params
 
 
 def recommend(study: Study, sampler: FlatDirectionsSampler | None = None) -> Recommendation:
@@ -82,15 +90,20 @@ def recommend(study: Study, sampler: FlatDirectionsSampler | None = None) -> Rec
     if optuna_private.has_several_objectives(study):
         raise StudyError("recommend needs a study with one objective; use study.best_trials", key="study")
     trials, maximize = optuna_private.all_trials(study), study.direction == StudyDirection.MAXIMIZE
-    ended = ((trial, run_of(trial, maximize, counts_as_result(trial, trials))) for trial in trials)
-    finished = {t.number: run for t, run in ended if run is not None and _has_value(run)}
+    runs = {trial.number: run_of(trial, maximize, counts_as_result(trial, trials)) for trial in trials}
+    finished = {number: run for number, run in runs.items() if run is not None and _has_value(run)}
     if not finished:
         raise StudyError(f"study {study.study_name} has no finished trial; run it first", key="study")
     best = trials[max(finished, key=lambda number: finished[number].value)]
     sign = 1.0 if maximize else -1.0
     observed = BestObserved(dict(best.params), sign * finished[best.number].value, best.number)
     expected = _by_model(study, sampler or _sampler_of(study), trials, sign)
-    return Recommendation(observed, expected, _reason(observed, expected, best))
+    found = Recommendation(observed, expected, _reason(observed, expected, best))
+    verdict = stored_verdict(optuna_private.study_attributes(study), sum(one is not None for one in runs.values()))
+    if verdict is None or verdict.trial is None:
+        return found
+    reason = f"{verdict.sentence}; {found.reason}"
+    return replace(found, reason=reason, handed_over=dict(trials[verdict.trial].params), verdict=verdict)
 
 
 def _has_value(run: Run) -> bool:

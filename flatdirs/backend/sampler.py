@@ -33,7 +33,7 @@ from flatdirs.backend.ranges import NUMERIC, Range
 from flatdirs.backend.study_reader import Reader, View
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT, INCUMBENT_VALUE, MOVE, REASON, REPLICATE
 from flatdirs.errors import ChartError, ConfigError, FlatdirsWarning
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Suggestion
 from flatdirs.space.chart import Chart, Point
@@ -59,8 +59,9 @@ class FlatDirectionsSampler(BaseSampler):
     one_minus_<name> is understood. `fixed`: hyperparameters held at the start. Of parameters outside the chart, the
     default search takes the first three numbers and the first three choices as axes of their own; all others are
     random, by `seed`. Trials that the study has already count, on the grid or off it; "myrtle" and "raw" use
-    those on it. A study of whose parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises
-    ChartError for a start or names that do not fit, ValueError on several objectives.
+    those on it. `budget`: runs of the study, where that is known; the last ones are replicates. A study of whose
+    parameters the chart can use none, or not as they are, gets a FlatdirsWarning. Raises ChartError for a start or
+    names that do not fit, ValueError on several objectives.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class FlatDirectionsSampler(BaseSampler):
         fixed: Iterable[str] = (),
         settings: searches.Settings | None = None,
         stale_seconds: float = STALE_SECONDS,
+        budget: int | None = None,
     ) -> None:
         given, held = named_chart(chart) if isinstance(chart, str) else chart, tuple(map(canonical, fixed))
         self._chart = searches.grid_chart(search, given.fix(held) if held else given)
@@ -92,6 +94,7 @@ class FlatDirectionsSampler(BaseSampler):
         self._names = ParameterNames(given, canonical_keys(names or {}))
         self._search = search
         self._stale_seconds = stale_seconds
+        self.budget = budget
         Grid(self._chart, self._start)  # a start that does not fit is refused now
         self._reader: Reader | None = None
 
@@ -123,13 +126,19 @@ class FlatDirectionsSampler(BaseSampler):
             best = incumbent(view.grid, self.settings, view.runs) or view.grid.origin
             why = Suggestion(best, 0, "enqueued; what it leaves open is that of the incumbent", "enqueued", best)
             self._write(study, trial, "", view.grid.hyperparameters(best), why, view.grid)
-        elif (suggestion := suggest(view.grid, self.settings, view.runs, view.pending)) is not None:
+        elif (suggestion := self._suggestion(view)) is not None:
             self._write(study, trial, view.mark, *self._in_ranges(view, suggestion), view.grid)
         else:
             best = incumbent(view.grid, self.settings, view.runs) or view.grid.origin
             why = Suggestion(best, 0, "the search is over: random within one step of the incumbent", "random", best)
             near = self._near(view.grid, best, trial.number)
             self._write(study, trial, "", view.grid.hyperparameters(near), why, view.grid)
+
+    def _suggestion(self, view: View) -> Suggestion | None:
+        """The search's next point in a study."""
+        assert view.grid is not None
+        left = None if self.budget is None else self.budget - len(view.runs) - len(view.pending)
+        return suggest(view.grid, self.settings, view.runs, view.pending, left)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Store what a failure means: a result, or an interruption after which the point is run again."""

@@ -1,13 +1,13 @@
 """Studies with a search: open one, check that its settings match, suggest trials and report their results.
 
-`Study` adds a search to what all our studies share (trials.py). Confirming runs and the probes for a start are stored
-with it.
+`Study` adds a search to what all our studies share (trials.py). Confirming runs, the verdict that they lead to, and the
+probes for a start are stored with it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -18,14 +18,17 @@ from optuna.trial import FrozenTrial
 
 from flatdirs.backend import claims, optuna_private
 from flatdirs.backend.liveness import ANYBODY, STALE_SECONDS
+from flatdirs.backend.sampler import FlatDirectionsSampler
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
 from flatdirs.backend.trials import HANDED_OUT, IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
+from flatdirs.backend.verdict import VERDICT, Verdict, stored_verdict, verdict_record
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
-from flatdirs.search.bayes import BayesSettings, resolved
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, trace
 from flatdirs.search.flatness import Findings, find
+from flatdirs.search.known import BayesSettings, resolved
+from flatdirs.search.remaining import LeftToGain, left_after
 from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 
@@ -63,6 +66,12 @@ class Study(Trials):
         if not isinstance(self.plan.settings, BayesSettings):
             return None
         return find(self.plan.grid, self.grid_runs(), self.plan.settings)
+
+    def left_to_gain(self) -> LeftToGain | None:
+        """What is left to gain by these runs; None for other searches and before the search has a few runs."""
+        if not isinstance(self.plan.settings, BayesSettings):
+            return None
+        return left_after(self.plan.grid, self.grid_runs(), self.plan.settings)
 
     @property
     def deterministic(self) -> bool:
@@ -124,6 +133,11 @@ class Study(Trials):
         ahead = {claimed_id(trial) for trial, _ in runs} - asked
         return len(ahead) + len(busy) - 1 >= 2 * len(busy)
 
+    def limit(self, budget: int) -> None:
+        """Tell the search how many runs it has, those that are stored included."""
+        if isinstance(self.optuna_study.sampler, FlatDirectionsSampler):
+            self.optuna_study.sampler.budget = budget
+
     def ask(self) -> tuple[optuna.Trial, dict[str, Any]]:
         """A new trial and its hyperparameters."""
         plan = self.plan
@@ -168,16 +182,16 @@ class Study(Trials):
         setting = {"hyperparameters": dict(hyperparameters), "coordinates": coordinates, "seeds": list(seeds)}
         trial.set_user_attr(SETTING, setting)
 
-    def best_folders(self, expected: int, count: int) -> set[str]:
-        """The names of the folders in which commands ran: of the trial `expected`, and of the `count` best observed.
+    def best_folders(self, named: Collection[int], count: int = 0) -> set[str]:
+        """The names of the folders in which commands ran: of the trials `named`, and of the `count` best observed.
 
         The best expected point may become an earlier one again, so several are kept while the search goes on.
         """
         finished = [(trial, run) for trial, run in self.runs() if run.state == "finished"]
-        best = sorted(finished, key=lambda pair: -pair[1].value)[:count]
-        places = (trial.user_attrs.get(PROVENANCE, {}).get("folder") for trial, _ in best)
-        own = self.trials()[expected].user_attrs.get(PROVENANCE, {}).get("folder")
-        return {str(place) for place in (own, *places) if place}
+        best = [trial for trial, _ in sorted(finished, key=lambda pair: -pair[1].value)[:count]]
+        kept = [*(self.trials()[number] for number in named), *best]
+        places = (trial.user_attrs.get(PROVENANCE, {}).get("folder") for trial in kept)
+        return {str(place) for place in places if place}
 
     def value_of_diverged(self, trial_id: int) -> float | None:
         """A diverged run without a value is as bad as the worst finished one to Optuna's own searches."""
@@ -195,6 +209,14 @@ class Study(Trials):
         """Store one confirming run."""
         record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
         self.optuna_study.set_user_attr(CONFIRMATION + key, record)
+
+    def verdict(self) -> Verdict | None:
+        """What the search hands over, as stored at its end; None where it has not ended, or has gone on since."""
+        return stored_verdict(self.optuna_study.user_attrs, len(self.runs()))
+
+    def keep_verdict(self, verdict: Verdict) -> None:
+        """Store what the search hands over."""
+        self.optuna_study.set_user_attr(VERDICT, verdict_record(verdict, len(self.runs())))
 
 
 def open_study(

@@ -11,12 +11,12 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flatdirs.backend.trial_runs import AXIS, INCUMBENT_VALUE, MOVE, OUTCOME, REASON, SETTING, claimed_id
 from flatdirs.backend.trials import PROVENANCE
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.coordinate_descent import DescentSettings, Trace, compare
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.suggest import incumbent
 from flatdirs.search.types import Run, RunId
@@ -116,12 +116,34 @@ def axis_lines(study: Study) -> list[AxisLine]:
 
 def winner(study: Study) -> Winner | None:
     """The incumbent of the search; None before the first result."""
-    numbered = study.numbered_runs()
+    return next(iter(contenders(study, 1)), None)
+
+
+def contenders(study: Study, count: int = 2) -> list[Winner]:
+    """The incumbent and the runner-up, which is the incumbent of the runs with other hyperparameters; what there is."""
+    numbered, found = study.numbered_runs(), list[Winner]()
+    left = numbered
+    while len(found) < count and (best := _best(study, left)) is not None:
+        found.append(_winner(study, numbered, best))
+        left = [one for one in left if _hyperparameters(one) != found[-1].hyperparameters]
+    return found
+
+
+def first_run(study: Study, hyperparameters: Mapping[str, Any]) -> Numbered | None:
+    """The first finished run with these hyperparameters; None where there is none."""
+    own = (one for one in study.numbered_runs() if _hyperparameters(one) == dict(hyperparameters))
+    return next((one for one in own if one[2].state == "finished"), None)
+
+
+def _hyperparameters(one: Numbered) -> dict[str, Any]:
+    return dict(one[1].user_attrs[SETTING]["hyperparameters"])
+
+
+def _best(study: Study, numbered: Sequence[Numbered]) -> Numbered | None:
+    """The incumbent of the search by these runs."""
     if isinstance(study.plan.settings, BayesSettings):
-        best = _bayes_best(study, study.plan.settings, numbered)
-    else:
-        best = _best_of_judged(study, numbered)
-    return None if best is None else _winner(study, numbered, best)
+        return _bayes_best(study, study.plan.settings, numbered)
+    return _best_of_judged(study, numbered)
 
 
 def _bayes_best(study: Study, settings: BayesSettings, numbered: Sequence[Numbered]) -> Numbered | None:

@@ -26,7 +26,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.analysis import sections
     from flatdirs.report.console import Output
     from flatdirs.report.sections import print_section
-    from flatdirs.tuning.best_text import best_setting
+    from flatdirs.tuning.best_text import best_setting, verdict_lines
     from flatdirs.tuning.settings import unit_of
 
     output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0, 2**31 - 1)
@@ -37,8 +37,11 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     with existing_study(config.kind, config.url, output, settings["study"]) as (storage, name):
         sweep = read_sweep(storage, name)
         ours = bool(sweep.identity) and "slice" not in sweep.identity
-        best = best_setting(view_study(storage, name), unit_of(sweep.identity)) if ours else None
-    console, made = Output(), sections(sweep, rungs, seed, output, best)
+        study = view_study(storage, name) if ours else None
+        unit = "" if study is None else unit_of(sweep.identity)
+        best = None if study is None else best_setting(study, unit)
+        verdict = [] if study is None else verdict_lines(study.verdict(), unit)
+    console, made = Output(), sections(sweep, rungs, seed, output, best, verdict)
     for section in made:
         print_section(console, section)
     usual = study_folder(output, re.sub(r"^\.|[/\\\0]", "_", name))  # names of other programs' studies may have a /

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: dict[str, Any], _: list[str]) -> int:
-    """Print a study: its runs, which worker runs what, and the best so far."""
+    """Print a study: its runs, which worker runs what, the best so far, and at the end what is handed over."""
     from flatdirs.backend.locate import existing_study
     from flatdirs.backend.study import read_study, view_study
     from flatdirs.backend.table_rows import rows
@@ -23,6 +23,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
+    from flatdirs.tuning.best_text import verdict_lines
     from flatdirs.tuning.settings import unit_of
 
     config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
@@ -33,6 +34,8 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         console.print(f"study {name}: search {study.plan.name}, task {identity['task']['name']}", markup=False)
         print_runs(console, study.plan.grid.chart, rows(study), unit)
         print_summary(console, study, unit)
+        for line in verdict_lines(study.verdict(), unit):
+            console.print(line, markup=False, soft_wrap=True)
         _print_workers(console, study)
     return 0
 

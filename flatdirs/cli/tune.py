@@ -23,9 +23,10 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.tuning.loop import tune
     from flatdirs.tuning.metric_choice import with_metric
     from flatdirs.tuning.start import with_start
-    from flatdirs.tuning.workers import Workers, refuse_torchrun
+    from flatdirs.tuning.workers import HELPER, Workers, refuse_torchrun
 
     refuse_torchrun(os.environ)
+    decides = os.environ.pop(HELPER, None) is None  # popped, for what runs below is no helper
     config = read_tune(settings)
     if settings.get("dry_run"):
         from flatdirs.report.command_lines import dry_run_lines
@@ -41,7 +42,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     report = Report(config.live)
     try:
         with Workers("tune", config.workers, report.say, helper_overrides(config)) as workers:
-            tune(config, report, began, workers)
+            tune(config, report, began, workers, decides)
     except KeyboardInterrupt:
         report.close()
         report.say(f"interrupted; the same command continues study {config.study} with the run that was in progress")

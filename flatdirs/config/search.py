@@ -21,7 +21,7 @@ from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.search import SEARCHES, grid_chart
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid

@@ -31,7 +31,7 @@ from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_without_value, with_evaluations
 from flatdirs.objectives.function import CallableObjective, CallableTask
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.setting_checks import wrong
+from flatdirs.setting_checks import require_choice, wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.names import canonical_keys
 from flatdirs.training.metrics import METRICS, Accuracy
@@ -40,7 +40,7 @@ from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule
 from flatdirs.training.self_tuning import TUNERS, USUAL_SIGMA
 from flatdirs.training.task import DataConfig, ImageTask, Task, TextTask
-from flatdirs.tuning.settings import Limits, TuneConfig
+from flatdirs.tuning.settings import UNTIL, Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
 USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
@@ -225,4 +225,6 @@ def _limits(settings: Mapping[str, Any], unit: str) -> Limits:
     minutes = read_value(float | None, settings["minutes"], "minutes")
     if minutes is not None and minutes <= 0:
         raise wrong("minutes", f"{minutes:g}", "must be above 0")
-    return Limits(read_integer(settings, "budget", 1), target, minutes, read_integer(settings, "confirm", 0))
+    until = read_value(str, settings["until"], "until")
+    require_choice("until", until, UNTIL)
+    return Limits(read_integer(settings, "budget", 1), target, minutes, read_integer(settings, "confirm", 0), until)

@@ -1,1 +1,1 @@
-"""What people see: rows read from a study, the live table, the closing tables, the winner's file. No torch."""
+"""What people see: rows read from a study, the live table, closing tables, the result of `flatdirs.tune`. No torch."""

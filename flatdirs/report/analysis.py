@@ -24,17 +24,23 @@ from flatdirs.report.tables import number
 
 
 def sections(
-    sweep: Sweep, rungs: Sequence[int] = (), seed: int = 0, output: Path = Path("studies"), best: str | None = None
+    sweep: Sweep,
+    rungs: Sequence[int] = (),
+    seed: int = 0,
+    output: Path = Path("studies"),
+    best: str | None = None,
+    verdict: Sequence[str] = (),
 ) -> tuple[Section, ...]:
     """The whole analysis. `rungs`: evaluations at which rank correlations are computed, see `correlations`.
 
     `seed`: of bootstrap, k-means and fANOVA. `output`: the folder of studies, for the command that continues a search.
-    `best`: best expected and best observed run in words; None for the best observed one.
+    `best`: best expected and best observed run in words; None for the best observed one. `verdict`: lines on what is
+    handed over.
     """
     training, search = analysis_training, analysis_search
     known = correlations(sweep, rungs, seed)
     return (
-        _summary(sweep, output, best),
+        _summary(sweep, output, best, verdict),
         _section("gradients", "Gradient norm against learning rate", gradient_norms(sweep), training.gradients),
         _section("correlations", "How early the final loss is known", known, training.correlations, sweep),
         _section("quadrants", "Finished runs by loss and metric", quadrants(sweep), search.quadrants, sweep),
@@ -54,8 +60,8 @@ def _section(name: str, title: str, found: object, show: Callable[..., Content],
     return Section(name, title, *show(found, *more))
 
 
-def _summary(sweep: Sweep, output: Path, told: str | None) -> Section:
-    """How many runs, the best of them, and what is wrong with the ranges."""
+def _summary(sweep: Sweep, output: Path, told: str | None, verdict: Sequence[str]) -> Section:
+    """How many runs, the best of them, what is handed over, and what is wrong with the ranges."""
     states = [run.state for run in sweep.runs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("finished", "pruned", "diverged"))
     sentences = [f"{counted(len(sweep.runs))}: {counts}; loss stands for the {sweep.loss_name}, lower is better"]
@@ -64,7 +70,7 @@ def _summary(sweep: Sweep, output: Path, told: str | None) -> Section:
     elif (best := sweep.best) is not None:
         settings = settings_text(best.hyperparameters)
         sentences.append(f"best: {sweep.word} {best.number}, value {number(best.value or 0)}, {settings}")
-    sentences += [f"warning: {sentence}" for sentence in uniform_rates(sweep)]
+    sentences += [*verdict, *(f"warning: {sentence}" for sentence in uniform_rates(sweep))]
     if found := edges(sweep):
         where = " and ".join(
             f"at the {'upper' if edge.at_top else 'lower'} end of the range of {edge.range.name} "

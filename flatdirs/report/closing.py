@@ -1,20 +1,20 @@
-"""The closing lines of a search: the best run, how far to trust it, what new seeds say of it, and what to type next.
+"""The closing lines of a search: the best run, what fresh runs say of it, what is handed over, and what to type next.
 
-The search takes the point with the best expected value, which need not be the best observed; the lines say both. If
-new seeds do not find the winner better than the start, the command of the start stands beside it.
+The search takes the point with the best expected value, which need not be the best observed; the lines say both. What
+is handed over may be the start; all commands are for that.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from flatdirs.backend.table_rows import axis_lines, digits_of_mean, significant
+from flatdirs.backend.table_rows import DIGITS, axis_lines, digits_of_mean, significant
 from flatdirs.backend.trials import PROVENANCE
 from flatdirs.errors import masked
 from flatdirs.objectives.command.objective import CommandObjective
@@ -23,13 +23,16 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
-from flatdirs.training.task import ImageTask, TextTask
-from flatdirs.tuning.best_text import best_setting
+from flatdirs.training.task import TextTask
+from flatdirs.tuning.best_text import best_setting, lead_text, verdict_lines
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flatdirs.backend.study import Study
+    from flatdirs.backend.verdict import Verdict
     from flatdirs.tuning.loop import Result
     from flatdirs.tuning.settings import TuneConfig
 
@@ -51,68 +54,59 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
 
 
 def print_result(console: Console, config: TuneConfig, study: Study, result: Result) -> None:
-    """The confirmed values, and what to type next."""
-    lines = _confirmed_lines(config, result)
-    if result.doubt is not None:
-        lines.append(result.doubt.sentence)
+    """The race, what is handed over, and what to type next."""
+    lines = [*_race_lines(config, result), *verdict_lines(result.verdict)]
     if any(trial.user_attrs.get(PROVENANCE, {}).get("test_set") for trial, _ in study.runs()):
         lines.append("the metric is of the test set: tuned on it, its values are no estimate for new data")
-    if result.winner is not None and result.best_file is not None:
-        lines += [*_commands(config, result), f"the study is stored in {place(config)}"]
+    if result.verdict is not None and result.best_file is not None:
+        lines += [*_commands(config, result.verdict, result.best_file), f"the study is stored in {place(config)}"]
     for line in lines:
         console.print(escape(line), soft_wrap=True)
 
 
-def _confirmed_lines(config: TuneConfig, result: Result) -> list[str]:
-    """The mean and standard deviation over the new seeds, of the winner and of the start."""
-    unit, seeded = config.objective.unit, config.objective.takes_seed
+def _race_lines(config: TuneConfig, result: Result) -> list[str]:
+    """A line for each that raced: mean and standard deviation over the fresh runs, and its paired lead."""
+    unit, verdict = config.objective.unit, result.verdict
     text = isinstance(config.task, TextTask)
-    part = "the test text" if text else "test images" if isinstance(config.task, ImageTask) else "new seeds"
-    known = [value for outcomes in result.confirmed.values() for value in outcomes]
-    most = significant(known, 6 if result.winner is None else result.winner.digits)
+    part = " on the test text" if text else " on test images" if hasattr(config.task, "test_images") else ""
+    most = significant((value for told in result.confirmed.values() for value in told), _digits(result))
     lines = []
-    for what, outcomes in result.confirmed.items():
-        values = [value for value in outcomes if value is not None]
-        mean = math.fsum(value / len(values) for value in values) if values else None  # their sum may overflow
-        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-        spread = f" ± {value_text(deviation, unit, 2)} (standard deviation)" if len(values) > 1 else ""
-        digits = digits_of_mean(mean or 0.0, deviation / math.sqrt(len(values) or 1), most)
-        shown = "no value" if mean is None else value_text(mean, unit, digits)
-        lost = f", {len(outcomes) - len(values)} diverged" if len(values) < len(outcomes) else ""
-        several = "s" if len(outcomes) > 1 else ""
-        count = len(outcomes)
-        by = f"on {part}, {count} seed{several}" if seeded else f"by {count} fresh run{several}"
-        lines.append(f"confirmed {by}{lost}: {what} {shown}{spread}")
+    for name, outcomes in result.confirmed.items():
+        runs = f"{len(outcomes)} fresh {'seed' if config.objective.takes_seed else 'run'}{'s' if outcomes[1:] else ''}"
+        told = mean_text(outcomes, unit, most)
+        if verdict is not None and name in verdict.leads:
+            told += f", {lead_text(verdict.leads[name], unit)}"
+            told += ", dropped" if verdict.basis == "race" and len(outcomes) < config.limits.confirm else ""
+        lines.append(f"confirmed{part}, {runs}: {name} {told}")
     return lines
 
 
-def _commands(config: TuneConfig, result: Result) -> list[str]:
-    """What to type next with the winner, and with the start if new seeds do not find the winner better."""
-    assert result.winner is not None
-    assert result.best_file is not None
-    start_first = result.doubt is not None and result.doubt.start_is_better
+def _digits(result: Result) -> int:
+    return DIGITS if result.winner is None else result.winner.digits
+
+
+def mean_text(outcomes: Sequence[float | None], unit: str, most: int) -> str:
+    """The mean of fresh runs, with their standard deviation and how many diverged. `most`: significant digits."""
+    values = [value for value in outcomes if value is not None]
+    lost = f" ({len(outcomes) - len(values)} diverged)" if len(values) < len(outcomes) else ""
+    if not values:
+        return f"no value{lost}"
+    mean = math.fsum(value / len(values) for value in values)  # their sum may overflow
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    spread = f" ± {value_text(deviation, unit, 2)} (standard deviation)" if len(values) > 1 else ""
+    digits = digits_of_mean(mean, deviation / math.sqrt(len(values)), most)
+    return f"{value_text(mean, unit, digits)}{spread}{lost}"
+
+
+def _commands(config: TuneConfig, verdict: Verdict, file: Path) -> list[str]:
+    """What to type next with what is handed over."""
+    train = _train_line(config, verdict.hyperparameters)
     if config.in_python:
-        lines = [f"call it: {_train_line(config, result.winner.hyperparameters)}"]
-        start_line = f"call the start: {_train_line(config, config.plan.grid.start)}"
-        return [start_line, *lines] if start_first else lines if result.doubt is None else [*lines, start_line]
-    trains = isinstance(config.objective, ImageObjective)
-    runs = isinstance(config.objective, CommandObjective)
-    file, lines = result.best_file, list[str]()
-    start = _train_line(config, config.plan.grid.start)
-    if start_first:
-        lines.append(f"train with the start: {start}")
-    if trains:
-        lines.append(f"{'or with the winner' if start_first else 'train with it'}: {train_from(file)}")
-    if runs:
-        label = "or with the winner" if start_first else "run it"
-        lines.append(f"{label}: {_train_line(config, result.winner.hyperparameters)}")
-    again = search_from(config, file, result.winner.hyperparameters)
-    lines.append(f"{'start from the winner' if start_first else 'start from it'}: {again}")
-    if trains and not start_first:
-        lines.append(f"or: {_train_line(config, result.winner.hyperparameters)}")
-    if result.doubt is not None and not start_first:
-        lines.append(f"or train with the start, which is as good so far: {start}")
-    return lines
+        return [f"call it: {train}"]
+    again = f"start from it: {search_from(config, file, verdict.hyperparameters)}"
+    if isinstance(config.objective, ImageObjective):
+        return [f"train with it: {train_from(file)}", again, f"or: {train}"]
+    return [f"run it: {train}", again] if isinstance(config.objective, CommandObjective) else [again]
 
 
 def _train_line(config: TuneConfig, hyperparameters: Mapping[str, float]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from flatdirs.search.flatness import SHORT, Findings, Flatness
+from flatdirs.search.flatness import Findings, Flatness
 from flatdirs.tuning.formatting import value_text
+
+LIKELY = 0.5  # probability of a product of hyperparameters from which on it is told
+SURE = 0.99  # the highest that is told: the products that were compared are not all there are
 
 
 def finding_lines(findings: Findings, unit: str) -> list[str]:
-    """How flat each axis is around the incumbent, and whether runs are too short for weight decay to matter."""
+    """How flat each axis is around the incumbent, and which product of hyperparameters counts."""
     if findings.even:
         return ["all runs gave the same value: nothing that was tried has an effect"]
     lines = []
@@ -19,11 +22,10 @@ def finding_lines(findings: Findings, unit: str) -> list[str]:
         lines.append(f"along {axis}: {changes}{_in_a_word(sides)}")
     if findings.flatness and findings.flatness[0].noise:
         lines.append(f"seed noise: a standard deviation of {value_text(findings.flatness[0].noise, unit, 2)} per run")
-    if findings.short is not None and findings.short >= SHORT:
-        lines.append(
-            f"weight decay hardly matters in runs this short: {findings.without_decay} is what counts "
-            f"(probability {findings.short:.2f})"
-        )
+    if findings.steep and findings.steep[0][1] >= LIKELY:
+        name, probability = findings.steep[0]
+        told = f"{name} is what counts" if name else "each hyperparameter counts for itself"
+        lines.append(f"{told} (probability {min(probability, SURE):.2g})")
     return lines
 
 

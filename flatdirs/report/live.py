@@ -93,11 +93,12 @@ class Report:
             self._display.update(self._picture(), refresh=True)
 
     def confirming(self, what: str, number: int, of: int) -> None:
-        """Say which confirmation run begins."""
-        self._left = Text(f"confirming the {what} {fresh(self.config)}: {number} of {of}")
+        """Say which run of the race begins."""
+        self._left = Text(f"confirming {fresh(self.config)}: {number} of at most {of}")
         self._start_bar(f"{what} {number}/{of}")
-        if self._display is None:
-            self.say(str(self._left))
+        if self._display is None and (line := str(self._left)) not in self._printed:  # once for all that race
+            self._printed.add(line)
+            self.say(line)
 
     def say(self, line: str) -> None:
         """Print a remark, above the live display where there is one."""
@@ -114,7 +115,7 @@ class Report:
         print_summary(self.console, study, config.objective.unit)
         self.say(f"stopped: {result.reason}")
         if others := len(study.at_work()):
-            self.say(f"other workers are still making {counted(others)}; the last worker to end confirms the winner")
+            self.say(f"other workers are still making {counted(others)}; the last worker to end decides")
         if (unreached := _never_pruned(config, study)) is not None:
             self.say(f"warning: {unreached}")
         print_result(self.console, config, study, result)

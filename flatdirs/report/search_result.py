@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flatdirs.backend.table_rows import significant
+from flatdirs.backend.verdict import Verdict
 from flatdirs.errors import missing_extra
+from flatdirs.report.closing import mean_text
 from flatdirs.search.flatness import Flatness
+from flatdirs.tuning.best_text import lead_text, verdict_lines
 from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.tuner import Best
 
@@ -37,11 +40,11 @@ class TunedRun:
 class SearchResult:
     """How a search ended.
 
-    `best_expected`: the setting that all runs together favour; `best_observed`: the run with the best value, in part by
-    luck. `confirmed`: the values of the best setting ("best") and the start ("start") with new seeds, None for one that
-    diverged. `flatness`: what two doublings or halvings along each axis change, above 0 where better, also for losses.
-    `stopped`: why the search ended; `doubt`: what new seeds say against the best setting. Settings have the names that
-    they have in the start.
+    `verdict`: what is handed over, why, and the paired differences of the race; None where no run finished.
+    `best_expected`: the setting that the search's own runs together favour; `best_observed`: the run with the best
+    value, in part by luck. `confirmed`: the values of "start", "incumbent" and "runner-up" with fresh seeds, None for a
+    run that diverged. `flatness`: what two doublings or halvings along each axis change, above 0 where better, also for
+    losses. `stopped`: why the search ended. Settings have the names that they have in the start.
     """
 
     study: str
@@ -52,13 +55,13 @@ class SearchResult:
     confirmed: Mapping[str, list[float | None]]
     flatness: tuple[Flatness, ...]
     stopped: str
-    doubt: str | None = None
+    verdict: Verdict | None = None
     log_scale: frozenset[str] = frozenset()
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The setting to use: the best expected one; None where no run finished."""
-        return None if self.best_expected is None else dict(self.best_expected.settings)
+        """The setting to use: what is handed over, which may be the start; None where no run finished."""
+        return None if self.verdict is None else dict(self.verdict.hyperparameters)
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -122,13 +125,13 @@ class SearchResult:
                 ends = [value_text(end, "", SHOWN) for end in best.interval or ()]
                 interval = f" (90 % {ends[0]} to {ends[1]})" if ends else ""
                 lines.append(f"{label}: {settings}, {value_text(best.value, '')}{interval}, run {best.run}")
+        known = significant(value for told in self.confirmed.values() for value in told)
         for what, told in self.confirmed.items():
-            values = [value for value in told if value is not None]
-            mean = value_text(statistics.fmean(values), "") if values else "no value"
-            spread = f" ± {value_text(statistics.stdev(values), '', SHOWN)}" if len(values) > 1 else ""
-            seeds = f"{len(told)} new seed{'s' if told[1:] else ''}"
-            lines.append(f"confirmed with {seeds}, {what}: {mean}{spread}")
-        return [*lines, *([] if self.doubt is None else [self.doubt])]
+            own = self.verdict and self.verdict.leads.get(what)
+            behind = f", {lead_text(own, '')}" if own else ""
+            runs = f"{len(told)} fresh run{'s' if told[1:] else ''}"
+            lines.append(f"confirmed, {runs}: {what} {mean_text(told, '', known)}{behind}")
+        return [*lines, *verdict_lines(self.verdict)]
 
     def _repr_html_(self) -> str:
         """The lines above, then a table of the runs."""
@@ -136,7 +139,7 @@ class SearchResult:
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in ["run", *names, "value", "", "why"])
         rows = []
         for one in self.tuned:
-            chosen = self.best_expected is not None and one.settings == self.best_expected.settings
+            chosen = one.settings == self.best
             value = value_text(one.value, "")
             cells = [str(one.run), *(shown_setting(one.settings[name]) for name in names), value]
             cells += ["" if one.state == "finished" else one.state, one.reason]

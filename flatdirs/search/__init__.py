@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from flatdirs.errors import ConfigError
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.bracketing import MOVE
 from flatdirs.search.coordinate_descent import DescentSettings, refuse_choices
+from flatdirs.search.known import BayesSettings
 from flatdirs.space.chart import Chart
 
 Settings = BayesSettings | DescentSettings
@@ -32,5 +32,6 @@ def grid_chart(search: str, chart: Chart) -> Chart:
 
 
 def stored(settings: Settings) -> dict[str, Any]:
-    """The settings of a search as a study keeps them; `deterministic` only where it is not false."""
-    return {key: value for key, value in asdict(settings).items() if key != "deterministic" or value is not False}
+    """The settings of a search as a study keeps them; those that have no key in conf/ only where they are set."""
+    plain = {"deterministic": False, "kernels": "all"}
+    return {key: value for key, value in asdict(settings).items() if key not in plain or value != plain[key]}

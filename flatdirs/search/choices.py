@@ -19,8 +19,8 @@ from dataclasses import replace
 from statistics import fmean
 
 from flatdirs.search import bayes
-from flatdirs.search.bayes import BayesSettings
 from flatdirs.search.explain import describe_move
+from flatdirs.search.known import BayesSettings, resolved
 from flatdirs.search.types import Run, RunId, Suggestion, usable_value
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -30,10 +30,14 @@ Chosen = tuple[int, ...]  # the number of each choice
 
 
 def suggest(
-    grid: Grid, runs: Collection[Run], pending: Collection[RunId] = (), settings: BayesSettings | None = None
+    grid: Grid,
+    runs: Collection[Run],
+    pending: Collection[RunId] = (),
+    settings: BayesSettings | None = None,
+    left: int | None = None,
 ) -> Suggestion:
     """Return the point to run next: numbers with the choices that stand, or an alternative in its turn."""
-    settings = bayes.resolved(settings, runs)
+    settings = resolved(settings, runs)
     chosen = standing(grid, runs, settings)
     held, own = with_choices(grid, chosen), runs_with(grid, runs, chosen)
     busy = [(point[: -len(chosen)], number) for point, number in pending if point[-len(chosen) :] == chosen]
@@ -42,7 +46,7 @@ def suggest(
         found = None if best is None else _alternative(grid, (*best, *chosen), runs, pending, settings)
         if found is not None:
             return found
-    numbers = bayes.suggest(held, own, busy, settings)
+    numbers = bayes.suggest(held, own, busy, settings, left)
     if settings.deterministic and numbers.replicate and numbers.incumbent is not None:  # no new numbers are left
         found = _alternative(grid, (*numbers.incumbent, *chosen), runs, pending, settings)
         if found is not None:
@@ -53,7 +57,7 @@ def suggest(
 
 def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Point | None:
     """The best point by these runs; None: no run."""
-    settings = bayes.resolved(settings, runs)
+    settings = resolved(settings, runs)
     if not runs:
         return None
     chosen = standing(grid, runs, settings)

@@ -4,14 +4,14 @@ only.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from flatdirs.search.gp import SURE, Model, Shape
+from flatdirs.search.known import Known
 from flatdirs.space.chart import Axis, Chart, Point
 from flatdirs.space.grid import Grid
+from flatdirs.space.names import label
 
 RISK = 0.25  # probability of divergence from which on it is mentioned
 
@@ -42,60 +42,40 @@ def _short(value: float) -> str:
     return f"{value:.10g}"
 
 
-def reason(model: Model, held: Sequence[int], point: Point, count: int) -> str:
-    """The prediction for a run at `point` and why it is worth making.
-
-    `held`: axes that are left alone; `count`: runs of the point, pending ones included.
-    """
-    grid, best = model.log_grid.grid, model.best
+def reason(known: Known, point: Point, count: int) -> str:
+    """The prediction for a run at `point` and why it is worth making. `count`: runs of the point, pending ones too."""
+    log_grid, best = known.log_grid, known.best
+    grid = log_grid.grid
     move = describe_move(grid, best, point)
-    names = [grid.chart.axes[axis].name for axis in held if point[axis] == best[axis]]
-    listed = " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names)
-    notes = f"; {listed} held, flat so far" if names else ""
-    diverges = 1.0 - float(model.divergence.finishes(np.array([point], dtype=float))[0])
-    notes = f"; {100 * diverges:.0f} % chance to diverge{notes}" if diverges >= RISK else notes
+    place = log_grid.octaves(np.array([point], dtype=float))
+    diverges = 1.0 - float(known.divergence.finishes(place)[0])
+    notes = f"; {100 * diverges:.0f} % chance to diverge" if diverges >= RISK else ""
     if count and point == best:
-        done = sum(run.point == best for run in model.runs)
+        done = sum(run.point == best for run in known.runs)
         return f"replicate: is the incumbent as good as its {f'{done} runs' if done > 1 else 'one run'}?{notes}"
     again = "replicate, " if count else ""
-    if (finished := sum(math.isfinite(run.value) for run in model.runs)) < 2:
-        choices = " with these choices" if grid.chart.choices else ""
-        return f"{move}: {again}{'only one' if finished else 'no'} run{choices} has finished yet{notes}"
-    if model.even:
+    if known.even:
         return f"{move}: {again}all finished runs gave the same value"
-    means, deviations = model.changes(best, np.array([point], dtype=float))
-    mean, deviation = float(means[0]), float(deviations[0])
-    low, middle, high = (_gain(model, shift) for shift in (mean - SURE * deviation, mean, mean + SURE * deviation))
-    percent = min(99, max(1, round(50 * math.erfc(-mean / (math.sqrt(2.0) * max(deviation, 1e-12))))))
+    here = log_grid.octaves(np.array([best], dtype=float))[0]
+    percents = [*(0.05, 0.5, 0.95), *np.linspace(0.01, 0.99, 99)]
+    low, middle, high, *every = known.model.quantiles(here, percents, place[0])
+    percent = min(99, max(1, sum(gain > 0 for gain in every)))
     expected = f"expected {_side(middle)}, 90 % interval {_sides(low, high)}"
-    return f"{move}: {again}{percent} % chance to beat the incumbent ({expected}){_under(model, point, mean)}{notes}"
+    return f"{move}: {again}{percent} % chance to beat the incumbent ({expected}){notes}"
 
 
-def _gain(model: Model, shift: float) -> float:
-    """A difference in warped value from the incumbent, in units of the objective."""
-    return model.value(model.peak + shift) - model.value(model.peak)
-
-
-def _under(model: Model, point: Point, mean: float) -> str:
-    """The steep coordinate under which a point that is expected to be worse would be better, if there is one."""
-    grid, best = model.log_grid.grid, model.best
-    name = grid.chart.axes[0].name
-    if mean >= 0 or model.log_grid.decay is None or "lr" not in grid.chart.axes[0].exponents:
-        return ""
-    means = model.means(np.array([best, point], dtype=float))
-    for decay in (1.0, 0.5, 0.0):
-        weights = np.array([one.shape == Shape(decay) for one in model.kernels]) * model.weights
-        if (likely := float(weights.sum())) and (gain := float(weights @ (means[:, 1] - means[:, 0])) / likely) > 0:
-            return (
-                f", {_side(_gain(model, gain))} if {with_decay(name, decay)} is what counts (probability {likely:.2g})"
-            )
-    return ""
-
-
-def with_decay(name: str, decay: float) -> str:
-    """The name of the first axis with the weight decay to another power: lr/(1−momentum) for 0."""
-    bare = name.replace("lr·wd", "lr")
-    return bare.replace("lr", {1.0: "lr·wd", 0.5: "lr·√wd"}.get(decay, "lr"), 1)
+def steep_name(names: Sequence[str], exponents: Sequence[float], one_minus: Collection[str] = ()) -> str:
+    """A product of powers in words: lr·wd^0.5/(1−momentum), lr·batch_size^−0.5."""
+    above, below = list[str](), list[str]()
+    for name, power in zip(names, exponents, strict=True):
+        shown = label(name, name in one_minus)
+        shown = f"({shown})" if "−" in shown else shown
+        if power == -1:
+            below.append(shown)
+        elif power:
+            above.append(shown if power == 1 else f"{shown}^{power:g}".replace("-", "−"))
+    under = f"({'·'.join(below)})" if len(below) > 1 else "".join(below)
+    return "/".join(["·".join(above), under] if below else ["·".join(above)])
 
 
 def _side(gain: float) -> str:

@@ -1,4 +1,4 @@
-"""What the Bayesian search has learnt: how flat each axis is around the incumbent, and which coordinate counts.
+"""What the Bayesian search has learnt: how flat each axis is around the incumbent, and which product is steep.
 
 In: the grid and the runs, from which the model is fitted again. Out: Findings, in the unit of the objective value, or
 None below FEWEST runs. Reports show it; no suggestion depends on it.
@@ -7,23 +7,19 @@ None below FEWEST runs. Reports show it; no suggestion depends on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from flatdirs.search import choices
-from flatdirs.search.bayes import BayesSettings, model_of
 from flatdirs.search.bracketing import MOVE
-from flatdirs.search.explain import describe_move, with_decay
-from flatdirs.search.gp import SURE, Model
-from flatdirs.search.score_warping import ROUNDING
+from flatdirs.search.explain import describe_move, steep_name
+from flatdirs.search.kernels import one_thread
+from flatdirs.search.known import BayesSettings, Known, known_of, places_of
 from flatdirs.search.types import Run
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 
 FEWEST = 6  # runs before anything is reported
-SHORT = 0.5  # probability from which on weight decay is reported to have no part in the steep coordinate
 
 
 @dataclass(frozen=True)
@@ -57,19 +53,17 @@ class Flatness:
 
 @dataclass(frozen=True)
 class Findings:
-    """`flatness`: both ways along every axis, within bounds. `short`: the probability that weight decay hardly matters.
+    """`flatness`: both ways along every axis, within bounds. `steep`: products of powers that may be what counts, with
+    their probabilities by these runs, the likeliest first; "" stands for no product, each hyperparameter for itself.
 
-    `best`, `expected`: the incumbent and its posterior mean, None while no run has a value. `short` is None where the
-    first axis has no learning rate or the chart no weight decay of its own; `steep` and `without_decay` name the first
-    axis with and without it. `even`: all runs gave the same value, and there is nothing else to report.
+    `best`, `expected`: the incumbent and its posterior mean, None while no run has a value. `steep` is empty where
+    nothing relates the hyperparameters. `even`: all runs gave the same value, and there is nothing else to report.
     """
 
     best: Point
     expected: float | None
     flatness: tuple[Flatness, ...] = ()
-    short: float | None = None
-    steep: str = ""
-    without_decay: str = ""
+    steep: tuple[tuple[str, float], ...] = ()
     even: bool = False
 
 
@@ -81,40 +75,40 @@ def find(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = Non
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
     if len(runs) < FEWEST:
         return None
-    found = _find(grid, runs, model_of(grid, runs, settings))
+    with one_thread():
+        found = _find(known_of(grid, runs, settings))
     return replace(found, best=(*found.best, *chosen))
 
 
-def _find(grid: Grid, runs: Collection[Run], model: Model) -> Findings:
-    values = [run.value for run in model.runs]
-    finite = any(math.isfinite(value) for value in values)
-    expected = model.value(model.peak) if finite else None
-    even = all(math.isclose(value, values[0], rel_tol=ROUNDING) for value in values) and math.isfinite(values[0])
-    if even and len(values) == len(runs):
-        return Findings(model.best, expected, even=True)
-    name = grid.chart.axes[0].name
-    steep = model.log_grid.decay is not None and "lr" in grid.chart.axes[0].exponents
-    flatness = tuple(_flatness(model))
-    return Findings(
-        model.best, expected, flatness, model.short if steep else None, with_decay(name, 1.0), with_decay(name, 0.0)
-    )
+def _find(known: Known) -> Findings:
+    if not known.points:
+        return Findings(known.best, None)
+    if known.even:
+        everywhere = known.finished == len(known.runs)
+        return Findings(known.best, known.runs[0].value if everywhere else None, even=everywhere)
+    expected = float(known.model.expected(places_of(known.log_grid, [known.best]))[0])
+    return Findings(known.best, expected, tuple(_flatness(known)), tuple(_steep(known)))
 
 
-def _flatness(model: Model) -> list[Flatness]:
-    grid, best, found = model.log_grid.grid, model.best, []
-    here = model.log_grid.rounded(np.array([best], dtype=float))
+def _steep(known: Known) -> Iterator[tuple[str, float]]:
+    """Products that may be steep, the likeliest first."""
+    if not known.model.structure.related:
+        return
+    one_minus = known.log_grid.grid.chart.one_minus
+    for powers, probability in sorted(known.model.steep.items(), key=lambda pair: -pair[1]):
+        name = "" if powers is None else steep_name(known.log_grid.names, powers, one_minus)
+        yield name, probability
+
+
+def _flatness(known: Known) -> Iterator[Flatness]:
+    grid, log_grid, best, model = known.log_grid.grid, known.log_grid, known.best, known.model
+    here = places_of(log_grid, [best])
     for axis, about in enumerate(grid.chart.axes):
         for side in (2 * MOVE, -2 * MOVE):
-            moved = np.array([[*best[:axis], best[axis] + side, *best[axis + 1 :]]], dtype=float)
-            if not model.log_grid.inside(moved)[0]:
+            moved = (*best[:axis], best[axis] + side, *best[axis + 1 :])
+            other = places_of(log_grid, [moved])
+            if not log_grid.inside(other)[0] or (other == here).all():
                 continue
-            other = model.log_grid.rounded(moved)
-            if (other == here).all():
-                continue
-            means, deviations = model.changes(best, other)
-            mean, deviation = float(means[0]), float(deviations[0])
-            shifts = (mean, mean - SURE * deviation, mean + SURE * deviation)
-            middle, low, high = (model.value(model.peak + shift) - model.value(model.peak) for shift in shifts)
-            change = describe_move(grid, best, tuple(other[0].tolist())).removeprefix(f"{about.name} ")
-            found.append(Flatness(about.name, grid.chart.step**side, middle, low, high, model.spread, change))
-    return found
+            low, middle, high = model.quantiles(here[0], (0.05, 0.5, 0.95), other[0])
+            change = describe_move(grid, best, log_grid.point(other[0])).removeprefix(f"{about.name} ")
+            yield Flatness(about.name, grid.chart.step**side, middle, low, high, model.noise, change)

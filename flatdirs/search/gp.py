@@ -1,12 +1,20 @@
-"""The surrogate of the Bayesian search: Gaussian processes over the coordinates of the chart, and expected improvement.
+"""The surrogate of the Bayesian search: a mixture of Gaussian processes, weighed by what the runs say of each.
 
-A few noisy runs cannot identify length scales: we average over a fixed set of GP hyperparameters h = (ℓ, shape, σ),
-weighted by p(h | y) ∝ p(y | h), the scale s² integrated out (an inverse-gamma prior of mean 1). The model is
-y = μ(x) + s·(f(x) + ε), f ~ GP(0, Matérn 5/2 with lengths ℓ), ε ~ N(0, σ²). The first axis is steep, the others long,
-further hyperparameters between these (all also twice as long). Shape: how much of the weight decay the steep coordinate
-contains, or its axis nearly as steep. Four levels of σ. The mean μ is low away from the best run, lower far from usual
-momenta and from one or two weight-decay timescales T·lr·wd/(1−momentum), where runs report them. Values enter warped
-(score_warping.py); divergence has its own model; pending runs lower the variance and leave the mean (kriging believer).
+    w_u(y) = −log(1 + (best − y)/u)                             warped values, unit u           (score_warping.py)
+    w = level − bowl·d²(x) + s·(f(x) + ε),  ε ~ N(0, noise²)
+    f ~ GP(0, M(r) + ROUGH·M(ROUGHER·r) + CONSTANT + LINEAR·z·z'),  M Matérn 5/2 of r = |z − z'|
+    z(x) = octaves from the start, the first replaced by the steep coordinate Σ eᵢxᵢ, divided by lengths ℓ
+    1/s²: gamma with FREEDOM degrees and mean 1, integrated out
+
+A hypothesis h = (kernel (e, ℓ), noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
+the warp, so that units compete. Kernels: every candidate e (structure.py) with three lengths along the steep coordinate
+and RATIO times as long ones along the others; equal lengths on the bare hyperparameters; then, around the most likely
+ones, each length alone shorter and longer. The MOST_KERNELS × MOST_EACH most likely hypotheses are kept. d²(x): squared
+octaves outside what lies between the start and usual settings. Divergence has a model of its own (divergence.py).
+
+Constants: those of a prototype that was developed on nine public surfaces, but for RATIO, BARE, LEVEL and BOWLS, which
+were chosen by the predictive density of runs to come on the development tasks of benchmarks/search, then by regret
+there. All are ours.
 """
 
 from __future__ import annotations
@@ -16,289 +24,391 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtri
 
-from flatdirs.search.divergence import DivergenceModel
-from flatdirs.search.kernels import factor, matern, posterior_variance, solve
-from flatdirs.search.score_warping import BELOW, ROUNDING, unwarp, warp
-from flatdirs.search.types import Run
-from flatdirs.space.chart import Point
-from flatdirs.space.log_grid import Array, LogGrid
+from flatdirs.search.kernels import determinants_and_misfits, factor, solve, tridiagonal
+from flatdirs.search.score_warping import Warped, warp
+from flatdirs.search.structure import Structure
+from flatdirs.space.log_grid import Array
 
-STEEP, LONG = 4.0, 10.0  # length scales in octaves, along the first axis and along the others
-NOISE = (0.125, 0.25, 0.5, 1.0)  # standard deviation of one run, in units of the process's own
-NO_NOISE = (1e-3,)  # of a deterministic objective: enough for the Cholesky factor
-STRETCH = (1.0, 2.0)
-OWN = 6.0  # length scale in octaves along a further hyperparameter: it matters mildly
-STRETCHES = (0.5, 1.0, 2.0)  # where all are further ones and nothing is known of any: all axes are steep
-USUAL_TIMESCALES, TOO_LITTLE, TOO_MUCH = 1.5, 0.02, 0.1  # weight-decay timescales; cost of a squared octave off
-USUAL_AVERAGING, AVERAGING_COST = 0.125, 0.03  # 1 − momentum or 1 − beta1; cost of a squared octave off
-NO_EFFECT = -5.0  # octaves below USUAL_TIMESCALES: so little weight decay that less of it changes nothing
-FREEDOM = 4.0  # of the prior for the scale, whose mean is 1
-MOST_RUNS = 80  # that enter the model
-BLOCK = 512  # candidates that are evaluated together, so that arrays stay in the cache
-MARGIN = 0.1  # a gain below this, in warped units, is not worth a run
-MOST, WEIGHT = 6, 0.02  # kernels that are kept, and the weight below which one is dropped
-SURE = 1.64  # standard deviations of a 90 % interval
+Kernels = Literal["all", "bare", "chart", "steep"]
 
-
-class Shape(NamedTuple):
-    """The power of the weight decay in the steep coordinate, and the length scale of its own axis."""
-
-    decay: float
-    length: float = LONG
+LENGTHS = {2.0: -1.5, 4.0: 0.0, 8.0: 0.0}  # octaves along the steep coordinate: log prior
+RATIO, BARE_RATIO = 1.8, 1.25  # how much longer the others are; the same on the bare hyperparameters
+BARE = math.log(0.5)  # log prior of equal lengths on the bare hyperparameters
+SHORTER, LONGER, REFINED = 0.45, 2.2, -1.0  # factors of one length alone, and the log prior of each such change
+REFINE, REFINE_FROM = 3, 4  # kernels that are refined, and the runs from which on
+NOISES = {0.003: 0.0, 0.01: 0.0, 0.03: 0.0, 0.1: 0.0, 0.3: 0.0, 1.0: -1.5}  # of a run, in units of s: log prior
+NO_NOISES = dict.fromkeys((0.001, 0.003, 0.01, 0.03), 0.0)  # of a deterministic objective: what is rougher than f
+UNITS = (-1.0, 0.0, 0.0, -0.5, -1.0, -2.0)  # log prior of each unit of score_warping.PARTS
+BOWLS = (0.01, 0.05)  # warped units that a squared octave outside usual settings costs
+ACROSS = 0.25  # the part of that which an octave of another hyperparameter costs
+LEVEL = -1.0  # prior mean, in warped units below the best run
+CONSTANT, LINEAR, ROUGH, ROUGHER = 1.0, 0.3, 0.1, 3
+FREEDOM = 4.0
+MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped
+MOST_RUNS, FEWER = 80, 40  # that enter the model, and of these the ones by which its kernels are chosen
+SMALLEST = 1e-10  # eigenvalue
+CHUNK = 8192  # elements of a covariance that are computed together: they stay in the cache
+NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
 
-SHAPES = (Shape(1.0), Shape(0.5), Shape(0.0), Shape(0.5, LONG / 2))
+class Kernel(NamedTuple):
+    """Exponents (free,) of the steep coordinate, all 0 but the first for the bare hyperparameters; lengths (free,)."""
+
+    exponents: tuple[float, ...]
+    lengths: tuple[float, ...]
+    log_prior: float
+    bare: bool = False
 
 
 @dataclass(frozen=True)
-class FittedKernel:
-    """One GP conditioned on n runs. `lower` (n, n): Cholesky factor of their covariance; `places` (n, axes) in units of
-    the length scales; `weights` (n,): covariance⁻¹ · (values − mean); `scale`: s².
+class Hypothesis:
+    """One GP conditioned on n runs. `vectors` (n, n), `precisions` (n,): eigenvectors of the covariance, and
+    1/(eigenvalue + noise²); `rotated` (n,): residuals in that basis; `places` (n, free) in units of the lengths.
     """
 
-    shape: Shape
-    stretch: float
+    kernel: Kernel
+    number: int
     noise: float
-    by_timescales: bool
-    evidence: float
+    unit: float
+    bowl: float
     scale: float
+    weight: float
     places: Array
-    lower: Array
-    weights: Array
+    vectors: Array
+    precisions: Array
+    rotated: Array
+
+
+class Weighed(NamedTuple):
+    """Kernels and `evidence` (kernels, noises, units, bowls): log p(hypothesis)·p(y | hypothesis)."""
+
+    kernels: list[Kernel]
+    evidence: Array
+
+    def joined(self, other: Weighed) -> Weighed:
+        """Both together."""
+        return Weighed(self.kernels + other.kernels, np.concatenate([self.evidence, other.evidence]))
+
+    @property
+    def mass(self) -> Array:
+        """log p(kernel | y) (kernels,), not normalised."""
+        found: Array = np.logaddexp.reduce(self.evidence.reshape(len(self.kernels), -1), axis=1)
+        return found
+
+    def likely(self, count: int) -> list[Kernel]:
+        """The most likely kernels, the likeliest first."""
+        return [self.kernels[k] for k in np.argsort(-self.mass, kind="stable")[:count]]
+
+
+class Fitted(NamedTuple):
+    """k kernels conditioned on n runs: `places` (k, n, free) in units of the lengths; `values` (k, n) and `vectors`
+    (k, n, n): eigenvalues and eigenvectors of the covariance; `rotated` (k, units, bowls, n): residuals in that basis;
+    `misfits` (k, noises, units, bowls).
+    """
+
+    places: Array
+    values: Array
+    vectors: Array
+    rotated: Array
+    misfits: Array
+
+
+class Predicted(NamedTuple):
+    """By one hypothesis at points (n, free): mean and standard deviation (n,) of the warped value without noise."""
+
+    hypothesis: Hypothesis
+    mean: Array
+    deviation: Array
 
 
 class Model:
-    """The weighted kernels, given finished runs and the points of pending ones. `deterministic`: runs have no noise."""
+    """The mixture, given places (n, free) in octaves from the start and values (n,), −inf for none."""
 
     def __init__(
-        self, log_grid: LogGrid, runs: Sequence[Run], pending: Sequence[Point] = (), deterministic: bool = False
+        self,
+        structure: Structure,
+        places: Array,
+        values: Array,
+        deterministic: bool = False,
+        kernels: Kernels = "all",
     ) -> None:
-        self.log_grid, self.deterministic = log_grid, deterministic
-        fell = [run.state == "diverged" and run.value == -math.inf for run in runs]
-        self.divergence = DivergenceModel(log_grid, [run.point for run in runs], [not one for one in fell])
-        ended = [run for run, one in zip(runs, fell, strict=True) if not one] or list(runs)
-        self.top, self.unit, warped = warp(np.array([run.value for run in ended]))
-        kept = _most_informative([run.point for run in ended], warped)
-        self.runs = [ended[number] for number in kept]
-        self.values: Array = warped[kept]
-        self.points = np.array([run.point for run in self.runs], dtype=float)
-        self._places = log_grid.run_places([run.point for run in self.runs])
-        self._pending = log_grid.run_places(list(pending))
-        self._lengths = _length_scales(log_grid)
-        self.level = float(self.values.max()) - BELOW
-        self._timescales = self._timescales_of_start()
-        found = list(self._fitted())
-        likely = np.exp(np.array([one.evidence for one in found]) - max(one.evidence for one in found))
-        likely /= likely.sum()
-        order = np.argsort(-likely, kind="stable")[:MOST]
-        order = order[likely[order] > WEIGHT] if likely.max() > WEIGHT else order
-        self.kernels = [found[number] for number in order]
-        self.weights: Array = likely[order] / likely[order].sum()
-        self.short = math.fsum(p for p, one in zip(likely.tolist(), found, strict=True) if one.shape.decay == 0)
+        self.structure, self.deterministic = structure, deterministic
+        kept = most_informative(places, values, MOST_RUNS)
+        self.places, self.values = places[kept], values[kept]
+        self.warped: Warped = warp(self.values)
+        self._noises = NO_NOISES if deterministic else NOISES
+        fewer = most_informative(self.places, self.values, FEWER)
+        here, warped = self.places[fewer], warp(self.values[fewer])
+        weighed = self._weigh(first_kernels(structure, kernels), here, warped)
+        if len(here) >= REFINE_FROM:
+            around = [one for kernel in weighed.likely(REFINE) for one in refined(kernel)]
+            weighed = weighed.joined(self._weigh(around, here, warped))
+        self.steep = _by_exponents(weighed)
+        self.hypotheses = self._most_likely(weighed.likely(MOST_KERNELS))
 
-    def _timescales_of_start(self) -> float | None:
-        """log₂ of the weight-decay timescales of a run at the start, relative to the usual; None where not known."""
-        for run, place in zip(self.runs, self._places, strict=True):
-            if run.timescales is not None and 0 < run.timescales < math.inf:
-                return math.log2(run.timescales / USUAL_TIMESCALES) - float(self.log_grid.timescales @ place)
-        return None
-
-    def _fitted(self) -> Iterator[FittedKernel]:
-        shapes = SHAPES if self.log_grid.decay is not None else SHAPES[:1]
-        count = len(self._places)
-        means = (False, True) if self._timescales is not None else (False,)
-        offs = np.stack([self.values - self._prior(self._places, one) for one in means], axis=1)
-        for shape, stretch in itertools.product(shapes, STRETCHES if self.log_grid.unrelated else STRETCH):
-            places = self._scaled(self._places, shape, stretch)
-            covariance = matern(places, places)
-            for noise in NO_NOISE if self.deterministic else NOISE:
-                lower = factor(covariance, noise)
-                halves = solve(lower, offs)
-                weights = solve(lower, halves, transposed=True)
-                volume = float(np.log(lower.diagonal()).sum())
-                for number, by_timescales in enumerate(means):
-                    misfit = float(halves[:, number] @ halves[:, number]) + FREEDOM
-                    evidence = -volume - 0.5 * (count + FREEDOM) * math.log(misfit)
-                    scale = misfit / (count + FREEDOM)
-                    found = (places, lower, weights[:, number])
-                    yield FittedKernel(shape, stretch, noise, by_timescales, evidence, scale, *found)
-
-    def _scaled(self, points: Array, shape: Shape, stretch: float) -> Array:
-        """Points (n, axes), in steps, in units of the length scales of a kernel."""
-        lengths: Array = self._lengths.copy()
-        if self.log_grid.decay is not None:
-            lengths[self.log_grid.decay[0]] = shape.length
-        return self.log_grid.sheared(points, shape.decay) / (lengths * stretch)
-
-    def _prior(self, points: Array, by_timescales: bool) -> Array:
-        """The prior mean μ (n,) of warped values."""
-        mean = np.full(len(points), self.level)
-        logs = self.log_grid.base + points @ self.log_grid.rows.T
-        for place in self.log_grid.averaging:
-            mean -= AVERAGING_COST * (logs[:, place] - math.log2(USUAL_AVERAGING)) ** 2
-        if by_timescales and self._timescales is not None:
-            off = self._timescales + points @ self.log_grid.timescales
-            mean -= np.where(off < 0, TOO_LITTLE, TOO_MUCH) * off**2
-        return mean
-
-    def without_effect(self, points: Array, best: Point) -> NDArray[np.bool_]:
-        """Which points (n, axes) have less weight decay than the best, where it has no effect: timescales ≪ 1."""
-        if self._timescales is None or self.log_grid.decay is None:
-            return np.zeros(len(points), dtype=bool)
-        axis, _ = self.log_grid.decay
-        off = self._timescales + points @ self.log_grid.timescales
-        found: NDArray[np.bool_] = (points[:, axis] < best[axis]) & (off < NO_EFFECT)
+    def _drops(self, places: Array, kernels: Sequence[Kernel]) -> Array:
+        """d² (kernels, n): squared octaves outside what lies between the start (0) and usual settings."""
+        usual, powers = self.structure.usual, np.array([kernel.exponents for kernel in kernels])
+        others = _squares_outside(places[:, 1:], usual[1:]).sum(axis=1)
+        found: Array = _squares_outside(places @ powers.T, powers @ usual).T + ACROSS * others
         return found
 
-    def predict(self, points: Array) -> tuple[Array, Array]:
-        """Posterior mean and standard deviation of f at points (n, axes), one row a kernel: (h, n) each.
-
-        Pending runs lower the standard deviation and leave the mean.
-        """
-        covariances = self._covariances(points)
-        left = {key: posterior_variance(*pair) for key, pair in self._conditions(points, covariances).items()}
-        deviations = [np.sqrt(np.maximum(1e-9, left[id(one.lower)]) * one.scale) for one in self.kernels]
-        return self.means(points, covariances), np.array(deviations)
-
-    def _conditions(self, points: Array, covariances: dict[int, Array]) -> dict[int, tuple[Array, Array]]:
-        """By kernel: the Cholesky factor of all runs, pending ones included, and the points' covariance with
-        them.
-        """
-        found = {}
-        for one in {id(one.lower): one for one in self.kernels}.values():  # several kernels share a factor
-            covariance, lower = covariances[id(one.places)], one.lower
-            if len(self._pending):
-                pending = self._scaled(self._pending, one.shape, one.stretch)
-                every = np.concatenate([one.places, pending])
-                lower = factor(matern(every, every), one.noise)
-                scaled = self._scaled(points, one.shape, one.stretch)
-                covariance = np.concatenate([covariance, matern(scaled, pending)], axis=1)
-            found[id(one.lower)] = lower, covariance
+    def _residuals(self, kernels: Sequence[Kernel], runs: Array, warped: Warped) -> Array:
+        """Warped values less the prior mean (kernels, units, bowls, n) at runs (n, free) in octaves."""
+        means = LEVEL - np.array(BOWLS)[:, None] * self._drops(runs, kernels)[:, None]  # (kernels, bowls, n)
+        found: Array = warped.values[None, :, None] - means[:, None]
         return found
 
-    def _covariances(self, points: Array) -> dict[int, Array]:
-        """The kernel between points (n, axes) and the m runs, (n, m); those with the same places share one."""
-        places = {id(one.places): one for one in self.kernels}
-        return {key: matern(self._scaled(points, one.shape, one.stretch), one.places) for key, one in places.items()}
+    def _evidence(self, kernels: Sequence[Kernel], logs: Array, misfits: Array, warped: Warped) -> Array:
+        """log p(h)·p(y | h), given log determinants (kernels, noises) and misfits (kernels, noises, units, bowls)."""
+        freedom = warped.values.shape[1] + FREEDOM
+        found: Array = -0.5 * logs[:, :, None, None] - 0.5 * freedom * np.log(misfits + FREEDOM)
+        found += (warped.log_jacobian + np.array(UNITS))[:, None]
+        found += np.array(list(self._noises.values()))[:, None, None]
+        found += np.array([kernel.log_prior for kernel in kernels])[:, None, None, None]
+        return found
 
-    def means(self, points: Array, covariances: dict[int, Array] | None = None) -> Array:
-        """The posterior mean of each kernel at points (n, axes): (h, n)."""
-        covariances = self._covariances(points) if covariances is None else covariances
-        kinds = sorted({one.by_timescales for one in self.kernels})
-        priors = {kind: self._prior(points, kind) for kind in kinds}
-        return np.array([priors[h.by_timescales] + covariances[id(h.places)] @ h.weights for h in self.kernels])
+    def _weigh(self, kernels: list[Kernel], runs: Array, warped: Warped) -> Weighed:
+        """Evidence of every noise, unit and bowl under each kernel, by some runs (n, free)."""
+        places = np.stack([scaled(runs, kernel) for kernel in kernels])
+        residuals = self._residuals(kernels, runs, warped)
+        columns = np.swapaxes(residuals.reshape(len(kernels), -1, len(runs)), 1, 2)
+        noises = np.array(list(self._noises))
+        logs, misfits = determinants_and_misfits(tridiagonal(covariance(places, places), columns), noises)
+        misfits = misfits.reshape(len(kernels), len(noises), *residuals.shape[1:3])
+        return Weighed(kernels, self._evidence(kernels, logs, misfits, warped))
+
+    def _fit(self, kernels: Sequence[Kernel]) -> Fitted:
+        """Condition kernels on all runs, by one eigendecomposition each."""
+        places = np.stack([scaled(self.places, kernel) for kernel in kernels])
+        spectrum, vectors = np.linalg.eigh(covariance(places, places))
+        spectrum = np.maximum(spectrum, SMALLEST)
+        residuals = self._residuals(kernels, self.places, self.warped)
+        rotated = residuals @ vectors[:, None]
+        precisions = 1.0 / (spectrum[:, None] + np.array(list(self._noises))[:, None] ** 2)
+        misfits = np.einsum("kubn,ksn->ksub", rotated**2, precisions)
+        return Fitted(places, spectrum, vectors, rotated, misfits)
+
+    def _most_likely(self, kernels: list[Kernel]) -> list[Hypothesis]:
+        """The hypotheses that are kept of some kernels, with weights that sum to 1, the likeliest kernel first."""
+        noises, fitted, found = list(self._noises), self._fit(kernels), list[Hypothesis]()
+        logs = np.log(fitted.values[:, None] + np.array(noises)[:, None] ** 2).sum(axis=2)
+        weighed = Weighed(kernels, self._evidence(kernels, logs, fitted.misfits, self.warped))
+        mass = weighed.mass
+        for number in np.argsort(-mass, kind="stable").tolist():
+            evidence = weighed.evidence[number]
+            best = np.argsort(-evidence.ravel(), kind="stable")[:MOST_EACH]
+            shares = np.exp(evidence.ravel()[best] - evidence.max())
+            for place, share in zip(best, shares / shares.sum(), strict=True):
+                s, u, b = np.unravel_index(place, evidence.shape)
+                one = Hypothesis(
+                    kernels[number],
+                    number,
+                    noises[s],
+                    float(self.warped.units[u]),
+                    BOWLS[b],
+                    (float(fitted.misfits[number, s, u, b]) + FREEDOM) / (len(self.places) + FREEDOM),
+                    math.exp(mass[number] - mass.max()) * float(share),
+                    fitted.places[number],
+                    fitted.vectors[number],
+                    1.0 / (fitted.values[number] + noises[s] ** 2),
+                    fitted.rotated[number, u, b],
+                )
+                found.append(one)
+        total = math.fsum(one.weight for one in found)
+        found = [one for one in found if one.weight > WEIGHT * total] or found
+        total = math.fsum(one.weight for one in found)
+        return [_reweighted(one, one.weight / total) for one in found]
+
+    def predict(
+        self,
+        points: Array,
+        variance: bool = True,
+        pending: Array | None = None,
+        only: Hypothesis | None = None,
+    ) -> Iterator[Predicted]:
+        """What each hypothesis predicts at places (n, free) in octaves; without `variance` the deviation is 0.
+
+        `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean. `only`: one
+        hypothesis.
+        """
+        waiting = None if pending is None or not len(pending) else pending
+        ones = self.hypotheses if only is None else [only]
+        for _, group in itertools.groupby(ones, key=lambda one: one.number):
+            alike = list(group)
+            kernel, vectors = alike[0].kernel, alike[0].vectors
+            there = scaled(points, kernel)
+            crossed = covariance(there, alike[0].places)
+            weights = vectors @ np.stack([one.precisions * one.rotated for one in alike], axis=1)
+            bowls = np.array([one.bowl for one in alike])
+            means = LEVEL - self._drops(points, [kernel]).T * bowls + crossed @ weights
+            if not variance:
+                yield from (Predicted(one, means[:, n], np.zeros(len(points))) for n, one in enumerate(alike))
+                continue
+            crossed = crossed @ vectors
+            size = (there**2).sum(axis=1)
+            own = 1.0 + ROUGH + CONSTANT + LINEAR * size
+            left = own[:, None] - crossed**2 @ np.stack([one.precisions for one in alike], axis=1)
+            for n, one in enumerate(alike):
+                told = 0.0 if waiting is None else _told_by(one, there, crossed, scaled(waiting, kernel))
+                yield Predicted(one, means[:, n], np.sqrt(one.scale * np.maximum(1e-9, left[:, n] - told)))
+
+    def expected(self, points: Array) -> Array:
+        """The posterior mean (n,) of the value at places (n, free), over all hypotheses."""
+        found = np.zeros(len(points))
+        for one, mean, _ in self.predict(points, variance=False):
+            found += one.weight * self.warped.unwarp(mean, one.unit)
+        return found
+
+    def joint(self, one: Hypothesis, points: Array) -> tuple[Array, Array]:
+        """Mean (n,) and covariance (n, n) of the warped values at places (n, free), by one hypothesis."""
+        there = scaled(points, one.kernel)
+        crossed = covariance(there, one.places) @ one.vectors
+        mean = LEVEL - one.bowl * self._drops(points, [one.kernel])[0] + crossed @ (one.precisions * one.rotated)
+        return mean, one.scale * (covariance(there, there) - crossed * one.precisions @ crossed.T)
+
+    def quantiles(self, point: Array, probabilities: Sequence[float], other: Array | None = None) -> list[float]:
+        """Quantiles of the value at a place (free,) without noise; with `other`, of its value minus the place's."""
+        places = np.stack([point] if other is None else [point, other])
+        values, weights = [], []
+        for one in self.hypotheses:
+            mean, told = self.joint(one, places)
+            if other is None:
+                found = self.warped.unwarp(mean[0] + math.sqrt(max(1e-9, told[0, 0])) * NODES, one.unit)
+            else:
+                shift = math.sqrt(max(1e-9, told[0, 0] + told[1, 1] - 2.0 * told[0, 1]))
+                found = self.warped.unwarp(mean[1] + shift * NODES, one.unit) - self.warped.unwarp(mean[:1], one.unit)
+            values.append(found)
+            weights.append(np.full(len(NODES), one.weight / len(NODES)))
+        every, parts = np.concatenate(values), np.concatenate(weights)
+        order = np.argsort(every, kind="stable")
+        middles = np.cumsum(parts[order]) - parts[order] / 2
+        quantiles: list[float] = np.interp(probabilities, middles, every[order]).tolist()
+        return quantiles
 
     @cached_property
-    def expected(self) -> Array:
-        """The posterior mean (n,) of the warped value at the runs in the model."""
-        found: Array = self.weights @ self.means(self._places)
-        return found
-
-    @property
-    def even(self) -> bool:
-        """Whether all runs in the model that have a value have the same, but for rounding."""
-        finite = [run.value for run in self.runs if math.isfinite(run.value)]
-        return bool(finite) and math.isclose(min(finite), max(finite), rel_tol=ROUNDING)
-
-    @property
-    def best(self) -> Point:
-        """The incumbent: the point with the highest posterior mean among those that have a value; without noise, the
-        best observed.
-        """
-        return self.runs[self._best].point
-
-    @property
-    def peak(self) -> float:
-        """The posterior mean of the warped value at the incumbent."""
-        return float(self.expected[self._best])
-
-    @cached_property
-    def _best(self) -> int:
-        usable = np.array([math.isfinite(run.value) for run in self.runs])
-        if self.even:
-            return int(np.argmax(usable))
-        if self.deterministic and usable.any():
-            return int(np.argmax(np.where(usable, self.values, -math.inf)))
-        return int(np.argmax(np.where(usable | ~usable.any(), np.round(self.expected, 9), -math.inf)))
-
-    def changes(self, point: Point, others: Array) -> tuple[Array, Array]:
-        """Posterior mean and standard deviation (n,) of f(other) − f(point), for others (n, axes), in warped units."""
-        points = np.concatenate([np.array([point], dtype=float), others])
-        covariances = self._covariances(points)
-        means = self.means(points, covariances)
-        shifts = means[:, 1:] - means[:, :1]
-        between, left = dict[int, Array](), dict[int, Array]()
-        for one in self.kernels:
-            if id(one.places) not in between:
-                places = self._scaled(points, one.shape, one.stretch)
-                between[id(one.places)] = matern(places[:1], places[1:])[0]
-            if id(one.lower) not in left:
-                covariance = covariances[id(one.places)]
-                told = solve(one.lower, (covariance[1:] - covariance[0]).T)
-                left[id(one.lower)] = 2.0 - 2.0 * between[id(one.places)] - np.einsum("ij,ij->j", told, told)
-        variances = np.array([one.scale * np.maximum(0.0, left[id(one.lower)]) for one in self.kernels])
-        mean: Array = self.weights @ shifts
-        return mean, np.sqrt(self.weights @ (variances + (shifts - mean) ** 2))
-
-    @property
     def noise(self) -> float:
-        """The standard deviation of one run, in warped units near the incumbent."""
+        """The standard deviation of one run at the best expected of the runs, in units of the objective.
+
+        The best observed of noisy runs lies above it, where a warped unit is a smaller one of the value.
+        """
         if self.deterministic:
             return 0.0
-        pairs = zip(self.weights, self.kernels, strict=True)
-        return math.fsum(float(weight) * one.noise * math.sqrt(one.scale) for weight, one in pairs)
-
-    @property
-    def spread(self) -> float:
-        """The standard deviation of one run at the incumbent, in units of the objective."""
-        return self.noise * self.unit * math.exp(-float(self.expected.max()))
-
-    def value(self, warped: float) -> float:
-        """A warped value in units of the objective."""
-        return unwarp(self.top, self.unit, warped)
-
-    def acquisition(self, points: Array) -> Array:
-        """Expected improvement (n,) of a run at points (n, axes) over the incumbent's posterior mean plus MARGIN.
-
-        With the factor of Huang et al. (doi:10.1007/s10898-005-2454-3) for noisy runs, which also says what a replicate
-        is worth, times the probability that the run does not diverge.
-        """
-        if len(points) > BLOCK:
-            blocks = range(0, len(points), BLOCK)
-            return np.concatenate([self.acquisition(points[first : first + BLOCK]) for first in blocks])
-        means, deviations = self.predict(points)
-        bar = float(self.expected.max()) + MARGIN
-        gain = np.zeros(len(points))
-        for weight, one, mean, deviation in zip(self.weights, self.kernels, means, deviations, strict=True):
-            z = (mean - bar) / deviation
-            improvement = deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
-            noise = one.noise * math.sqrt(one.scale)
-            gain += weight * improvement * (1.0 - noise / np.sqrt(noise**2 + deviation**2))
-        return gain * self.divergence.finishes(points)
+        best = self.places[np.argmax(self.expected(self.places))][None]
+        told = self.predict(best, variance=False)
+        units = ((one, one.unit * math.exp(-min(0.0, float(mean[0])))) for one, mean, _ in told)
+        return math.fsum(one.weight * one.noise * math.sqrt(one.scale) * unit for one, unit in units)
 
 
-def _length_scales(log_grid: LogGrid) -> Array:
-    """The length scale in octaves along each axis."""
-    further = log_grid.further
-    lengths = np.full(len(further), STEEP)
-    if not log_grid.unrelated:
-        lengths[1:] = np.where(further[1:], OWN, LONG)
-    return lengths
+def first_kernels(structure: Structure, which: Kernels = "all") -> list[Kernel]:
+    """The kernels that are always weighed. `which`: "bare" hyperparameters alone, the first candidate of the steep
+    coordinate alone ("chart"), all candidates without the bare ones ("steep"), or all.
+    """
+    count, found = len(structure.names), list[Kernel]()
+    pairs = list(zip(structure.exponents.tolist(), structure.log_prior.tolist(), strict=True))
+    for powers, prior in [(pairs[0][0], 0.0)] if which == "chart" else [] if which == "bare" else pairs:
+        for length, told in LENGTHS.items():
+            found.append(Kernel(tuple(powers), (length, *[length * RATIO] * (count - 1)), prior + told))
+    alone = (1.0, *[0.0] * (count - 1))
+    for length, told in LENGTHS.items() if which in ("all", "bare") else ():
+        found.append(Kernel(alone, (length, *[length * BARE_RATIO] * (count - 1)), BARE + told, bare=True))
+    return found
 
 
-def _most_informative(points: Sequence[Point], values: Array) -> list[int]:
-    """The places of the runs that enter the model: all, or the better half and those nearest to the best."""
-    if len(values) <= MOST_RUNS:
+def refined(kernel: Kernel) -> Iterator[Kernel]:
+    """The kernel with each length alone shorter and longer."""
+    for axis in range(len(kernel.lengths)):
+        for change in (SHORTER, LONGER):
+            lengths = list(kernel.lengths)
+            lengths[axis] *= change
+            yield kernel._replace(lengths=tuple(lengths), log_prior=kernel.log_prior + REFINED)
+
+
+def scaled(places: Array, kernel: Kernel) -> Array:
+    """z (n, free) of places in octaves."""
+    found: Array = places / np.array(kernel.lengths)
+    found[:, 0] = places @ np.array(kernel.exponents) / kernel.lengths[0]
+    return found
+
+
+def covariance(places: Array, others: Array) -> Array:
+    """k(z, z') (…, n, m) without scale and noise, of places (…, n, free) and others (…, m, free)."""
+    inner = places @ np.swapaxes(others, -1, -2)
+    found: Array = inner * -10.0
+    found += 5.0 * (places**2).sum(axis=-1)[..., :, None]
+    found += 5.0 * (others**2).sum(axis=-1)[..., None, :]
+    every, products = found.reshape(-1), inner.reshape(-1)
+    near, part = np.empty(min(CHUNK, every.size)), np.empty(min(CHUNK, every.size))
+    for first in range(0, every.size, CHUNK):
+        far = every[first : first + CHUNK]
+        _from_squares(far, products[first : first + CHUNK], near[: far.size], part[: far.size])
+    return found
+
+
+def _from_squares(far: Array, inner: Array, near: Array, part: Array) -> None:
+    """Put k(z, z') (n,) in the place of 5·r² (n,), given z·z'; `near` and `part` (n,) are overwritten."""
+    np.sqrt(np.maximum(far, 1e-12, out=far), out=far)
+    np.exp(np.negative(far, out=near), out=near)
+    np.multiply(far, ROUGHER / 3.0, out=part)  # M(ROUGHER·r) = (1 + f + f²/3)·exp(−f), f = ROUGHER·√5·r
+    part += 1.0
+    part *= far
+    part *= ROUGHER
+    part += 1.0
+    part *= ROUGH
+    for _ in range(ROUGHER - 1):
+        part *= near  # exp(−f) is a power of exp(−√5·r) …
+    part += far  # … one factor of which M(r) shares
+    part += 1.0
+    far *= far
+    far *= 1.0 / 3.0
+    part += far
+    part *= near
+    inner *= LINEAR
+    part += inner
+    np.add(part, CONSTANT, out=far)
+
+
+def most_informative(places: Array, values: Array, count: int) -> list[int]:
+    """The numbers of `count` runs that enter a model: all, or the better half and those nearest to the best."""
+    if len(values) <= count:
         return list(range(len(values)))
-    half = MOST_RUNS // 2
+    half = count // 2
     better = np.argsort(-values, kind="stable")[:half].tolist()
-    places = np.array(points, dtype=float)
     near = np.argsort(np.abs(places - places[better[0]]).sum(axis=1), kind="stable").tolist()
-    rest = [number for number in near if number not in set(better)][: MOST_RUNS - half]
+    rest = [number for number in near if number not in set(better)][: count - half]
     return sorted([*better, *rest])
+
+
+def _squares_outside(offs: Array, ends: Array) -> Array:
+    """Squares of how far offs (n, m) lie outside the intervals from 0 to `ends` (m,)."""
+    found: Array = (offs - np.clip(offs, np.minimum(0.0, ends), np.maximum(0.0, ends))) ** 2
+    return found
+
+
+def _by_exponents(weighed: Weighed) -> dict[tuple[float, ...] | None, float]:
+    """The probability of each steep coordinate; None stands for the bare hyperparameters."""
+    found: dict[tuple[float, ...] | None, float] = {}
+    mass = np.exp(weighed.mass - np.logaddexp.reduce(weighed.mass))
+    for kernel, part in zip(weighed.kernels, mass.tolist(), strict=True):
+        key = None if kernel.bare else kernel.exponents
+        found[key] = found.get(key, 0.0) + part
+    return found
+
+
+def _told_by(one: Hypothesis, places: Array, crossed: Array, pending: Array) -> Array:
+    """By how much runs at `pending` (m, free) lower the variance at places (n, free), all in units of the lengths."""
+    theirs = covariance(pending, one.places) @ one.vectors
+    between = covariance(places, pending) - crossed * one.precisions @ theirs.T
+    among = covariance(pending, pending) - theirs * one.precisions @ theirs.T
+    halves = solve(factor(among, max(one.noise, SMALLEST**0.25)), between.T)
+    found: Array = (halves**2).sum(axis=0)
+    return found
+
+
+def _reweighted(one: Hypothesis, weight: float) -> Hypothesis:
+    return Hypothesis(**{**one.__dict__, "weight": weight})

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtrs
+from scipy.linalg.lapack import dormqr, dpotrf, dsytrd, dtrtrs
 from threadpoolctl import ThreadpoolController
 
 from flatdirs.space.log_grid import Array
@@ -56,6 +56,43 @@ def solve(lower: Array, right: Array, transposed: bool = False) -> Array:
     """
     found: Array = dtrtrs(lower.T, right, lower=0, trans=0 if transposed else 1)[0]
     return found
+
+
+class Tridiagonal(NamedTuple):
+    """k matrices Q·T·Qᵀ: `diagonal` (n, k), `beside` (n − 1, k) of T, and `rotated` (n, k, m), Qᵀ times m vectors."""
+
+    diagonal: Array
+    beside: Array
+    rotated: Array
+
+
+def tridiagonal(matrices: Array, vectors: Array) -> Tridiagonal:
+    """Reduce k symmetric matrices (k, n, n), n ≥ 2, which are overwritten; `vectors` (k, n, m).
+
+    Takes a third of the time of their eigenvectors, and serves every noise just as well.
+    """
+    kernels, count, columns = vectors.shape
+    found = Tridiagonal(np.empty((count, kernels)), np.empty((count - 1, kernels)), np.empty((count, kernels, columns)))
+    for k in range(kernels):
+        reflectors, diagonal, beside, factors, _ = dsytrd(matrices[k].T, lower=1, lwork=32 * count, overwrite_a=1)
+        found.diagonal[:, k], found.beside[:, k], found.rotated[0, k] = diagonal, beside, vectors[k, 0]
+        found.rotated[1:, k] = dormqr("L", "T", reflectors[1:, :-1], factors, vectors[k, 1:], 32 * columns)[0]
+    return found
+
+
+def determinants_and_misfits(one: Tridiagonal, noises: Array) -> tuple[Array, Array]:
+    """log |K + noise²| (k, s) and vᵀ·(K + noise²)⁻¹·v (k, s, m) for noises (s,), by T + noise² = L·D·Lᵀ."""
+    diagonal = one.diagonal[:, :, None] + noises**2
+    beside, rotated = one.beside[:, :, None], one.rotated[:, :, None]
+    pivot, solved = diagonal[0], np.broadcast_to(rotated[0], (*diagonal[0].shape, rotated.shape[-1]))
+    logs, misfits = np.log(pivot), solved**2 / pivot[..., None]
+    for row in range(1, len(diagonal)):
+        lower = beside[row - 1] / pivot
+        pivot = diagonal[row] - lower * beside[row - 1]
+        solved = rotated[row] - lower[..., None] * solved
+        logs += np.log(pivot)
+        misfits += solved**2 / pivot[..., None]
+    return logs, misfits
 
 
 def posterior_variance(lower: Array, covariance: Array) -> Array:

@@ -6,12 +6,9 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import numpy as np
-
 from flatdirs.search import choices
-from flatdirs.search.bayes import BayesSettings, model_of
-from flatdirs.search.gp import SURE, Model
 from flatdirs.search.kernels import one_thread
+from flatdirs.search.known import BayesSettings, Known, known_of, places_of
 from flatdirs.search.types import Run
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -40,11 +37,11 @@ def predict(grid: Grid, runs: Collection[Run], settings: BayesSettings, point: P
         chosen = tuple(int(number) for number in point[-count:])
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
         point = point[:-count]
-    if sum(math.isfinite(run.value) for run in runs) < FEWEST:
+    if not runs:
         return None
     with one_thread():
-        model = model_of(grid, runs, settings)
-        return None if model.even else _at(model, point)
+        known = known_of(grid, runs, settings)
+        return None if known.finished < FEWEST or known.even else _at(known, point)
 
 
 @dataclass(frozen=True)
@@ -61,25 +58,26 @@ class Expected:
 
 def best_expected(grid: Grid, runs: Collection[Run], settings: BayesSettings | None = None) -> Expected | None:
     """What is expected of the incumbent of these runs; None where no run has a value."""
-    if not any(math.isfinite(run.value) for run in runs):
+    if not runs:
         return None
     chosen: choices.Chosen = ()
     if grid.chart.open_choices:
         chosen = choices.standing(grid, runs, settings or BayesSettings())
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
     with one_thread():
-        model = model_of(grid, runs, settings)
-        point = (*model.best, *chosen)
-        if model.even:
-            return Expected(point, model.value(model.peak), None)
-        found = _at(model, model.best)
+        known = known_of(grid, runs, settings)
+        if not known.points:
+            return None
+        point = (*known.best, *chosen)
+        if known.even or known.finished < FEWEST:
+            value = next(run.value for run in known.runs if run.point == known.best and math.isfinite(run.value))
+            return Expected(point, value, None)
+        found = _at(known, known.best)
     return Expected(point, found.value, found.interval)
 
 
-def _at(model: Model, point: Point) -> Prediction:
-    """The posterior of the value at a point, over all kernels."""
-    means, deviations = (found[:, 0] for found in model.predict(np.array([point], dtype=float)))
-    mean = float(model.weights @ means)
-    deviation = math.sqrt(float(model.weights @ (deviations**2 + (means - mean) ** 2)))
-    low, high = (model.value(mean + side * SURE * deviation) for side in (-1, 1))
-    return Prediction(model.value(mean), (low, high))
+def _at(known: Known, point: Point) -> Prediction:
+    """The posterior of the value at a point, over all hypotheses."""
+    place = places_of(known.log_grid, [point])
+    low, high = known.model.quantiles(place[0], (0.05, 0.95))
+    return Prediction(float(known.model.expected(place)[0]), (low, high))

@@ -26,6 +26,7 @@ from flatdirs.space.scales import on_step
 
 DIGITS = 4  # significant digits of what is run
 SAME = 6e-4  # relative difference up to which a value is that of a point: what rounding may change
+ON_BOUND = 1e-6  # relative difference up to which a place lies on a bound: its steps have PLACES decimals
 PLACES = 6  # decimals of the steps of a run that lies off the grid
 TWELFTH = 5e-3  # distance, in twelfths of an octave, within which a step is taken for a root of two
 
@@ -93,7 +94,7 @@ class Grid:
         if (follows := chart.follows) in chart.free and follows is not None and drift:
             inner = moved.get(follows, chart.inner(follows, self.start[follows]))
             if (factor := self._compensation(follows, drift)) != 1.0:
-                result[follows] = self._rounded(follows, inner * factor)
+                result[follows] = self._bounded(follows, inner, self._rounded(follows, inner * factor))
         whole = {name: int(result[name]) for name in chart.whole if math.isfinite(result[name])}
         return {**result, **whole, **self.chosen(point)}
 
@@ -118,7 +119,17 @@ class Grid:
         if name in self.chart.whole:
             return float(max(1, math.floor(wanted + 0.5))) if math.isfinite(wanted) else wanted
         inner = significant(wanted)
-        return complement(inner) if name in self.chart.one_minus else inner
+        return self._bounded(name, wanted, complement(inner) if name in self.chart.one_minus else inner)
+
+    def _bounded(self, name: str, wanted: float, value: float) -> float:
+        """The bound instead of a rounded value that lies beyond it, where what was `wanted` does not."""
+        low, high = self.chart.bounds.get(name, (None, None))
+        exact = self.chart.outer(name, wanted)
+        if low is not None and value < low and (exact >= low or math.isclose(exact, low, rel_tol=ON_BOUND)):
+            return low
+        if high is not None and value > high and (exact <= high or math.isclose(exact, high, rel_tol=ON_BOUND)):
+            return high
+        return value
 
     def _rounded_further(self, name: str, wanted: float) -> float:
         """As `_rounded`: to steps or whole numbers; on a linear scale to DIGITS decimals of the range, else digits."""
@@ -131,12 +142,12 @@ class Grid:
         if name in chart.whole:
             return math.floor(value + 0.5)
         if name in chart.one_minus:
-            return complement(significant(wanted))
+            return self._bounded(name, wanted, complement(significant(wanted)))
         scale = chart.scales[name]
         if scale.kind == "linear":
-            return round(value, decimals_of(scale.high - scale.low)) + 0.0
+            return self._bounded(name, wanted, round(value, decimals_of(scale.high - scale.low)) + 0.0)
         upper = scale.kind == "logit" and value > 0.5
-        return complement(significant(1.0 - value)) if upper else significant(value)
+        return self._bounded(name, wanted, complement(significant(1.0 - value)) if upper else significant(value))
 
     def _compensation(self, follows: str, drift: Mapping[str, float]) -> float:
         """The factor by which `follows` makes up for the rounding of the others in the first axis it enters."""

@@ -1,136 +1,129 @@
 """A grid in octaves, as arrays: many points at a time, for the models of the search.
 
-In: a Grid. Out: places in steps, as floats (n, axes), and log₂ of the free hyperparameters, 1 − momentum for momentum.
-A run's place is that of its rounded values, so it may lie beside its grid point.
+    point (steps along the axes of the chart) ◄──► octaves from the start, one for each free hyperparameter
+
+Octaves are log₂ of a hyperparameter (1 − momentum for momentum, the scale's own for a further one) relative to the
+start. As a chart is unimodular, whole steps along its axes are whole steps along the hyperparameters, whatever the
+chart. Values that are whole or have steps lie where they are rounded to.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flatdirs.space.chart import Point
-from flatdirs.space.grid import Grid
+from flatdirs.space.grid import PLACES, Grid
 
 Array = NDArray[np.float64]
+SAME = 1e-5  # octaves below which two places are one: less than rounding to four digits
 
 
 @dataclass(frozen=True)
 class LogGrid:
-    """log₂ of each free hyperparameter (1 − momentum for momentum) is `base` + `rows` · steps.
-
-    Arrays: `base`, `bounds` (free,), `rows` (free, axes).
-    """
+    """Arrays by free hyperparameter: `base` log₂ of the start, `low` and `high` the bounds in octaves from it."""
 
     grid: Grid
 
     @cached_property
-    def octaves(self) -> float:
-        """The length of one step."""
+    def names(self) -> tuple[str, ...]:
+        """The free hyperparameters."""
+        return self.grid.chart.free
+
+    @cached_property
+    def step(self) -> float:
+        """The length of one step in octaves."""
         return math.log2(self.grid.chart.step)
 
     @cached_property
-    def rows(self) -> Array:
-        """The octaves by which each free hyperparameter moves with a step along each axis."""
-        rows: Array = np.asarray(self.grid.chart.inverse * self.octaves, dtype=np.float64)
-        return rows
-
-    @cached_property
     def base(self) -> Array:
-        """The start."""
+        """log₂ of the start."""
         chart = self.grid.chart
         return np.array([math.log2(chart.inner(name, self.grid.start[name])) for name in chart.free])
 
     @cached_property
-    def bounds(self) -> tuple[Array, Array]:
-        """The lowest and the highest log₂ of each free hyperparameter, infinite where there is no bound."""
-        chart = self.grid.chart
-        lows, highs = [], []
-        for name in chart.free:
-            pair = chart.bounds.get(name, (None, None))
-            ends = [None if x is None else chart.inner(name, x) for x in pair]  # 0 and infinite: no end on this scale
-            low, high = reversed(ends) if name in chart.one_minus else ends
-            lows.append(-math.inf if low is None or low <= 0 else math.log2(low))
-            highs.append(math.inf if high in (None, math.inf) else math.log2(high) if high > 0 else -math.inf)
-        return np.array(lows), np.array(highs)
+    def low(self) -> Array:
+        """The lowest octaves of each free hyperparameter, −inf where there is no bound; whole ones stay above 1."""
+        return np.array([self._ends(name)[0] for name in self.names]) - self.base
 
     @cached_property
-    def further(self) -> NDArray[np.bool_]:
-        """Which axes are a further hyperparameter."""
+    def high(self) -> Array:
+        """The highest octaves of each free hyperparameter, inf where there is no bound."""
+        return np.array([self._ends(name)[1] for name in self.names]) - self.base
+
+    def _ends(self, name: str) -> tuple[float, float]:
+        """log₂ of the bounds as they enter the products."""
         chart = self.grid.chart
-        return np.array([set(axis.exponents) <= set(chart.scales) for axis in chart.axes])
+        ends = [None if x is None else chart.inner(name, x) for x in chart.bounds.get(name, (None, None))]
+        low, high = reversed(ends) if name in chart.one_minus else ends
+        if name in chart.whole and name not in chart.scales:
+            low = max(low or 1.0, 1.0)
+        first = -math.inf if low is None or low <= 0 else math.log2(low)
+        return first, math.inf if high in (None, math.inf) else math.log2(high) if high > 0 else -math.inf
 
-    @property
-    def unrelated(self) -> bool:
-        """Whether all axes are further hyperparameters, of which nothing is known."""
-        return bool(self.further.all())
+    def octaves(self, points: Array) -> Array:
+        """Where points (n, axes) lie: octaves (n, free) from the start, whole values and steps rounded."""
+        return self.rounded(points @ np.asarray(self.grid.chart.inverse, dtype=np.float64).T * self.step)
 
-    @cached_property
-    def rounded_axes(self) -> list[int]:
-        """The axes of further hyperparameters that are whole or have steps: several points have the same values."""
+    def rounded(self, octaves: Array) -> Array:
+        """Octaves (n, free) once values that are whole or have steps are rounded."""
+        found: Array = octaves.copy()
         chart = self.grid.chart
-        coarse = {name for name in chart.scales if name in chart.whole or name in chart.steps}
-        return [number for number, axis in enumerate(chart.axes) if set(axis.exponents) <= coarse]
-
-    def canonical(self, points: Array) -> Array:
-        """Points (n, axes) of whole steps, each as the one that stands for all with its rounded values."""
-        return np.rint(self.rounded(points)) if self.rounded_axes else points
-
-    def rounded(self, points: Array) -> Array:
-        """Where the values lie, in steps, once those that are whole or have steps are rounded."""
-        found: Array = points.copy()
-        for axis in self.rounded_axes:
-            steps, place = np.unique(points[:, axis], return_inverse=True)
-            found[:, axis] = np.array([self.grid.rounded_step(axis, step) for step in steps.tolist()])[place]
+        for place, name in enumerate(self.names):
+            if name in chart.scales and (name in chart.whole or name in chart.steps):
+                axis = next(n for n, one in enumerate(chart.axes) if set(one.exponents) == {name})
+                steps, where = np.unique(np.round(found[:, place] / self.step, PLACES), return_inverse=True)
+                found[:, place] = np.array([self.grid.rounded_step(axis, s) for s in steps.tolist()])[where] * self.step
+            elif name in chart.whole:
+                value = np.exp2(found[:, place] + self.base[place])
+                found[:, place] = np.log2(np.maximum(1.0, np.floor(value + 0.5))) - self.base[place]
         return found
 
-    @cached_property
-    def averaging(self) -> list[int]:
-        """The places of momentum and beta1 among the free hyperparameters, further ones left out."""
-        chart = self.grid.chart
-        usual = chart.one_minus - set(chart.scales)
-        return [place for place, name in enumerate(chart.free) if name in usual]
+    def snapped(self, octaves: Array) -> Array:
+        """The nearest places (n, free) on the grid, or on a bound beyond which they lie, each once, in order."""
+        on_grid = np.rint(octaves / self.step) * self.step
+        return each_once(self.rounded(np.clip(on_grid, self.low, self.high)))
 
-    @cached_property
-    def decay(self) -> tuple[int, int] | None:
-        """The axis that is the weight decay alone, and the power of the weight decay in the first axis."""
-        axes = self.grid.chart.axes
-        alone = [number for number, axis in enumerate(axes) if number and axis.exponents == {"wd": 1}]
-        return (alone[0], axes[0].exponents.get("wd", 0)) if alone else None
+    def point(self, octaves: Array) -> Point:
+        """The point of a place (free,): whole steps where it lies on the grid or is rounded from there."""
+        steps = self.grid.chart.matrix @ octaves / self.step
+        whole = np.rint(steps)
+        if np.abs(self.octaves(whole[None])[0] - octaves).max() < SAME:
+            return tuple(int(step) for step in whole)
+        return tuple(round(float(step), PLACES) + 0.0 for step in steps)
 
-    @cached_property
-    def timescales(self) -> Array:
-        """The octaves by which T·lr·wd/(1−momentum) moves with a step along each axis (T falls as the batch grows)."""
-        powers = {"lr": 1, "wd": 1, "momentum": -1, "batch_size": -1}
-        return np.array([powers.get(name, 0) for name in self.grid.chart.free]) @ self.rows
-
-    def run_places(self, points: list[Point]) -> Array:
-        """Where runs of these points really lie, in steps (n, axes): what was run is rounded, the points are not."""
-        return np.array([self._run_place(point) for point in points], dtype=np.float64).reshape(
-            len(points), len(self.grid.chart.axes)
-        )
-
-    def _run_place(self, point: Point) -> Array:
-        chart, values = self.grid.chart, self.grid.hyperparameters(point)
-        logs = np.array([math.log2(chart.inner(name, values[name])) for name in chart.free])
-        place: Array = chart.matrix @ (logs - self.base) / self.octaves
-        return place
-
-    def sheared(self, points: Array, power: float) -> Array:
-        """Points (n, axes) in octaves, with the weight decay in the first coordinate to this power."""
-        octaves = points * self.octaves
-        if self.decay is not None:
-            axis, own = self.decay
-            octaves[:, 0] += (power - own) * octaves[:, axis]
-        return octaves
-
-    def inside(self, points: Array) -> NDArray[np.bool_]:
-        """Which of these points (n, axes) are within the bounds."""
-        logs = self.base + self.rounded(points) @ self.rows.T
-        low, high = self.bounds
-        found: NDArray[np.bool_] = np.all((logs >= low - 1e-9) & (logs <= high + 1e-9), axis=1)
+    def inside(self, octaves: Array) -> NDArray[np.bool_]:
+        """Which of these places (n, free) are within the bounds."""
+        found: NDArray[np.bool_] = np.all((octaves >= self.low - SAME) & (octaves <= self.high + SAME), axis=1)
         return found
+
+
+def each_once(places: Array) -> Array:
+    """Places (n, free) without repetition, in order of their first appearance."""
+    _, first = np.unique(_keys(places), return_index=True)
+    return places[np.sort(first)]
+
+
+def among(places: Array, others: Array) -> NDArray[np.bool_]:
+    """Which of these places (n, free) are one of the others (m, free)."""
+    found: NDArray[np.bool_] = np.isin(_keys(places), _keys(others))
+    return found
+
+
+def _keys(places: Array) -> NDArray[np.int64]:
+    """A key for each place (n, free): the same for those that are the same but for rounding.
+
+    A sum with random odd factors modulo 2⁶⁴, which two of a million places share once in ten million times.
+    """
+    whole: NDArray[np.int64] = np.rint(places / SAME).astype(np.int64)
+    keys: NDArray[np.int64] = (whole * _factors(places.shape[1])).sum(axis=1)
+    return keys
+
+
+@lru_cache
+def _factors(count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(-(2**62), 2**62, count) * 2 + 1

@@ -140,7 +140,7 @@ class DataConfig:
 
     `path` is torchvision's folder or a .npz file (None: ./data). `evaluate`: "validation" holds a validation set out
     of the training images; "test" trains on all training images and evaluates on the test set, as Myrtle does; "final"
-    trains on the same images as "validation" and evaluates on the test set, which is how a winner is confirmed.
+    trains on the same images as "validation" and evaluates on the test set, as the race at the end of a search does.
 
     Raises:
         ConfigError: an unknown value.

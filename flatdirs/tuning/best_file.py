@@ -1,4 +1,4 @@
-"""best.yaml: the winner as a configuration for `train`, and as a start for another search."""
+"""best.yaml: what is handed over, as a configuration for `train`, and as a start for another search."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from typing import Any
 import yaml
 
 from flatdirs.backend.study import Study
-from flatdirs.backend.table_rows import Winner
 from flatdirs.backend.trials import study_folder
+from flatdirs.backend.verdict import Verdict
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.recipes import recipe
 from flatdirs.training.task import TextTask
-from flatdirs.tuning.best_text import best_text
+from flatdirs.tuning.best_text import best_text, handed_over_text
 from flatdirs.tuning.commands import command_line, python_call, search_from, train_from, train_settings
 from flatdirs.tuning.settings import TuneConfig
 
 
-def write_winner(folder: Path, config: TuneConfig, study: Study, found: Winner, doubt: str | None = None) -> Path:
+def write_best(folder: Path, config: TuneConfig, study: Study, verdict: Verdict) -> Path:
     """Write best.yaml into a study's folder, whole or not at all; returns its path as a user would type it.
 
-    It holds the best of the search, whatever new seeds say; `doubt` is what they say against it.
+    It holds what is handed over; its head says why, and what the search's own runs favour.
     """
     shown = study_folder(config.output, config.study) / "best.yaml"
     objective = config.objective
     if isinstance(objective, CallableObjective) and config.in_python:
-        uses = [python_call(objective, found.hyperparameters)]
+        uses = [python_call(objective, verdict.hyperparameters)]
     else:
         trains = [train_from(shown)] if isinstance(objective, ImageObjective) else []
-        uses = [*trains, search_from(config, shown, found.hyperparameters)]
+        uses = [*trains, search_from(config, shown, verdict.hyperparameters)]
     head = [
-        f"The best of study {config.study} by its own runs: {best_text(study, config.objective.unit)}",
-        *([] if doubt is None else [doubt]),
+        f"study {config.study} hands over {handed_over_text(verdict)}",
+        verdict.sentence,
+        f"best by its own runs: {best_text(study, objective.unit)}",
         *uses,
     ]
     text = "".join(f"# {line}\n" for line in head) + yaml.safe_dump(
-        _winner_settings(config, found), sort_keys=False, allow_unicode=True
+        _settings(config, dict(verdict.hyperparameters)), sort_keys=False, allow_unicode=True
     )
     path = folder / shown.name
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -52,10 +53,9 @@ def write_winner(folder: Path, config: TuneConfig, study: Study, found: Winner, 
     return shown
 
 
-def _winner_settings(config: TuneConfig, found: Winner) -> dict[str, Any]:
+def _settings(config: TuneConfig, hyperparameters: dict[str, Any]) -> dict[str, Any]:
     """The hyperparameters first, then all that `train` reads; for a function its task and seed."""
     objective = config.objective
-    hyperparameters = dict(found.hyperparameters)
     if isinstance(objective, CommandObjective):
         return {
             **hyperparameters,

@@ -1,6 +1,7 @@
-"""The best of a study in words, the same in tables, `status`, `analyze` and best.yaml: best expected and best observed.
+"""What a study found in words, the same in tables, `status`, `analyze` and best.yaml.
 
-The search takes the point with the best expected value, which need not be the best observed.
+Best is the point with the best expected value by the search's own runs, which need not be the best observed. What is
+handed over at the end is decided by fresh runs (confirm.py) and may be the start.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import math
 
 from flatdirs.backend.study import Study
-from flatdirs.backend.table_rows import digits_of_mean, winner
+from flatdirs.backend.table_rows import DIGITS, digits_of_mean, winner
+from flatdirs.backend.verdict import Verdict
+from flatdirs.search.race import Lead
 from flatdirs.tuning.formatting import assignments, value_text
 
 
@@ -32,6 +35,36 @@ def best_text(study: Study, unit: str) -> str | None:
         notes.append(f"best observed {seen} in run {best.seen[0]}")
     told = f" ({'; '.join(notes)})" if notes else ""
     return f"run {best.run} of {len(study.runs())}, {mean}{told}"
+
+
+def handed_over_text(verdict: Verdict) -> str:
+    """What is handed over, such as "the start, run 1, lr=0.1 wd=0.0005"."""
+    run = "" if verdict.run is None else f", run {verdict.run}"
+    return f"the {verdict.handed_over}{run}, {assignments(verdict.hyperparameters)}"
+
+
+def verdict_lines(verdict: Verdict | None, unit: str | None = None) -> list[str]:
+    """What is handed over, and the answer; nothing before a search has ended. With `unit`: the leads of the race."""
+    if verdict is None:
+        return []
+    leads = {} if unit is None else verdict.leads
+    lines = [f"confirmed: {name} {lead_text(own, unit or '')}" for name, own in leads.items()]
+    return [*lines, f"handed over: {handed_over_text(verdict)}", verdict.sentence]
+
+
+def lead_text(found: Lead, unit: str) -> str:
+    """A lead over the start in words, such as "better than the start by 1.2 ± 0.3 (standard error, 6 pairs)"."""
+    pairs = f"{found.pairs} pair{'' if found.pairs == 1 else 's'}"
+    lost = [f"it diverged in {found.lost}"] if found.lost else []
+    lost += [f"the start diverged in {found.won}"] if found.won else []
+    if not found.valued:
+        return " and ".join(lost) + f" of {pairs}" if lost else "cannot be compared: no pair has a value"
+    size = abs(found.mean)
+    by = value_text(size, unit, digits_of_mean(size, found.error, DIGITS))
+    error = f"standard error, {pairs}" if found.pairs > 1 else pairs
+    spread = f" ± {value_text(found.error, unit, 2)}" if found.pairs > 1 else ""
+    notes = "".join(f"; {one}" for one in lost)
+    return f"{'better' if found.mean > 0 else 'worse'} than the start by {by}{spread} ({error}){notes}"
 
 
 def best_setting(study: Study, unit: str) -> str | None:

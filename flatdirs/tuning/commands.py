@@ -26,7 +26,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.objectives.signature import arguments_of
 from flatdirs.resources import PATHS, VERBATIM, conf_folder
 from flatdirs.search import stored
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.recipes import recipe
@@ -178,12 +178,11 @@ def _command_overrides(config: TuneConfig, objective: CommandObjective, settings
 
 
 def helper_overrides(config: TuneConfig) -> list[str]:
-    """The overrides of a further worker at the same search, which confirms and shows nothing."""
-    limits = replace(config.limits, confirm=0)
+    """The overrides of a further worker at the same search, which shows nothing."""
     objective = config.objective
     if isinstance(objective, CommandObjective) and objective.settings.workers is None:
         objective = replace(objective, settings=replace(objective.settings, workers=config.workers))
-    return tune_overrides(replace(config, limits=limits, live=False, workers=1, objective=objective))
+    return tune_overrides(replace(config, live=False, workers=1, objective=objective))
 
 
 def shell(command: str, words: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from flatdirs.backend.trials import PROVENANCE
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Measurement
 from flatdirs.objectives.command.objective import CommandObjective
+from flatdirs.tuning.confirm import race_runs
 from flatdirs.tuning.formatting import duration
 from flatdirs.tuning.settings import TuneConfig
 
@@ -30,7 +31,7 @@ def may_share(config: TuneConfig, study: Study) -> bool:
     return bool(runs)
 
 
-def after_first_run(config: TuneConfig, first: Measurement, expected: float | None) -> list[str]:
+def after_first_run(config: TuneConfig, study: Study, first: Measurement, expected: float | None) -> list[str]:
     """What to say of a first run, and what the budget will take where only that run could tell."""
     lines, limits = list(first.notes), config.limits
     if expected is not None:
@@ -38,8 +39,8 @@ def after_first_run(config: TuneConfig, first: Measurement, expected: float | No
     if limits.budget == 1 and not limits.confirm:
         return [*lines, f"a run takes {duration(first.seconds)}"]
     whole = first.seconds * (limits.budget - 1) / config.workers
-    confirms = limits.confirm and not getattr(config.plan.settings, "deterministic", False)
-    confirm = f", confirming {duration(first.seconds * 2 * limits.confirm)}" if confirms else ""
+    racing = race_runs(config, study)
+    confirm = f", confirming at most {duration(first.seconds / config.repeats * racing)}" if racing else ""
     return [
         *lines,
         f"a run takes {duration(first.seconds)}: the rest of the budget takes about {duration(whole)}{confirm}",

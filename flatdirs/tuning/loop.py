@@ -1,6 +1,7 @@
-"""The loop: ask the study for a point, measure it, store the outcome; then confirm the winner. Prints nothing.
+"""The loop: ask the study for a point, measure it, store the outcome; then decide what is handed over. Prints nothing.
 
     until something says stop: study.ask → objective.measure → study.end → listener
+    then confirm.py: fresh runs of incumbent, runner-up and start → Verdict → best.yaml
 
 A killed process loses at most the run in progress: its trial has no outcome, so the next process closes it and the
 search asks for the same point again.
@@ -19,25 +20,34 @@ from typing import Protocol
 from flatdirs.backend.pruners import build_pruner
 from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
 from flatdirs.backend.study import Study, open_study
-from flatdirs.backend.table_rows import Winner, winner
+from flatdirs.backend.table_rows import Winner, contenders, first_run, winner
 from flatdirs.backend.trial_runs import REASON
 from flatdirs.backend.trials import COMMAND, study_folder
+from flatdirs.backend.verdict import Verdict
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import Measurement, RunInfo
 from flatdirs.objectives.command.objective import CommandObjective, keep_files
 from flatdirs.objectives.command.strays import reap_strays
-from flatdirs.tuning.best_file import write_winner
+from flatdirs.tuning.best_file import write_best
 from flatdirs.tuning.code_changes import check_code
 from flatdirs.tuning.commands import split_command, tune_overrides, without_secrets
-from flatdirs.tuning.confirm import Doubt, confirm, doubt_of, fresh, seconds_per_run
+from flatdirs.tuning.confirm import Confirmed, hand_over, race_runs, reserved_runs, seconds_per_run, without_race
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.first_run import after_first_run, may_share
-from flatdirs.tuning.formatting import duration
+from flatdirs.tuning.formatting import duration, value_text
 from flatdirs.tuning.settings import TuneConfig, identity
 
 KEPT_MEANWHILE = 5  # best runs whose files stay until the search has ended
 WAIT_SECONDS = 0.2  # between looks at what the other workers have finished
-PASSING = ("budget=", "target=", "minutes=", "confirm=", "live=", "workers=")  # of one command, not of its study
+PASSING = (
+    "budget=",
+    "target=",
+    "minutes=",
+    "until=",
+    "confirm=",
+    "live=",
+    "workers=",
+)  # of one command, not of its study
 
 
 class Listener(Protocol):
@@ -77,13 +87,16 @@ class Helpers(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """How a search ended. `winner`: None before any finished run. `confirmed`: values of "winner" and "start"."""
+    """How a search ended. `winner`: the incumbent of its own runs; `verdict`: what is handed over, also in best.yaml.
+
+    All None before any finished run. `confirmed`: the values of "start", "incumbent" and "runner-up" with fresh seeds.
+    """
 
     reason: str
     winner: Winner | None
     best_file: Path | None
-    confirmed: Mapping[str, list[float | None]] = field(default_factory=dict)
-    doubt: Doubt | None = None
+    confirmed: Confirmed = field(default_factory=dict)
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class _Search:
     began: float
     expected: float | None
     helpers: Helpers | None
+    decides: bool
 
     @property
     def deadline(self) -> float:
@@ -110,12 +124,13 @@ def tune(
     listener: Listener,
     began: float | None = None,
     helpers: Helpers | None = None,
+    decides: bool = True,
 ) -> Result:
     """Run a search to its end, or continue one. Raises FlatdirsError for what a user can correct.
 
     `began`: when the command started (time.monotonic, seconds; None: now), from which `minutes` count. `helpers` begin
     with the search (with a command after its first run, which may fail or write files that others would share) and have
-    ended before the winner is confirmed.
+    ended before the race. `decides`: False for such a helper, which hands nothing over.
     """
     began = time.monotonic() if began is None else began
     identified = identity(config, config.objective.fingerprint())
@@ -133,7 +148,7 @@ def tune(
             study.tidy()
             seconds = config.objective.expected_seconds(config.plan.grid.start)
             expected = None if seconds is None else seconds * config.repeats
-            return _run(_Search(config, study, folder, listener, began, expected, helpers))
+            return _run(_Search(config, study, folder, listener, began, expected, helpers, decides))
     finally:
         close_storage(storage)
 
@@ -149,7 +164,7 @@ def _keep_command(config: TuneConfig, study: Study) -> None:
 
 
 def _run(search: _Search) -> Result:
-    """Runs until something says stop, then the confirmation."""
+    """Runs until something says stop, then the race and what is handed over."""
     config, study, listener = search.config, search.study, search.listener
     _refuse_too_short(search)
     listener.begin(config, study, search.expected)
@@ -164,25 +179,38 @@ def _run(search: _Search) -> Result:
             time.sleep(WAIT_SECONDS)
             continue
         _run_once(search)
-        if (best := winner(study)) is not None:
-            write_winner(search.folder, config, study, best)
-            keep_files(config.objective, search.folder, study.best_folders(best.trial, KEPT_MEANWHILE))
+        _keep_meanwhile(search)
     if helped and search.helpers is not None:
         search.helpers.join()
-    if (best := winner(study)) is not None:
-        write_winner(search.folder, config, study, best)
-        keep_files(config.objective, search.folder, study.best_folders(best.trial, 1))
+    _keep_meanwhile(search)
 
     def progress(done: int, total: int | None, value: float, _: int) -> None:
         listener.progress(done, total, value)
 
-    confirmed = confirm(config, study, best, search.deadline, listener.confirming, progress, search.folder)
-    doubt = doubt_of(confirmed, config.maximize, config.objective.unit, fresh(config))
-    told = None if doubt is None else doubt.sentence
-    file = None if best is None else write_winner(search.folder, config, study, best, told)
-    result = Result(reason, best, file, confirmed, doubt)
+    verdict, confirmed = None, Confirmed()
+    if search.decides:
+        verdict, confirmed = hand_over(config, study, search.deadline, listener.confirming, progress, search.folder)
+    best, file = winner(study), None
+    if best is not None and verdict is not None:
+        file = write_best(search.folder, config, study, verdict)
+        if verdict.basis != "unfinished" and not study.at_work():
+            named = best.trial if verdict.trial is None else verdict.trial  # a baseline's start need not have been run
+            keep_files(config.objective, search.folder, study.best_folders([named]))
+    result = Result(reason, best, file, confirmed, verdict)
     listener.end(config, study, result)
     return result
+
+
+def _keep_meanwhile(search: _Search) -> None:
+    """Write best.yaml as it stands, and keep the files of all runs that may be handed over."""
+    config, study = search.config, search.study
+    if (verdict := without_race(study, config.objective.unit, "the search has not ended")) is None:
+        return
+    write_best(search.folder, config, study, verdict)
+    if isinstance(config.objective, CommandObjective):
+        start = first_run(study, config.plan.grid.start)
+        named = [*(one.trial for one in contenders(study)), *([] if start is None else [start[1].number])]
+        keep_files(config.objective, search.folder, study.best_folders(named, KEPT_MEANWHILE))
 
 
 def _run_once(search: _Search) -> None:
@@ -229,12 +257,17 @@ def _run_once(search: _Search) -> None:
         raise
     listener.run_ended(study)
     if not known:
-        for line in after_first_run(config, measurement, search.expected):
+        for line in after_first_run(config, study, measurement, search.expected):
             listener.say(line)
 
 
 def _stop_reason(search: _Search) -> str | None:
     """Why no further run should start, or None."""
+    return _over(search) or _out_of_time(search)
+
+
+def _over(search: _Search) -> str | None:
+    """Why further runs are not wanted, or None."""
     config, study = search.config, search.study
     limits, runs = config.limits, study.runs()
     if limits.target is not None:
@@ -248,10 +281,21 @@ def _stop_reason(search: _Search) -> str | None:
         return "the search is over: every setting within the bounds was run"
     if len(runs) + len(study.live()) >= limits.budget:
         return f"the budget of {limits.budget} run{'' if limits.budget == 1 else 's'} is used up"
-    reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + 2 * limits.confirm / config.repeats)
-    if runs and time.monotonic() + reserve > search.deadline:
-        return f"another run would not end within minutes={limits.minutes:g}"
+    if limits.until == "converged" and (left := study.left_to_gain()) is not None and left.converged:
+        gain, noise = (value_text(value, config.objective.unit, 2) for value in (left.high, left.noise))
+        return f"converged: at most {gain} is left to gain (95 %), less than half of a run's noise of {noise}"
     return None
+
+
+def _out_of_time(search: _Search) -> str | None:
+    """Why no further run would end in time, or None."""
+    config, study = search.config, search.study
+    limits, racing = config.limits, reserved_runs(config, study)
+    reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + racing / config.repeats)
+    if not study.runs() or time.monotonic() + reserve <= search.deadline:
+        return None
+    race = f" with {racing} runs of the race after it (confirm={limits.confirm})" if racing else ""
+    return f"another run would not end within minutes={limits.minutes:g}{race}"
 
 
 def _refuse_too_short(search: _Search) -> None:
@@ -269,5 +313,6 @@ def _left(search: _Search) -> str:
     left = max(0, limits.budget - len(search.study.runs()))
     seconds = seconds_per_run(search.study, search.expected)
     repeats = search.config.repeats
-    most = "" if seconds is None else f", {duration(seconds * (left + 2 * limits.confirm / repeats))}"
+    racing = race_runs(search.config, search.study)
+    most = "" if seconds is None else f", {duration(seconds * (left + racing / repeats))}"
     return f"at most {left} runs{most} left"

@@ -15,7 +15,7 @@ from typing import Any
 
 from flatdirs.backend.search_plan import ANYWHERE, BASELINES, SearchPlan
 from flatdirs.search import SEARCHES, grid_chart
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.chart_for import IN_CHARTS, OPTIMIZERS, chart_for

@@ -16,20 +16,35 @@ from flatdirs.backend.storages import StorageConfig
 from flatdirs.objectives.evaluation import AnyObjective, AnyTask, evaluations_per_run
 from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
-from flatdirs.setting_checks import describe
+from flatdirs.search.race import needed_pairs
+from flatdirs.setting_checks import describe, wrong
 from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import METRICS, Accuracy
 from flatdirs.training.task import DataConfig, TextTask
 
+UNTIL = ("budget", "converged")
+
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective."""
+    """When a search ends; all of these may change when it is continued. `target` is in the unit of the objective.
+
+    `confirm`: fresh seeds at most for each candidate in the race at the end; 0 for no race. Raises ConfigError where
+    they are too few to replace the start. `until`: one of UNTIL; "converged" stops before the budget where less than
+    half a run's noise is left to gain.
+    """
 
     budget: int = 25
     target: float | None = None
     minutes: float | None = None
-    confirm: int = 3
+    confirm: int = 6
+    until: str = "budget"
+
+    def __post_init__(self) -> None:
+        if 0 < self.confirm < (needed := needed_pairs(self.confirm)):
+            problem = f"is too few: nothing replaces the start with fewer than {needed} fresh seeds"
+            remedy = f"set confirm={needed} or more, or confirm=0 for the search's own best, unconfirmed"
+            raise wrong("confirm", self.confirm, problem, remedy=remedy)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,14 @@ from flatdirs.backend.storages import close_storage, open_at, storage_at
 from flatdirs.backend.study import Study, open_study
 from flatdirs.backend.table_rows import winner
 from flatdirs.backend.trial_runs import OUTCOME, REASON, SETTING, claimed_id
+from flatdirs.backend.verdict import Verdict
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement, State
-from flatdirs.search.bayes import BayesSettings
+from flatdirs.search.known import BayesSettings
 from flatdirs.search.prediction import Prediction, predict
 from flatdirs.setting_checks import require_choice, require_number, wrong
 from flatdirs.space.chart import Point
+from flatdirs.tuning.confirm import without_race
 from flatdirs.tuning.python_plan import Range, python_plan
 from flatdirs.tuning.workers import refuse_torchrun
 
@@ -186,6 +188,16 @@ class Tuner:
         if not seen or self.study.deterministic:
             return Best(found.run, settings, found.mean)
         return Best(found.run, settings, *self._in_unit(seen))
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What is handed over, and why; None before any value.
+
+        As decided where `flatdirs tune` has ended this study. A Tuner itself races nothing, so what it hands over is
+        unconfirmed: run it and the start with the same fresh seeds before you replace the start.
+        """
+        found = self.study.verdict() or without_race(self.study, "", "no fresh runs were made")
+        return found and replace(found, hyperparameters=self._spelled(found.hyperparameters))
 
     def close(self) -> None:
         """Give a database's connections back."""

@@ -1,13 +1,14 @@
 """More processes for one study: the same command started several times, ended with the first.
 
 A small network does not keep two cores busy with two threads; two processes with one thread each do. A helper finds the
-study in its storage and takes runs from it as any worker does; its output is dropped. It ends by itself when nothing is
-left to do, and with the command when that fails or is killed (Linux).
+study in its storage and takes runs from it as any worker does; its output is dropped, and what is handed over is left
+to the command. It ends by itself when nothing is left to do, and with the command when that fails or is killed (Linux).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from flatdirs.setting_checks import wrong
 SET_PARENT_DEATH_SIGNAL = 1  # Linux: prctl(2)
 MOST_WORKERS = 256
 SHARED = ("journal", "url")  # storages that several processes may write to
+HELPER = "FLATDIRS_HELPER"  # in the environment of a helper
 
 
 def require_shared(count: int, storage: str) -> None:
@@ -64,6 +66,7 @@ class Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env={**os.environ, HELPER: "1"},
                 preexec_fn=_end_with_parent,  # noqa: PLW1509
             )
             self._started.append((process, errors))

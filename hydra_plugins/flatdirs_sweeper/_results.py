@@ -1,4 +1,7 @@
-"""optimization_results.yaml and the last lines of a sweep: the best observed, the best expected, what to paste."""
+"""optimization_results.yaml and the last lines of a sweep: what was found, what is handed over, what to paste.
+
+A sweep makes no fresh runs at its end, so what it hands over is unconfirmed, but for objectives without noise.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +33,22 @@ def write_results(folder: Path, study: Study, keys: Mapping[str, str], where: st
     tuner = Tuner.of(study, keys)
     if (observed := tuner.best_observed) is not None:
         found |= {
-            "best_params": _params(observed, keys),
+            "best_params": _searched(observed.settings, keys),
             "best_value": observed.value,
             "best_jobs": _jobs(study, observed),
         }
     if (expected := tuner.best_expected) is not None:
         found["best_expected"] = {
-            "params": _params(expected, keys),
+            "params": _searched(expected.settings, keys),
             "value": expected.value,
             "interval": None if expected.interval is None else list(expected.interval),
             "jobs": _jobs(study, expected),
+        }
+    if (verdict := tuner.verdict) is not None:
+        found["handed_over"] = {
+            "params": _searched(verdict.hyperparameters, keys),
+            "confirmed": verdict.confirmed,
+            "verdict": verdict.sentence,
         }
     found |= {"runs": len(study.runs()), "study": study.name, "storage": where}
     part = folder / f"{FILE}.{os.getpid()}.part"
@@ -51,11 +60,17 @@ def write_results(folder: Path, study: Study, keys: Mapping[str, str], where: st
 def closing(study: Study, keys: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
     """What to say at the end. `arguments`: the overrides that every job had."""
     tuner = Tuner.of(study, keys)
-    observed, expected = tuner.best_observed, tuner.best_expected
-    if observed is None or expected is None:
+    observed, expected, verdict = tuner.best_observed, tuner.best_expected, tuner.verdict
+    if observed is None or expected is None or verdict is None:
         return ["no job has given a value"]
-    lines = [f"best observed: {_shown(study, observed, keys)}", f"best expected: {_shown(study, expected, keys)}"]
-    return [*lines, f"run the best expected again: {command([*arguments, *_overrides(expected, keys)])}"]
+    own = _overrides(verdict.hyperparameters, keys)
+    return [
+        f"best observed: {_shown(study, observed, keys)}",
+        f"best expected: {_shown(study, expected, keys)}",
+        f"handed over: the {verdict.handed_over}, {' '.join(own)}",
+        verdict.sentence,
+        f"run it again: {command([*arguments, *own])}",
+    ]
 
 
 def command(overrides: Sequence[str]) -> str:
@@ -65,9 +80,9 @@ def command(overrides: Sequence[str]) -> str:
     return shlex.join([*words, *overrides])
 
 
-def _params(best: Best, keys: Mapping[str, str]) -> dict[str, Any]:
+def _searched(settings: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """What is searched, under the app's keys."""
-    return {key: best.settings[key] for key in keys.values()}
+    return {key: settings[key] for key in keys.values()}
 
 
 def _jobs(study: Study, best: Best) -> list[int]:
@@ -78,8 +93,8 @@ def _jobs(study: Study, best: Best) -> list[int]:
     return [one[PROVENANCE]["job"] for one in own if one[SETTING]["hyperparameters"] == place]
 
 
-def _overrides(best: Best, keys: Mapping[str, str]) -> list[str]:
-    return [override(key, value) for key, value in _params(best, keys).items()]
+def _overrides(settings: Mapping[str, Any], keys: Mapping[str, str]) -> list[str]:
+    return [override(key, value) for key, value in _searched(settings, keys).items()]
 
 
 def _shown(study: Study, best: Best, keys: Mapping[str, str]) -> str:
@@ -88,4 +103,4 @@ def _shown(study: Study, best: Best, keys: Mapping[str, str]) -> str:
         "" if best.interval is None else " (90 %: {} to {})".format(*(value_text(end, "", 4) for end in best.interval))
     )
     value = value_text(best.value, "", 4) + ends
-    return f"{' '.join(_overrides(best, keys))}: {value}, {'jobs' if ',' in jobs else 'job'} {jobs}"
+    return f"{' '.join(_overrides(best.settings, keys))}: {value}, {'jobs' if ',' in jobs else 'job'} {jobs}"
