@@ -11,12 +11,10 @@ on, in several shells at once. Without a part the page is filled in only.
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ import yaml
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.handed_over import chance, searches
+from benchmarks.handed_over.searches import number_text, text_of
 from flatdirs.errors import ConfigError, FlatdirsError
 from flatdirs.objectives.provenance import provenance
 
@@ -113,7 +112,8 @@ def row(part: str, data: str | None, asked: Question) -> dict[str, Any]:
         else:
             about = ABOUT["parts"][part]
             words = about["words"] if data is None else [*about["words"], f"data.path={data}"]
-            ended = searches.trained(words, about["starts"][asked.start], asked.repetition, limits, Path(folder))
+            seed = searches.APART * asked.repetition
+            ended = searches.trained(words, about["starts"][asked.start], seed, limits, Path(folder))
     fresh = [value for value in ended.fresh.get("start", []) if value is not None]
     kept = ended.verdict.keeps_start
     judging = range(ABOUT["judging"])
@@ -133,16 +133,6 @@ def row(part: str, data: str | None, asked: Question) -> dict[str, Any]:
         "race_runs": sum(map(len, ended.fresh.values())),
         "seconds": f"{time.monotonic() - began:.0f}",
     }
-
-
-def text_of(hyperparameters: Mapping[str, Any]) -> str:
-    """Hyperparameters in one cell."""
-    return " ".join(f"{name}={value:.6g}" for name, value in hyperparameters.items())
-
-
-def number_text(value: float | None) -> str:
-    """A number in one cell; empty for none, or a run that diverged."""
-    return "" if value is None or not math.isfinite(value) else f"{value:.7g}"
 
 
 if __name__ == "__main__":

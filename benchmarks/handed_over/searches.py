@@ -7,6 +7,7 @@ a run's own noise are drawn from its number, so that the same run gives the same
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from flatdirs.cli.compose import compose
 from flatdirs.config.tune import read_tune
 from flatdirs.report.live import Report
 from flatdirs.tuning import loop
+from flatdirs.tuning.settings import TuneConfig
 from flatdirs.tuning.start import automatic_start, with_start
 
 APART, JUDGING = 100, 1_000_000  # between the seeds of repetitions, and from a search's to those that judge it
@@ -51,21 +53,31 @@ class Ended:
     level: float | None = None
 
 
-def trained(words: list[str], start: Start, repetition: int, limits: Mapping[str, int], folder: Path) -> Ended:
+def trained(words: list[str], start: Start, seed: int, limits: Mapping[str, int], folder: Path) -> Ended:
     """A search by `flatdirs tune` with these words, in memory; judged on the test set, as its race is."""
-    seed = APART * repetition
-    begin = ["start=auto"] if isinstance(start, str) else [f"start.{name}={value!r}" for name, value in start.items()]
-    own = [*words, *begin, *(f"{key}={value}" for key, value in limits.items()), f"seed={seed}", f"output={folder}"]
-    config = with_start(read_tune(compose("tune", read_words("tune", [*own, "storage=memory", "live=false"]))), _silent)
+    own = [*words, *(f"{key}={value}" for key, value in limits.items()), f"seed={seed}"]
+    config = configured(own, start, folder)
     result = loop.tune(config, Report(False, Console(quiet=True)))
     assert result.verdict is not None
 
     def judge(hyperparameters: Mapping[str, Any], number: int) -> float | None:
-        found = config.objective.measure(hyperparameters, [seed + JUDGING + number], lambda *_: None, final=True)
-        return found.value if found.state == "finished" else None
+        return on_test(config, hyperparameters, seed + number)
 
     verdict, begun = result.verdict, dict(config.plan.grid.start)
     return Ended(verdict, begun, verdict.hyperparameters, result.confirmed, config.maximize, judge)
+
+
+def configured(words: list[str], start: Start, folder: Path) -> TuneConfig:
+    """What `flatdirs tune` makes of these words and this start."""
+    begin = ["start=auto"] if isinstance(start, str) else [f"start.{name}={value!r}" for name, value in start.items()]
+    own = [*words, *begin, f"output={folder}", "storage=memory", "live=false"]
+    return with_start(read_tune(compose("tune", read_words("tune", own))), _silent)
+
+
+def on_test(config: TuneConfig, hyperparameters: Mapping[str, Any], number: int) -> float | None:
+    """A run with a judging seed, evaluated on the test set; None: it diverged."""
+    found = config.objective.measure(hyperparameters, [JUDGING + number], lambda *_: None, final=True)
+    return found.value if found.state == "finished" else None
 
 
 def replayed(name: str, start: Start, repetition: int, limits: Mapping[str, int], folder: Path) -> Ended:
@@ -98,6 +110,16 @@ def replayed(name: str, start: Start, repetition: int, limits: Mapping[str, int]
     level = min(_noise(lambda number, at=at: run(at, number)) for at in (begin, given))
     judge = lambda at, number: run(at, seed + JUDGING + number)  # noqa: E731
     return Ended(result.verdict, begin, given, result.confirmed, True, judge, gain, level)
+
+
+def text_of(hyperparameters: Mapping[str, Any]) -> str:
+    """Hyperparameters in one cell."""
+    return " ".join(f"{name}={value:.6g}" for name, value in hyperparameters.items())
+
+
+def number_text(value: float | None) -> str:
+    """A number in one cell; empty for none, or a run that diverged."""
+    return "" if value is None or not math.isfinite(value) else f"{value:.7g}"
 
 
 def _noise(run: Callable[[int], float | None]) -> float:
