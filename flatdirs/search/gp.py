@@ -99,9 +99,11 @@ class Weighed(NamedTuple):
         found: Array = np.logaddexp.reduce(self.evidence.reshape(len(self.kernels), -1), axis=1)
         return found
 
-    def likely(self, count: int) -> list[Kernel]:
-        """The most likely kernels, the likeliest first."""
-        return [self.kernels[k] for k in np.argsort(-self.mass, kind="stable")[:count]]
+    def likely(self, count: int, least: float = 0.0) -> list[Kernel]:
+        """The most likely kernels, the likeliest first, without those of less than a part of their weight in all."""
+        order = np.argsort(-self.mass, kind="stable")[:count]
+        weights = np.exp(self.mass[order] - self.mass[order[0]])
+        return [self.kernels[k] for k in order[weights >= least * weights.sum()]]
 
 
 class Fitted(NamedTuple):
@@ -148,7 +150,7 @@ class Model:
             around = [one for kernel in weighed.likely(REFINE) for one in refined(kernel)]
             weighed = weighed.joined(self._weigh(around, here, warped))
         self.steep = _by_exponents(weighed)
-        self.hypotheses = self._most_likely(weighed.likely(MOST_KERNELS))
+        self.hypotheses = self._most_likely(weighed.likely(MOST_KERNELS, WEIGHT))
 
     def _drops(self, places: Array, kernels: Sequence[Kernel]) -> Array:
         """d² (kernels, n): squared octaves outside what lies between the start (0) and usual settings."""

@@ -79,7 +79,7 @@ class Known:
         structure = structure_of(self.log_grid)
         return Model(structure, self.places[ended], values[ended], deterministic, self.settings.kernels)
 
-    @property
+    @cached_property
     def finished(self) -> int:
         """How many runs have a value."""
         return sum(math.isfinite(run.value) for run in self.runs)
