@@ -9,8 +9,10 @@
 A hypothesis h = (kernel (e, ℓ), noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
 the warp, so that units compete. Kernels: every candidate e (structure.py) with three lengths along the steep coordinate
 and RATIO times as long ones along the others; equal lengths on the bare hyperparameters; then, around the most likely
-ones, each length alone shorter and longer. The MOST_KERNELS × MOST_EACH most likely hypotheses are kept. d²(x): squared
-octaves outside what lies between the start and usual settings. Divergence has a model of its own (divergence.py).
+ones, each length alone shorter and longer, and powers of further hyperparameters in the steep coordinate. The MOST_KERNELS × MOST_EACH most likely hypotheses are kept. d²(x): squared
+octaves outside what lies between the start and usual settings. Runs of one training seed share its luck: as all first
+runs of points have one seed, that shifts them alike and the constant takes it up; it is not modelled beyond that, and
+the luck of a replicate's own seed counts as noise. Divergence has a model of its own (divergence.py).
 
 Constants: those of a prototype that was developed on nine public surfaces, but for RATIO, BARE, LEVEL and BOWLS, which
 were chosen by the predictive density of runs to come on the development tasks of benchmarks/search, then by regret
@@ -40,6 +42,7 @@ LENGTHS = {2.0: -1.5, 4.0: 0.0, 8.0: 0.0}  # octaves along the steep coordinate:
 RATIO, BARE_RATIO = 1.8, 1.25  # how much longer the others are; the same on the bare hyperparameters
 BARE = math.log(0.5)  # log prior of equal lengths on the bare hyperparameters
 SHORTER, LONGER, REFINED = 0.45, 2.2, -1.0  # factors of one length alone, and the log prior of each such change
+POWERS = (-1.0, -0.5, 0.5, 1.0)  # of a further hyperparameter in the steep coordinate (ours, untried on surfaces)
 REFINE, REFINE_FROM = 3, 4  # kernels that are refined, and the runs from which on
 NOISES = {0.003: 0.0, 0.01: 0.0, 0.03: 0.0, 0.1: 0.0, 0.3: 0.0, 1.0: -1.5}  # of a run, in units of s: log prior
 NO_NOISES = dict.fromkeys((0.001, 0.003, 0.01, 0.03), 0.0)  # of a deterministic objective: what is rougher than f
@@ -146,7 +149,7 @@ class Model:
         here, warped = self.places[fewer], warp(self.values[fewer])
         weighed = self._weigh(first_kernels(structure, kernels), here, warped)
         if len(here) >= REFINE_FROM:
-            around = [one for kernel in weighed.likely(REFINE) for one in refined(kernel)]
+            around = [one for kernel in weighed.likely(REFINE) for one in refined(kernel, structure.unknown)]
             weighed = weighed.joined(self._weigh(around, here, warped))
         self.steep = _by_exponents(weighed)
         self.hypotheses = self._most_likely(weighed.likely(MOST_KERNELS))
@@ -320,13 +323,19 @@ def first_kernels(structure: Structure, which: Kernels = "all") -> list[Kernel]:
     return found
 
 
-def refined(kernel: Kernel) -> Iterator[Kernel]:
-    """The kernel with each length alone shorter and longer."""
+def refined(kernel: Kernel, unknown: Sequence[int] = ()) -> Iterator[Kernel]:
+    """The kernel with each length alone shorter and longer, and with powers of what is `unknown` in its steep
+    coordinate.
+    """
     for axis in range(len(kernel.lengths)):
         for change in (SHORTER, LONGER):
             lengths = list(kernel.lengths)
             lengths[axis] *= change
             yield kernel._replace(lengths=tuple(lengths), log_prior=kernel.log_prior + REFINED)
+    for axis in () if kernel.bare else unknown:
+        for power in POWERS:
+            exponents = (*kernel.exponents[:axis], power, *kernel.exponents[axis + 1 :])
+            yield kernel._replace(exponents=exponents, log_prior=kernel.log_prior + REFINED)
 
 
 def scaled(places: Array, kernel: Kernel) -> Array:
