@@ -9,10 +9,12 @@
 A hypothesis h = (kernel (e, ℓ), noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
 the warp, so that units compete. Kernels: every candidate e (structure.py) with three lengths along the steep coordinate
 and RATIO times as long ones along the others; equal lengths on the bare hyperparameters; then, around the most likely
-ones, each length alone shorter and longer, and powers of further hyperparameters in the steep coordinate. The MOST_KERNELS × MOST_EACH most likely hypotheses are kept. d²(x): squared
-octaves outside what lies between the start and usual settings. Runs of one training seed share its luck: as all first
-runs of points have one seed, that shifts them alike and the constant takes it up; it is not modelled beyond that, and
-the luck of a replicate's own seed counts as noise. Divergence has a model of its own (divergence.py).
+ones, each length alone shorter and longer, and powers of further hyperparameters in the steep coordinate. The
+MOST_KERNELS × MOST_EACH most likely hypotheses are kept. d²(x): squared octaves outside what lies between the start and
+usual settings. Divergence has a model of its own (divergence.py).
+
+Runs of one training seed share its luck. All first runs of points have the same seed, which shifts them alike: the
+constant takes that up. It is not modelled beyond this; the luck of a replicate's own seed counts as noise.
 
 Constants: those of a prototype that was developed on nine public surfaces, but for RATIO, BARE, LEVEL and BOWLS, which
 were chosen by the predictive density of runs to come on the development tasks of benchmarks/search, then by regret
