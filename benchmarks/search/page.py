@@ -45,6 +45,8 @@ def values(folder: Path) -> dict[str, str]:
     }
     tables |= {"fits": fits(folder)}
     found = {name: drawing.table(table) if len(table) else "No rows yet." for name, table in tables.items()}
+    if not len(tables["cases"]) and len(tables["bars"]):
+        found["cases"] = "None."
     looked, held = rows.read(folder / "looked.csv"), list(SPLIT["validation"])
     found["looked"] = "; ".join(f"{row['date']} ({row['surfaces']})" for row in looked) or "not yet"
     for name, table in {

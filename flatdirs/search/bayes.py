@@ -4,8 +4,9 @@
                  ├──► fewer than two runs have a value?               ──► bracketing.py: a fixed list
                  └──► otherwise ──► gp.py: the candidate with the largest expected gain
 
-    gain(x) = Σ_h weight · u·exp(−min(0, bar)) · EI_h(x; bar) · (1 − noise/√(noise² + sd²)) · P(x does not diverge)
-    bar = the posterior mean of hypothesis h at the incumbent, in its warped units; u·exp(…): to the value's
+    gain(x) = usual(x) · P(x does not diverge) · Σ_h weight·slope · EI_h(x; bar) · (1 − noise/√(noise² + sd²))
+    bar: the mean of hypothesis h at the incumbent, warped; slope = u·exp(−min(0, bar)): from there to the value
+    usual(x): 1 between start and usual settings, less far outside, which matters less with every run (near_usual)
 
 The factor with the noise is that of Huang et al. (doi:10.1007/s10898-005-2454-3): what one noisy run is worth; a tried
 point is a candidate too, with a new seed, MOST_REPLICATES times at most. The incumbent is the tried point with the

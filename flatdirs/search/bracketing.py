@@ -1,9 +1,14 @@
 """The first runs of the Bayesian search: strides along the first axis until the best run has a worse one on each side.
 
-Moving along the first axis of a chart moves the learning rate alone. The less is known, the wider the stride: while
-runs do no better than guessing, or values do not change. The first stride follows what is usual: one or two
-weight-decay timescales in a run (T·lr·wd/(1−momentum)) and lr/(1−momentum) near 1 (AdamW: lr near 0.001); where both
-are far off to the same side, it goes as far as the nearer of them. Ours.
+    start ──► a stride ──► better: go on, wider ──► worse: the other side ──► bracketed: the model decides
+
+A bound counts as a worse run. Moving along the first axis of a chart moves the learning rate alone. The less is known,
+the wider the stride: while runs do no better than guessing, or values do not change. The first stride follows what is
+usual: one or two weight-decay timescales in a run (T·lr·wd/(1−momentum)) and lr/(1−momentum) near 1 (AdamW: lr near
+0.001); where both are far off to the same side, it goes as far as the nearer of them.
+
+All of this is ours; lengths of strides were chosen on our own lattices (benchmarks/lattice) with earlier searches, the
+list of `untried` with the prototype of the model on the development surfaces of benchmarks/search.
 """
 
 from __future__ import annotations
@@ -29,7 +34,6 @@ FAR = 3 * MOVE  # steps off what is usual, from which on that decides the first 
 HIGHEST = 20 * MOVE  # steps above the start at which the line turns round if nothing has changed
 NEAR, FARTHER = (-2, 2, -1, 1, -4, 4), (-4, -8, -12, 4, 8, -16, 2, -2)  # octaves of the first hyperparameter
 OTHERS, EVERYWHERE = (-3, 3, -6, 6), 8.0  # octaves of the others, and of all at once
-ENOUGH = 0
 UNCHANGED = 1.05  # losses within this factor of each other: nothing has changed yet
 USUAL_SPEED, USUAL_LR = 1.0, 1e-3  # lr/(1−momentum) of SGD, lr of AdamW
 USUAL_TIMESCALES = 1.5  # weight-decay timescales in a run
@@ -183,9 +187,7 @@ def _steps_to_usual(grid: Grid, run: Run) -> int:
 
 
 def _further(line: Sequence[Run]) -> tuple[int, str | None]:
-    """Into a gap, beyond one end of the line, or nowhere (no reason) where its best is bracketed or two runs differ."""
-    if ENOUGH and sum(run.value > -math.inf and not run.guesses for run in line) >= ENOUGH and not _unchanged(line):
-        return 0, None
+    """Into a gap, beyond one end of the line, or nowhere (no reason) where its best is bracketed."""
     line = sorted(line, key=lambda run: run.point[0])
     middle = _in_the_gap(line)
     return _outwards(line) if middle is None else (middle, "between the runs that diverged and those that did not")

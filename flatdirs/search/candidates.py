@@ -3,7 +3,8 @@
 Around the points of highest posterior mean: steps along the steep coordinates of the likely kernels, steps of the other
 hyperparameters that keep these coordinates (the flat directions), and clouds of points that move everything at once; a
 wide cloud between start and usual settings, or over a range that has two ends. Their number grows linearly with the
-hyperparameters. Tried places come first: a run of one is a replicate. Ours.
+hyperparameters. Tried places come first: a run of one is a replicate. Ours; the numbers are those of the prototype of
+gp.py.
 """
 
 from __future__ import annotations
