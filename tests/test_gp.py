@@ -14,23 +14,17 @@ from numpy.typing import NDArray
 from flatdirs.search.gp import (
     ACROSS,
     BOWLS,
-    CONSTANT,
     FREEDOM,
     LEVEL,
-    LINEAR,
     MOST_EACH,
     MOST_RUNS,
     NOISES,
-    ROUGH,
-    ROUGHER,
     UNITS,
     WEIGHT,
     Hypothesis,
-    Kernel,
-    Kernels,
     Model,
-    first_kernels,
 )
+from flatdirs.search.kernel_family import CONSTANT, LINEAR, ROUGH, ROUGHER, Kernel, Kernels, first_kernels
 from flatdirs.search.known import places_of
 from flatdirs.search.score_warping import BELOW, PARTS, warp
 from flatdirs.search.structure import Structure, structure_of

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from flatdirs.search.gp import CHUNK, CONSTANT, LINEAR, ROUGH, ROUGHER, covariance
+from flatdirs.search.kernel_family import CHUNK, CONSTANT, LINEAR, ROUGH, ROUGHER, covariance
 from flatdirs.search.kernels import determinants_and_misfits, tridiagonal
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from benchmarks.search import (
 )
 from benchmarks.search.split import AFTER, Condition
 from benchmarks.search.statistics import Contender
+from flatdirs.search.gp import Kernels
 
 MODEL = "language_model"  # a surface that needs no file
 
@@ -174,6 +176,13 @@ def test_methods_begin_at_the_start_and_stay_in_their_box(name: str, start: str)
     ends = split.box(MODEL, "expert") if box == "expert" else split.limits(MODEL)
     for side, (low, high) in ends.items():
         assert all(low * (1 - 1e-9) <= point[side] <= high * (1 + 1e-9) for point in points[1:])
+
+
+def test_the_ablation_takes_parts_that_the_search_has() -> None:
+    told = [settings["kernels"] for settings in split.OURS.values() if "kernels" in settings]
+    assert set(told) <= set(get_args(Kernels))
+    for name in split.OURS:
+        methods.make(Condition("taskset_gru", name, "none", "usual"), split.start("taskset_gru", "usual"), 0)
 
 
 def test_a_pool_gives_each_run_once_and_every_method_is_told_its_true_place(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flatdirs.search.divergence import DivergenceModel
-from flatdirs.search.gp import Kernels, Model
+from flatdirs.search.gp import Model
+from flatdirs.search.kernel_family import Kernels
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.structure import structure_of
 from flatdirs.search.types import Run, check_settings, usable_value
@@ -79,7 +80,7 @@ class Known:
         structure = structure_of(self.log_grid)
         return Model(structure, self.places[ended], values[ended], deterministic, self.settings.kernels)
 
-    @property
+    @cached_property
     def finished(self) -> int:
         """How many runs have a value."""
         return sum(math.isfinite(run.value) for run in self.runs)

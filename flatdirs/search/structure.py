@@ -40,18 +40,20 @@ USUAL = {  # settings that many scripts begin with, by what the name of the char
 @dataclass(frozen=True)
 class Structure:
     """`exponents` (k, free): of the steep coordinate, 1 for the first hyperparameter; `log_prior` (k,). `usual`
-    (free,): usual settings in octaves from the start, 0 where none are known.
+    (free,): usual settings in octaves from the start, 0 where none are known. `unknown`: places of further
+    hyperparameters on a log scale, whose exponents are 0 at first and then weighed around the likeliest kernels.
     """
 
     names: tuple[str, ...]
     exponents: Array
     log_prior: Array
     usual: Array
+    unknown: tuple[int, ...] = ()
 
     @property
     def related(self) -> bool:
         """Whether a product of several hyperparameters may be steep."""
-        return len(self.exponents) > 1
+        return len(self.exponents) > 1 or bool(self.unknown)
 
 
 def structure_of(log_grid: LogGrid) -> Structure:
@@ -61,7 +63,9 @@ def structure_of(log_grid: LogGrid) -> Structure:
     exponents, log_prior = _directions(log_grid.names, further, family(chart) == "sgd")
     known = USUAL.get(family(chart), {})
     usual = [_octaves(log_grid, place, known.get(name)) for place, name in enumerate(log_grid.names)]
-    return Structure(log_grid.names, np.array(exponents), np.array(log_prior), np.array(usual))
+    logs = [n for n, name in enumerate(log_grid.names) if n and name in further and chart.scales[name].kind == "log"]
+    unknown = tuple(logs) if log_grid.names[0] in CANDIDATES else ()
+    return Structure(log_grid.names, np.array(exponents), np.array(log_prior), np.array(usual), unknown)
 
 
 def family(chart: Chart) -> str:
