@@ -8,12 +8,12 @@
     bar: the mean of hypothesis h at the incumbent, warped; slope = u·exp(−min(0, bar)): from there to the value
     usual(x): 1 between start and usual settings, less far outside, which matters less with every run (near_usual)
 
-The factor with the noise is that of Huang et al. (doi:10.1007/s10898-005-2454-3): what one noisy run is worth; a tried
-point is a candidate too, with a new seed, MOST_REPLICATES times at most, and the incumbent is run again where few
-replicates were made. The incumbent is the tried point with the
-highest posterior mean. There is no end: a search with budget left has something to learn. The same runs give the same
-suggestion, in whatever order they were made and by whomever, on the grid or off it. Pending runs lower the deviation
-around them and leave the mean. Choices are those of the grid's start (choices.py). Ours.
+The factor with the noise is that of Huang et al. (doi:10.1007/s10898-005-2454-3): what one noisy run is worth. A tried
+point is a candidate too, with a new seed, MOST_REPLICATES times at most; the incumbent is run again where replicates
+are few. The incumbent is the tried point with the highest posterior mean. There is no end: a search with budget left
+has something to learn. The same runs give the same suggestion, in whatever order they were made and by whomever, on the
+grid or off it. Pending runs lower the deviation around them and leave the mean. Choices are those of the grid's start
+(choices.py). Ours.
 """
 
 from __future__ import annotations
