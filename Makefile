@@ -8,9 +8,12 @@ RIVALS := $(VENV)/.rivals
 PROCESSES ?= $(if $(TEST),0,auto)
 PYTEST := $(RUN) -m pytest -n $(PROCESSES) --maxprocesses 4 --dist worksteal
 
+# The search of benchmarks/demo: from the defaults of torch.optim.AdamW.
+TUNE ?= task=digits optimizer=adamw start.lr=0.001 start.beta1=0.9 start.wd=0.01 study=demo
+
 .PHONY: tune test test-quick test-all check format verify-results bench bench-full bench-latency bench-throughput bench-94 clean
 
-tune: $(STAMP)  ## find good settings on scikit-learn's digits (TUNE="task=… key=value" for anything else)
+tune: $(STAMP)  ## AdamW on scikit-learn's digits, from torch's defaults (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
 
 test: $(STAMP)  ## the test suite, about ten minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +52,16 @@ def write(path: Path, fields: Sequence[str], rows: Sequence[Row]) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def text_of(hyperparameters: Mapping[str, Any]) -> str:
+    """Hyperparameters in one cell."""
+    return " ".join(f"{name}={value:.6g}" for name, value in hyperparameters.items())
+
+
+def number_text(value: float | None) -> str:
+    """A number in one cell; empty for none, or a run that diverged."""
+    return "" if value is None or not math.isfinite(value) else f"{value:.7g}"
 
 
 def fill(

@@ -25,7 +25,7 @@ import yaml
 from benchmarks import pages, rows
 from benchmarks.arguments import settings_of
 from benchmarks.handed_over import chance, searches
-from benchmarks.handed_over.searches import number_text, text_of
+from benchmarks.rows import number_text, text_of
 from flatdirs.errors import ConfigError, FlatdirsError
 from flatdirs.objectives.provenance import provenance
 

@@ -7,7 +7,6 @@ a run's own noise are drawn from its number, so that the same run gives the same
 from __future__ import annotations
 
 import hashlib
-import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -110,16 +109,6 @@ def replayed(name: str, start: Start, repetition: int, limits: Mapping[str, int]
     level = min(_noise(lambda number, at=at: run(at, number)) for at in (begin, given))
     judge = lambda at, number: run(at, seed + JUDGING + number)  # noqa: E731
     return Ended(result.verdict, begin, given, result.confirmed, True, judge, gain, level)
-
-
-def text_of(hyperparameters: Mapping[str, Any]) -> str:
-    """Hyperparameters in one cell."""
-    return " ".join(f"{name}={value:.6g}" for name, value in hyperparameters.items())
-
-
-def number_text(value: float | None) -> str:
-    """A number in one cell; empty for none, or a run that diverged."""
-    return "" if value is None or not math.isfinite(value) else f"{value:.7g}"
 
 
 def _noise(run: Callable[[int], float | None]) -> float:
