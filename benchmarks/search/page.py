@@ -85,9 +85,10 @@ def figures(folder: Path) -> dict[str, bytes]:
                 axes.plot(list(WIDTHS.values()), points[1:], color=COLOURS[method], label=method, marker="o")
         if points := by_width(evidence, tasks, [OURS], count):
             axes.axhline(points[1], color=COLOURS["flatdirs"], ls="--", label="flatdirs without a box")
-        axes.set(title=f"after {count} runs", xscale="log", yscale="log", xlabel="width of the box, times the expert's")
+        axes.set(title=f"after {count} runs", xscale="log", xlabel="width of the box, times the expert's")
         axes.set_xticks(list(WIDTHS.values()), [f"{width:g}" for width in WIDTHS.values()])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
+        axes.set_ylim(bottom=0)
     panels[0].set_ylabel("regret, in a run's noise")
     if handles := panels[0].get_legend_handles_labels():
         figure.legend(*handles, loc="outside lower center", ncols=7, frameon=False, fontsize=8)

@@ -9,11 +9,10 @@
     usual(x): 1 between start and usual settings, less far outside, which matters less with every run (near_usual)
 
 The factor with the noise is that of Huang et al. (doi:10.1007/s10898-005-2454-3): what one noisy run is worth. A tried
-point is a candidate too, with a new seed, MOST_REPLICATES times at most; the incumbent is run again where replicates
-are few. The incumbent is the tried point with the highest posterior mean. There is no end: a search with budget left
-has something to learn. The same runs give the same suggestion, in whatever order they were made and by whomever, on the
-grid or off it. Pending runs lower the deviation around them and leave the mean. Choices are those of the grid's start
-(choices.py). Ours.
+point is a candidate too, with a new seed, MOST_REPLICATES times at most. The incumbent is the tried point with the
+highest posterior mean. There is no end: a search with budget left has something to learn. The same runs give the same
+suggestion, in whatever order they were made and by whomever, on the grid or off it. Pending runs lower the deviation
+around them and leave the mean. Choices are those of the grid's start (choices.py). Ours.
 """
 
 from __future__ import annotations
@@ -51,7 +50,6 @@ from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid, among
 
 WIDTH, FADING = 4.5, 10.0  # octaves outside usual settings; runs after which that matters less and less
-EVERY = 8  # one run in so many, at least, is a replicate: of the incumbent, as what is lucky is what is believed
 MOST_REPLICATES = 3  # runs of one point
 
 
@@ -108,9 +106,6 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
         return Suggestion(point, 0, why, describe_move(grid, best, point), best)
     if settings.deterministic is None and pending.count(best) == 0 and values_by_point(known.runs).get(best):
         return Suggestion(best, 0, "replicate: do two runs of the same settings agree?", "replicate", best)
-    if _wants_replicate(known, pending):
-        made = sum(run.point == best for run in known.runs) + pending.count(best)
-        return Suggestion(best, 0, reason(known, best, made), "replicate", best)
     tried = every = places_of(log_grid, known.points)
     if replicates(known, left) and _may_run(known, tried, pending).any():
         gains = worth_of_replicates(known)
@@ -124,15 +119,6 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
     point = known.points[number] if again else log_grid.point(every[number])
     count = sum(tried == point for tried in (*(run.point for run in known.runs), *pending))
     return Suggestion(point, 0, reason(known, point, count), describe_move(grid, best, point), best)
-
-
-def _wants_replicate(known: Known, pending: Sequence[Point]) -> bool:
-    """Whether the incumbent is due for another run: without replicates nothing says how noisy a run is."""
-    best = known.best
-    made = [run.point for run in known.runs].count(best)
-    due = known.finished - len(known.points) < known.finished // EVERY
-    fixed = known.settings.deterministic or replicates_agree(known.runs)
-    return due and made < MOST_REPLICATES and best not in pending and not fixed
 
 
 def _may_run(known: Known, places: Array, pending: Sequence[Point]) -> NDArray[np.bool_]:

@@ -33,4 +33,5 @@ def worth_of_replicates(known: Known) -> Array:
         shifts = covariance[:, top] / spread[:, None]  # of each contender, by a standard normal surprise
         lifted = np.max(mean[top][None, :, None] + shifts[:, :, None] * NODES, axis=1).mean(axis=1)
         found += one.weight * one.unit * math.exp(-min(0.0, float(mean[top[0]]))) * (lifted - mean[top[0]])
-    return found
+    contenders = set(known.ranking[:CONTENDERS])
+    return np.where([point in contenders for point in known.points], found, 0.0)
