@@ -56,6 +56,14 @@ def test_a_function_is_tuned_and_confirmed(capsys: pytest.CaptureFixture[str]) -
     assert Path("studies/train/best.yaml").is_file()
 
 
+@pytest.mark.slow
+def test_the_last_runs_of_a_budget_are_replicates() -> None:
+    told, longer = ([one.settings for one in tune(budget=budget).tuned] for budget in (14, 17))
+    assert told[:12] == longer[:12]
+    assert all(settings in told[:12] for settings in told[12:])
+    assert not all(settings in longer[:12] for settings in longer[12:14])
+
+
 @pytest.mark.parametrize("storage", ["study.log", "sqlite:///study.db"])
 def test_the_same_call_goes_on_with_its_study(storage: str) -> None:
     calls: list[int] = []

@@ -30,10 +30,10 @@ CANDIDATES = {
     "batch_size": {-1.0: 0.0, -0.5: 0.0, 0.0: 0.0},
 }
 WITHOUT_BATCH = -1.0  # log prior, where there is a momentum: with SGD the batch size always matters
-USUAL = {  # settings that many scripts begin with, by what the name of the chart or its hyperparameters show
-    "sgd": {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 128},
-    "adam": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-4, "batch_size": 128},
-    "adamw": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128},
+USUAL = {  # settings that many scripts begin with, by the optimizer; no batch size, which may count tokens or images
+    "sgd": {"lr": 0.1, "momentum": 0.9, "wd": 5e-4},
+    "adam": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-4},
+    "adamw": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2},
 }
 
 

@@ -146,6 +146,7 @@ def tune(
             study.optuna_study.pruner = build_pruner(config.pruning, config.evaluations)
             _keep_command(config, study)
             study.tidy()
+            study.limit(config.limits.budget)
             seconds = config.objective.expected_seconds(config.plan.grid.start)
             expected = None if seconds is None else seconds * config.repeats
             return _run(_Search(config, study, folder, listener, began, expected, helpers, decides))

@@ -97,6 +97,7 @@ def sweep(sweeper: FlatdirsSweeper, arguments: Sequence[str]) -> dict[str, Any]:
         study = open_study(storage, name, settings.plan, identity, settings.maximize)
         check_code(study, _code(sweeper, app, settings), log.warning, settings.anyway)
         study.tidy()
+        study.limit(settings.budget)
         return _run(Search(sweeper, settings, study, tuple(arguments), folder, where))
 
 
