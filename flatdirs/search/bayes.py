@@ -51,7 +51,7 @@ from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid, among
 
 WIDTH, FADING = 4.5, 10.0  # octaves outside usual settings; runs after which that matters less and less
-EVERY = 8  # one run in so many, at least, is a replicate: of the incumbent, as what is lucky is what is believed
+EVERY = 8  # one run in so many, at least, is a replicate of the incumbent, which noise makes look better than it is
 MOST_REPLICATES = 3  # runs of one point
 
 
