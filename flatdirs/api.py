@@ -127,7 +127,7 @@ def tune(
         objective=objective,
         task=objective.task,
         data=DataConfig(),
-        limits=_limits(budget, target, minutes, confirm, until, search),
+        limits=_limits(budget, target, minutes, confirm, until, search, told),
         maximize=direction == "maximize",
         repeats=_whole("repeats", repeats, 1),
         pruning=_pruning(pruner),
@@ -219,7 +219,15 @@ def _plain_name(name: str) -> str:
     return re.sub(r"\W", "", name) or "function"
 
 
-def _limits(budget: int, target: float | None, minutes: float | None, confirm: int, until: str, search: str) -> Limits:
+def _limits(
+    budget: int,
+    target: float | None,
+    minutes: float | None,
+    confirm: int,
+    until: str,
+    search: str,
+    deterministic: bool | None,
+) -> Limits:
     if target is not None:
         require_number("target", target, float("-inf"))
     if minutes is not None:
@@ -227,6 +235,8 @@ def _limits(budget: int, target: float | None, minutes: float | None, confirm: i
     require_choice("until", until, UNTIL)
     if until == "converged" and search != "flatdirs":
         raise wrong("until", until, f"needs search=flatdirs: search={search} has no model of what is left to gain")
+    if until == "converged" and deterministic:
+        raise wrong("until", until, "needs runs with noise, which deterministic=True has not")
     return Limits(_whole("budget", budget, 1), target, minutes, _whole("confirm", confirm, 0), until)
 
 

@@ -272,6 +272,8 @@ IDLE = {
     "tune start.batch_size=8": "start.batch_size",
     "tune search=random chart.step=1.4142": "chart.step",
     "tune search=tpe start=auto": "start",
+    "tune search=tpe until=converged": "until",
+    f"{CALLABLE}until=converged deterministic=true": "until",
     "tune search=tpe start.lr=cdat": "start.lr",
     "tune storage=memory storage.url=sqlite:///x.db": "storage.url",
 }  # fmt: skip

@@ -39,6 +39,7 @@ class TestLastRuns:
     def test_with_runs_left_or_none_told_or_no_noise_the_search_goes_on(self) -> None:
         grid, runs = searched(25)
         assert suggest(grid, runs, left=30) == suggest(grid, runs)
+        assert suggest(grid, runs, left=0) == suggest(grid, runs)  # a study that goes on after its budget
         rules = BayesSettings(deterministic=True)
         assert suggest(grid, runs, settings=rules, left=1) == suggest(grid, runs, settings=rules)
 

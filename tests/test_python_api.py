@@ -64,6 +64,22 @@ def test_the_last_runs_of_a_budget_are_replicates() -> None:
     assert not all(settings in longer[:12] for settings in longer[12:14])
 
 
+def test_until_converged_ends_a_search_before_its_budget() -> None:
+    draws = random.Random(2)
+
+    def noisy(lr: float) -> float:
+        return 94 - math.log2(lr / 0.3) ** 2 + draws.gauss(0, 0.3)
+
+    found = flatdirs.tune(
+        noisy, {"lr": 0.1}, direction="maximize", budget=30, confirm=0, until="converged", progress=False
+    )
+    settings = [one.settings["lr"] for one in found.tuned]
+    assert 6 <= len(settings) < 30
+    assert len(set(settings)) < len(settings)
+    assert found.best is not None
+    assert 0.15 < found.best["lr"] < 0.6
+
+
 @pytest.mark.parametrize("storage", ["study.log", "sqlite:///study.db"])
 def test_the_same_call_goes_on_with_its_study(storage: str) -> None:
     calls: list[int] = []
@@ -206,6 +222,9 @@ def test_an_exception_is_the_cause_and_the_same_call_goes_on() -> None:
         ({"repeats": 0.5}, ConfigError, "repeats"),
         ({"minutes": 0}, ConfigError, "minutes"),
         ({"target": "high"}, ConfigError, "target"),
+        ({"until": "soon"}, ConfigError, "until"),
+        ({"until": "converged", "search": "myrtle"}, ConfigError, "until"),
+        ({"until": "converged", "deterministic": True}, ConfigError, "until"),
         ({"pruner": "median"}, ConfigError, "pruner"),
         ({"study": "a/b"}, ConfigError, "study"),
         ({"catch": 1}, ConfigError, "catch"),

@@ -50,5 +50,7 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield f"chart={chart.get('name')}", [f"start.{name}" for name in POINT if name not in names]
     if search.get("name") not in (None, "flatdirs"):
         yield f"search={search['name']}, which has no model of what is left to gain", ("until=converged",)
+    if settings.get("deterministic") is True:
+        yield "deterministic=true, where a run has no noise to compare what is left with", ("until=converged",)
     if search.keys() == {"name"}:  # one of Optuna's, which samples in box
         yield f"search={search['name']}, which has no grid and no starting point", ("chart.step", *PROBES)

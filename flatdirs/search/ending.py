@@ -19,8 +19,8 @@ CONTENDERS = 6  # points with the highest means that a replicate may lift to the
 
 
 def replicates(known: Known, left: int | None) -> bool:
-    """Whether the `left` runs, this one included, are for replicates."""
-    return left is not None and not known.settings.deterministic and left <= min(LAST, known.finished // PART)
+    """Whether the `left` runs, this one included, are for replicates; never once a budget is used up."""
+    return left is not None and not known.settings.deterministic and 0 < left <= min(LAST, known.finished // PART)
 
 
 def worth_of_replicates(known: Known) -> Array:

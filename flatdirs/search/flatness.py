@@ -24,7 +24,7 @@ FEWEST = 6  # runs before anything is reported
 
 @dataclass(frozen=True)
 class Flatness:
-    """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: mean and 90 % interval.
+    """What two doublings (`factor` 4) or halvings (¼) along an axis do to the value: median (`mean`), 90 % interval.
 
     Above 0 is better, also for losses. `noise`: the standard deviation of one run, 0 if deterministic. `flat`: the
     whole interval lies within the standard deviation of the difference between two runs of one point. `unclear`: the

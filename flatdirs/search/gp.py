@@ -10,8 +10,8 @@ warp, so that units compete. All first kernels are weighed, then those around th
 MOST_EACH likeliest hypotheses are kept. d²(x): squared octaves outside what lies between the start and usual settings.
 Divergence has a model of its own (divergence.py).
 
-Runs of one training seed share its luck. All first runs of points have the same seed, which shifts them alike: the
-constant takes that up. It is not modelled beyond this; the luck of a replicate's own seed counts as noise.
+Runs of one training seed are correlated. All first runs of points have the same seed, which shifts them alike: the
+constant takes that up. It is not modelled beyond this; what a replicate's own seed changes counts as noise.
 
 Constants: those of a prototype that was developed on nine public surfaces, but for RATIO, BARE, LEVEL and BOWLS, which
 were chosen by the predictive density of runs to come on the development tasks of benchmarks/search, then by regret

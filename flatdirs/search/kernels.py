@@ -1,7 +1,7 @@
-"""The Matérn kernel of all Gaussian processes here, and the linear algebra with its Cholesky factors.
+"""A plain Matérn kernel, for divergence.py, and the linear algebra of all Gaussian processes here.
 
-Points come in units of the length scales, (n, axes); covariances have 1 on the diagonal and no scale. LAPACK is called
-directly, as there are many small solves in a suggestion.
+Points come in units of the length scales, (n, axes). LAPACK is called directly, as matrices are small and many: the
+checks of SciPy's own functions would take longer than the work.
 """
 
 from __future__ import annotations
@@ -50,10 +50,7 @@ def factor(covariance: Array, noise: float) -> Array:
 
 
 def solve(lower: Array, right: Array, transposed: bool = False) -> Array:
-    """lower⁻¹ · right, or with the factor (n, n) `transposed`; `right` (n,) or (n, m).
-
-    Calls LAPACK directly: there are a hundred small solves in a suggestion, and SciPy's checks take longer than these.
-    """
+    """lower⁻¹ · right, or with the factor (n, n) `transposed`; `right` (n,) or (n, m)."""
     found: Array = dtrtrs(lower.T, right, lower=0, trans=0 if transposed else 1)[0]
     return found
 
@@ -69,7 +66,7 @@ class Tridiagonal(NamedTuple):
 def tridiagonal(matrices: Array, vectors: Array) -> Tridiagonal:
     """Reduce k symmetric matrices (k, n, n), n ≥ 2, which are overwritten; `vectors` (k, n, m).
 
-    Takes a third of the time of their eigenvectors, and serves every noise just as well.
+    Takes less time than their eigenvectors, and serves every noise just as well.
     """
     kernels, count, columns = vectors.shape
     found = Tridiagonal(np.empty((count, kernels)), np.empty((count - 1, kernels)), np.empty((count, kernels, columns)))

@@ -37,7 +37,7 @@ class BayesSettings:
     """`diverged`: "worst" ranks such a run below every finished one, "value" takes the number it left.
     `plateau_limit`: runs along the first axis after which the model decides in any case. `deterministic`: a run of one
     point always gives the same value, so none is made twice and the best observed is the best; None: the runs show
-    whether it does, and the incumbent is run once more to see. `kernels`: those of gp.py, for comparisons.
+    whether it does, and the incumbent is run once more to see. `kernels`: those of kernel_family.py, for comparisons.
     """
 
     diverged: str = "worst"

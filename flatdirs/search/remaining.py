@@ -1,7 +1,7 @@
 """What is left to gain: the posterior of the best of all candidates minus the incumbent, by draws of the model.
 
-In: the grid and the runs. Out: LeftToGain, in the unit of the objective, or None below FEWEST runs. `until=converged`
-stops by it; no suggestion depends on it. Ours.
+In: the grid and the runs. Out: LeftToGain, in the unit of the objective, or None while runs are too few.
+`until=converged` stops by it; no suggestion depends on it. Ours.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class LeftToGain:
 
 
 def left_after(grid: Grid, runs: Collection[Run], settings: BayesSettings) -> LeftToGain | None:
-    """What is left to gain after these runs, with the choices that stand; None where fewer than FEWEST have a value."""
+    """What is left to gain after these runs, with the choices that stand.
+
+    None where fewer than FEWEST have a value, or none is a replicate: nothing else says how noisy a run is.
+    """
     if grid.chart.open_choices:
         chosen = choices.standing(grid, runs, settings)
         grid, runs = choices.with_choices(grid, chosen), choices.runs_with(grid, runs, chosen)
@@ -50,7 +53,8 @@ def left_after(grid: Grid, runs: Collection[Run], settings: BayesSettings) -> Le
         return None
     with one_thread():
         known = known_of(grid, runs, settings)
-        return None if known.finished < FEWEST or known.even else left_to_gain(known)
+        too_few = known.finished < FEWEST or known.finished == len(known.points)
+        return None if too_few or known.even else left_to_gain(known)
 
 
 def left_to_gain(known: Known) -> LeftToGain:
