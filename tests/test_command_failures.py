@@ -78,6 +78,17 @@ class TestFailures:
         assert states(study_in(here, "train-flatdirs")) == ["finished"] * 3
         assert "run 2 exited with code 3; it is tried again" in ended.out
 
+    def test_so_is_a_fresh_one_of_the_race(self, here: Path, command: Command) -> None:
+        body = "seed = int(sys.argv[-1])\nif seed == 1001 and lr == 0.1 and not os.path.exists('failed'):\n"
+        body += "    open('failed', 'w').close(); sys.exit(3)\nprint('val_acc', 0.8125 + lr + seed / 1e6)"
+        ended = command(
+            "tune", "metric=val_acc", "confirm=4", "budget=2", "--", *python(here, body), *LR, "--seed", "0"
+        )
+        assert ended.code == 0, ended.err
+        stored = study_in(here, "train-flatdirs").confirmations()
+        assert [run["state"] for run in stored.values()] == ["finished"] * 8
+        assert ended.out.count("; it is tried again") == 1
+
     @pytest.mark.parametrize("end", ["sys.exit(3)", "sys.exit(0)", "os.kill(os.getpid(), 15)"])
     def test_and_counts_as_diverged_then(self, end: str, here: Path, command: Command) -> None:
         body = COUNT + f"if lr > 0.2: {end}\nprint('val_acc', 0.8125 - lr)"

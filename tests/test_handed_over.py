@@ -195,6 +195,22 @@ def test_a_race_without_time_keeps_the_start_and_goes_on_later(here: Path) -> No
 
 
 @pytest.mark.slow
+def test_who_leads_when_the_time_is_over_was_not_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    noted = Noting(hill, interrupted=8 + 3 * 3 + 2 + 1)  # after the fourth of six seeds, without the runner-up
+    with pytest.raises(KeyboardInterrupt):
+        tune(noted, storage="study.log")
+    result = tune(noted, storage="study.log", minutes=1e-9, progress=True)
+    assert {name: len(values) for name, values in result.confirmed.items()} == {
+        START: 4,
+        "incumbent": 4,
+        "runner-up": 3,
+    }
+    assert verdict_of(result).handed_over == "incumbent"
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("confirmed")]
+    assert [line.endswith(", dropped") for line in told] == [False, False, True]
+
+
+@pytest.mark.slow
 def test_in_short_time_the_incumbent_races_alone() -> None:
     noted = Noting(lambda lr, wd, seed: time.sleep(0.5 if seed < FRESH else 0.0) or hill(lr, wd, seed))
     tune(noted, storage="study.log", confirm=0)

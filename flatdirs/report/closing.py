@@ -23,6 +23,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
+from flatdirs.search.race import START
 from flatdirs.training.task import TextTask
 from flatdirs.tuning.best_text import best_setting, lead_text, verdict_lines
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
@@ -76,9 +77,16 @@ def _race_lines(config: TuneConfig, result: Result) -> list[str]:
         told = mean_text(outcomes, unit, most)
         if verdict is not None and name in verdict.leads:
             told += f", {lead_text(verdict.leads[name], unit)}"
-            told += ", dropped" if verdict.basis == "race" and len(outcomes) < config.limits.confirm else ""
+            told += ", dropped" if _dropped(config, result, verdict, name) else ""
         lines.append(f"confirmed{part}, {runs}: {name} {told}")
     return lines
+
+
+def _dropped(config: TuneConfig, result: Result, verdict: Verdict, name: str) -> bool:
+    """Whether a candidate was dropped: before the start's last fresh run, or with it, which ends a race early."""
+    made = len(result.confirmed[name])
+    ended = verdict.basis == "race" and verdict.keeps_start
+    return made < len(result.confirmed[START]) or (ended and made < config.limits.confirm)
 
 
 def _digits(result: Result) -> int:

@@ -131,7 +131,7 @@ class SearchResult:
             behind = f", {lead_text(own, '')}" if own else ""
             runs = f"{len(told)} fresh run{'s' if told[1:] else ''}"
             lines.append(f"confirmed, {runs}: {what} {mean_text(told, '', known)}{behind}")
-        return [*lines, *verdict_lines(self.verdict)]
+        return [*lines, *(verdict_lines(self.verdict) or ["no run has a value: there is nothing to hand over"])]
 
     def _repr_html_(self) -> str:
         """The lines above, then a table of the runs."""

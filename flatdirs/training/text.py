@@ -53,7 +53,7 @@ def load_text(task: TextTask, data: DataConfig, device: torch.device) -> TextDat
     if len(text) <= train + validation + test:
         raise DataError(
             f"the text has {len(text)} characters, not more than task.train_characters={train} + "
-            f"task.validation_characters={validation} + task.test_characters={test}; lower one of them",
+            f"task.validation_characters={validation} + task.test_characters={test}; lower them",
             key="task.train_characters",
         )
     points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)

@@ -64,6 +64,8 @@ def lead_text(found: Lead, unit: str) -> str:
     error = f"standard error, {pairs}" if found.pairs > 1 else pairs
     spread = f" ± {value_text(found.error, unit, 2)}" if found.pairs > 1 else ""
     notes = "".join(f"; {one}" for one in lost)
+    if not size:
+        return f"neither better nor worse than the start{spread} ({error}){notes}"
     return f"{'better' if found.mean > 0 else 'worse'} than the start by {by}{spread} ({error}){notes}"
 
 

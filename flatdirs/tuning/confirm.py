@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from flatdirs.backend.verdict import INCUMBENT, RUNNER_UP, Basis, Verdict
 from flatdirs.objectives.base import Progress, RunInfo
 from flatdirs.search.race import START, Lead, handed_over, lead, needed_pairs, still_racing
 from flatdirs.tuning.best_text import lead_text
+from flatdirs.tuning.failures import measured
 from flatdirs.tuning.formatting import shown_setting, value_text
 from flatdirs.tuning.settings import TuneConfig
 
@@ -53,6 +55,7 @@ def hand_over(
     deadline: float,
     confirming: Callable[[str, int, int], None],
     progress: Progress,
+    say: Callable[[str], None],
     folder: Path | None = None,
 ) -> tuple[Verdict | None, Confirmed]:
     """Race the candidates against the start, and decide; None before any result. Values are of the test set.
@@ -69,7 +72,7 @@ def hand_over(
     elif study.at_work():
         verdict = without_race(study, unit, "other workers are still at it, and the last to end decides")
     else:
-        found = _race(config, study, entrants, deadline, confirming, progress, folder)
+        found = _race(config, study, entrants, deadline, confirming, progress, say, folder)
         verdict = _decided(config, study, entrants, found)
     assert verdict is not None
     study.keep_verdict(verdict)
@@ -132,6 +135,7 @@ def _race(
     deadline: float,
     confirming: Callable[[str, int, int], None],
     progress: Progress,
+    say: Callable[[str], None],
     folder: Path | None,
 ) -> Race:
     """Run the race, all that are in it with one seed before the next; what is stored is not run again.
@@ -154,7 +158,9 @@ def _race(
         for name in due:
             confirming(name, number + 1, seeds)
             run = RunInfo(study.name, None, f"confirm-{name}-{number + 1}", folder)
-            study.confirm(keys[name], config.objective.measure(entrants[name], [seed], progress, final=True, run=run))
+            once = partial(config.objective.measure, entrants[name], [seed], progress, final=True, run=run)
+            what = f"fresh run {number + 1} of the {name}"
+            study.confirm(keys[name], measured(once, what, False, lambda: False, config.plan.grid.chart, say))
         stored = study.confirmations()
         for name, key in keys.items():
             values[name].append(stored[key]["value"] if stored[key]["state"] == "finished" else None)

@@ -21,13 +21,13 @@ SIZES = ("batch", "width", "size", "dim", "hidden", "layers", "depth", "length",
 
 def measured(
     once: Callable[[], Measurement],
-    number: int,
+    run: str,
     first: bool,
     is_best: Callable[[], bool],
     chart: Chart,
     say: Callable[[str], None],
 ) -> Measurement:
-    """The measurement of run `number`, tried again where it failed.
+    """The measurement of a run, tried again where it failed. `run`: what to call it.
 
     `first`: no run of the study has finished; `is_best`: whether the settings are the incumbent's, asked only after a
     failure. Raises ObjectiveError where the failure stops the search.
@@ -42,12 +42,12 @@ def measured(
             raise stopping("the first run", found)
         if tries < (MEMORY_TRIES if found.out_of_memory else 2):
             pause = PAUSE_SECONDS if found.out_of_memory else 0.0
-            say(f"run {number} {found.failure}; it is tried again{f' in {pause:.0f} s' if pause else ''}")
+            say(f"{run} {found.failure}; it is tried again{f' in {pause:.0f} s' if pause else ''}")
             time.sleep(pause)
         elif (best := is_best()) or found.out_of_memory:
             raise stopping("the incumbent's own settings" if best else f"{tries} tries of one run", found)
         else:
-            say(f"run {number} {found.failure} again; it counts as diverged")
+            say(f"{run} {found.failure} again; it counts as diverged")
             return found
 
 

@@ -190,7 +190,8 @@ def _run(search: _Search) -> Result:
 
     verdict, confirmed = None, Confirmed()
     if search.decides:
-        verdict, confirmed = hand_over(config, study, search.deadline, listener.confirming, progress, search.folder)
+        told = listener.confirming, progress, listener.say
+        verdict, confirmed = hand_over(config, study, search.deadline, *told, search.folder)
     best, file = winner(study), None
     if best is not None and verdict is not None:
         file = write_best(search.folder, config, study, verdict)
@@ -250,7 +251,7 @@ def _run_once(search: _Search) -> None:
 
     try:
         with study.alive(trial):
-            measurement = measured(once, number, first, is_best, config.plan.grid.chart, listener.say)
+            measurement = measured(once, f"run {number}", first, is_best, config.plan.grid.chart, listener.say)
         study.end(trial, measurement)
     except BaseException:
         with suppress(Exception):  # the first error is the one to show; the next start closes an open trial
