@@ -112,7 +112,7 @@ def test_a_search_that_minimises_says_the_same_the_other_way_round(workplace: Pa
 
 @pytest.mark.slow
 def test_a_repeated_best_shows_the_mean_of_its_runs(workplace: Path, command: Command) -> None:
-    out = tuned(workplace, command, "rate", "budget=10")
+    out = tuned(workplace, command, "rate", "budget=18")
     best = winner(opened(workplace))
     assert best is not None
     assert best.runs > 1

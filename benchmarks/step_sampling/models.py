@@ -111,8 +111,8 @@ def images(task: ImageTask, source: DataConfig, device: torch.device) -> Subject
     config = TrainConfig(task=task, data=source, **fixed)
 
     def model(seed: int) -> nn.Module:
-        build = partial(resnet18, weights=None, num_classes=task.classes)
-        ours = partial(build_model, dataset.channels, task.classes, task.width, 2 * seed, device)
+        build = partial(resnet18, weights=None, num_classes=dataset.classes)
+        ours = partial(build_model, dataset.channels, dataset.classes, task.width, 2 * seed, device)
         network = ours() if own else seeded(seed, build, device)
         network.forward = torch.autocast(device.type, DTYPES[precision], precision != "fp32")(network.forward)
         return network
@@ -126,7 +126,7 @@ def images(task: ImageTask, source: DataConfig, device: torch.device) -> Subject
     steps = task.epochs * (task.train_images // task.batch_size)
     data = f"{'CIFAR-10 (JPEG)' if dataset.checksum == '1b9326d1' else task.dataset} {dataset.checksum}"
     ways = (model, optimizer, batches, batches(0).evaluation_set(), trainer if own else None)
-    return Subject(task.name, device, steps, task.classes, precision, data, *ways)
+    return Subject(task.name, device, steps, dataset.classes, precision, data, *ways)
 
 
 def transformer(name: str, device: torch.device, steps: int) -> Subject:

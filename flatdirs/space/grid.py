@@ -125,9 +125,13 @@ class Grid:
         """The bound instead of a rounded value that lies beyond it, where what was `wanted` does not."""
         low, high = self.chart.bounds.get(name, (None, None))
         exact = self.chart.outer(name, wanted)
-        if low is not None and value < low and (exact >= low or math.isclose(exact, low, rel_tol=ON_BOUND)):
+
+        def on(bound: float) -> bool:
+            return math.isclose(wanted, self.chart.inner(name, bound), rel_tol=ON_BOUND)
+
+        if low is not None and value < low and (exact >= low or on(low)):
             return low
-        if high is not None and value > high and (exact <= high or math.isclose(exact, high, rel_tol=ON_BOUND)):
+        if high is not None and value > high and (exact <= high or on(high)):
             return high
         return value
 
