@@ -16,7 +16,7 @@ TUNE ?= task=digits optimizer=adamw start.lr=0.001 start.beta1=0.9 start.wd=0.01
 tune: $(STAMP)  ## AdamW on scikit-learn's digits, from torch's defaults (TUNE="task=… key=value" for anything else)
 	$(RUN) -m flatdirs.tune $(TUNE)
 
-test: $(STAMP)  ## the test suite, about ten minutes on two cores (TEST="tests/test_chart.py -k name" for a part of it)
+test: $(STAMP)  ## the test suite, about a quarter of an hour on two cores (TEST="tests/test_chart.py -k name" for a part of it)
 	$(PYTEST) -m "not long" $(TEST)
 
 test-quick: $(STAMP)  ## the tests that are not marked slow: a bit more than a minute on two cores
@@ -40,7 +40,7 @@ format: $(STAMP)  ## let ruff put things in order
 verify-results: $(STAMP)  ## draw every table and figure of benchmarks/ again; fail where one, or a number in README.md, differs
 	$(RUN) -m benchmarks.verify
 
-bench: $(RIVALS)  ## what each search hands over on tuning surfaces, every one but the slow ones; at most fifteen minutes on two cores
+bench: $(RIVALS)  ## what each search hands over on tuning surfaces, every one but the slow ones; goes on where it stopped
 	$(RUN) -m benchmarks.search workers=2 $(BENCH)
 
 bench-full: $(RIVALS)  ## the same with wider boxes, the Gaussian process, CFO, ablation and wrong charts; hours, goes on where it stopped

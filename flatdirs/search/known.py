@@ -2,7 +2,7 @@
 
     runs ──► usable_runs (settings: which values count) ──► Known: places, model (gp.py), divergence, ranking
 
-All is computed when it is first asked for. Values are higher-is-better.
+Each is computed when it is first used. Higher values are better.
 """
 
 from __future__ import annotations

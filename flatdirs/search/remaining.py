@@ -37,7 +37,7 @@ class LeftToGain:
 
     @property
     def converged(self) -> bool:
-        """Whether that is less than half of a run's noise, with 95 % probability."""
+        """Whether the upper end of the interval is below half of a run's noise."""
         return self.high < ENOUGH * self.noise
 
 

@@ -211,8 +211,7 @@ class Epoch:
     """The steps from one evaluation to the next, usually an epoch, and the evaluation.
 
     Losses are means per image, or per character, in nats (nan or infinite if the run diverged), `accuracy` is in
-    percent. `lr` is the learning rate of the last step, `seconds` the wall time including the evaluation, `steps` the
-    number of steps.
+    percent. `lr`: learning rate of the last step; `seconds`: wall time, evaluation included; `steps`: number of steps.
     """
 
     number: int
