@@ -201,6 +201,22 @@ class TestPosterior:
         assert model.noise == 0.0
         assert model.expected(OLD) == pytest.approx(VALUES, abs=0.2)
 
+    def test_of_many_runs_some_are_kept_where_nothing_is_to_be_found(self) -> None:
+        chance = np.random.default_rng(0)
+        near = np.rint(chance.uniform(-3, 3, (2 * MOST_RUNS, 3))) / 2
+        far = np.array([[-8.0, 0.0, 0.0], [8.0, 8.0, 0.0]])
+        values = np.concatenate([chance.normal(size=len(near)), [-50.0, -80.0]])
+        model = Model(structure_of(LOG_GRID), np.concatenate([near, far]), values)
+        assert len(model.places) == MOST_RUNS
+        assert {-50.0, -80.0} <= set(model.values.tolist())
+
+    def test_of_many_runs_a_lucky_one_among_bad_ones_does_not_decide(self) -> None:
+        chance = np.random.default_rng(0)
+        good, bad = chance.normal(0, 0.3, (MOST_RUNS, 3)), np.array([6.0, 6, 6]) + chance.normal(0, 0.3, (MOST_RUNS, 3))
+        values = np.concatenate([np.full(MOST_RUNS, 1.0), np.zeros(MOST_RUNS - 1), [1.5]])
+        model = Model(structure_of(LOG_GRID), np.concatenate([good, bad]), values)
+        assert (model.values == 1.0).sum() >= MOST_RUNS // 2
+
     def test_of_many_runs_the_best_and_those_near_it_are_kept(self) -> None:
         chance = np.random.default_rng(0)
         places = np.rint(chance.uniform(-9, 9, (200, 3))) / 2

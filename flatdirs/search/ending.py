@@ -26,8 +26,7 @@ def replicates(known: Known, left: int | None) -> bool:
 def worth_of_replicates(known: Known) -> Array:
     """The expected gain (points,) in the value of the incumbent, once another run of a point is known."""
     places, found = places_of(known.log_grid, known.points), np.zeros(len(known.points))
-    for one in known.model.hypotheses:
-        mean, covariance = known.model.joint(one, places)
+    for one, mean, covariance in known.model.joint(places):
         top = np.argsort(-mean, kind="stable")[:CONTENDERS]
         spread = np.sqrt(covariance.diagonal() + one.noise**2 * one.scale)
         shifts = covariance[:, top] / spread[:, None]  # of each contender, by a standard normal surprise

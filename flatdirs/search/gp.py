@@ -55,7 +55,8 @@ ACROSS = 0.25  # the part of that which an octave of another hyperparameter cost
 LEVEL = -1.0  # prior mean, in warped units below the best run
 FREEDOM = 4.0
 MOST_KERNELS, MOST_EACH, WEIGHT = 5, 3, 0.01  # that are kept, and the weight below which one is dropped
-MOST_RUNS, FEWER = 80, 40  # that enter the model, and of these the ones by which its kernels are chosen
+MOST_RUNS, FEWER = 60, 40  # that enter the model, and of these the ones by which its kernels are chosen
+AROUND = 1.0  # octaves over which ranks are averaged to choose them
 SMALLEST = 1e-10  # eigenvalue
 NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as likely
 
@@ -121,6 +122,16 @@ class Predicted(NamedTuple):
     hypothesis: Hypothesis
     mean: Array
     deviation: Array
+
+
+class Joint(NamedTuple):
+    """By one hypothesis at points (n, free) together: mean (n,) and covariance (n, n) of the warped values without
+    noise.
+    """
+
+    hypothesis: Hypothesis
+    mean: Array
+    covariance: Array
 
 
 class Model:
@@ -227,17 +238,15 @@ class Model:
         points: Array,
         variance: bool = True,
         pending: Array | None = None,
-        only: Hypothesis | None = None,
+        of: Sequence[Hypothesis] | None = None,
     ) -> Iterator[Predicted]:
         """What each hypothesis predicts at places (n, free) in octaves; without `variance` the deviation is 0.
 
-        `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean. `only`: one
-        hypothesis.
+        `pending` (m, free): places of runs in progress, which lower the deviation and leave the mean. `of`: the
+        hypotheses, all by default.
         """
         waiting = None if pending is None or not len(pending) else pending
-        ones = self.hypotheses if only is None else [only]
-        for _, group in itertools.groupby(ones, key=lambda one: one.number):
-            alike = list(group)
+        for alike in _by_kernel(self.hypotheses if of is None else of):
             kernel, vectors = alike[0].kernel, alike[0].vectors
             there = scaled(points, kernel)
             crossed = covariance(there, alike[0].places)
@@ -262,19 +271,22 @@ class Model:
             found += one.weight * self.warped.unwarp(mean, one.unit)
         return found
 
-    def joint(self, one: Hypothesis, points: Array) -> tuple[Array, Array]:
-        """Mean (n,) and covariance (n, n) of the warped values at places (n, free), by one hypothesis."""
-        there = scaled(points, one.kernel)
-        crossed = covariance(there, one.places) @ one.vectors
-        mean = LEVEL - one.bowl * self._drops(points, [one.kernel])[0] + crossed @ (one.precisions * one.rotated)
-        return mean, one.scale * (covariance(there, there) - crossed * one.precisions @ crossed.T)
+    def joint(self, points: Array, of: Sequence[Hypothesis] | None = None) -> Iterator[Joint]:
+        """What each hypothesis predicts at places (n, free) together. `of`: the hypotheses, all by default."""
+        for alike in _by_kernel(self.hypotheses if of is None else of):
+            kernel = alike[0].kernel
+            there, drops = scaled(points, kernel), self._drops(points, [kernel])[0]
+            crossed, own = covariance(there, alike[0].places) @ alike[0].vectors, covariance(there, there)
+            for one in alike:
+                told = crossed * one.precisions
+                mean = LEVEL - one.bowl * drops + told @ one.rotated
+                yield Joint(one, mean, one.scale * (own - told @ crossed.T))
 
     def quantiles(self, point: Array, probabilities: Sequence[float], other: Array | None = None) -> list[float]:
         """Quantiles of the value at a place (free,) without noise; with `other`, of its value minus the place's."""
         places = np.stack([point] if other is None else [point, other])
         values, weights = [], []
-        for one in self.hypotheses:
-            mean, told = self.joint(one, places)
+        for one, mean, told in self.joint(places):
             if other is None:
                 found = self.warped.unwarp(mean[0] + math.sqrt(max(1e-9, told[0, 0])) * NODES, one.unit)
             else:
@@ -303,14 +315,31 @@ class Model:
 
 
 def most_informative(places: Array, values: Array, count: int) -> list[int]:
-    """The numbers of `count` runs that enter a model: all, or the better half and those nearest to the best."""
+    """The numbers of `count` runs that enter a model: all, or half of them those around which values are best, and then
+    those that lie farthest from all others, which say where nothing is to be found.
+
+    By ranks averaged around a run, as the best observed of many noisy runs are the lucky ones.
+    """
     if len(values) <= count:
         return list(range(len(values)))
-    half = count // 2
-    better = np.argsort(-values, kind="stable")[:half].tolist()
-    near = np.argsort(np.abs(places - places[better[0]]).sum(axis=1), kind="stable").tolist()
-    rest = [number for number in near if number not in set(better)][: count - half]
-    return sorted([*better, *rest])
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    apart = np.abs(places[:, None] - places).sum(axis=2)
+    nearby = np.exp(-apart / AROUND)
+    kept = np.zeros(len(values), dtype=bool)
+    kept[np.argsort(-(nearby @ ranks) / nearby.sum(axis=1), kind="stable")[: count // 2]] = True
+    nearest = apart[:, kept].min(axis=1)
+    for _ in range(count - count // 2):
+        farthest = int(np.argmax(np.where(kept, -1.0, nearest)))
+        kept[farthest] = True
+        nearest = np.minimum(nearest, apart[farthest])
+    found: list[int] = np.flatnonzero(kept).tolist()
+    return found
+
+
+def _by_kernel(hypotheses: Sequence[Hypothesis]) -> Iterator[list[Hypothesis]]:
+    """The hypotheses of each kernel, which share its covariances."""
+    for _, alike in itertools.groupby(hypotheses, key=lambda one: one.number):
+        yield list(alike)
 
 
 def _squares_outside(offs: Array, ends: Array) -> Array:

@@ -65,9 +65,9 @@ def left_to_gain(known: Known) -> LeftToGain:
     random = np.random.default_rng(0)
     gains, weights = [], []
     for one in model.hypotheses:
-        upper = next(told.mean + 2.0 * told.deviation for told in model.predict(every, only=one))
+        upper = next(told.mean + 2.0 * told.deviation for told in model.predict(every, of=[one]))
         kept = np.concatenate([[0], 1 + np.argsort(-upper[1:], kind="stable")[:PROMISING]])
-        mean, covariance = model.joint(one, every[kept])
+        _, mean, covariance = next(model.joint(every[kept], [one]))
         spectrum, vectors = np.linalg.eigh(covariance)
         drawn = random.standard_normal((DRAWS, len(kept))) * np.sqrt(np.maximum(spectrum, 0.0))
         values = model.warped.unwarp(mean + drawn @ vectors.T, one.unit)
