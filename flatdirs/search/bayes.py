@@ -74,7 +74,7 @@ def suggest(
     settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
     taken = [point for point, _ in pending]
-    found = next_on_first_axis(grid, known, taken, settings.plateau_limit)
+    found = _on_first_axis(grid, known, taken, settings)
     if found is None:
         with one_thread():
             found = _by_model(Known(LogGrid(grid), known, settings), taken, left)
@@ -95,7 +95,18 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
 def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], settings: BayesSettings) -> bool:
     """Whether the next run brackets the best along the first axis, and the model has not taken over."""
     taken = [point for point, _ in pending]
-    return next_on_first_axis(grid, usable_runs(runs, settings), taken, settings.plateau_limit) is not None
+    return _on_first_axis(grid, usable_runs(runs, settings), taken, settings) is not None
+
+
+def _on_first_axis(
+    grid: Grid, runs: Sequence[Run], pending: Sequence[Point], settings: BayesSettings
+) -> Suggestion | None:
+    """The next stride while the best is not bracketed; after an earlier study until a second run is no better than the
+    start, from where on the model decides.
+    """
+    if settings.earlier and len(runs) > 1 and runs[0].value >= max(run.value for run in runs):
+        return None
+    return next_on_first_axis(grid, runs, pending, settings.plateau_limit)
 
 
 def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Suggestion:
