@@ -71,6 +71,20 @@ class TestBowls:
         assert search.first(bowl) <= 20
         assert bowl(search.winner) >= GOOD
 
+    @pytest.mark.parametrize("chart", CHARTS)
+    def test_where_runs_diverge_or_learn_nothing_lower_rates_are_tried_soon(self, chart: str) -> None:
+        grid = grid_of(chart)
+        bowl, made = bowl_at(grid, -16, 0, 0, 0), list[float]()
+
+        def surface(values: dict[str, float]) -> Run:
+            made.append(bowl(values))
+            lost = bowl.off(values)[0] > 4
+            return result("diverged") if lost and len(made) % 2 else result(value=10.0 if lost else made[-1])
+
+        others = [(2, 2, 0, 0), (4, 0, 2, 0), (6, 2, 2, 0)]  # of somebody else, off the first axis
+        known = [replace(surface({**bowl.top, "lr": 10.0}), point=point[: len(grid.chart.axes)]) for point in others]
+        assert search_on(grid, surface, 20, known=known).first(bowl) <= 12
+
     @pytest.mark.slow
     @pytest.mark.parametrize("deviation", [0.3, 0.6])
     @pytest.mark.parametrize("chart", CHARTS)

@@ -1,7 +1,7 @@
 """The default search: `suggest`, a pure function from runs to the next point.
 
     runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
-                 ├──► fewer than two runs have a value?               ──► bracketing.py: a fixed list
+                 ├──► fewer than two runs have values that differ?    ──► bracketing.py: a fixed list
                  └──► otherwise ──► gp.py: the candidate with the largest expected gain
 
     gain(x) = usual(x) · P(x does not diverge) · Σ_h weight·slope · EI_h(x; bar) · (1 − noise/√(noise² + sd²))
@@ -113,8 +113,11 @@ def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Sugge
     """The candidate with the largest expected gain, by all runs; of the last runs, the replicate that tells most."""
     grid, log_grid, settings = known.log_grid.grid, known.log_grid, known.settings
     best, waiting = known.best, places_of(log_grid, pending)
-    if known.finished < FEWEST:
-        place, why = untried(log_grid, known.places, waiting, places_of(log_grid, [best])[0], bool(known.points))
+    lost = known.even and bool(known.diverged.any())  # nothing learnt, or too high a learning rate, all around
+    if known.finished < FEWEST or lost:
+        valued = bool(known.points) and not lost
+        place, why = untried(log_grid, known.places, waiting, places_of(log_grid, [best])[0], valued)
+        why = "every run diverged or gave the same value" if known.finished >= FEWEST else why
         point = log_grid.point(place)
         return Suggestion(point, 0, why, describe_move(grid, best, point), best)
     if settings.deterministic is None and pending.count(best) == 0 and values_by_point(known.runs).get(best):
