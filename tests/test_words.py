@@ -253,6 +253,7 @@ def test_findings_say_better_or_worse_and_what_counts() -> None:
     assert not any("counts" in line for line in lines(("", 0.4), ("lr", 0.3), ("lr·wd", 0.3)))
 
 
+@pytest.mark.slow
 def test_seed_noise_is_told_where_some_setting_was_run_twice(workplace: Path, command: Command) -> None:
     once = tuned(workplace, command, "train", "budget=6")
     assert "along lr·wd/(1−momentum): " in once
