@@ -8,6 +8,7 @@ from flatdirs.carrying.rules import ADAMS, Rule
 from flatdirs.carrying.setup import LENGTH, Change
 
 SAID = {"batch_size": "batch size", LENGTH: "length", "rank": "LoRA rank"}
+MUCH = 10  # times the old wd, from where it is warned of
 TOKENS = "https://arxiv.org/abs/2505.13738"
 
 
@@ -24,21 +25,6 @@ def not_covered(
     yield from _decay(change, new)
     if further:
         yield f"no rule speaks of {', '.join(further)}; nothing is changed there"
-
-
-def largest_decay(optimizer: str, lr: float, momentum: float) -> float:
-    """The wd above which weight decay acts faster than momentum averages, where the timescales lose their meaning.
-
-    SGD: the relaxation time (1−ρ)/(4·lr·wd) of the weights' norm is as long as the momentum's memory, 1/(1−ρ) steps;
-    others: 1/(lr·wd) is. Derived.
-    """
-    memory = 1 - momentum
-    return memory**2 / (4 * lr) if optimizer == "sgd" else memory / lr
-
-
-def momentum_name(optimizer: str) -> str:
-    """The hyperparameter that averages gradients."""
-    return "beta1" if optimizer in ADAMS else "momentum"
 
 
 def _without_rule(change: Change, happening: tuple[str, ...], chosen: tuple[Rule, ...]) -> Iterator[str]:
@@ -71,10 +57,8 @@ def _length(change: Change, happening: tuple[str, ...]) -> Iterator[str]:
 
 
 def _decay(change: Change, new: Mapping[str, float]) -> Iterator[str]:
-    """Where the new wd lies beyond what the timescales mean."""
-    average = new.get(momentum_name(change.optimizer))
-    if average is None or change.optimizer == "adam":
-        return
-    limit = largest_decay(change.optimizer, new["lr"], average)
-    if new.get("wd", 0.0) > limit:
-        yield f"wd is above {limit:.3g}, where weight decay acts faster than momentum averages: timescales say little"
+    """That much more wd is no matter of timescales alone."""
+    old = change.values.get("wd", 0.0)
+    if old and new["wd"] >= MUCH * old:
+        times = f"{new['wd'] / old:.3g}"
+        yield f"wd is {times} times what it was: weights that no normalisation follows (head, biases) may shrink to 0"

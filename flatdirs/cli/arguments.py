@@ -89,7 +89,7 @@ def read_words(command: str, arguments: Sequence[str]) -> Words:
             overrides += _start_overrides(_home(value, "start"))
         elif _is_bare(word) and command in BARE_WORDS:
             own = bare_keys.pop(0)
-            values |= {own: _verbatim(own, word)} if own in VERBATIM else {}
+            values |= {own: _home(word, own) if own in PATHS else word} if own in VERBATIM else {}
             overrides += [] if own in VERBATIM else [f"{own}={word}"]
         else:
             overrides.append(keys.short(key) + equals + value)

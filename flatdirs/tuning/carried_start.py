@@ -6,44 +6,43 @@ steps lie fewest octaves away.
 
 from __future__ import annotations
 
-from flatdirs.carrying.not_covered import largest_decay
 from flatdirs.carrying.public_settings import carried_to, nearest
 from flatdirs.carrying.setup import OPTIMIZERS, Setup
 from flatdirs.setting_checks import wrong
 from flatdirs.space.grid import significant
 from flatdirs.training.run_config import TrainConfig
 from flatdirs.training.task import TextTask
-from flatdirs.tuning.formatting import exact
+from flatdirs.tuning.formatting import assignments, exact
 
 
-def carried_start(training: TrainConfig) -> tuple[dict[str, float], str]:
-    """lr and wd of the nearest published setting for this run, and a sentence on which one it is.
+def carried_start(training: TrainConfig, most_decay: float) -> tuple[dict[str, float], str]:
+    """lr and wd of the nearest published setting for this run, and what to say of it.
 
-    wd goes no further than where weight decay acts as fast as momentum averages, which the sentence then says. Raises
-    ConfigError (start.lr) where no published setting has this optimizer on such data.
+    wd is at most `most_decay`, which is then said: runs much shorter than the published ones would ask for more than
+    the loss can hold against. Raises ConfigError (start.lr) where no published setting has this optimizer on such data.
     """
-    task, optimizer = training.task, training.optimizer
-    text = isinstance(task, TextTask)
-    kind, per_example = ("text", task.context) if isinstance(task, TextTask) else ("images", 1)
-    batch_size = training.images_per_step * per_example
-    entry = None
-    if optimizer.name in OPTIMIZERS:
-        setup = Setup(optimizer.name, batch_size, steps=training.total_steps, width=task.width if text else None)
-        entry = nearest(kind, setup)
-    if entry is None:
+    optimizer, momentum = training.optimizer, training.momentum_in_force
+    kind, setup = _setup(training)
+    entry = None if setup is None else nearest(kind, setup)
+    if entry is None or setup is None:
         problem = f"has no published setting of optimizer={optimizer.name} on {kind} to begin from"
         raise wrong("start.lr", "carried", problem, remedy="set it to a number, or start=auto")
-    momentum = training.momentum_in_force
     found = carried_to(entry, setup, {optimizer.momentum_name: momentum}).setting
-    limit = largest_decay(optimizer.name, found["lr"], momentum)
-    capped = found["wd"] > limit
     rate = significant(found["lr"] / optimizer.peak_rate(1.0, training.images_per_step))
-    numbers = {"lr": rate, "wd": significant(min(found["wd"], limit))}
-    return numbers, _story(entry.name, entry.link, entry.setting, significant(found["wd"]) if capped else None)
+    there = f"{entry.setup.steps} steps of {entry.setup.batch_size} there, {setup.steps} of {setup.batch_size} here"
+    told = f"from {entry.name} ({assignments(entry.setting)}; {entry.link}); {there}"
+    if found["wd"] > most_decay:
+        told += f"; wd would be {exact(significant(found['wd']))}, too much for so short a run"
+    return {"lr": rate, "wd": significant(min(found["wd"], most_decay))}, told
 
 
-def _story(name: str, link: str, setting: object, uncapped: float | None) -> str:
-    assert isinstance(setting, dict)
-    told = " ".join(f"{key}={exact(value)}" for key, value in setting.items())
-    limit = "" if uncapped is None else f"; wd would be {exact(uncapped)} and ends where momentum averages as fast"
-    return f"from {name} ({told}, {link}){limit}"
+def _setup(training: TrainConfig) -> tuple[str, Setup | None]:
+    """The kind of data, and the setup in images or tokens; None for an optimizer that no rule speaks of."""
+    task, name = training.task, training.optimizer.name
+    text = isinstance(task, TextTask)
+    kind = "text" if text else "images"
+    if name not in OPTIMIZERS:
+        return kind, None
+    per_example = task.context if isinstance(task, TextTask) else 1
+    batch_size, width = training.images_per_step * per_example, task.width if text else None
+    return kind, Setup(name, batch_size, steps=training.total_steps, width=width)

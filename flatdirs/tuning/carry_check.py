@@ -138,7 +138,7 @@ def _refuse_failed(found: Measurement) -> None:
     """Raise for a command that gave no value although nothing diverged."""
     if found.failure is not None:
         sentence = f"a run of the check {found.failure}; mend the command and give the same line again"
-        raise ObjectiveError(sentence, key="command", detail=found.log)
+        raise ObjectiveError(sentence, key="task.command", detail=found.log)
 
 
 def _noise_of(objective: AnyObjective, values: Sequence[Sequence[float | None]]) -> float | None:

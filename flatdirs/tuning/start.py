@@ -106,7 +106,8 @@ def _carried(config: TuneConfig, say: Say) -> dict[str, float]:
     """Numbers for the words from a published setting; wd=auto follows from its lr."""
     if config.open_start.get("lr") != CARRIED:
         raise wrong("start.wd", CARRIED, "goes with start.lr=carried", remedy="set it to a number or auto")
-    numbers, story = carried_start(_training(config))
+    training = _training(config)
+    numbers, story = carried_start(training, MOST_DECAY["momentum" if training.optimizer.name == "sgd" else "beta1"])
     if config.open_start.get("wd") == AUTO:
         numbers["wd"] = _decay_for(config, numbers["lr"])
     own = {key: value for key, value in numbers.items() if key in config.open_start}
