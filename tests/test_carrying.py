@@ -153,6 +153,13 @@ def test_a_beta1_that_no_batch_allows_stays_and_that_is_said() -> None:
     assert any("beta1" in sentence for sentence in result.not_covered)
 
 
+def test_a_momentum_or_beta1_that_is_told_is_taken_as_it_is() -> None:
+    new = carried(ADAMW, {"batch_size": 64}, {"batch_size": 256, "beta1": 0.95})
+    assert (new["beta1"], new["lr"]) == (0.95, pytest.approx(2e-3))
+    assert carried(ADAMW, {"batch_size": 64}, {"batch_size": 256, "beta1": 0.9})["beta1"] == 0.9
+    assert carried(SGD, {"batch_size": 8}, {"batch_size": 16, "momentum": 0.8})["lr"] == pytest.approx(0.4)
+
+
 def test_length_data_and_momentum() -> None:
     assert carried(SGD, {"epochs": 90}, {"epochs": 30}) == pytest.approx({**SGD, "wd": 1.5e-3})
     assert carried(SGD, {"examples": 1000, "epochs": 5}, {"examples": 2000}) == pytest.approx({**SGD, "wd": 2.5e-4})

@@ -9,7 +9,6 @@ A basis of "found" is a statement of the source, "derived" follows from the upda
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -92,8 +91,7 @@ def _is_average(name: str) -> Callable[[Change], bool]:
 
 
 def _small(change: Change) -> bool:
-    sizes = change.before.batch_size, change.after.batch_size
-    return max(size or math.inf for size in sizes) <= SMALL_BATCH
+    return max(change.before.batch_size or 0, change.after.batch_size or 0) <= SMALL_BATCH
 
 
 def _large(change: Change) -> bool:
