@@ -183,14 +183,14 @@ def test_kept_steps_are_said_to_see_other_data() -> None:
 def test_averaged_weights_rank_and_width() -> None:
     ema = carried({**SGD, "ema": 0.99}, {"batch_size": 256}, {"batch_size": 512})["ema"]
     assert ema == pytest.approx(0.99**2)
-    lora = {"lr": 2e-4, "beta1": 0.9, "alpha": 32}
-    result = flatdirs.carry_over(lora, {"rank": 4}, {"rank": 16})
-    assert result.setting == pytest.approx({**lora, "alpha": 64})
-    assert [other.values for other in result.others] == [{"alpha": 32}]
-    assert carried({"lr": 2e-4, "beta1": 0.9}, {"rank": 4}, {"rank": 16})["lr"] == pytest.approx(4e-4)
+    lora = {"lr": 2e-4, "beta1": 0.9, "lora_alpha": 32}
+    result = flatdirs.carry_over(lora, {"lora_rank": 4}, {"lora_rank": 16})
+    assert result.setting == pytest.approx({**lora, "lora_alpha": 64})
+    assert [other.values for other in result.others] == [{"lora_alpha": 32}]
+    assert carried({"lr": 2e-4, "beta1": 0.9}, {"lora_rank": 4}, {"lora_rank": 16})["lr"] == pytest.approx(4e-4)
     wide = carried({"lr": 1e-3, "wd": 0.1, "beta1": 0.9}, {"width": 64}, {"width": 256})
     assert wide == pytest.approx({"lr": 2.5e-4, "wd": 0.4, "beta1": 0.9})
-    for words in ({"width": 64}, {"rank": 4}):
+    for words in ({"width": 64}, {"lora_rank": 4}):
         (name,) = words
         stays = flatdirs.carry_over(SGD, words, {name: 8})
         assert stays.setting == SGD
@@ -224,7 +224,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "batch 0": (SGD, {"batch_size": 8}, {"batch_size": 0}, "batch_size"),
     "a batch before of 0": (SGD, {"batch_size": 0}, {"batch_size": 8}, "batch_size"),
     "half an example": (SGD, {"examples": 8}, {"examples": 8.5}, "examples"),
-    "rank 0": (ADAMW, {"rank": 4}, {"rank": 0}, "rank"),
+    "rank 0": (ADAMW, {"lora_rank": 4}, {"lora_rank": 0}, "lora_rank"),
     "no epochs": (SGD, {"epochs": 4}, {"epochs": 0}, "epochs"),
     "an optimizer without a rule": (SGD, {"optimizer": "sgd"}, {"optimizer": "adamw"}, "optimizer"),
     "an unknown optimizer": (SGD, {"optimizer": "lion"}, {"epochs": 2}, "optimizer"),
@@ -257,10 +257,10 @@ def test_what_cannot_be_is_refused(name: str) -> None:
 def test_every_rule_is_chosen_or_told_beside_another() -> None:
     seen = set()
     for optimizer in ("sgd", "adamw", "adam", "muon"):
-        for setting in (SGD, ADAMW, {**ADAMW, "alpha": 16}, {"lr": 0.1, "ema": 0.9}):
+        for setting in (SGD, ADAMW, {**ADAMW, "lora_alpha": 16}, {"lr": 0.1, "ema": 0.9}):
             for before, to in (
                 ({"batch_size": 8}, {"batch_size": 16}), ({"batch_size": 256}, {"batch_size": 512}),
-                ({"width": 8}, {"width": 16}), ({"rank": 8}, {"rank": 16}), ({"epochs": 8}, {"epochs": 16}),
+                ({"width": 8}, {"width": 16}), ({"lora_rank": 8}, {"lora_rank": 16}), ({"epochs": 8}, {"epochs": 16}),
                 ({}, {"momentum": 0.95}), ({}, {"beta1": 0.95}), ({}, {"optimizer": "muon"}),
             ):  # fmt: skip
                 try:

@@ -20,9 +20,9 @@ from flatdirs.errors import ConfigError
 from flatdirs.setting_checks import require_number, wrong
 from flatdirs.space.names import canonical_keys
 
-CHANGES = ("optimizer", "width", "rank", "momentum", "beta1", "batch_size", LENGTH)
+CHANGES = ("optimizer", "width", "lora_rank", "momentum", "beta1", "batch_size", LENGTH)
 AVERAGES = ("momentum", "beta1", "beta2", "ema")  # decay rates, at least 0 and below 1
-POSITIVE = ("lr", "epsilon", "alpha")
+POSITIVE = ("lr", "epsilon", "lora_alpha")
 CARRIED = ("wd", *POSITIVE, *AVERAGES)  # what rules speak of
 
 
@@ -67,10 +67,10 @@ def carry_over(setting: Mapping[str, Any], from_: Mapping[str, Any], to: Mapping
 
     Args:
         setting: hyperparameters by name, lr among them: wd, momentum, beta1, beta2, epsilon, ema (decay of averaged
-            weights), alpha (of LoRA); any other one stays. It may also hold what belongs to `from_`.
+            weights), lora_alpha; any other one stays. It may also hold what belongs to `from_`.
         from_: what they were tuned for: batch_size, epochs or steps, examples (in the training set), optimizer (sgd,
-            adamw, adam, muon; None or left out: adamw where there is a beta1 and no momentum, else sgd), rank, width.
-            What does not change may be left out.
+            adamw, adam, muon; None or left out: adamw where there is a beta1 and no momentum, else sgd), lora_rank,
+            width. What does not change may be left out.
         to: what changes, under the same names, or momentum or beta1. Where the batch size changes, runs keep their
             epochs, or their steps if from_ tells these.
 
@@ -157,7 +157,7 @@ def _require_order(change: Change, happening: tuple[str, ...]) -> None:
     old, new = change.before.optimizer, change.after.optimizer
     if not {old, new} <= MATCHED:
         raise wrong("optimizer", new, f"cannot be reached from {old}: no rule is known", remedy="tune it anew")
-    if also := [name for name in happening if name in ("batch_size", "width", "rank")]:
+    if also := [name for name in happening if name in ("batch_size", "width", "lora_rank")]:
         problem = f"changes together with {also[0]}, to which the two optimizers answer differently"
         raise wrong("optimizer", new, problem, remedy="carry over in two steps, in the order that you mean")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from flatdirs.carrying.rules import ADAMS, Rule
 from flatdirs.carrying.setup import LENGTH, Change
 
-SAID = {"batch_size": "batch size", LENGTH: "length", "rank": "LoRA rank"}
+SAID = {"batch_size": "batch size", LENGTH: "length", "lora_rank": "LoRA rank"}
 MUCH = 10  # times the old wd, from where it is warned of
 TOKENS = "https://arxiv.org/abs/2505.13738"
 
@@ -29,7 +29,7 @@ def not_covered(
 
 def _without_rule(change: Change, happening: tuple[str, ...], chosen: tuple[Rule, ...]) -> Iterator[str]:
     """What changes without a rule for lr, and wd where it has none."""
-    answered = {rule.to for rule in chosen if rule.of in ("lr", "alpha")}
+    answered = {rule.to for rule in chosen if rule.of in ("lr", "lora_alpha")}
     for name in happening:
         if name not in answered:
             said = SAID.get(name, name)

@@ -99,7 +99,7 @@ def _large(change: Change) -> bool:
 
 
 def _has_alpha(change: Change) -> bool:
-    return "alpha" in change.values
+    return "lora_alpha" in change.values
 
 
 def _has_no_alpha(change: Change) -> bool:
@@ -118,18 +118,18 @@ RULES = (
         why="a step of Adam then changes the features of a layer equally at every width",
     ),
     Rule(
-        "rank-stabilised", "alpha", "rank", "alpha ∝ √rank, lr stays", "found", RSLORA,
+        "rank-stabilised", "lora_alpha", "lora_rank", "lora_alpha ∝ √lora_rank, lr stays", "found", RSLORA,
         "power", 0.5, ADAMS, _has_alpha,
         why="with the scale alpha/rank, updates shrink as the rank grows unless alpha grows with its root",
     ),
     Rule(
-        "constant alpha", "alpha", "rank", "alpha and lr stay", "found", LORA,
+        "constant alpha", "lora_alpha", "lora_rank", "lora_alpha and lr stay", "found", LORA,
         "power", 0, ADAMS, _has_alpha,
         why="the scale alpha/rank was meant to save tuning when the rank changes",
     ),
     Rule(
-        "rank-stabilised", "lr", "rank", "lr·alpha/√rank held, so lr ∝ √rank at the same alpha", "derived", RSLORA,
-        "power", 0.5, ADAMS, _has_no_alpha, "alpha is not told",
+        "rank-stabilised", "lr", "lora_rank", "lr·lora_alpha/√lora_rank held, so lr ∝ √lora_rank", "derived", RSLORA,
+        "power", 0.5, ADAMS, _has_no_alpha, "lora_alpha is not told",
         why="lr and the scale alpha/rank count by their product, and alpha ∝ √rank leaves lr where it is",
     ),
     Rule(

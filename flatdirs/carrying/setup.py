@@ -17,8 +17,8 @@ from flatdirs.errors import ConfigError
 from flatdirs.setting_checks import require_integer, require_number, wrong
 
 OPTIMIZERS = ("sgd", "adamw", "adam", "muon")  # adam: with coupled weight decay (L2)
-WHOLE = ("batch_size", "steps", "examples", "rank", "width")
-SETUP = ("batch_size", "epochs", "steps", "examples", "optimizer", "rank", "width")
+WHOLE = ("batch_size", "steps", "examples", "lora_rank", "width")
+SETUP = ("batch_size", "epochs", "steps", "examples", "optimizer", "lora_rank", "width")
 LENGTH = "length"  # data seen in a run, steps times batch size
 TIMESCALES = "timescales"  # of weight decay in a run, which every change may touch
 TOLD = ("momentum", "beta1")  # hyperparameters that may be told anew; the others follow
@@ -28,7 +28,7 @@ TOLD = ("momentum", "beta1")  # hyperparameters that may be told anew; the other
 class Setup:
     """What a setting was tuned for, or is to be used for; None for what is not known and does not change.
 
-    `examples`: in the training set. `epochs` or `steps`, not both. `rank`: of LoRA. `width`: of the hidden layers.
+    `examples`: in the training set. `epochs` or `steps`, not both. `width`: of the hidden layers.
     Raises ConfigError for a count that is not above 0, and for an optimizer that no rule is known for.
     """
 
@@ -37,7 +37,7 @@ class Setup:
     epochs: float | None = None
     steps: int | None = None
     examples: int | None = None
-    rank: int | None = None
+    lora_rank: int | None = None
     width: int | None = None
 
     def __post_init__(self) -> None:

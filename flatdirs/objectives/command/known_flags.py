@@ -32,8 +32,8 @@ CARRIED = NAMES | {  # what `carry-over` reads beside them
     for name, spellings in {
         "epsilon": "eps epsilon adam_eps adam_epsilon opt_eps",
         "ema": "ema ema_decay model_ema_decay",
-        "alpha": "lora_alpha",
-        "rank": "lora_r lora_rank lora_dim",
+        "lora_alpha": "lora_alpha",
+        "lora_rank": "lora_rank lora_r lora_dim",
         "width": "width d_model n_embd embed_dim hidden_size",
         "steps": "steps n_steps num_steps max_steps total_steps train_steps num_train_steps max_train_steps max_iters "
         "iterations num_iterations",

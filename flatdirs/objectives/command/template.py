@@ -31,7 +31,7 @@ __all__ = ["Slot", "Template", "masked_words"]
 
 FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
 HELD = ("batch_size", "seed", "epochs")
-WHOLE = (*HELD, "steps", "examples", "rank", "width")  # whole numbers where the command has them so
+WHOLE = (*HELD, "steps", "examples", "lora_rank", "lora_alpha", "width")  # whole numbers where the command has them so
 
 Words = tuple[tuple[str | Slot, ...], ...]
 
