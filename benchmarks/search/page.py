@@ -47,6 +47,8 @@ def values(folder: Path) -> dict[str, str]:
     }
     tables |= {"fits": fits(folder), "left": coverage(folder), "earlier": delays(folder)}
     found = {name: drawing.table(table) if len(table) else "No rows yet." for name, table in tables.items()}
+    for _, line in tables["ablation"].iterrows():
+        found[f"after_20_of_{line['over the whole'].replace(' ', '_')}"] = str(line["after 20"])
     if not len(tables["cases"]) and len(tables["bars"]):
         found["cases"] = "None."
     looked, held = rows.read(folder / "looked.csv"), list(SPLIT["validation"])
