@@ -57,8 +57,10 @@ def values(folder: Path) -> dict[str, str]:
         "summary": summary(evidence, held),
         "regrets": regrets(evidence, held),
         "bars": bars(evidence, held),
+        "cases": cases(evidence, held),
     }.items():
-        found[f"validation_{name}"] = drawing.table(table) if looked and len(table) else "Not looked at yet."
+        none = "None." if looked and name == "cases" else "Not looked at yet."
+        found[f"validation_{name}"] = drawing.table(table) if looked and len(table) else none
     return {
         **found,
         "version": ", ".join(sorted(evidence.sources)) or "no rows yet",
