@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -100,12 +101,13 @@ def _usual_decay(grid: Grid, best: Run) -> Point | None:
     None where the timescales are not known or a bound is in the way.
     """
     chart = grid.chart
-    axis = next((n for n, one in enumerate(chart.axes) if n and one.exponents == {"wd": 1}), None)
-    if axis is None or not best.timescales or best.value == -math.inf:
+    if "wd" not in chart.free or not best.timescales or best.value == -math.inf:
         return None
-    power = chart.axes[0].exponents.get("wd", 0)
-    off = round(math.log2(USUAL_TIMESCALES / best.timescales) / math.log2(chart.step))
-    moved = (best.point[0] + power * off, *best.point[1:axis], best.point[axis] + off, *best.point[axis + 1 :])
+    powers = [Fraction(power) for power in chart.matrix[:, chart.free.index("wd")]]  # of wd in each axis
+    parts = math.lcm(*(power.denominator for power in powers))
+    off = parts * round(math.log2(USUAL_TIMESCALES / best.timescales) / math.log2(chart.step) / parts)
+    steps = [int(step) + int(power * off) for step, power in zip(best.point, powers, strict=False)]
+    moved = (*steps, *best.point[len(steps) :])
     return moved if abs(off) >= FAR and grid.out_of_bounds(moved) is None else None
 
 

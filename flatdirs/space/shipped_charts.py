@@ -9,16 +9,14 @@ from typing import Any
 from flatdirs.errors import ChartError
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Axis, Chart
+from flatdirs.space.exact_matrix import Exact
 from flatdirs.space.scales import describe_scale, read_scale
 
 
 def read_chart(settings: Mapping[str, Any]) -> Chart:
     """A chart from the plain mapping of a conf/chart/*.yaml file. Raises ChartError naming the key."""
     try:
-        axes = tuple(
-            Axis(str(a["name"]), {k: _whole_number(v) for k, v in a["exponents"].items()}, a.get("first", "double"))
-            for a in settings["axes"]
-        )
+        axes = tuple(Axis(str(a["name"]), dict(a["exponents"]), a.get("first", "double")) for a in settings["axes"])
         bounds = {str(name): _bound(str(name), pair) for name, pair in (settings.get("bounds") or {}).items()}
         step = float(settings.get("step", 2.0))
         names = tuple(map(str, settings["hyperparameters"]))
@@ -62,7 +60,7 @@ def describe_chart(chart: Chart) -> dict[str, Any]:
         "one_minus": sorted(chart.one_minus),
         "whole": sorted(chart.whole),
         "follows": chart.follows,
-        "axes": [{"name": a.name, "exponents": dict(a.exponents), "first": a.first} for a in chart.axes],
+        "axes": [{"name": a.name, "exponents": _plain(a.exponents), "first": a.first} for a in chart.axes],
         **{key: told for key, told in _described_further(chart).items() if told},
     }
 
@@ -90,10 +88,9 @@ def named_chart(name: str) -> Chart:
     return read_chart(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def _whole_number(value: Any) -> int:
-    if int(value) != value:
-        raise ValueError(f"the exponent {value} in axes must be a whole number")
-    return int(value)
+def _plain(exponents: Mapping[str, Exact]) -> dict[str, int | str]:
+    """Exponents as JSON and YAML hold them: whole numbers, fractions as text."""
+    return {name: power if isinstance(power, int) else str(power) for name, power in exponents.items()}
 
 
 def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:
