@@ -20,7 +20,7 @@ from flatdirs.objectives.command.shell_words import split_words
 from flatdirs.objectives.command.template import Slot, Template
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
-from flatdirs.space.chart_for import IN_CHARTS, chart_for
+from flatdirs.space.chart_for import chart_for, related
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.shipped_charts import read_chart
 
@@ -87,12 +87,17 @@ def read_space(
     else:
         slots = template.require(wanted)
     slots = _without(slots, fixed, template)
-    others = {name: slot for name, slot in (template.held | template.slots).items() if name not in {*slots, "seed"}}
-    held = {name: slot.why or ("fixed" if name in set(fixed) else "not in tune=") for name, slot in others.items()}
-    plain = {name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")}
-    known = [name for name in slots if name in IN_CHARTS[template.optimizer] and name in plain]
+    plain = [name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")]
+    known = related(plain, template.optimizer)
     given = read_chart(chart)
-    base = chart_for(known, template.optimizer) if given.name == AUTO else _chosen(given, known)
+    base = chart_for(known, template.optimizer) if given.name == AUTO else _chosen(given, plain)
+    left_out = {
+        name for name in known if name not in base.hyperparameters and not slots[name].explicit and wanted is None
+    }
+    slots = {name: slot for name, slot in slots.items() if name not in left_out}
+    others = {name: slot for name, slot in (template.held | template.slots).items() if name not in {*slots, "seed"}}
+    why = dict.fromkeys(left_out, f"not in chart={given.name}") | dict.fromkeys(fixed, "fixed")
+    held = {name: slot.why or why.get(name, "not in tune=") for name, slot in others.items()}
     bounded = {name: pair for name, pair in given.bounds.items() if name in base.hyperparameters}
     base = replace(base.within(bounded), step=given.step)
     further = [_further(slot) for name, slot in slots.items() if name not in base.hyperparameters]

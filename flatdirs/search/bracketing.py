@@ -23,7 +23,7 @@ import numpy as np
 
 from flatdirs.search.candidates import sobol
 from flatdirs.search.explain import describe_move
-from flatdirs.search.structure import structure_of
+from flatdirs.search.structure import family, structure_of
 from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -179,7 +179,9 @@ def _steps_to_usual(grid: Grid, run: Run) -> int:
         offs.append(math.log2(USUAL_TIMESCALES / run.timescales))
     if "lr" not in start:
         return 0
-    if "momentum" in start:
+    if family(chart) == "muon":  # its usual lr depends on how updates are scaled
+        pass
+    elif "momentum" in start:
         offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["lr"]))
     elif "beta1" in start:
         offs.append(math.log2(USUAL_LR / start["lr"]))

@@ -211,7 +211,7 @@ def _probe(config: TuneConfig, word: str) -> dict[str, Any]:
     except FinderError as error:
         if word != AUTO:
             raise
-        typical = typical_start(config.chart)
+        typical = typical_start(config.plan.grid.chart)
         record = {"start": typical["lr"], "problem": str(error).partition(";")[0]}
         return {**record, **({"wd": typical["wd"]} if "wd" in config.open_start else {})}
     return record | _decay_beside(config, record["start"])

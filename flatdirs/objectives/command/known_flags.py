@@ -28,7 +28,7 @@ NAMES = {spelling: name for name in SPELLINGS for spelling in all_names(name)} |
     for spelling in spellings.split()
 }
 SHORT = {"b"}  # with one dash only
-OPTIMIZERS = ("adamw", "adam", "sgd")
+OPTIMIZERS = ("muon", "adamw", "adam", "sgd")
 TRAINER_FLAGS = frozenset(
     {"per_device_train_batch_size", "num_train_epochs", "adam_beta1", "adam_beta2", "adam_epsilon"}
 )
@@ -108,7 +108,7 @@ def _spans(
         return []
     value = word[begin:]
     if name != "betas":
-        fits = re.fullmatch("[0-9]+", value) if name in ("batch_size", "seed") else is_number(value)
+        fits = re.fullmatch("[0-9]+", value) if name in ("batch_size", "lora_rank", "seed") else is_number(value)
         is_list = alone and _number((*words, None)[place + 1])  # --lr 0.1 0.01
         return [(name, place, begin, len(word))] if fits and not is_list else []
     if pair := _PAIR.fullmatch(value):
@@ -124,11 +124,11 @@ def _number(word: str | None) -> bool:
 
 
 def optimizer_of(words: Sequence[str]) -> str:
-    """The optimizer that a command names: adamw, adam or sgd, "" for none of them.
+    """The optimizer that a command names: muon, adamw, adam or sgd, "" for none of them.
 
-    The value of --opt, optimizer=… and the like decides; else a whole word anywhere, adamw before adam before sgd. adam
-    and sgd do not count in paths (/home/adam) nor in the beginning of a flag (--adam-eps). The Trainer's own flags
-    (--adam_beta1, --per_device_train_batch_size) stand for its default, AdamW.
+    The value of --opt, optimizer=… and the like decides; else a whole word anywhere, in this order. All but adamw do
+    not count in paths (/home/adam) nor in the beginning of a flag (--adam-eps). The Trainer's own flags (--adam_beta1,
+    --per_device_train_batch_size) stand for its default, AdamW.
     """
     split = [part for word in words for part in (word.split() or [""])]
     told = [

@@ -29,8 +29,9 @@ from flatdirs.setting_checks import wrong
 
 __all__ = ["Slot", "Template", "masked_words"]
 
-FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
-HELD = ("batch_size", "seed", "epochs")
+FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam", "muon": "Muon"}
+OF_FAMILY = {"momentum": ("sgd", "muon"), "beta1": ("adamw", "adam"), "beta2": ("adamw", "adam"), "adamw_lr": ("muon",)}
+HELD = ("batch_size", "lora_rank", "lora_alpha", "seed", "epochs")
 
 Words = tuple[tuple[str | Slot, ...], ...]
 
@@ -87,8 +88,7 @@ class Template:
             return "is given each run's seed" if name == "seed" else "is tuned only if tune= names it"
         if problem := start_problem(name, float(slot.start or 0)):
             return problem
-        other = (name == "momentum" and family != "sgd") or (name in ("beta1", "beta2") and family == "sgd")
-        return f"is no hyperparameter of {FAMILIES[family]}" if other else ""
+        return "" if family in OF_FAMILY.get(name, FAMILIES) else f"is no hyperparameter of {FAMILIES[family]}"
 
     @property
     def slots(self) -> dict[str, Slot]:
@@ -102,7 +102,7 @@ class Template:
 
     @cached_property
     def optimizer(self) -> str:
-        """ "sgd", "adamw" or "adam".
+        """ "sgd", "adamw", "adam" or "muon".
 
         Told by the command's words (of a choice its start), else AdamW where it gives betas and no momentum, else SGD.
         """
