@@ -41,7 +41,7 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
     task = dict(settings["task"])
     metric = read_dataclass(MetricConfig, task.get("metric") or {}, "task.metric.")
     metric.check()
-    template = _template(task["command"])
+    template = read_template(task["command"])
     name = task.get("name")
     named = template.name if name is None else read_value(str, name, "task.name")
     unit = read_value(str, task.get("unit") or "", "task.unit")
@@ -55,7 +55,8 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
     )
 
 
-def _template(command: Any) -> Template:
+def read_template(command: Any) -> Template:
+    """The template of a command: its words, or one text. Raises ConfigError naming the key."""
     told = isinstance(command, str)
     words = split_words(command) if told else read_value(tuple[str, ...], command, "task.command")
     if not words and not told:

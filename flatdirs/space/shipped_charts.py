@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,31 @@ def _described_further(chart: Chart) -> dict[str, Any]:
         "steps": dict(chart.steps),
         "choices": {name: list(told) for name, told in chart.choices.items()},
     }
+
+
+@dataclass(frozen=True)
+class About:
+    """What the file of a shipped chart says at its head: its coordinates, what it is for, its formula and source."""
+
+    name: str
+    coordinates: str
+    purpose: str
+    formula: str
+    source: str
+
+
+def shipped_charts() -> list[About]:
+    """What the charts that come with flatdirs are for, by name."""
+    from flatdirs.resources import conf_folder
+
+    found = []
+    for path in sorted((conf_folder() / "chart").glob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        title, formula, source = (line.removeprefix("# ") for line in lines[:3])
+        coordinates, _, purpose = title.partition(": ")
+        told = (formula.removeprefix("formula: "), source.removeprefix("source: "))
+        found.append(About(path.stem, coordinates, purpose, *told))
+    return found
 
 
 def named_chart(name: str) -> Chart:

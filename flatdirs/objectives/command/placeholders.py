@@ -243,6 +243,9 @@ def example(name: str, fields: int = 1) -> str:
         "beta1": ("0.9", "0.5", "0.99"),
         "beta2": ("0.999", "0.9", "0.9999"),
         "batch_size": ("64", "16", "512"),
+        "adamw_lr": ("3e-4", "1e-5", "1e-2"),
+        "lora_rank": ("16", "4", "64"),
+        "lora_alpha": ("32", "8", "128"),
     }
     if name in SPECIAL:
         return f"{{{name}}}"

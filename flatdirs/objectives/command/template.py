@@ -101,15 +101,20 @@ class Template:
         return {name: slot for name, slot in self._slots.items() if slot.why}
 
     @cached_property
+    def named_optimizer(self) -> str:
+        """The optimizer that the command's words name (of a choice its start), "" for none."""
+        words = [_joined(piece if isinstance(piece, str) else piece.unset for piece in word) for word in self.words]
+        return optimizer_of(words)
+
+    @property
     def optimizer(self) -> str:
         """ "sgd", "adamw", "adam" or "muon".
 
-        Told by the command's words (of a choice its start), else AdamW where it gives betas and no momentum, else SGD.
+        The one that is named, else AdamW where the command gives betas and no momentum, else SGD.
         """
-        words = [_joined(piece if isinstance(piece, str) else piece.unset for piece in word) for word in self.words]
         given = {slot.name for slot in _slots_of(self.words)}
         by_betas = "adamw" if {"beta1", "beta2"} & given and "momentum" not in given else "sgd"
-        return optimizer_of(words) or by_betas
+        return self.named_optimizer or by_betas
 
     @property
     def takes_seed(self) -> bool:
