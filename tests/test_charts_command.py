@@ -42,7 +42,7 @@ def test_charts_are_listed_and_one_is_recommended(command: Command) -> None:
     assert first.startswith("chart adamw ")
     assert first.endswith("lr·wd, wd")
     assert any("https://arxiv.org/abs/2405.13698" in line for line in rest)
-    assert sum(line.startswith("not known: ") for line in rest) == 3  # where lr starts, the steps, the batch size
+    assert sum(line.startswith("not known: ") for line in rest) == 4  # where lr starts, steps, batch, beta2
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -66,6 +66,7 @@ def test_it_is_the_chart_of_a_search(line: str) -> None:
         ("--optimizer adamw --lr 2e-4 --lora_r {lora_rank:8}", "rsLoRA"),
         ("--lr 0.1", "optimizer"),
         ("--optimizer sgd --lr {lr}", "lr starts"),
+        ("--optimizer adamw --lr 0.001 --wd {wd}", "tokens_per_parameter"),
         ("--optimizer sgd --lr 0.1 --batch-size 64", "sgd_batch"),
     ],
 )

@@ -66,7 +66,8 @@ def _unknown(template: Template, chart: str) -> Iterator[str]:
         yield "which optimizer it uses; name it in the command, or set chart=NAME"
     for name, slot in template.slots.items():
         if slot.bare:
-            yield f"where {name} starts; write a number, as in {example(name)}"
+            told = ", or set task.steps and task.tokens_per_parameter" if (name, optimizer) == ("wd", "adamw") else ""
+            yield f"where {name} starts; write a number, as in {example(name)}{told}"
     if chart.startswith("sgd") and {"lr", "wd"} <= set(template.slots):
         yield "whether the network has normalisation layers; without them set chart=sgd_plain"
     if chart.startswith("adam") and optimizer == "adam":
@@ -76,9 +77,11 @@ def _unknown(template: Template, chart: str) -> Iterator[str]:
     if "wd" not in given:
         yield "the weight decay, which stays as the code has it"
     elif optimizer != "adam":
-        yield "the number of steps T of a run, and so how many weight-decay timescales it has"
+        yield "the steps T of a run, and so how many weight-decay timescales it has"
     if optimizer == "muon" and "adamw_lr" not in given:
         yield "the rate of the AdamW part; mark it as in {adamw_lr:3e-4}"
+    if optimizer == "adamw" and "batch_size" in given:
+        yield "the batch size that beta2 was chosen for; beta2^κ at κ times the batch holds its half-life in tokens"
     searched = [*template.slots, "batch_size"]
     if "batch_size" in template.held and "batch_size" in related(searched, optimizer):
         yield f"whether the batch size may move; tune=[…,batch_size] uses chart {chart_name(searched, optimizer)}"

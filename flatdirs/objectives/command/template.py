@@ -6,6 +6,7 @@ of one run. Nothing is run here, and nothing but the words themselves (and which
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -171,6 +172,12 @@ class Template:
 
         pairs = zip(self.words, self.source, strict=True)
         return [_joined(map(text, word)) if _slots_of([word]) else given for word, given in pairs]
+
+    def begun(self, name: str, start: float) -> Template:
+        """The same command with a start for a placeholder that has none: {wd:0.1} for {wd}."""
+        bare = self._slots[name].text
+        inner = re.compile(rf"(?<!{{){re.escape(bare)}(?!}})")
+        return Template._of([inner.sub(f"{bare[:-1]}:{start:g}}}", word) for word in self.source])
 
     def require(self, names: Iterable[str], key: str = "tune") -> dict[str, Slot]:
         """The slots of these hyperparameters, held ones too. Raises ConfigError where one cannot be tuned."""
