@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flatdirs.backend.pruners import IncumbentPruner, RungsPruner, WandbPruner
     from flatdirs.backend.recommend import Recommendation, recommend
     from flatdirs.backend.sampler import FlatDirectionsSampler
+    from flatdirs.carrying.carry import CarriedOver, carry_over
     from flatdirs.curvature.cdat import CDAT, QuadraticallyGreedy
     from flatdirs.curvature.line_search import ArmijoLineSearch
     from flatdirs.curvature.log import CurvatureLog
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - what is used most comes first
     "tune", "SearchResult", "Tuner",
     "FlatDirectionsSampler", "BayesSettings", "DescentSettings", "Chart", "Axis", "Grid", "named_chart",
+    "carry_over", "CarriedOver",
     "recommend", "Recommendation", "IncumbentPruner", "RungsPruner", "WandbPruner", "find_learning_rate",
     "LearningRates",
     "CDAT", "QuadraticallyGreedy", "ArmijoLineSearch", "CurvatureLog", "Sharpness", "sharpness", "edge_of_stability",
@@ -55,6 +57,7 @@ _MODULES = {
     "backend.pruners": ("IncumbentPruner", "RungsPruner", "WandbPruner"),
     "backend.recommend": ("Recommendation", "recommend"),
     "backend.sampler": ("FlatDirectionsSampler",),
+    "carrying.carry": ("CarriedOver", "carry_over"),
     "curvature.cdat": ("CDAT", "QuadraticallyGreedy"),
     "curvature.line_search": ("ArmijoLineSearch",),
     "curvature.log": ("CurvatureLog",),

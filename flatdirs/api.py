@@ -94,7 +94,8 @@ def tune(
         repeats: seeds per point, whose mean counts.
         deterministic: whether the same settings always give the same value, so that nothing is run twice; None: where
             the function takes no seed, two runs of one setting show it.
-        target, minutes: stop at the first run that reaches this value; start no run that would end later.
+        target, minutes: stop at the first run that reaches this value; start no run that would end later, and keep
+            time for the race, unless that is too short for one.
         until: "budget", or "converged" to stop before it where less than half a run's noise is left to gain.
         pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
         catch: an exception in your function counts as a diverged run, instead of ending the search.

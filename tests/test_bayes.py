@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -12,11 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flatdirs.search import grid_chart
+from flatdirs.search import grid_chart, stored
 from flatdirs.search.bayes import suggest
 from flatdirs.search.explain import describe_move
 from flatdirs.search.known import BayesSettings, replicates_agree
-from flatdirs.search.types import Run, RunId
+from flatdirs.search.types import EarlierRun, Run, RunId
 from flatdirs.space.chart import Axis, Chart, Point
 from flatdirs.space.chart_for import chart_for
 from flatdirs.space.further import Further, with_further
@@ -70,6 +71,20 @@ class TestBowls:
         search = search_on(grid, surface, 20)
         assert search.first(bowl) <= 20
         assert bowl(search.winner) >= GOOD
+
+    @pytest.mark.parametrize("chart", CHARTS)
+    def test_where_runs_diverge_or_learn_nothing_lower_rates_are_tried_soon(self, chart: str) -> None:
+        grid = grid_of(chart)
+        bowl, made = bowl_at(grid, -16, 0, 0, 0), list[float]()
+
+        def surface(values: dict[str, float]) -> Run:
+            made.append(bowl(values))
+            lost = bowl.off(values)[0] > 4
+            return result("diverged") if lost and len(made) % 2 else result(value=10.0 if lost else made[-1])
+
+        others = [(2, 2, 0, 0), (4, 0, 2, 0), (6, 2, 2, 0)]  # of somebody else, off the first axis
+        known = [replace(surface({**bowl.top, "lr": 10.0}), point=point[: len(grid.chart.axes)]) for point in others]
+        assert search_on(grid, surface, 20, known=known).first(bowl) <= 12
 
     @pytest.mark.slow
     @pytest.mark.parametrize("deviation", [0.3, 0.6])
@@ -433,3 +448,35 @@ def _signed(words: str) -> float:
     """A difference in words, such as 0.25 worse, as a number."""
     size, side = words.split()
     return float(size) if side == "better" else -float(size)
+
+
+class TestEarlierStudy:
+    """A search that is given the runs of an earlier one, from the usual start."""
+
+    TOP = (8, -4, 6)
+
+    @staticmethod
+    def runs(grid: Grid, top: tuple[int, ...], height: float) -> BayesSettings:
+        """The runs of an earlier study whose best lay there, with values of another height."""
+        bowl = bowl_at(grid, *top)
+        made = search_on(grid, noisy(bowl, 1, 0.3), 25)
+        told = [EarlierRun(values, run.value + height) for values, run in zip(made.values, made.runs, strict=True)]
+        return BayesSettings(earlier=tuple(told))
+
+    def test_a_right_one_shows_the_way_whatever_its_values(self) -> None:
+        grid = grid_of()
+        bowl, rules = bowl_at(grid, *self.TOP), self.runs(grid, self.TOP, -50.0)
+        first = search_on(grid, noisy(bowl, 2, 0.3), 8, rules).first(bowl)
+        assert first < search_on(grid, noisy(bowl, 2, 0.3), 8).first(bowl)
+
+    def test_a_wrong_one_is_overruled(self) -> None:
+        grid = grid_of()
+        bowl, rules = bowl_at(grid, *self.TOP), self.runs(grid, (-8, 4, -6), 0.0)
+        search = search_on(grid, noisy(bowl, 2, 0.3), 20, rules)
+        assert search.first(bowl) < math.inf
+        assert bowl(search.winner) >= GOOD
+
+    def test_it_is_kept_with_the_study(self) -> None:
+        rules = self.runs(grid_of(), self.TOP, 0.0)
+        assert BayesSettings(**json.loads(json.dumps(stored(rules)))) == rules
+        assert "earlier" not in stored(BayesSettings())

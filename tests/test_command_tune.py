@@ -48,7 +48,7 @@ def test_one_line_and_nothing_else(here: Path, command: Command) -> None:
     study = study_in(here, "train-flatdirs")
     assert settings_of(study)[0] == {"lr": 0.1, "momentum": 0.9, "wd": 5e-4}
     assert max(run.value for _, run in study.runs()) > study.runs()[0][1].value + 1
-    assert "confirmed, 4 fresh runs: incumbent" in ended.out
+    assert "confirmed, 4 runs: incumbent" in ended.out
     best = yaml.safe_load((here / "studies/train-flatdirs/best.yaml").read_text(encoding="utf-8"))
     assert line(ended, "run it") == best["command"]
     again = subprocess.run(best["command"], shell=True, capture_output=True, text=True, check=True)

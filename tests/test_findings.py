@@ -95,7 +95,7 @@ class TestFindings:
         assert findings.steep[0][0] == name
         assert findings.steep[0][1] > 0.5
         assert math.fsum(probability for _, probability in findings.steep) == pytest.approx(1)
-        assert any(name in line and "what counts" in line for line in finding_lines(findings, ""))
+        assert any(name in line and "what counts" in line for line in finding_lines(findings, "", True))
 
     def test_where_each_counts_for_itself_that_is_said(self) -> None:
         """Equally steep along lr, 1 − momentum and wd."""

@@ -119,7 +119,7 @@ class Textbook:
 
 
 def textbook(model: Model, one: Hypothesis) -> Textbook:
-    return Textbook(model, one.kernel, one.noise, one.unit, one.bowl)
+    return Textbook(model, one.kernel, one.noise, one.unit, BOWLS[one.mean % len(BOWLS)])
 
 
 class TestPosterior:
@@ -158,7 +158,10 @@ class TestPosterior:
             masses.append(math.fsum(map(math.exp, logs.values())))
             found |= {one: masses[-1] * math.exp(logs[one]) / total for one in likely}
         found = {one: mass for one, mass in found.items() if mass > WEIGHT * sum(masses)}
-        weights = {(one.kernel.lengths[0], one.noise, one.unit, one.bowl): one.weight for one in model.hypotheses}
+        weights = {
+            (one.kernel.lengths[0], one.noise, one.unit, BOWLS[one.mean % len(BOWLS)]): one.weight
+            for one in model.hypotheses
+        }
         assert weights == pytest.approx({one: mass / sum(found.values()) for one, mass in found.items()}, rel=1e-5)
 
     def test_weights_and_probabilities_sum_to_one(self) -> None:

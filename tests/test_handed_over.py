@@ -20,7 +20,7 @@ import flatdirs
 from flatdirs.backend.storages import open_at, storage_at
 from flatdirs.errors import ConfigError
 from flatdirs.search.race import START
-from tests.conftest import Ended, calls, printed_command, spawn
+from tests.conftest import Ended, calls, module_of, printed_command, spawn
 from tests.refused import refused
 from tests.scripts import python, settings_of, study_in
 
@@ -182,16 +182,43 @@ def test_a_race_that_is_killed_loses_the_run_in_progress_only(here: Path, comman
 
 
 @pytest.mark.slow
-def test_a_race_without_time_keeps_the_start_and_goes_on_later(here: Path) -> None:
+def test_without_time_for_a_race_the_searchs_best_is_handed_over_unconfirmed_until_there_is(here: Path) -> None:
     noted = Noting(hill)
-    assert verdict_of(tune(noted, storage="study.log", confirm=0)).basis == "unconfirmed"
+    tune(noted, storage="study.log", confirm=0)
     verdict = verdict_of(tune(noted, storage="study.log", minutes=1e-9))
-    assert (verdict.basis, verdict.handed_over, verdict.confirmed) == ("unfinished", START, False)
-    assert held(here) == BEGIN
+    assert (verdict.basis, verdict.handed_over, verdict.confirmed) == ("unconfirmed", "incumbent", False)
+    assert "minutes" in verdict.sentence
+    assert held(here) == verdict.hyperparameters
     assert not noted.race
     verdict = verdict_of(tune(noted, storage="study.log"))
     assert (verdict.basis, verdict.keeps_start) == ("race", False)
     assert held(here) == verdict.hyperparameters
+
+
+@pytest.mark.slow
+def test_time_that_is_too_short_for_search_and_race_goes_to_the_search() -> None:
+    def slow(lr: float, wd: float, seed: int) -> float:
+        time.sleep(0.2)
+        return hill(lr, wd, seed)
+
+    result = tune(slow, minutes=9 * 0.2 / 60)  # eight runs of the race decide on one candidate
+    assert len(result.tuned) > 1
+    assert result.confirmed == {}
+    assert verdict_of(result).basis == "unconfirmed"
+
+
+@pytest.mark.slow
+def test_a_race_with_too_few_seeds_to_decide_keeps_the_start_and_goes_on(here: Path) -> None:
+    whole, cut = Noting(hill), Noting(hill, interrupted=8 + 3 * 3 + 1)  # before the fourth of six seeds
+    expected = tune(whole, storage="whole.log")
+    with pytest.raises(KeyboardInterrupt):
+        tune(cut, storage="study.log")
+    verdict = verdict_of(tune(cut, storage="study.log", minutes=1e-9))
+    assert (verdict.basis, verdict.handed_over, verdict.confirmed) == ("unfinished", START, False)
+    assert "command" not in verdict.sentence
+    assert held(here) == BEGIN
+    assert verdict_of(tune(cut, storage="study.log")) == verdict_of(expected)
+    assert cut.calls == whole.calls
 
 
 @pytest.mark.slow
@@ -208,6 +235,88 @@ def test_who_leads_when_the_time_is_over_was_not_dropped(capsys: pytest.CaptureF
     assert verdict_of(result).handed_over == "incumbent"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("confirmed")]
     assert [line.endswith(", dropped") for line in told] == [False, False, True]
+
+
+@pytest.mark.slow
+def test_who_was_judged_is_run_with_no_further_seeds_when_the_search_goes_on() -> None:
+    noted = Noting(hill, interrupted=8 + 3 * 3 + 2 + 1)
+    with pytest.raises(KeyboardInterrupt):
+        tune(noted, storage="study.log")
+    before = tune(noted, storage="study.log", minutes=1e-9)
+    after = tune(noted, storage="study.log", budget=9)
+    assert after.best is not None
+    assert len(after.tuned) == 9
+    assert (after.best, verdict_of(after).leads["incumbent"]) == (before.best, verdict_of(before).leads["incumbent"])
+    assert {call[2] for call in noted.race if call[:2] == tuple(after.best.values())} == set(range(FRESH, FRESH + 4))
+
+
+ONCE = """
+import math, random
+from pathlib import Path
+
+def train(lr, momentum, wd, seed):
+    if seed == 1004 and not Path("interrupted").exists():
+        Path("interrupted").touch()
+        raise KeyboardInterrupt
+    with open("calls.txt", "a") as file:
+        file.write(f"{lr} {momentum} {wd} {seed}\\n")
+    best = (lr, wd) != (0.1, 5e-4)
+    return 90 + best * (GAIN if seed >= 1000 else 2) + 0.1 * random.Random(f"{lr} {wd} {seed}").gauss(0, 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("gain", "kept"), [("1", False), ("(-0.1 if seed in (1001, 1003) else 1)", True)])
+def test_a_candidate_is_judged_once_however_often_the_command_is_given(
+    here: Path, command: Command, gain: str, kept: bool
+) -> None:
+    """Interrupted after four of six seeds, then decided for lack of time, whatever further seeds would show."""
+    name = module_of(here)
+    (here / f"{name}.py").write_text(ONCE.replace("GAIN", gain), encoding="utf-8")
+    words = ["task=callable", f"task.function={name}:train", "study=mine", "budget=6", "live=false"]
+
+    def told(*more: str) -> list[str]:
+        ended = command("tune", *words, *more)
+        lines = ended.out.splitlines()
+        first = next((n for n, line in enumerate(lines) if line.startswith("handed over: ")), len(lines))
+        return lines[first : first + 2]
+
+    assert told() == []
+    cut = told("minutes=1e-6")
+    assert cut[0].startswith("handed over: the start") == kept
+    before = calls(here)
+    assert {line.split()[-1] for line in before if int(line.split()[-1]) >= FRESH} == {"1000", "1001", "1002", "1003"}
+    assert told("confirm=4")[0] == cut[0]
+    assert told() == cut
+    assert calls(here) == before
+    assert cut[1] in command("status", "mine").out
+    assert not told("confirm=8")[0].startswith("handed over: the start"), "more seeds are a look that was asked for"
+    assert {line.split()[-1] for line in calls(here)[len(before) :]} == {"1004", "1005", "1006", "1007"}
+
+
+def test_differences_that_are_rounding_errors_have_no_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The luck of a fresh seed is the same everywhere, so that only the rounding of sums is left."""
+
+    def train(lr: float, wd: float, seed: int) -> float:
+        luck = noise(lr, wd, seed) if seed < FRESH else noise(seed)
+        return 3 * luck + 0.08 * math.log2(lr / 0.1)
+
+    result = tune(train, direction="maximize", progress=True, ranges={"lr": (0.025, 0.4)})
+    leads = verdict_of(result).leads
+    assert leads
+    told = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("confirmed") and "start by" in line
+    ]
+    assert len(told) == len(leads)
+    assert all(" ± 0 (standard error" in line for line in told)
+    assert all(lead.error == 0 for lead in leads.values())
+
+
+def test_values_that_differ_by_rounding_errors_have_no_standard_deviation() -> None:
+    def train(lr: float, wd: float, seed: int) -> float:
+        return hill(lr, wd, seed) if seed < FRESH else (0.1 + 0.2 if seed % 2 else 0.3) + (lr > 0.1)
+
+    assert "e-" not in "".join(line for line in repr(tune(train)).splitlines() if line.startswith("confirmed"))
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ COMMANDS = {  # words → the exit code, and what is printed
     ("tune", "budget=1"): (2, "flatdirs[torch]"),
     ("train",): (2, "flatdirs[torch]"),
     ("find-lr",): (2, "flatdirs[torch]"),
+    ("carry-over", "batch_size=8:16", "--", "python", "t.py", "--lr", "0.1"): (0, "run it"),
 }
 PUBLIC = """
 import flatdirs

@@ -220,6 +220,13 @@ def test_rows_that_are_missing_or_stale_are_made_again_as_they_were(tmp_path: Pa
     rows.write(path, list(made[0]), [{**made[0], "key": "old"}, *made[2:]])
     assert command.main(arguments) == 0
     assert rows.read(path) == made
+    earlier = [{**row, "key": "old", "source": "old"} if row["method"] == "flatdirs" else row for row in made]
+    for changed in ({}, {"regret_40": "1e-9"}):
+        rows.write(path, list(made[0]), [{**row, **(changed if row["key"] == "old" else {})} for row in earlier])
+        command.stay(MODEL, tmp_path)
+        assert (rows.read(path) == made) is not bool(changed)
+    assert command.main([*arguments, "unchanged=true"]) == 0
+    assert rows.read(path) == made
     assert not (tmp_path / "looked.csv").exists()
 
 

@@ -229,3 +229,56 @@ def test_workers_probe_once_and_the_winner_is_a_start(workplace: Path, command: 
     again = command(*printed_command(ended.out, "start from it"))
     assert again.code == 0, again.err
     assert "start=" not in again.out.splitlines()[0], "nothing is probed"
+
+
+CARRIED_FROM = {  # words → what is told of the published setting, and its T·lr·wd (SGD: over 1 − momentum)
+    ("task=cifar10", "task.epochs=24", "task.batch_size=512"): ("ResNet-50", 14076 * 3.2 * 1e-4 / 0.1),
+    ("task=cifar10", "optimizer=adamw", "task.batch_size=128", "task.epochs=200"): ("ConvNeXt-T", 93835 * 4e-3 * 0.05),
+    ("task=text", "task.epochs=30"): ("NanoGPT-medium to a loss of 2.92 with AdamW", 9500 * 1.5e-3 * 0.125),
+}
+
+
+@pytest.mark.parametrize("words", CARRIED_FROM, ids=str)
+def test_a_carried_start_comes_from_a_published_setting(words: tuple[str, ...], workplace: Path) -> None:
+    said: list[str] = []
+    config = with_start(read_tune(composed("tune", "start=carried", *words)), said.append)
+    start = dict(config.plan.grid.start)
+    name, timescales = CARRIED_FROM[words]
+    (line,) = said
+    assert name in line
+    assert "https://" in line
+    assert assignments({key: start[key] for key in ("lr", "wd")}) in line
+    assert isinstance(config.objective, ImageObjective)
+    run = config.objective.config(start, 0)
+    assert run.decay_timescales == pytest.approx(timescales, rel=2e-3)
+    assert not config.open_start
+    assert not (workplace / "studies").exists(), "no run"
+
+
+def test_a_carried_start_keeps_what_is_given_and_stays_where_its_rules_mean_something(workplace: Path) -> None:
+    _, usual, said = started("start=carried")
+    assert "CIFAR-100" in said
+    assert usual["wd"] == MOST_DECAY["momentum"], "in so short a run the law asks for more"
+    assert "wd would be 8.681" in said
+    _, other, _ = started("start=carried", "start.momentum=0.95", "start.wd=0.001")
+    assert other == {"lr": pytest.approx(usual["lr"] / 2), "momentum": 0.95, "wd": 0.001}
+    _, auto, _ = started("start=carried", "start.wd=auto")
+    assert auto["wd"] == pytest.approx(min(MOST_DECAY["momentum"], TIMESCALE * 0.1 / (STEPS * auto["lr"])), rel=0.06)
+    _, shared, _ = started("start=carried", *ADAMW)
+    _, plain, _ = started("start=carried", "chart=adamw", "optimizer=adamw")
+    assert shared["lr"] == pytest.approx(plain["lr"] * 512 / 16, rel=1e-3), "lr per 512 images"
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("start.lr=0.1", "start.wd=carried"), "start.wd"),
+        (("task=text", "optimizer=sgd", "schedule=triangle", "start=carried"), "start.lr"),
+        (("task=callable", "task.function=math:FUNCTION", "start=carried"), "start.lr"),
+    ],
+)
+def test_a_carried_start_that_cannot_be(words: tuple[str, ...], key: str, workplace: Path) -> None:
+    own = [word.replace("math:FUNCTION", f"{module_of(workplace)}:train") for word in words]
+    with pytest.raises(ConfigError) as caught:
+        with_start(read_tune(composed("tune", *own)), print)
+    assert caught.value.key == key

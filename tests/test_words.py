@@ -244,10 +244,29 @@ def test_findings_say_better_or_worse_and_what_counts() -> None:
     flat = Flatness("lr·wd/(1−momentum)", 4.0, -1.0, -2.0, 0.5, 0.3, "×4")
 
     def lines(*steep: tuple[str, float]) -> list[str]:
-        return finding_lines(Findings((0, 0, 0), 90.0, (flat,), steep), "%")
+        return finding_lines(Findings((0, 0, 0), 90.0, (flat,), steep), "%", replicated=True)
 
     assert "×4 is 1.00% worse (90 %: 2.00% worse to 0.50% better)" in lines()[0]
     assert "lr/(1−momentum) is what counts (probability 0.8)" in lines(("lr/(1−momentum)", 0.8), ("", 0.2))[-1]
     assert "(probability 0.99)" in lines(("lr", 1.0))[-1]
     assert "each hyperparameter" in lines(("", 0.6), ("lr", 0.4))[-1]
     assert not any("counts" in line for line in lines(("", 0.4), ("lr", 0.3), ("lr·wd", 0.3)))
+
+
+@pytest.mark.slow
+def test_seed_noise_is_told_where_some_setting_was_run_twice(workplace: Path, command: Command) -> None:
+    once = tuned(workplace, command, "train", "budget=6")
+    assert "along lr·wd/(1−momentum): " in once
+    assert len({row.run for row in rows(opened(workplace))}) == len(settings(workplace))
+    assert "seed noise" not in once
+    twice = tuned(workplace, command, "train", "budget=12")
+    assert len(settings(workplace)) < 12
+    findings = opened(workplace).findings()
+    assert findings is not None
+    (line,) = (line for line in twice.splitlines() if line.startswith("seed noise: "))
+    assert f"{findings.flatness[0].noise:.2g}" in line
+
+
+def settings(folder: Path) -> set[str]:
+    """The settings that were run, each once."""
+    return {repr(row.hyperparameters) for row in rows(opened(folder))}

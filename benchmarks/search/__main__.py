@@ -7,7 +7,8 @@
     python -m benchmarks.search replay=alexnet                the same for the pool of runs of AlexNet alone
 
 `only`, `surface`, `box` and `start` take words of split.yaml; `again=true` makes rows again that are on file; `folder` is another folder
-for rows and pages; `draw=false` leaves the pages as they are. `as=v4` makes the rows of an earlier version: in a worktree of its commit,
+for rows and pages; `draw=false` leaves the pages as they are. `unchanged=true`: the source of flatdirs has changed, the search has not;
+rows of its earlier source stay where the first seeds of their condition come out the same again. `as=v4` makes the rows of an earlier version: in a worktree of its commit,
 with this folder copied into it. CFO needs `pip install flaml==2.7.0`.
 """
 
@@ -32,6 +33,7 @@ from benchmarks.search.simulated import Absent
 from benchmarks.search.split import FROZEN, HERE, OURS, SPLIT, TASK_OF, TASKS, Condition
 from flatdirs.errors import ConfigError, FlatdirsError
 
+AGAIN = 2  # seeds of each condition that unchanged=true makes again
 SLICE = 10  # repetitions that are simulated at once; those of the Gaussian process one by one
 LISTS: dict[str, Sequence[str]] = {"only": [*OURS, *SPLIT["rivals"], *FROZEN], "surface": list(TASK_OF)}
 LISTS |= {
@@ -45,7 +47,7 @@ KEYS: dict[str, Any] = {
     "full": False,
     "validation": False,
 }
-KEYS |= {"replay": None, "as": None, "again": False, "draw": True, "folder": HERE}
+KEYS |= {"replay": None, "as": None, "again": False, "unchanged": False, "draw": True, "folder": HERE}
 VALIDATION = [surface for task in SPLIT["validation"] for surface in TASKS[task]]
 Task = tuple[Condition, str, str, list[int]]  # its key, the version of our search, its seeds
 
@@ -58,6 +60,9 @@ def main(arguments: Sequence[str]) -> int:
         (folder / "rows").mkdir(parents=True, exist_ok=True)
         if looked := [surface for surface in wanted if surface in VALIDATION]:
             note(folder, looked)
+        if settings["unchanged"]:
+            for surface in wanted:
+                stay(surface, folder)
         tasks = [task for surface in wanted for task in tasks_of(surface, folder, settings)]
         for (condition, key, *_), found in zip(tasks, made(tasks, settings["workers"]), strict=True):
             if found:
@@ -140,6 +145,25 @@ def tasks_of(surface: str, folder: Path, settings: Mapping[str, Any]) -> Iterato
         ]
         size = 1 if condition.method == "gp" else SLICE
         yield from ((condition, key, version, left[at : at + size]) for at in range(0, len(left), size))
+
+
+def stay(surface: str, folder: Path) -> None:
+    """Give rows of an earlier source of our search the present checksum, if AGAIN seeds come out the same; print which do not."""
+    path, known = folder / "rows" / f"{surface}.csv", surfaces.facts(surfaces.named(surface))["key"]
+    for condition, _ in split.conditions(surface):
+        key = split.key(condition, known, split.source())
+        old = [row for row in rows.read(path) if (row["method"], row["box"], row["start"]) == condition[1:]]
+        if condition.method not in OURS or {row["key"] for row in old} in (set(), {key}):
+            continue
+        fresh = simulation.rows(condition, key, split.source(), [int(row["seed"]) for row in old[:AGAIN]])
+        stamps = {"key": key, "source": split.source()}
+        if all(
+            {**row, **stamps} == {name: str(told) for name, told in new.items()}
+            for row, new in zip(old, fresh, strict=False)
+        ):
+            keep(path, condition, key, [{**row, **stamps} for row in old])
+        else:
+            print(*condition, "is not what it was", flush=True)
 
 
 def keep(path: Path, condition: Condition, key: str, found: Sequence[Mapping[str, Any]]) -> None:

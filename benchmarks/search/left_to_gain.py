@@ -75,6 +75,8 @@ def row(name: str, seed: int) -> dict[str, Any]:
 def coverage(folder: Path) -> pd.DataFrame:
     """By count of runs: searches with an interval (a point was run twice), whether it holds the truth, those that would stop."""
     found, lines = pd.DataFrame(rows.read(folder / FILE)), []
+    if len(found):
+        found = found.drop_duplicates(["surface", "seed"], keep="last")
     for count in AFTER if len(found) else ():
         told = found[found[f"high_{count}"] != ""]
         low, high, true = (pd.to_numeric(told[f"{key}_{count}"]) for key in ("low", "high", "true"))

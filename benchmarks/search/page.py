@@ -25,6 +25,7 @@ from benchmarks.search.comparisons import (
     width_contenders,
     widths,
 )
+from benchmarks.search.earlier_study import delays
 from benchmarks.search.left_to_gain import coverage
 from benchmarks.search.split import SPLIT
 from benchmarks.search.statistics import Evidence
@@ -44,7 +45,7 @@ def values(folder: Path) -> dict[str, str]:
         "charts": charts(evidence, tasks),
         "widths": widths(evidence, tasks),
     }
-    tables |= {"fits": fits(folder), "left": coverage(folder)}
+    tables |= {"fits": fits(folder), "left": coverage(folder), "earlier": delays(folder)}
     found = {name: drawing.table(table) if len(table) else "No rows yet." for name, table in tables.items()}
     if not len(tables["cases"]) and len(tables["bars"]):
         found["cases"] = "None."

@@ -159,7 +159,7 @@ def _reason(observed: BestObserved, expected: BestExpected | None, best: FrozenT
     others = ", ".join(map(str, expected.numbers))
     chosen = [name for name, space in best.distributions.items() if isinstance(space, CategoricalDistribution)]
     differ = [name for name in chosen if best.params[name] != expected.params.get(name)]
-    why = f"which has another {differ[0]}" if differ else "so the better value is likely to be seed noise"
+    why = f"which has another {differ[0]}" if differ else "so the better value is likely to be noise"
     return (
         f"trial {number} has the best value ({observed.value:.6g}); all runs together favour the setting of trial "
         f"{others} (expected {expected.value:.6g}), {why}"

@@ -101,7 +101,7 @@ def storage_errors() -> Iterator[None]:
         cause = error.__cause__ or error
         reason = " ".join(str(getattr(cause, "orig", None) or cause).split())
         raise StudyError(
-            f"cannot write to the study's database ({reason}); free space or mend it, then give the same command "
+            f"cannot write to the study's database ({reason}); free space or mend it, then start the same search "
             f"again: everything up to the last finished run is kept",
             key="storage",
         ) from error

@@ -33,6 +33,7 @@ from flatdirs.search.suggest import suggest
 from flatdirs.search.types import Run
 
 CONFIRMATION = "flatdirs:confirmation:"
+JUDGED = "flatdirs:judged"
 PROBES = "flatdirs:step_sampling"
 
 
@@ -209,6 +210,17 @@ class Study(Trials):
         """Store one confirming run."""
         record = {"state": measurement.state, "value": measurement.value, "seconds": measurement.seconds}
         self.optuna_study.set_user_attr(CONFIRMATION + key, record)
+
+    def judged(self) -> dict[str, tuple[int, int]]:
+        """The candidates that a race has judged: by how many seeds, and how many were allowed."""
+        return {name: (own[0], own[1]) for name, own in self.optuna_study.user_attrs.get(JUDGED, {}).items()}
+
+    def keep_judged(self, judged: Mapping[str, int], allowed: int) -> None:
+        """Store that a race has judged these candidates, by so many seeds each of those allowed."""
+        before = self.judged()
+        now = {name: (seeds, max(allowed, before.get(name, (0, 0))[1])) for name, seeds in judged.items()}
+        if {**before, **now} != before:
+            self.optuna_study.set_user_attr(JUDGED, {**before, **now})
 
     def verdict(self) -> Verdict | None:
         """What the search hands over, as stored at its end; None where it has not ended, or has gone on since."""

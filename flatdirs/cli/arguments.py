@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flatdirs.cli import keys
-from flatdirs.cli.help import BARE_WORDS
+from flatdirs.cli.help import BARE_WORDS, WITH_TAIL
 from flatdirs.errors import ConfigError
 from flatdirs.resources import PATHS, VERBATIM
 from flatdirs.tuning.formatting import hydra_text
@@ -27,6 +27,7 @@ FILE = re.compile(rf"{re.escape(os.sep)}|\.ya?ml$")  # in the value of start
 NO_HYPERPARAMETERS = ("seed", "task")  # of a best.yaml of a function
 NEGATIVE = re.compile(r"-[0-9.]")  # a number below 0
 MAY_BE_EMPTY = ("task.unit",)
+OWN_VERBATIM = {"carry-over": ("optimizer", "metric")}  # which are groups of options elsewhere
 PLACEHOLDERS = {True: "text", False: "digits"}  # options of group task to be overridden key by key; True: a text
 
 
@@ -65,32 +66,31 @@ def split_tail(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
 def read_words(command: str, arguments: Sequence[str]) -> Words:
     """Sort the arguments of a command. Raises ConfigError naming the key or option."""
     words, tail = split_tail(arguments)
-    if tail is not None and command != "tune":
+    if tail is not None and command not in WITH_TAIL:
         raise ConfigError(f"{command} runs no command; remove -- and what follows it", key="--")
     if command == "tell":  # to argparse, -3e-1 would be an option
         words = [f"value={word}" if NEGATIVE.match(word) else word for word in words]
     said = _parse(command, words)
-    said.words = _of_task(said.words, tail is not None)
+    said.words = said.words if command == "carry-over" else _of_task(said.words, tail is not None)
     overrides: list[str] = []
     values: dict[str, str | None] = {}
     if said.config_file is not None:
         overrides, values = _file_words(_home(said.config_file, "--config-file"), command)
     bare_keys = _bare_keys(command, said.words)
+    own_verbatim = (*VERBATIM, *OWN_VERBATIM.get(command, ()))
     for word in said.words:
         if word != word.encode(errors="ignore").decode():
             raise ConfigError(f"{word!r} is not UTF-8 text; rename it", key=word.partition("=")[0])
         key, equals, value = word.partition("=")
         bare = key.lstrip("+")
-        if bare in VERBATIM and equals:
+        if bare in own_verbatim and equals:
             values[bare] = _verbatim(bare, value)
         elif word.startswith("start=") and "start" in keys.groups(command) and FILE.search(value):
             overrides += _start_overrides(_home(value, "start"))
         elif _is_bare(word) and command in BARE_WORDS:
             own = bare_keys.pop(0)
-            if own == "study":
-                values["study"] = word
-            else:
-                overrides.append(f"{own}={word}")
+            values |= {own: _home(word, own) if own in PATHS else word} if own in VERBATIM else {}
+            overrides += [] if own in VERBATIM else [f"{own}={word}"]
         else:
             overrides.append(keys.short(key) + equals + value)
     folder = None if said.config_dir is None else _home(said.config_dir, "--config-dir")
@@ -196,7 +196,7 @@ def _verbatim(key: str, value: str) -> str | None:
 
 def _start_overrides(path: str) -> list[str]:
     """The hyperparameters in a YAML file as overrides. Raises ConfigError where it has none."""
-    settings, values = _read_yaml(path, "start")
+    settings, values = read_yaml(path, "start")
     known = keys.option_keys("start", "typical")
     further = [name for name in settings if name not in known] if "task.function" in values else []
     plain = (*known, *(name for name in further if name not in NO_HYPERPARAMETERS))
@@ -208,7 +208,7 @@ def _start_overrides(path: str) -> list[str]:
 
 def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | None]]:
     """A YAML file of settings as overrides (the option of every group, then every key) and verbatim values."""
-    settings, values = _read_yaml(path, "--config-file")
+    settings, values = read_yaml(path, "--config-file")
     named = [group for group in keys.groups(command) if "name" in (settings.get(group) or {})]
     overrides = [f"{group}={hydra_text(settings[group]['name'])}" for group in named]
     if "task.name" in values:
@@ -218,7 +218,7 @@ def _file_words(path: str, command: str) -> tuple[list[str], dict[str, str | Non
     return overrides + [f"{key}={hydra_text(value)}" for key, value in _leaves(settings)], values
 
 
-def _read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+def read_yaml(path: str, key: str) -> tuple[dict[str, Any], dict[str, str | None]]:
     """The settings in a YAML file with short names and interpolations replaced, and its VERBATIM values.
 
     Raises ConfigError naming `key`, the setting that gave the path.

@@ -106,8 +106,9 @@ def _plain(command: str, config: DictConfig, words: Words, chosen: Mapping[str, 
 def _of_task(settings: Settings, words: Words, chosen: Mapping[str, str]) -> Settings:
     """The settings with the words behind `--` in them; a chart not chosen follows the command or the function."""
     task = settings.get("task", {})
-    if "command" in task and words.tail is not None:
-        task["command"] = list(words.tail)
+    holder = task if "command" in task else settings
+    if "command" in holder and words.tail is not None:
+        holder["command"] = list(words.tail)
     if {"command", "function"} & set(task) and "chart" in settings and "chart" not in chosen:
         settings["chart"]["name"] = AUTO_CHART
     return settings

@@ -8,7 +8,10 @@ from flatdirs.cli import keys
 from flatdirs.tuning.formatting import hydra_text
 
 STUDY = ("study",)
-BARE_WORDS = {"status": STUDY, "analyze": STUDY, "ask": STUDY, "tell": ("study", "run", "value")}  # keys, in order
+BARE_WORDS = {  # keys, in order
+    "status": STUDY, "analyze": STUDY, "ask": STUDY, "tell": ("study", "run", "value"), "carry-over": ("file",),
+}  # fmt: skip
+WITH_TAIL = ("tune", "carry-over")  # commands that take a user's command behind --
 OPTIONS = {
     "--cfg job": "print the whole configuration and exit",
     "--config-dir DIR": "also find options in this folder, such as DIR/chart/mine.yaml for chart=mine",
@@ -29,10 +32,11 @@ def program_help() -> str:
     lines += [
         "usage: flatdirs COMMAND [key=value …]",
         "       flatdirs tune [key=value …] -- python train.py --lr 0.1 …",
+        "       flatdirs carry-over batch_size=512:4096 -- python train.py --lr 0.1 …",
         "",
         "commands:",
     ]
-    lines += [f"  {command:<9} {keys.title(command).partition(': ')[2]}" for command in keys.COMMANDS]
+    lines += [f"  {command:<10} {keys.title(command).partition(': ')[2]}" for command in keys.COMMANDS]
     lines += ["", "`flatdirs COMMAND --help` lists a command's keys; `flatdirs --version` prints the version.", ""]
     return "\n".join(lines)
 
@@ -44,9 +48,10 @@ def command_help(command: str, words: Sequence[str]) -> str:
     implied, brought = keys.implied(command, chosen), keys.brought(command, chosen)
     chosen, groups = {**implied, **chosen}, {**groups, **implied}
     study = "".join(f" {key.upper()}" for key in BARE_WORDS.get(command, ()))
-    study = " [STUDY]" if study == " STUDY" else study
-    tail = " [-- YOUR COMMAND]" if command == "tune" else ""
-    lines = [keys.title(command), "", f"usage: flatdirs {command}{study} [group=option …] [key=value …]{tail}", ""]
+    study = f" [{study.strip()}]" if study in (" STUDY", " FILE") else study
+    tail = " [-- YOUR COMMAND]" if command in WITH_TAIL else ""
+    choosing = " [group=option …]" if groups else ""
+    lines = [keys.title(command), "", f"usage: flatdirs {command}{study}{choosing} [key=value …]{tail}", ""]
     for group, default in groups.items():
         lines.append(f"{group}=  (default: {default})")
         lines += [f"  {option:<17} {keys.title(f'{group}/{option}')}" for option in keys.options(group, command)]

@@ -17,7 +17,7 @@ from flatdirs.resources import conf_folder
 from flatdirs.space.names import all_names, canonical
 from flatdirs.training.recipes import recipe
 
-COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell", "charts")
+COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell", "carry-over", "charts")
 NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
 OWN_CHARTS = ("adamw", "muon")  # optimizers with charts of their own

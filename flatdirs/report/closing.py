@@ -1,4 +1,4 @@
-"""The closing lines of a search: the best run, what fresh runs say of it, what is handed over, and what to type next.
+"""The closing lines of a search: the best run, what the race says of it, what is handed over, and what to type next.
 
 The search takes the point with the best expected value, which need not be the best observed; the lines say both. What
 is handed over may be the start; all commands are for that.
@@ -23,10 +23,13 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.report.failures import failure_line
 from flatdirs.report.findings import finding_lines
 from flatdirs.report.tables import axes_table, print_whole
-from flatdirs.search.race import START
+from flatdirs.search.known import values_by_point
+from flatdirs.search.race import START, still_racing
+from flatdirs.search.score_warping import ROUNDING
 from flatdirs.training.task import TextTask
 from flatdirs.tuning.best_text import best_setting, lead_text, verdict_lines
 from flatdirs.tuning.commands import SECRET, command_line, python_call, search_from, train_command, train_from
+from flatdirs.tuning.confirm import seeds_text
 from flatdirs.tuning.formatting import assignments, value_text
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ def print_summary(console: Console, study: Study, unit: str) -> None:
     if study.deterministic:
         console.print("two runs of the same settings give the same value: the best observed is the best")
     if (findings := study.findings()) is not None:
-        for line in finding_lines(findings, unit):
+        replicated = any(len(values) > 1 for values in values_by_point(study.grid_runs()).values())
+        for line in finding_lines(findings, unit, replicated):
             console.print(escape(line), soft_wrap=True)
 
 
@@ -66,27 +70,27 @@ def print_result(console: Console, config: TuneConfig, study: Study, result: Res
 
 
 def _race_lines(config: TuneConfig, result: Result) -> list[str]:
-    """A line for each that raced: mean and standard deviation over the fresh runs, and its paired lead."""
+    """A line for each that raced: mean and standard deviation of its values, and its paired lead."""
     unit, verdict = config.objective.unit, result.verdict
     text = isinstance(config.task, TextTask)
     part = " on the test text" if text else " on test images" if hasattr(config.task, "test_images") else ""
     most = significant((value for told in result.confirmed.values() for value in told), _digits(result))
     lines = []
     for name, outcomes in result.confirmed.items():
-        runs = f"{len(outcomes)} fresh {'seed' if config.objective.takes_seed else 'run'}{'s' if outcomes[1:] else ''}"
         told = mean_text(outcomes, unit, most)
         if verdict is not None and name in verdict.leads:
             told += f", {lead_text(verdict.leads[name], unit)}"
-            told += ", dropped" if _dropped(config, result, verdict, name) else ""
-        lines.append(f"confirmed{part}, {runs}: {name} {told}")
+            told += ", dropped" if _dropped(config, result, name) else ""
+        lines.append(f"confirmed{part}, {seeds_text(config, len(outcomes))}: {name} {told}")
     return lines
 
 
-def _dropped(config: TuneConfig, result: Result, verdict: Verdict, name: str) -> bool:
-    """Whether a candidate was dropped: before the start's last fresh run, or with it, which ends a race early."""
+def _dropped(config: TuneConfig, result: Result, name: str) -> bool:
+    """Whether a candidate was dropped after its last seed, though it might have had more."""
     made = len(result.confirmed[name])
-    ended = verdict.basis == "race" and verdict.keeps_start
-    return made < len(result.confirmed[START]) or (ended and made < config.limits.confirm)
+    then = {one: values[:made] for one, values in result.confirmed.items() if len(values) >= made}
+    racing = still_racing(then, [one for one in then if one != START], config.maximize)
+    return made < config.limits.confirm and name not in racing
 
 
 def _digits(result: Result) -> int:
@@ -94,13 +98,14 @@ def _digits(result: Result) -> int:
 
 
 def mean_text(outcomes: Sequence[float | None], unit: str, most: int) -> str:
-    """The mean of fresh runs, with their standard deviation and how many diverged. `most`: significant digits."""
+    """The mean of some runs, with their standard deviation and how many diverged. `most`: significant digits."""
     values = [value for value in outcomes if value is not None]
     lost = f" ({len(outcomes) - len(values)} diverged)" if len(values) < len(outcomes) else ""
     if not values:
         return f"no value{lost}"
     mean = math.fsum(value / len(values) for value in values)  # their sum may overflow
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    even = max(values) - min(values) <= ROUNDING * max(map(abs, values))
+    deviation = 0.0 if even else statistics.stdev(values)
     spread = f" ± {value_text(deviation, unit, 2)} (standard deviation)" if len(values) > 1 else ""
     digits = digits_of_mean(mean, deviation / math.sqrt(len(values)), most)
     return f"{value_text(mean, unit, digits)}{spread}{lost}"

@@ -11,17 +11,24 @@ LIKELY = 0.5  # probability of a product of hyperparameters from which on it is 
 SURE = 0.99  # the highest that is told: the products that were compared are not all there are
 
 
-def finding_lines(findings: Findings, unit: str) -> list[str]:
-    """How flat each axis is around the incumbent, and which product of hyperparameters counts."""
+def finding_lines(findings: Findings, unit: str, replicated: bool) -> list[str]:
+    """How flat each axis is around the incumbent, and which product of hyperparameters counts.
+
+    `replicated`: whether some setting was run more than once. All first runs have the same training seed, so nothing
+    else shows what another seed changes, and without that no axis is called flat.
+    """
     if findings.even:
         return ["all runs gave the same value: nothing that was tried has an effect"]
     lines = []
     for axis, group in groupby(findings.flatness, key=lambda one: one.axis):
         sides = list(group)
         changes = ", ".join(_change(one, unit) for one in sides)
-        lines.append(f"along {axis}: {changes}{_in_a_word(sides)}")
-    if findings.flatness and findings.flatness[0].noise:
-        lines.append(f"seed noise: a standard deviation of {value_text(findings.flatness[0].noise, unit, 2)} per run")
+        lines.append(f"along {axis}: {changes}{_in_a_word(sides) if replicated else ''}")
+    if replicated and findings.flatness and (noise := findings.flatness[0].noise):
+        lines.append(
+            f"seed noise: runs of the same settings have a standard deviation of about {value_text(noise, unit, 2)} "
+            f"(estimated from replicates and from how smoothly values change)"
+        )
     if findings.steep and findings.steep[0][1] >= LIKELY:
         name, probability = findings.steep[0]
         told = f"{name} is what counts" if name else "each hyperparameter counts for itself"

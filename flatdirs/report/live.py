@@ -25,7 +25,7 @@ from flatdirs.report.console import Output
 from flatdirs.report.range_edges import edge_lines, uniform_lines, unused_lines
 from flatdirs.report.tables import print_runs, reasoned_line, runs_table
 from flatdirs.tuning.best_text import best_text
-from flatdirs.tuning.confirm import fresh
+from flatdirs.tuning.confirm import seeds_text
 from flatdirs.tuning.formatting import duration, shown_setting, value_text
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Report:
 
     def confirming(self, what: str, number: int, of: int) -> None:
         """Say which run of the race begins."""
-        self._left = Text(f"confirming {fresh(self.config)}: {number} of at most {of}")
+        self._left = Text(f"confirming: {number} of at most {seeds_text(self.config, of)}")
         self._start_bar(f"{what} {number}/{of}")
         if self._display is None and (line := str(self._left)) not in self._printed:  # once for all that race
             self._printed.add(line)

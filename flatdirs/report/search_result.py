@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from flatdirs.backend.table_rows import significant
+from flatdirs.backend.table_rows import counted, significant
 from flatdirs.backend.verdict import Verdict
 from flatdirs.errors import missing_extra
 from flatdirs.report.closing import mean_text
@@ -129,8 +129,7 @@ class SearchResult:
         for what, told in self.confirmed.items():
             own = self.verdict and self.verdict.leads.get(what)
             behind = f", {lead_text(own, '')}" if own else ""
-            runs = f"{len(told)} fresh run{'s' if told[1:] else ''}"
-            lines.append(f"confirmed, {runs}: {what} {mean_text(told, '', known)}{behind}")
+            lines.append(f"confirmed, {counted(len(told))}: {what} {mean_text(told, '', known)}{behind}")
         return [*lines, *(verdict_lines(self.verdict) or ["no run has a value: there is nothing to hand over"])]
 
     def _repr_html_(self) -> str:

@@ -1,7 +1,7 @@
 """The default search: `suggest`, a pure function from runs to the next point.
 
     runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
-                 ├──► fewer than two runs have a value?               ──► bracketing.py: a fixed list
+                 ├──► fewer than two runs have values that differ?    ──► bracketing.py: a fixed list
                  └──► otherwise ──► gp.py: the candidate with the largest expected gain
 
     gain(x) = usual(x) · P(x does not diverge) · Σ_h weight·slope · EI_h(x; bar) · (1 − noise/√(noise² + sd²))
@@ -74,7 +74,7 @@ def suggest(
     settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
     taken = [point for point, _ in pending]
-    found = next_on_first_axis(grid, known, taken, settings.plateau_limit)
+    found = _on_first_axis(grid, known, taken, settings)
     if found is None:
         with one_thread():
             found = _by_model(Known(LogGrid(grid), known, settings), taken, left)
@@ -95,15 +95,29 @@ def incumbent(grid: Grid, runs: Collection[Run], settings: BayesSettings | None 
 def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], settings: BayesSettings) -> bool:
     """Whether the next run brackets the best along the first axis, and the model has not taken over."""
     taken = [point for point, _ in pending]
-    return next_on_first_axis(grid, usable_runs(runs, settings), taken, settings.plateau_limit) is not None
+    return _on_first_axis(grid, usable_runs(runs, settings), taken, settings) is not None
+
+
+def _on_first_axis(
+    grid: Grid, runs: Sequence[Run], pending: Sequence[Point], settings: BayesSettings
+) -> Suggestion | None:
+    """The next stride while the best is not bracketed; after an earlier study until a second run is no better than the
+    start, from where on the model decides.
+    """
+    if settings.earlier and len(runs) > 1 and runs[0].value >= max(run.value for run in runs):
+        return None
+    return next_on_first_axis(grid, runs, pending, settings.plateau_limit)
 
 
 def _by_model(known: Known, pending: Sequence[Point], left: int | None) -> Suggestion:
     """The candidate with the largest expected gain, by all runs; of the last runs, the replicate that tells most."""
     grid, log_grid, settings = known.log_grid.grid, known.log_grid, known.settings
     best, waiting = known.best, places_of(log_grid, pending)
-    if known.finished < FEWEST:
-        place, why = untried(log_grid, known.places, waiting, places_of(log_grid, [best])[0], bool(known.points))
+    lost = known.even and bool(known.diverged.any())  # nothing learnt, or too high a learning rate, all around
+    if known.finished < FEWEST or lost:
+        valued = bool(known.points) and not lost
+        place, why = untried(log_grid, known.places, waiting, places_of(log_grid, [best])[0], valued)
+        why = "every run diverged or gave the same value" if known.finished >= FEWEST else why
         point = log_grid.point(place)
         return Suggestion(point, 0, why, describe_move(grid, best, point), best)
     if settings.deterministic is None and pending.count(best) == 0 and values_by_point(known.runs).get(best):

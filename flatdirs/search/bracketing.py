@@ -249,7 +249,7 @@ def _unchanged(line: Sequence[Run]) -> bool:
 
 
 def untried(log_grid: LogGrid, places: Array, pending: Array, centre: Array, valued: bool) -> tuple[Array, str]:
-    """A place (free,) and why, while fewer than two runs have a value and the line along the first axis is at its end.
+    """A place (free,) and why, while runs have no values that differ and the line along the first axis is at its end.
 
     Around the run that has a value (`centre`), or usual settings; the first hyperparameter down and up, then the
     others, then anywhere: what diverges or fails says only where not to be. `places`, `pending` (n, free).

@@ -3,7 +3,7 @@
 The numbers are searched with one choice of each parameter, at first the start's; runs with other choices do not enter
 that model. Every fifth run tries an alternative instead: the one that was tried least, for one parameter at a time, at
 the incumbent's numbers. It takes over when the mean of its runs at those numbers is better than that of the incumbent,
-which is an alternative from then on and has its turn again.
+which is an alternative from then on and has its turn again. The last runs of a budget have no such turn.
 
 A point is the steps of the numbers followed by one number for each choice, 0 for the start's. Which choices stand is
 computed from the runs alone: first the start's, then the best alternative at the incumbent's numbers, until none is
@@ -19,6 +19,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from flatdirs.search import bayes
+from flatdirs.search.ending import LAST
 from flatdirs.search.explain import describe_move
 from flatdirs.search.known import BayesSettings, resolved
 from flatdirs.search.types import Run, RunId, Suggestion, usable_value
@@ -41,7 +42,8 @@ def suggest(
     chosen = standing(grid, runs, settings)
     held, own = with_choices(grid, chosen), runs_with(grid, runs, chosen)
     busy = [(point[: -len(chosen)], number) for point, number in pending if point[-len(chosen) :] == chosen]
-    if (len(runs) + len(pending)) % EVERY == EVERY - 1 and not bayes.brackets(held, own, busy, settings):
+    turn = (len(runs) + len(pending)) % EVERY == EVERY - 1 and (left is None or left > LAST)
+    if turn and not bayes.brackets(held, own, busy, settings):
         best = bayes.incumbent(held, own, settings)
         found = None if best is None else _alternative(grid, (*best, *chosen), runs, pending, settings)
         if found is not None:

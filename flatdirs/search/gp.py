@@ -1,14 +1,15 @@
 """The surrogate of the Bayesian search: a mixture of Gaussian processes, weighed by what the runs say of each.
 
     w_u(y) = −log(1 + (best − y)/u)                             warped values, unit u           (score_warping.py)
-    w = level − bowl·d²(x) + s·(f(x) + ε),  ε ~ N(0, noise²)
+    w = level − bowl·d²(x) + s·(f(x) + ε),  ε ~ N(0, noise²)    or, in place of the level, what an earlier study says
     f ~ GP(0, k), k a kernel of kernel_family.py
     1/s²: gamma with FREEDOM degrees and mean 1, integrated out
 
-A hypothesis h = (kernel, noise, unit u, bowl) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of the
-warp, so that units compete. All first kernels are weighed, then those around the likeliest; the MOST_KERNELS ×
+A hypothesis h = (kernel, noise, unit u, prior mean) has the weight p(h)·p(y | h), where p(y | h) holds the Jacobian of
+the warp, so that units compete. All first kernels are weighed, then those around the likeliest; the MOST_KERNELS ×
 MOST_EACH likeliest hypotheses are kept. d²(x): squared octaves outside what lies between the start and usual settings.
-Divergence has a model of its own (divergence.py).
+Divergence has a model of its own (divergence.py). The means of an earlier study (known.py) compete with the level, so
+that runs may overrule them.
 
 Runs of one training seed are correlated. All first runs of points have the same seed, which shifts them alike: the
 constant takes that up. It is not modelled beyond this; what a replicate's own seed changes counts as noise.
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -51,6 +52,7 @@ NOISES = {0.003: 0.0, 0.01: 0.0, 0.03: 0.0, 0.1: 0.0, 0.3: 0.0, 1.0: -1.5}  # of
 NO_NOISES = dict.fromkeys((0.001, 0.003, 0.01, 0.03), 0.0)  # of a deterministic objective: what is rougher than f
 UNITS = (-1.0, 0.0, 0.0, -0.5, -1.0, -2.0)  # log prior of each unit of score_warping.PARTS
 BOWLS = (0.01, 0.05)  # warped units that a squared octave outside usual settings costs
+BOWL_OF_EARLIER = 0.01  # the same around what an earlier study says
 ACROSS = 0.25  # the part of that which an octave of another hyperparameter costs
 LEVEL = -1.0  # prior mean, in warped units below the best run
 FREEDOM = 4.0
@@ -65,13 +67,14 @@ NODES = ndtri((np.arange(101) + 0.5) / 101)  # of a normal distribution, all as 
 class Hypothesis:
     """One GP conditioned on n runs. `vectors` (n, n), `precisions` (n,): eigenvectors of the covariance, and
     1/(eigenvalue + noise²); `rotated` (n,): residuals in that basis; `places` (n, free) in units of the lengths.
+    `mean`: the number of its prior mean, units × means.
     """
 
     kernel: Kernel
     number: int
     noise: float
     unit: float
-    bowl: float
+    mean: int
     scale: float
     weight: float
     places: Array
@@ -81,7 +84,7 @@ class Hypothesis:
 
 
 class Weighed(NamedTuple):
-    """Kernels and `evidence` (kernels, noises, units, bowls): log p(hypothesis)·p(y | hypothesis)."""
+    """Kernels and `evidence` (kernels, noises, units, means): log p(hypothesis)·p(y | hypothesis)."""
 
     kernels: list[Kernel]
     evidence: Array
@@ -105,8 +108,8 @@ class Weighed(NamedTuple):
 
 class Fitted(NamedTuple):
     """k kernels conditioned on n runs: `places` (k, n, free) in units of the lengths; `values` (k, n) and `vectors`
-    (k, n, n): eigenvalues and eigenvectors of the covariance; `rotated` (k, units, bowls, n): residuals in that basis;
-    `misfits` (k, noises, units, bowls).
+    (k, n, n): eigenvalues and eigenvectors of the covariance; `rotated` (k, units, means, n): residuals in that basis;
+    `misfits` (k, noises, units, means).
     """
 
     places: Array
@@ -144,8 +147,10 @@ class Model:
         values: Array,
         deterministic: bool = False,
         kernels: Kernels = "all",
+        earlier: Callable[[Array], Array] | None = None,
     ) -> None:
-        self.structure, self.deterministic = structure, deterministic
+        """`earlier`: warped values (units, n) at places (n, free) as an earlier study has them, 0 at its best."""
+        self.structure, self.deterministic, self._earlier = structure, deterministic, earlier
         kept = most_informative(places, values, MOST_RUNS)
         self.places, self.values = places[kept], values[kept]
         self.warped: Warped = warp(self.values)
@@ -166,14 +171,28 @@ class Model:
         found: Array = _squares_outside(places @ powers.T, powers @ usual).T + ACROSS * others
         return found
 
+    def _means(self, kernels: Sequence[Kernel], places: Array) -> Array:
+        """Prior means (kernels, units, means, n) of warped values at places (n, free) in octaves."""
+        drops = self._drops(places, kernels)[:, None, None]
+        level = LEVEL - np.array(BOWLS)[:, None] * drops
+        if self._earlier is None:
+            return np.broadcast_to(level, (len(kernels), len(UNITS), *level.shape[2:]))
+        told = self._earlier(places)[:, None] - BOWL_OF_EARLIER * drops
+        return np.concatenate([np.broadcast_to(level, (*told.shape[:2], *level.shape[2:])), told], axis=2)
+
+    def _mean_of(self, alike: Sequence[Hypothesis], places: Array) -> Array:
+        """The prior means (hypotheses, n) of hypotheses with one kernel."""
+        every = self._means([alike[0].kernel], places)[0].reshape(-1, len(places))
+        found: Array = every[[one.mean for one in alike]]
+        return found
+
     def _residuals(self, kernels: Sequence[Kernel], runs: Array, warped: Warped) -> Array:
-        """Warped values less the prior mean (kernels, units, bowls, n) at runs (n, free) in octaves."""
-        means = LEVEL - np.array(BOWLS)[:, None] * self._drops(runs, kernels)[:, None]  # (kernels, bowls, n)
-        found: Array = warped.values[None, :, None] - means[:, None]
+        """Warped values less the prior mean (kernels, units, means, n) at runs (n, free) in octaves."""
+        found: Array = warped.values[None, :, None] - self._means(kernels, runs)
         return found
 
     def _evidence(self, kernels: Sequence[Kernel], logs: Array, misfits: Array, warped: Warped) -> Array:
-        """log p(h)·p(y | h), given log determinants (kernels, noises) and misfits (kernels, noises, units, bowls)."""
+        """log p(h)·p(y | h), given log determinants (kernels, noises) and misfits (kernels, noises, units, means)."""
         freedom = warped.values.shape[1] + FREEDOM
         found: Array = -0.5 * logs[:, :, None, None] - 0.5 * freedom * np.log(misfits + FREEDOM)
         found += (warped.log_jacobian + np.array(UNITS))[:, None]
@@ -182,7 +201,7 @@ class Model:
         return found
 
     def _weigh(self, kernels: list[Kernel], runs: Array, warped: Warped) -> Weighed:
-        """Evidence of every noise, unit and bowl under each kernel, by some runs (n, free)."""
+        """Evidence of every noise, unit and mean under each kernel, by some runs (n, free)."""
         places = np.stack([scaled(runs, kernel) for kernel in kernels])
         residuals = self._residuals(kernels, runs, warped)
         columns = np.swapaxes(residuals.reshape(len(kernels), -1, len(runs)), 1, 2)
@@ -213,19 +232,19 @@ class Model:
             best = np.argsort(-evidence.ravel(), kind="stable")[:MOST_EACH]
             shares = np.exp(evidence.ravel()[best] - evidence.max())
             for place, share in zip(best, shares / shares.sum(), strict=True):
-                s, u, b = np.unravel_index(place, evidence.shape)
+                s, u, m = np.unravel_index(place, evidence.shape)
                 one = Hypothesis(
                     kernels[number],
                     number,
                     noises[s],
                     float(self.warped.units[u]),
-                    BOWLS[b],
-                    (float(fitted.misfits[number, s, u, b]) + FREEDOM) / (len(self.places) + FREEDOM),
+                    int(u) * evidence.shape[2] + int(m),
+                    (float(fitted.misfits[number, s, u, m]) + FREEDOM) / (len(self.places) + FREEDOM),
                     math.exp(mass[number] - mass.max()) * float(share),
                     fitted.places[number],
                     fitted.vectors[number],
                     1.0 / (fitted.values[number] + noises[s] ** 2),
-                    fitted.rotated[number, u, b],
+                    fitted.rotated[number, u, m],
                 )
                 found.append(one)
         total = math.fsum(one.weight for one in found)
@@ -251,8 +270,7 @@ class Model:
             there = scaled(points, kernel)
             crossed = covariance(there, alike[0].places)
             weights = vectors @ np.stack([one.precisions * one.rotated for one in alike], axis=1)
-            bowls = np.array([one.bowl for one in alike])
-            means = LEVEL - self._drops(points, [kernel]).T * bowls + crossed @ weights
+            means = self._mean_of(alike, points).T + crossed @ weights
             if not variance:
                 yield from (Predicted(one, means[:, n], np.zeros(len(points))) for n, one in enumerate(alike))
                 continue
@@ -275,11 +293,11 @@ class Model:
         """What each hypothesis predicts at places (n, free) together. `of`: the hypotheses, all by default."""
         for alike in _by_kernel(self.hypotheses if of is None else of):
             kernel = alike[0].kernel
-            there, drops = scaled(points, kernel), self._drops(points, [kernel])[0]
+            there, means = scaled(points, kernel), self._mean_of(alike, points)
             crossed, own = covariance(there, alike[0].places) @ alike[0].vectors, covariance(there, there)
-            for one in alike:
+            for one, prior in zip(alike, means, strict=True):
                 told = crossed * one.precisions
-                mean = LEVEL - one.bowl * drops + told @ one.rotated
+                mean = prior + told @ one.rotated
                 yield Joint(one, mean, one.scale * (own - told @ crossed.T))
 
     def quantiles(self, point: Array, probabilities: Sequence[float], other: Array | None = None) -> list[float]:

@@ -8,7 +8,7 @@ Each is computed when it is first used. Higher values are better.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -22,7 +22,7 @@ from flatdirs.search.gp import Model
 from flatdirs.search.kernel_family import Kernels
 from flatdirs.search.score_warping import ROUNDING
 from flatdirs.search.structure import structure_of
-from flatdirs.search.types import Run, check_settings, usable_value
+from flatdirs.search.types import EarlierRun, Run, check_settings, usable_value
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import Array, LogGrid
@@ -38,15 +38,20 @@ class BayesSettings:
     `plateau_limit`: runs along the first axis after which the model decides in any case. `deterministic`: a run of one
     point always gives the same value, so none is made twice and the best observed is the best; None: the runs show
     whether it does, and the incumbent is run once more to see. `kernels`: those of kernel_family.py, for comparisons.
+    `earlier`: runs of an earlier study, whose means are one prior mean of the model among others, so that runs here
+    may overrule it.
     """
 
     diverged: str = "worst"
     plateau_limit: int = 12
     deterministic: bool | None = False
     kernels: Kernels = "all"
+    earlier: Sequence[EarlierRun] = ()
 
     def __post_init__(self) -> None:
         check_settings(self.diverged, self.plateau_limit)
+        told = [EarlierRun(**one) if isinstance(one, Mapping) else one for one in self.earlier]  # as a study keeps them
+        object.__setattr__(self, "earlier", tuple(told))
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,30 @@ class Known:
         values = np.array([run.value for run in self.runs])
         ended, deterministic = ~self.diverged, self.settings.deterministic is True
         structure = structure_of(self.log_grid)
-        return Model(structure, self.places[ended], values[ended], deterministic, self.settings.kernels)
+        kernels, earlier = self.settings.kernels, self.earlier
+        return Model(structure, self.places[ended], values[ended], deterministic, kernels, earlier)
+
+    @cached_property
+    def earlier(self) -> Callable[[Array], Array] | None:
+        """What the earlier study says of places (n, free): warped values (units, n), 0 at the best of its runs.
+
+        None where fewer than FEWEST of its runs have a place here.
+        """
+        grid = self.log_grid.grid
+        pairs = [(grid.place(run.hyperparameters), run.value) for run in self.settings.earlier]
+        placed = {point: value for point, value in pairs if point is not None and math.isfinite(value)}
+        if len(placed) < FEWEST:
+            return None
+        places = places_of(self.log_grid, list(placed))
+        model = Model(structure_of(self.log_grid), places, np.array(list(placed.values())))
+        top = float(model.expected(places).max())
+
+        def warped(places: Array) -> Array:
+            gaps = np.maximum(0.0, top - model.expected(places))
+            found: Array = -np.log1p(gaps / model.warped.units[:, None])
+            return found
+
+        return warped
 
     @cached_property
     def finished(self) -> int:

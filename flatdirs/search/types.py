@@ -6,8 +6,9 @@ Values are higher-is-better whichever way the study optimises; −inf stands for
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from flatdirs.errors import ConfigError
 from flatdirs.space.chart import Point
@@ -42,6 +43,14 @@ class Run:
     def guesses(self) -> bool:
         """Whether a run that ended as it should did no better than guessing."""
         return self.at_chance is True and self.state == "finished" and self.value > -math.inf
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A run of an earlier study: `hyperparameters` as they would be here (carried over), `value` higher is better."""
+
+    hyperparameters: Mapping[str, Any]
+    value: float
 
 
 @dataclass(frozen=True)

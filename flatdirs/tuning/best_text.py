@@ -1,7 +1,7 @@
 """What a study found in words, the same in tables, `status`, `analyze` and best.yaml.
 
 Best is the point with the best expected value by the search's own runs, which need not be the best observed. What is
-handed over at the end is decided by fresh runs (confirm.py) and may be the start.
+handed over at the end is decided by a race on fresh seeds (confirm.py) and may be the start.
 """
 
 from __future__ import annotations

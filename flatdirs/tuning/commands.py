@@ -203,7 +203,12 @@ def without_secrets(words: Sequence[str]) -> list[str]:
 def command_line(objective: CommandObjective, values: Mapping[str, Any], seed: int, folder: Path = Path("best")) -> str:
     """The command with these values, ready for a shell; secrets masked. `folder`: the run's, named like the run."""
     special = {"seed": str(seed), "run": folder.name, "run_dir": str(folder), "port": "29500"}
-    return masked(shlex.join(masked_words(objective.template.command(values, special))))
+    return shell_line(objective.template.command(values, special))
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """The words of a user's command quoted for a shell; secrets masked."""
+    return masked(shlex.join(masked_words(words)))
 
 
 def python_call(objective: CallableObjective, values: Mapping[str, Any]) -> str:

@@ -2,9 +2,14 @@
 
     contenders → race, one seed at a time for all that are in it → Verdict
 
-The rule is search/race.py's: the start is kept unless a candidate leads it clearly. Runs already stored are kept, so a
-race that was cut short goes on. Nothing races where two runs of one point give the same value: the best observed is
-handed over if it is better than the start's own run.
+The rule is search/race.py's: the start is kept unless a candidate leads it clearly. A candidate is judged once: after
+the last seed, or after the last that `minutes` allowed if those are enough to decide. How many that are does not depend
+on who leads; a second look with more seeds would be another chance to replace the start by luck. So one that was
+judged keeps the seeds it was judged by, in later races too, unless `confirm` is raised. A race that was interrupted, or
+had time for too few seeds, has judged nothing: the runs stored are kept, and it goes on.
+
+Nothing races where two runs of one point give the same value: the best observed is handed over if it is better than the
+start's own run.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,7 @@ from flatdirs.backend.table_rows import (
 from flatdirs.backend.verdict import INCUMBENT, RUNNER_UP, Basis, Verdict
 from flatdirs.objectives.base import Progress, RunInfo
 from flatdirs.search.race import START, Lead, handed_over, lead, needed_pairs, still_racing
+from flatdirs.search.score_warping import ROUNDING
 from flatdirs.tuning.best_text import lead_text
 from flatdirs.tuning.failures import measured
 from flatdirs.tuning.formatting import shown_setting, value_text
@@ -42,11 +48,10 @@ Confirmed = dict[str, list[float | None]]  # by racer: the value of each fresh s
 
 @dataclass(frozen=True)
 class Race:
-    """The values so far, which candidates were not dropped, and whether nothing more will be run."""
+    """The values so far, and which candidates were not dropped."""
 
     values: Confirmed = field(default_factory=dict)
     racing: tuple[str, ...] = ()
-    over: bool = False
 
 
 def hand_over(
@@ -60,20 +65,23 @@ def hand_over(
 ) -> tuple[Verdict | None, Confirmed]:
     """Race the candidates against the start, and decide; None before any result. Values are of the test set.
 
-    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running, or
-    where it could only give the same value. The verdict is stored with the study.
+    No run is started that would end after `deadline` (time.monotonic); none at all while other workers are running,
+    where it could only give the same value, or where the time left is too short to decide on anything. The verdict is
+    stored with the study.
     """
     entrants = _entrants(study)
     if not entrants:
         return None, {}
     found, unit = Race(), config.objective.unit
     if study.deterministic or not config.limits.confirm:
-        verdict = without_race(study, unit, "no fresh runs were made (confirm=0)")
+        verdict = without_race(study, unit, "there was no race (confirm=0)")
     elif study.at_work():
         verdict = without_race(study, unit, "other workers are still at it, and the last to end decides")
+    elif (able := _in_time(config, study, entrants, deadline)) is None:
+        verdict = without_race(study, unit, f"minutes={config.limits.minutes:g} leaves no time for a race")
     else:
-        found = _race(config, study, entrants, deadline, confirming, progress, say, folder)
-        verdict = _decided(config, study, entrants, found)
+        found = _race(config, study, able, deadline, confirming, progress, say, folder)
+        verdict = _decided(config, study, able, found)
     assert verdict is not None
     study.keep_verdict(verdict)
     return verdict, {name: values for name, values in found.values.items() if values}
@@ -128,6 +136,24 @@ def _entrants(study: Study) -> dict[str, dict[str, Any]]:
     return {START: start, **{name: own for name, own in found.items() if own != start}} if found else {}
 
 
+def _in_time(
+    config: TuneConfig, study: Study, entrants: Mapping[str, dict[str, Any]], deadline: float
+) -> Mapping[str, dict[str, Any]] | None:
+    """Those who race: all, or the first candidate alone where the time left cannot decide on both.
+
+    None where it cannot decide on one either. Who has begun to race goes on.
+    """
+    needed, first = needed_pairs(config.limits.confirm), config.plan.seed + FRESH
+    stored, seconds, left = study.confirmations(), _seconds_of_race(config, study), dict(entrants)
+    while len(left) > 1:
+        keys = [_key(own, first + number) for own in left.values() for number in range(needed)]
+        due, last = sum(key not in stored for key in keys), next(reversed(left))
+        if _key(left[last], first) in stored or time.monotonic() + due * seconds <= deadline:
+            return left
+        del left[last]
+    return left if len(entrants) == 1 else None
+
+
 def _race(
     config: TuneConfig,
     study: Study,
@@ -138,62 +164,81 @@ def _race(
     say: Callable[[str], None],
     folder: Path | None,
 ) -> Race:
-    """Run the race, all that are in it with one seed before the next; what is stored is not run again.
-
-    Where the time left is too short for all to be decided, the runner-up stays out, unless it has begun.
-    """
-    seeds, first = config.limits.confirm, config.plan.seed + FRESH
-    seconds = (seconds_per_run(study, None) or 0.0) / config.repeats
-    if INCUMBENT in entrants and time.monotonic() + len(entrants) * needed_pairs(seeds) * seconds > deadline:
-        begun = study.confirmations()
-        entrants = {name: own for name, own in entrants.items() if name != RUNNER_UP or _key(own, first) in begun}
+    """Run the race, all that are in it with one seed before the next; what is stored is not run again."""
+    seconds = _seconds_of_race(config, study)
     values = {name: list[float | None]() for name in entrants}
     racing = [name for name in entrants if name != START]
-    for number in range(seeds if racing else 0):
-        seed, stored = first + number, study.confirmations()
-        keys = {name: _key(entrants[name], seed) for name in (START, *racing)}
+    seeds = {name: _seeds_of(config, study, entrants[name]) for name in racing}
+    for number in range(max(seeds.values(), default=0)):
+        running = [name for name in racing if number < seeds[name]]
+        seed, stored = config.plan.seed + FRESH + number, study.confirmations()
+        keys = {name: _key(entrants[name], seed) for name in (START, *running)}
         due = [name for name, key in keys.items() if key not in stored]
-        if due and time.monotonic() + len(due) * seconds > deadline:
-            return Race(values, tuple(racing))
+        if not running or (due and time.monotonic() + len(due) * seconds > deadline):
+            break
         for name in due:
-            confirming(name, number + 1, seeds)
+            confirming(name, number + 1, max(seeds.values()))
             run = RunInfo(study.name, None, f"confirm-{name}-{number + 1}", folder)
             once = partial(config.objective.measure, entrants[name], [seed], progress, final=True, run=run)
-            what = f"fresh run {number + 1} of the {name}"
+            what = f"confirming run {number + 1} of the {name}"
             study.confirm(keys[name], measured(once, what, False, lambda: False, config.plan.grid.chart, say))
         stored = study.confirmations()
         for name, key in keys.items():
             values[name].append(stored[key]["value"] if stored[key]["state"] == "finished" else None)
         racing = still_racing(values, racing, config.maximize)
-        if not racing:
-            break
-    return Race(values, tuple(racing), over=True)
+    return Race(values, tuple(racing))
+
+
+def _seeds_of(config: TuneConfig, study: Study, hyperparameters: Mapping[str, Any]) -> int:
+    """The seeds that a candidate may have: those by which it was judged, unless more are allowed now than were then."""
+    judged, allowed = study.judged().get(_name(hyperparameters), (0, 0))
+    return judged if config.limits.confirm <= allowed else config.limits.confirm
+
+
+def _name(hyperparameters: Mapping[str, Any]) -> str:
+    """Under what is stored that a candidate was judged."""
+    return ",".join(f"{name}={shown_setting(value)}" for name, value in hyperparameters.items())
 
 
 def _key(hyperparameters: Mapping[str, Any], seed: int) -> str:
     """Under what a confirmation run is stored."""
-    return f"{','.join(f'{name}={shown_setting(value)}' for name, value in hyperparameters.items())};seed={seed}"
+    return f"{_name(hyperparameters)};seed={seed}"
 
 
 def _decided(config: TuneConfig, study: Study, entrants: Mapping[str, Mapping[str, Any]], race: Race) -> Verdict:
-    """The verdict of a race, which may have been cut short."""
-    seeds, runs = config.limits.confirm, counted(len(study.runs()))
-    name = handed_over(race.values, race.racing, seeds, config.maximize)
-    leads = {one: lead(own, race.values[START], config.maximize) for one, own in race.values.items() if one != START}
-    basis: Basis = "race"
-    sentence = f"keep your settings: nothing found in {runs} is distinguishably better"
-    if name != START:
-        sentence = f"take the {name}: {lead_text(leads[name], config.objective.unit)}, {fresh(config)}"
-    elif not race.over:
-        basis, done, needed = "unfinished", len(race.values[START]), needed_pairs(seeds)
-        few = f", too few to decide ({needed} are needed)" if done < needed else ""
-        sentence += f" so far; there was time for {done} of {seeds} fresh seeds{few}, and the same command goes on"
-    return _verdict(study, name, entrants[name], basis, sentence, leads)
+    """The verdict of a race, which time may have cut short; candidates with enough seeds are judged herewith."""
+    seeds, values = config.limits.confirm, race.values
+    needed, fewest = needed_pairs(seeds), min((len(values[one]) for one in race.racing), default=seeds)
+    judged = {_name(entrants[one]): len(values[one]) for one in race.racing if len(values[one]) >= needed}
+    study.keep_judged(judged, seeds)
+    leads = {one: _lead(own, values[START], config.maximize) for one, own in values.items() if one != START}
+    if (name := handed_over(values, race.racing, seeds, config.maximize)) != START:
+        fresh = ", with fresh seeds" if config.objective.takes_seed else ""
+        sentence = f"take the {name}: {lead_text(leads[name], config.objective.unit)}{fresh}"
+        return _verdict(study, name, entrants[name], "race", sentence, leads)
+    if fewest < needed:
+        again = "call" if config.in_python else "command"
+        few = f"had time for {fewest} of the {seeds_text(config, needed)} that it needs at least"
+        sentence = f"keep your settings so far: the race is not finished; it {few}, and the same {again} goes on"
+        return _verdict(study, START, entrants[START], "unfinished", sentence, leads)
+    sentence = f"keep your settings: nothing found in {counted(len(study.runs()))} is distinguishably better"
+    if fewest < seeds:
+        sentence += f"; there was time for {fewest} of {seeds_text(config, seeds)}"
+    return _verdict(study, START, entrants[START], "race", sentence, leads)
 
 
-def fresh(config: TuneConfig) -> str:
-    """How a confirmation run differs from those of the search: with new seeds, or by being made again."""
-    return "with new seeds" if config.objective.takes_seed else "by fresh runs"
+def _lead(candidate: list[float | None], start: list[float | None], maximize: bool) -> Lead:
+    """The lead over the start; gains that differ by rounding errors of the values alone become equal."""
+    found = lead(candidate, start, maximize)
+    largest = max((abs(value) for value in (*candidate, *start) if value is not None), default=0.0)
+    middle = statistics.median(found.gains or (0.0,))
+    even = all(abs(gain - middle) <= ROUNDING * largest for gain in found.gains)
+    return replace(found, gains=(middle,) * found.pairs) if even else found
+
+
+def seeds_text(config: TuneConfig, count: int) -> str:
+    """How many seeds of a race, such as "6 fresh seeds"; where the objective takes none, "6 runs"."""
+    return f"{count} {'fresh seed' if config.objective.takes_seed else 'run'}{'' if count == 1 else 's'}"
 
 
 def race_runs(config: TuneConfig, study: Study) -> int:
@@ -201,13 +246,21 @@ def race_runs(config: TuneConfig, study: Study) -> int:
     return 0 if study.deterministic else RACERS * config.limits.confirm
 
 
-def reserved_runs(config: TuneConfig, study: Study) -> int:
-    """For how many runs of the race time is kept: for all that it may take, but for no more than the search has made.
+def reserved_runs(config: TuneConfig, study: Study, left: float) -> int:
+    """For how many runs of the race time is kept, of the `left` that there is time for.
 
-    In any case for as many as decide on one candidate.
+    For all that it may take, but for no more than the search has made, which so gets half of the time. None where that
+    decides on no candidate: then the search gets all of it. One run more than decides, as runs differ in length.
     """
     one, made = 2 * needed_pairs(config.limits.confirm), config.repeats * len(study.runs())
-    return min(race_runs(config, study), max(one, made))
+    if made < one or left < one + 1:
+        return 0
+    return min(race_runs(config, study), max(one + 1, made))
+
+
+def _seconds_of_race(config: TuneConfig, study: Study) -> float:
+    """The wall time of one run of the race, by those of the search."""
+    return (seconds_per_run(study, None) or 0.0) / config.repeats
 
 
 def seconds_per_run(study: Study, expected: float | None) -> float | None:

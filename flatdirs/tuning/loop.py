@@ -1,7 +1,7 @@
 """The loop: ask the study for a point, measure it, store the outcome; then decide what is handed over. Prints nothing.
 
     until something says stop: study.ask → objective.measure → study.end → listener
-    then confirm.py: fresh runs of incumbent, runner-up and start → Verdict → best.yaml
+    then confirm.py: the race of incumbent, runner-up and start → Verdict → best.yaml
 
 A killed process loses at most the run in progress: its trial has no outcome, so the next process closes it and the
 search asks for the same point again.
@@ -292,9 +292,10 @@ def _over(search: _Search) -> str | None:
 def _out_of_time(search: _Search) -> str | None:
     """Why no further run would end in time, or None."""
     config, study = search.config, search.study
-    limits, racing = config.limits, reserved_runs(config, study)
-    reserve = (seconds_per_run(study, search.expected) or 0.0) * (1 + racing / config.repeats)
-    if not study.runs() or time.monotonic() + reserve <= search.deadline:
+    limits, seconds = config.limits, (seconds_per_run(study, search.expected) or 0.0) / config.repeats
+    left = (search.deadline - time.monotonic()) / max(seconds, 1e-9)
+    racing = reserved_runs(config, study, left)
+    if not study.runs() or left >= config.repeats + racing:
         return None
     race = f" with {racing} runs of the race after it (confirm={limits.confirm})" if racing else ""
     return f"another run would not end within minutes={limits.minutes:g}{race}"

@@ -1,11 +1,11 @@
-"""Numbers for the start values that are words: lr=auto, step_sampling or cdat, and wd=auto.
+"""Numbers for the start values that are words: lr=auto, step_sampling, cdat or carried, and wd=auto or carried.
 
     TuneConfig with open_start → probes of the model (or usual values) → TuneConfig with numbers
 
 Step sampling finds a constant learning rate. A search tunes the peak of a schedule, which is PEAK_RATIO times higher;
 the ratio was measured under the triangle and is used for every schedule that is not constant. The result is stored with
 the study, so the same command continues from the same start without new probes. `auto` never fails: without a model to
-probe, or without a result, the search starts at the usual values.
+probe, or without a result, the search starts at the usual values. `carried` needs no probes (carried_start.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from flatdirs.setting_checks import wrong
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
 from flatdirs.tuning.adamw_start import beta2_for_small_batches, timescales, tokens_per_parameter
+from flatdirs.tuning.carried_start import carried_start
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.tuning.formatting import assignments, exact
 from flatdirs.tuning.settings import TuneConfig, identity
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
     from flatdirs.lr_finder.result import LearningRates
 
-STEP_SAMPLING, AUTO, EDGE = "step_sampling", "auto", "cdat"
-START_WORDS = {"lr": (STEP_SAMPLING, AUTO, EDGE), "wd": (AUTO,)}  # what a start may hold in place of a number
+STEP_SAMPLING, AUTO, EDGE, CARRIED = "step_sampling", "auto", "cdat", "carried"
+START_WORDS = {"lr": (STEP_SAMPLING, AUTO, EDGE, CARRIED), "wd": (AUTO, CARRIED)}  # in place of a number
 TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat"}
 PEAK_RATIO = 1.8  # best peak of the triangle over step sampling's pick; benchmarks/step_sampling/README.md
 
@@ -79,7 +80,7 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     """The configuration with numbers for its start; a search without a start keeps its usual values.
 
     Raises:
-        ConfigError: step_sampling or cdat has nothing to probe, or no effect.
+        ConfigError: step_sampling, cdat or carried has nothing to probe, or no effect.
         FinderError: step_sampling or cdat found no learning rate; the sentence says why.
         StudyError: the study exists and began with another start.
     """
@@ -90,16 +91,31 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     if not words or not plan.on_grid:
         return config
     if idle := _nothing_to_probe(config):
-        if word in (STEP_SAMPLING, EDGE):
+        if word in (STEP_SAMPLING, EDGE, CARRIED):
             raise wrong("start.lr", word, f"has no effect, as {idle}", remedy="set it to a number, or start=auto")
         usual = {key: value for key, value in plan.grid.start.items() if key in words}
         begin = f"the usual {assignments(usual)}" if usual else assignments(plan.grid.start)
         say(f"start=auto: {idle}; the search starts at {begin}")
         return _with_numbers(config, {})
+    if CARRIED in words.values():
+        return _with_numbers(config, _carried(config, say))
     if word is None:
         return _with_numbers(config, {"wd": _decay_for(config, plan.grid.start["lr"])})
     found = _probed_start(config, word, say)
     return _with_numbers(_with_warmup(config, found.pop("warmup_epochs", None)), found)
+
+
+def _carried(config: TuneConfig, say: Say) -> dict[str, float]:
+    """Numbers for the words from a published setting; wd=auto follows from its lr."""
+    if config.open_start.get("lr") != CARRIED:
+        raise wrong("start.wd", CARRIED, "goes with start.lr=carried", remedy="set it to a number or auto")
+    training = _training(config)
+    numbers, story = carried_start(training, MOST_DECAY["momentum" if training.optimizer.name == "sgd" else "beta1"])
+    if config.open_start.get("wd") == AUTO:
+        numbers["wd"] = _decay_for(config, numbers["lr"])
+    own = {key: value for key, value in numbers.items() if key in config.open_start}
+    say(f"start=carried: {assignments(own)}, {story}")
+    return own
 
 
 def _nothing_to_probe(config: TuneConfig) -> str | None:

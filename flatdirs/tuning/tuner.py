@@ -196,7 +196,7 @@ class Tuner:
         As decided where `flatdirs tune` has ended this study. A Tuner itself races nothing, so what it hands over is
         unconfirmed: run it and the start with the same fresh seeds before you replace the start.
         """
-        found = self.study.verdict() or without_race(self.study, "", "no fresh runs were made")
+        found = self.study.verdict() or without_race(self.study, "", "there was no race")
         return found and replace(found, hyperparameters=self._spelled(found.hyperparameters))
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """optimization_results.yaml and the last lines of a sweep: what was found, what is handed over, what to paste.
 
-A sweep makes no fresh runs at its end, so what it hands over is unconfirmed, but for objectives without noise.
+A sweep ends without a race, so what it hands over is unconfirmed, but for objectives without noise.
 """
 
 from __future__ import annotations

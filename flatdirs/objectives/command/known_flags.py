@@ -8,7 +8,7 @@ Of a dotted key the last part counts, unless a part before it says that somethin
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,6 +24,18 @@ NAMES = {spelling: name for name in SPELLINGS for spelling in all_names(name)} |
         "batch_size": "b batch per_gpu_train_batch_size",
         "seed": "seed random_seed manual_seed manualseed seed_everything random_state",
         "epochs": "epochs num_epochs num_train_epochs max_epochs n_epochs nepochs epoch",
+    }.items()
+    for spelling in spellings.split()
+}
+CARRIED = NAMES | {  # what `carry-over` reads beside them
+    spelling: name
+    for name, spellings in {
+        "epsilon": "eps epsilon adam_eps adam_epsilon opt_eps",
+        "ema": "ema ema_decay model_ema_decay",
+        "width": "width d_model n_embd embed_dim hidden_size",
+        "steps": "steps n_steps num_steps max_steps total_steps train_steps num_train_steps max_train_steps max_iters "
+        "iterations num_iterations",
+        "examples": "train_examples num_train_examples max_train_samples",
     }.items()
     for spelling in spellings.split()
 }
@@ -51,14 +63,17 @@ class Found:
     end: int
 
 
-def find_flags(words: Sequence[str | None]) -> list[Found]:
-    """All well-known values of a command, the last of each flag; None stands for a word that is no plain text."""
+def find_flags(words: Sequence[str | None], names: Mapping[str, str] = NAMES) -> list[Found]:
+    """All well-known values of a command, the last of each flag; None stands for a word that is no plain text.
+
+    `names`: spelling → name of what is looked for.
+    """
     found: dict[tuple[str, str], Found] = {}
     for place, word in enumerate(words):
         if word is None:
             continue
         flag, equals, _ = word.partition("=")
-        key = _known(flag)
+        key = _known(flag, names)
         if (
             key is None
             or not (equals or flag.startswith("-"))
@@ -74,18 +89,18 @@ def find_flags(words: Sequence[str | None]) -> list[Found]:
     return list(found.values())
 
 
-def _known(flag: str) -> tuple[str, str] | None:
+def _known(flag: str, names: Mapping[str, str]) -> tuple[str, str] | None:
     """The name that a flag or key stands for, and its identity; None for all others."""
     match = _KEY.fullmatch(flag)
     if match is None:
         return None
     dashes, key = match[1] or "", normal(match[2])
     *before, last = key.split(".")
-    if last not in NAMES or (last in SHORT and (dashes != "-" or before)):
+    if last not in names or (last in SHORT and (dashes != "-" or before)):
         return None
     if any(ELSEWHERE.fullmatch(token) for part in before for token in part.split("_")):
         return None
-    return NAMES[last], ("--" if dashes.startswith("-") else "") + key
+    return names[last], ("--" if dashes.startswith("-") else "") + key
 
 
 def normal(key: str) -> str:
@@ -131,14 +146,18 @@ def optimizer_of(words: Sequence[str]) -> str:
     --per_device_train_batch_size) stand for its default, AdamW.
     """
     split = [part for word in words for part in (word.split() or [""])]
-    told = [
-        value for flag, value in _pairs(split) if {"opt", "optim", "optimizer"} & set(re.split(r"[._]", normal(flag)))
-    ]
-    for texts in (told, split):
+    for texts in (told_optimizers(words), split):
         for optimizer in OPTIMIZERS:
             if any(_names(text, optimizer) for text in texts):
                 return optimizer
     return "adamw" if any(normal(word.partition("=")[0]) in TRAINER_FLAGS for word in split) else ""
+
+
+def told_optimizers(words: Sequence[str]) -> list[str]:
+    """The values of --opt, optimizer=… and the like, as they stand."""
+    split = [part for word in words for part in (word.split() or [""])]
+    flags = {"opt", "optim", "optimizer"}
+    return [value for flag, value in _pairs(split) if flags & set(re.split(r"[._]", normal(flag)))]
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:

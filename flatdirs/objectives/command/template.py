@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import FlatdirsError
-from flatdirs.objectives.command.known_flags import Found, find_flags, optimizer_of
+from flatdirs.objectives.command.known_flags import NAMES, Found, find_flags, optimizer_of
 from flatdirs.objectives.command.notation import is_whole
 from flatdirs.objectives.command.placeholders import KEY, SPECIAL, Slot, example, placeholders, start_problem
 from flatdirs.objectives.command.shell_words import (
@@ -33,6 +33,7 @@ __all__ = ["Slot", "Template", "masked_words"]
 FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam", "muon": "Muon"}
 OF_FAMILY = {"momentum": ("sgd", "muon"), "beta1": ("adamw", "adam"), "beta2": ("adamw", "adam"), "adamw_lr": ("muon",)}
 HELD = ("batch_size", "lora_rank", "lora_alpha", "seed", "epochs")
+WHOLE = (*HELD, "steps", "examples", "width")  # whole numbers where the command has them so
 
 Words = tuple[tuple[str | Slot, ...], ...]
 
@@ -50,23 +51,26 @@ class Template:
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, words: Sequence[str]) -> Template:
-        """The template of an argv. Raises ConfigError for shell syntax and for placeholders that cannot be."""
+    def read(cls, words: Sequence[str], names: Mapping[str, str] = NAMES) -> Template:
+        """The template of an argv. Raises ConfigError for shell syntax and for placeholders that cannot be.
+
+        `names`: spelling → name of the flags that are recognised.
+        """
         refuse_shell_syntax(words)
-        return cls._of(words)
+        return cls._of(words, names)
 
     @classmethod
-    def parse(cls, text: str) -> Template:
+    def parse(cls, text: str, names: Mapping[str, str] = NAMES) -> Template:
         """The template of a command in one text (`task.command`), split as a shell does. Raises ConfigError."""
-        return cls._of(split_words(text))
+        return cls._of(split_words(text), names)
 
     @classmethod
-    def _of(cls, words: Sequence[str]) -> Template:
+    def _of(cls, words: Sequence[str], names: Mapping[str, str]) -> Template:
         source = tuple(with_env(words))
         pieces = placeholders(source)
         marked = {slot.name: slot for slot in _slots_of(pieces)}
         plain = _plain(pieces)
-        chosen, ambiguous = _choose(find_flags(plain), plain, marked)
+        chosen, ambiguous = _choose(find_flags(plain, names), plain, marked)
         recognised = {slot.name: slot for _, slot in chosen if slot.name in marked and slot.name not in SPECIAL}
         bare = [[_started(piece, recognised) for piece in word] for word in pieces]
         return cls(_with_flags(bare, chosen), source, ambiguous)
@@ -177,13 +181,13 @@ class Template:
         """The same command with a start for a placeholder that has none: {wd:0.1} for {wd}."""
         bare = self._slots[name].text
         inner = re.compile(rf"(?<!{{){re.escape(bare)}(?!}})")
-        return Template._of([inner.sub(f"{bare[:-1]}:{start:g}}}", word) for word in self.source])
+        return Template._of([inner.sub(f"{bare[:-1]}:{start:g}}}", word) for word in self.source], NAMES)
 
     def require(self, names: Iterable[str], key: str = "tune") -> dict[str, Slot]:
         """The slots of these hyperparameters, held ones too. Raises ConfigError where one cannot be tuned."""
         names = list(names)
         for name in names:
-            self._refuse_ambiguous(name)
+            self.refuse_ambiguous(name)
             if name in SPECIAL:
                 raise wrong(key, name, "is given by each run and cannot be tuned", remedy="remove it")
             slot = self._slots.get(name)
@@ -205,7 +209,7 @@ class Template:
         """
         for name in self.ambiguous:
             if name not in HELD:
-                self._refuse_ambiguous(name)
+                self.refuse_ambiguous(name)
         if "lr" not in self.slots and not any(slot.explicit for slot in self.slots.values()):
             held = self.held.get("lr")
             problem = f"holds {held.flag} {held.notation}, which {held.why}" if held else "has no learning rate"
@@ -214,7 +218,8 @@ class Template:
             if slot.bare and name not in started:
                 raise wrong(KEY, slot.text, "has no start", remedy=f"write {example(name)}")
 
-    def _refuse_ambiguous(self, name: str) -> None:
+    def refuse_ambiguous(self, name: str) -> None:
+        """Raise ConfigError where the command gives a name by two different flags."""
         if flags := self.ambiguous.get(name):
             marked = f"{flags[-1]}{' ' if flags[-1].startswith('-') else '='}{example(name)}"
             raise self._wrong(
@@ -257,7 +262,7 @@ def _choose(
 def _recognised(found: Found, word: str, explicit: bool) -> Slot:
     """The slot of a flag's value. `explicit`: the name is a placeholder elsewhere in the command."""
     text, name = word[found.begin : found.end], found.name
-    whole = name in HELD and is_whole(text)
+    whole = name in WHOLE and is_whole(text)
     start = int(text) if whole else float(text)
     problem = start_problem(name, start) if explicit else ""
     if problem:
