@@ -88,7 +88,7 @@ def tune(
         fixed: hyperparameters of `start` that are not tuned.
         ranges: name → (low, high), or (low, high, "log" | "linear" | "logit").
         choices: name → what to choose from, such as {"optimizer": ["sgd", "adamw"]}.
-        optimizer: "sgd", "adamw" or "adam" (coupled L2), which decides how lr and wd go together.
+        optimizer: "sgd", "adamw", "adam" (coupled L2) or "muon", which decides how lr and wd go together.
         search: "flatdirs", "myrtle", "raw", or one of Optuna's: random, tpe, qmc, gp, cmaes.
         seed: the first seed of your function, and that of random searches.
         repeats: seeds per point, whose mean counts.

@@ -6,7 +6,7 @@ from pathlib import Path
 # the first ones ~ is the home folder.
 PATHS = ("output", "folder", "file", "data.path", "save", "figure", "curvature.figure", "curvature.save", "storage.url")
 METRIC = ("task.metric.name", "task.metric.regex", "task.metric.file", "task.metric.column")
-VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit", "task.command", "command", *METRIC)
+VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit", "task.command", "command", "for", *METRIC)
 
 
 def conf_folder() -> Path:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from flatdirs.search.bayes import suggest
 from flatdirs.search.explain import describe_move
 from flatdirs.search.known import BayesSettings, replicates_agree
 from flatdirs.search.types import EarlierRun, Run, RunId
-from flatdirs.space.chart import Point
+from flatdirs.space.chart import Axis, Chart, Point
 from flatdirs.space.chart_for import chart_for
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.grid import Grid
@@ -93,6 +94,28 @@ class TestBowls:
         bowl = bowl_at(grid, 5, 2, -3, 1)
         ends = [bowl(search_on(grid, noisy(bowl, seed, deviation), 15).winner) for seed in range(20)]
         assert sum(end >= GOOD for end in ends) >= 16
+
+    @pytest.mark.parametrize("top", [(4, 3, -4, 2), (-5, 2, 1, -3)])
+    def test_a_chart_of_fractions_is_searched_by_whole_steps_along_its_axes(self, top: tuple[int, ...]) -> None:
+        grid = grid_of("adamw_batch", ("beta2",))
+        bowl = bowl_at(grid, *top)
+        search = search_on(grid, bare(bowl), 14)
+        assert search.first(bowl) <= 12
+        inside = [one.point for one in search.suggestions if grid.hyperparameters(one.point)["beta1"] > 0]
+        assert len(inside) > 7
+        assert all(isinstance(step, int) for point in inside for step in point)
+
+    @pytest.mark.parametrize("octaves", [-7.3, 5.1])
+    def test_a_usual_weight_decay_is_whole_steps_away_at_the_same_learning_rate(self, octaves: float) -> None:
+        axes = Axis("lr·wd^0.5", {"lr": 1, "wd": Fraction(1, 2)}), Axis("wd", {"wd": 1})
+        grid = Grid(grid_chart("flatdirs", Chart("halves", ("lr", "wd"), axes)), {"lr": 0.1, "wd": 5e-4})
+        times = 1.5 * 2.0**octaves
+        runs = [result(value=9 - abs(n - 4), point=(n, 0), timescales=times * 2 ** (n / 2 - 2)) for n in (0, 4, 8)]
+        found = suggest(grid, runs)
+        assert all(isinstance(step, int) for step in found.point)
+        values = grid.hyperparameters(found.point)
+        assert values["lr"] == grid.hyperparameters((4, 0))["lr"]
+        assert math.log2(values["wd"] / 5e-4) == pytest.approx(-octaves, abs=0.51)
 
     def test_a_far_better_run_elsewhere_is_found_along_several_axes_at_once(self) -> None:
         grid = grid_of()

@@ -1,23 +1,26 @@
-"""The chart: an invertible integer map, so moves undo each other and hold the other coordinates where they are.
+"""The chart: an exactly invertible map, so moves undo each other and hold the other coordinates where they are.
 
-Charts are drawn at random (products of elementary row operations) beside the four that come with flatdirs. Tolerance:
-powers of two are exact; where 1 − momentum ≥ 0.001 is stored as momentum, or a step is a root of two, a coordinate may
-move by a few units in the last place per factor, which 1e-11 (relative) covers for exponents as large as these.
+Charts are drawn at random (products of elementary row operations, some with fractions) beside those that come with
+flatdirs. Tolerance: powers of two are exact; where 1 − momentum ≥ 0.001 is stored as momentum, or a step is a root of
+two, a coordinate may move by a few units in the last place per factor, which 1e-11 (relative) covers for exponents as
+large as these.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from flatdirs.errors import ChartError
-from flatdirs.space.chart import Axis, Chart
+from flatdirs.space.chart import LARGEST_CONDITION, Axis, Chart, product
 from flatdirs.space.grid import Grid, significant
 from flatdirs.space.names import label
 from flatdirs.space.shipped_charts import describe_chart, named_chart, read_chart
@@ -39,20 +42,27 @@ def grid_of(chart: Chart, **changes: float) -> Grid:
     return Grid(chart, {name: values[name] for name in chart.hyperparameters})
 
 
+FACTORS = {
+    "whole": [-2, -1, 1, 2],
+    "fractions": [-2, -1, 1, Fraction(1, 2), Fraction(-1, 2), Fraction(3, 10), Fraction(-4, 3)],
+}
+
+
 @st.composite
-def unimodular_charts(draw: st.DrawFn) -> Chart:
+def drawn_charts(draw: st.DrawFn) -> Chart:
     size = draw(st.integers(1, 5))
-    matrix = np.eye(size, dtype=np.int64)
-    indices = st.integers(0, size - 1)
+    matrix = np.eye(size, dtype=np.int64).astype(object)
+    indices, factors = st.integers(0, size - 1), FACTORS[draw(st.sampled_from(list(FACTORS)))]
     for _ in range(draw(st.integers(0, 6))):
-        row, other, factor = draw(indices), draw(indices), draw(st.sampled_from([-2, -1, 1, 2]))
+        row, other, factor = draw(indices), draw(indices), draw(st.sampled_from(factors))
         if row != other:
             matrix[row] += factor * matrix[other]
         else:
-            matrix[row] *= -1
+            matrix[row] *= factor if isinstance(factor, Fraction) else -1
+    assume(np.linalg.cond(matrix.astype(float)) < LARGEST_CONDITION)
     names = tuple(f"h{n}" for n in range(size))
     axes = tuple(
-        Axis(f"c{n}", {name: int(power) for name, power in zip(names, row, strict=True) if power})
+        Axis(f"c{n}", {name: power for name, power in zip(names, row, strict=True) if power})
         for n, row in enumerate(matrix)
     )
     step = draw(st.sampled_from([2.0, math.sqrt(2), 1.4142, 2 ** (1 / 3), 4.0, 1.7]))
@@ -61,7 +71,7 @@ def unimodular_charts(draw: st.DrawFn) -> Chart:
 
 
 def drawn_grid(draw: st.DrawFn) -> Grid:
-    chart = draw(unimodular_charts())
+    chart = draw(drawn_charts())
     ordinary, fractions = st.floats(1e-4, 1e4), st.floats(0.0, 0.99)
     start = {name: draw(fractions if name in chart.one_minus else ordinary) for name in chart.hyperparameters}
     return Grid(chart, start)
@@ -151,15 +161,66 @@ def test_the_map_inverts(where: tuple[Grid, tuple[int, ...]]) -> None:
 
 
 @settings(max_examples=60)
-@given(unimodular_charts())
+@given(drawn_charts())
 def test_the_inverse_matrix_is_exact(chart: Chart) -> None:
     assert (chart.matrix @ chart.inverse == np.eye(len(chart.axes), dtype=np.int64)).all()
+    assert all(isinstance(entry, int | Fraction) for entry in chart.inverse.flat)
 
 
 @settings(max_examples=60)
-@given(unimodular_charts())
+@given(drawn_charts())
 def test_a_chart_survives_being_described_and_read(chart: Chart) -> None:
-    assert read_chart(describe_chart(chart)) == chart
+    assert read_chart(json.loads(json.dumps(describe_chart(chart)))) == chart
+
+
+class TestFractions:
+    """lr·batch_size^−1/2 and the batch size: a fourfold batch takes twice the learning rate."""
+
+    def chart(self, power: Any) -> Chart:
+        axes = Axis("steep", {"lr": 1, "batch_size": power}), Axis("batch_size", {"batch_size": 1})
+        return Chart("mine", ("lr", "batch_size"), axes, whole=frozenset({"batch_size"}))
+
+    @pytest.mark.parametrize("power", ["-1/2", "-0.5", -0.5, Fraction(-1, 2), "-2/4"])
+    def test_however_they_are_written_they_are_one(self, power: Any) -> None:
+        assert self.chart(power) == self.chart(Fraction(-1, 2))
+        assert self.chart(power).matrix.tolist() == [[1, Fraction(-1, 2)], [0, 1]]
+
+    def test_decimals_are_taken_as_they_are_written(self) -> None:
+        assert self.chart(-0.3).matrix[0, 1] == Fraction(-3, 10)
+
+    def test_steps_are_whole_and_values_follow(self) -> None:
+        grid = Grid(self.chart("-1/2"), {"lr": 0.1, "batch_size": 64})
+        assert grid.hyperparameters((0, 2)) == {"lr": 0.2, "batch_size": 256}
+        assert grid.hyperparameters((0, 1)) == {"lr": 0.1414, "batch_size": 128}
+        assert grid.locate({"lr": 0.1414, "batch_size": 128}) == (0, 1)
+        assert grid.locate({"lr": 0.1, "batch_size": 128}) is None
+
+    def test_a_rounded_batch_size_is_made_up_for(self) -> None:
+        grid = Grid(self.chart("-1/2"), {"lr": 0.1, "batch_size": 100})
+        assert grid.hyperparameters((0, -3)) == {"lr": 0.03606, "batch_size": 13}  # 0.1·(13/100)^½
+
+    def test_an_axis_whose_whole_steps_are_whole_is_kept_first(self) -> None:
+        axes = (
+            Axis("a", {"lr": 1, "wd": 1, "batch_size": -1}),
+            Axis("b", {"wd": 1, "batch_size": "-1/2"}),
+            Axis("batch_size", {"batch_size": 1}),
+        )
+        chart = Chart("mine", ("lr", "wd", "batch_size"), axes).fix(["lr"])
+        assert [axis.name for axis in chart.axes] == ["a", "batch_size"]
+        assert [axis.name for axis in Chart("mine", ("lr", "wd", "batch_size"), axes).fix(["batch_size"]).axes] == [
+            "a",
+            "wd",
+        ]
+
+    def test_an_axis_of_one_hyperparameter_moves_it_by_whole_steps(self) -> None:
+        two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
+        assert two.fix(["a"]).response(0) == {"b": 1}
+
+    def test_names(self) -> None:
+        powers = {"lr": 1, "momentum": -1, "batch_size": Fraction(-1, 2)}
+        assert product(powers, {"momentum"}) == "lr·batch_size^−0.5/(1−momentum)"
+        assert product({"momentum": 1, "wd": 0}, {"momentum"}) == "1−momentum"
+        assert product({"momentum": 1, "wd": 1}, {"momentum"}) == "(1−momentum)·wd"
 
 
 def test_a_chart_may_be_refined_once_and_an_unrefined_one_is_described_as_ever() -> None:
@@ -354,8 +415,13 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(hyperparameters=["lr", "momentum", "wd", "momentum"]), "chart.hyperparameters"),
         (changed(axes=SGD["axes"][:2]), "chart.axes"),
         (changed(axes=[SGD["axes"][0]] * 3), "chart.hyperparameters"),
-        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 2}}, *SGD["axes"][1:]]), "chart.axes"),
-        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 1.5}}, *SGD["axes"][1:]]), "chart"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"momentum": 2, "wd": "1/3"}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 0.0005}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": 1e-320}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": "1/0"}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": "1e999999999"}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": {"lr": True}}, *SGD["axes"][1:]]), "chart.axes"),
+        (changed(axes=[{**SGD["axes"][0], "exponents": 3}, *SGD["axes"][1:]]), "chart"),
         (changed(axes=[{**SGD["axes"][0], "first": "up"}, *SGD["axes"][1:]]), "chart.axes"),
         (changed(axes=[{"name": "x"}]), "chart"),
         ({}, "chart"),
@@ -402,8 +468,6 @@ def test_other_refusals_name_the_key() -> None:
     assert refused(lambda: named_chart("sdg")) == "chart"
     assert refused(lambda: sgd.fix(["rate"])) == "fixed"
     assert refused(lambda: sgd.fix(["lr", "momentum", "wd"])) == "fixed"
-    two = Chart("two", ("a", "b"), (Axis("x", {"a": 1, "b": 2}), Axis("y", {"a": 1, "b": 3})), follows=None)
-    assert refused(lambda: two.fix(["a"])) == "fixed"
 
 
 def test_long_names_are_those_of_the_short_ones() -> None:

@@ -268,6 +268,7 @@ IDLE = {
     **{f"{command} data.path=nosuch.npz": "data.path" for command in ("tune", "train", "find-lr", "slices")},
     "tune start.sigma=0.5": "start.sigma",
     "tune start.beta1=0.8": "start.beta1",
+    "tune chart=lr_only start.beta1=0.8": "start.beta1",
     "tune optimizer=adamw start.momentum=0.8": "start.momentum",
     "tune start.batch_size=8": "start.batch_size",
     "tune search=random chart.step=1.4142": "chart.step",
@@ -279,6 +280,7 @@ IDLE = {
 }  # fmt: skip
 READ = ["train data.path=null", "tune search=tpe",
         "tune search=tpe start=myrtle start.lr=0.05", "tune chart=sgd_batch start.batch_size=8",
+        "tune chart=lr_only start.momentum=0.8",
         "tune task=cifar10_small data.path=x.npz", "tune schedule=cdat start.sigma=0.5", "tune search=raw chart.step=4",
         CALLABLE, "status storage=sqlite storage.url=x.db"]  # fmt: skip
 
@@ -331,6 +333,20 @@ WRONG = {
     "no list of names": (["chart.one_minus=momentum"], "chart.one_minus"),
     "no axes": (["chart.axes=null"], "chart.axes"),
     "an axis of words": (["chart.axes=[{name:lr,exponents:{lr:x}}]"], "chart.axes"),
+    "axes that repeat each other": (
+        ["chart.axes=[{name:a,exponents:{lr:1}},{name:b,exponents:{lr:2}},{name:c,exponents:{wd:1}}]"],
+        "chart.axes",
+    ),
+    "axes that hardly differ": (
+        [
+            "fixed=[momentum]",
+            "chart.hyperparameters=[lr,wd]",
+            "chart.bounds=null",
+            "chart.one_minus=null",
+            "chart.axes=[{name:a,exponents:{lr:1,wd:1}},{name:b,exponents:{lr:1,wd:0.999}}]",
+        ],
+        "chart.axes",
+    ),
     "chart the trainer has not": (["chart=adamw"], "chart"),
     "a box upside down": (["search=random", "box.lr=[1,0.1]"], "box.lr"),
     "a box without room": (["search=random", "chart=sgd_batch", "box.batch_size=[301,400]"], "box.batch_size"),

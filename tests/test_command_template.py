@@ -50,6 +50,15 @@ torchrun --standalone --nproc_per_node=8 train.py --learning_rate=6e-4 --max_ite
     lr=6e-4 |  | sgd
 python train.py learning_rate=3e-4 weight_decay=0.1
     lr=3e-4 wd=0.1 |  | sgd
+# Muon, LoRA
+python train.py --optimizer muon --lr 0.02 --wd 0.01 --momentum 0.95 --adam_lr 3e-4
+    lr=0.02 wd=0.01 momentum=0.95 adamw_lr=3e-4 |  | muon
+python train.py --optimizer adamw --lr 1e-3 --adamw_lr 3e-4
+    lr=1e-3 | adamw_lr=3e-4 | adamw
+python /home/muon/train.py --lr 0.1 --momentum 0.9
+    lr=0.1 momentum=0.9 |  | sgd
+python finetune.py --optim adamw_torch --learning_rate 2e-4 --lora_r 16 --lora_alpha 32
+    lr=2e-4 | lora_rank=16 lora_alpha=32 | adamw
 # timm
 python train.py /data --model resnet50 --opt sgd --lr 0.5 --momentum 0.9 --weight-decay 2e-5 -b 128 --warmup-lr 1e-6
     lr=0.5 momentum=0.9 wd=2e-5 | batch_size=128 | sgd

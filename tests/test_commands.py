@@ -34,7 +34,7 @@ LONG = {
     "hyperparameters": ["learning_rate", "momentum", "weight_decay"], "one_minus": ["momentum"],
     "follows": "learning_rate", "bounds": {"weight_decay": [None, 0.1]}, "step": 4, "name": "mine",
     "axes": [
-        {"name": "lr / (1-m)", "exponents": {"learning_rate": 1, "momentum": -1}, "first": "halve"},
+        {"name": "lr / (1-m)", "exponents": {"learning_rate": 1, "momentum": "-6/5"}, "first": "halve"},
         {"name": "m", "exponents": {"momentum": 1}}, {"name": "w", "exponents": {"weight_decay": 1}},
     ],
 }  # fmt: skip
@@ -53,6 +53,8 @@ TUNE = {
     "another task": ["task=cifar10", "task.name=mine", "task.epochs=3", "data.path=a b.npz", "curvature.every=10"],
     "a text": ["task=text", "clip_gradient=null", "optimizer.beta2=0.999", "task.epochs=4"],
     "a text its own way": ["task=text_small", "optimizer=sgd", "schedule=triangle", "metric=accuracy"],
+    "the learning rate alone": ["chart=lr_only", "start.momentum=0.95"],
+    "a batch for adamw": ["optimizer=adamw", "chart=adamw_batch", "fixed=[beta1]"],
     "cdat": ["schedule=cdat", "chart=cdat", "start.sigma=0.5", "schedule.max_learning_rate=null"],
     "a database": ["storage=url", f"storage.url={URL}", "study=s"],
     "sqlite": ["storage=sqlite", "storage.stale_minutes=5", "start=step_sampling", "start.wd=auto"],

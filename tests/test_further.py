@@ -26,9 +26,10 @@ from flatdirs.search.known import BayesSettings, known_of, places_of, resolved
 from flatdirs.search.suggest import incumbent, suggest
 from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.chart import Chart
-from flatdirs.space.chart_for import IN_CHARTS, chart_for
+from flatdirs.space.chart_for import chart_for, related
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.grid import Grid
+from flatdirs.space.names import canonical
 from flatdirs.space.scales import KINDS, Scale
 from flatdirs.space.shipped_charts import describe_chart, named_chart, read_chart
 
@@ -117,7 +118,7 @@ class TestCharts:
     @pytest.mark.parametrize("path", sorted((conf_folder() / "chart").glob("*.yaml")), ids=lambda path: path.stem)
     def test_every_shipped_chart_loads_and_takes_further_ones(self, path: Path) -> None:
         chart = named_chart(path.stem)
-        extended, _ = with_further(chart, MANY)
+        extended, _ = with_further(chart, [one for one in MANY if one.name not in chart.hyperparameters])
         assert chart.name == path.stem
         assert [axis.name for axis in extended.axes[: len(chart.axes)]] == [axis.name for axis in chart.axes]
 
@@ -140,6 +141,10 @@ class TestCharts:
             (["lr", "wd", "batch_size"], "sgd", ["lr·wd/batch_size", "wd", "batch_size"]),
             (["lr", "wd"], "adamw", ["lr·wd", "wd"]),
             (["lr", "beta1"], "adam", ["lr", "1−beta1"]),
+            (["lr", "wd", "batch_size"], "adamw", ["lr·wd/batch_size", "wd·batch_size^−0.5", "batch_size"]),
+            (["lr", "batch_size"], "adamw", ["lr·batch_size^−0.5", "batch_size"]),
+            (["lr", "wd", "momentum"], "muon", ["lr·wd", "wd", "1−momentum"]),
+            (["lr", "lora_r"], "adamw", ["lr/lora_rank", "lora_rank"]),
             (["batch_size"], "sgd", ["1/batch_size"]),
             ([], "sgd", []),
         ],
@@ -147,9 +152,18 @@ class TestCharts:
     def test_the_chart_for_some_names(self, names: list[str], optimizer: str, axes: list[str]) -> None:
         chart = chart_for(names, optimizer)
         assert [axis.name for axis in chart.axes] == axes
-        assert set(chart.hyperparameters) <= set(IN_CHARTS[optimizer])
+        assert set(chart.hyperparameters) == {canonical(name) for name in names} == set(related(names, optimizer))
 
-    @pytest.mark.parametrize(("names", "optimizer", "key"), [(["dropout"], "sgd", "names"), (["lr"], "x", "optimizer")])
+    def test_what_a_chart_relates(self) -> None:
+        """beta2 and the batch size by the half-life of an average of squared gradients; neither by itself."""
+        assert related(["lr", "wd", "beta2", "dropout"], "adamw") == ["lr", "wd"]
+        assert related(["lr", "wd", "beta2", "batch_size"], "adamw") == ["lr", "wd", "beta2", "batch_size"]
+        assert related(["lr", "batch_size"], "muon") == ["lr"]
+
+    @pytest.mark.parametrize(
+        ("names", "optimizer", "key"),
+        [(["dropout"], "sgd", "names"), (["beta2"], "adamw", "names"), (["lr"], "x", "optimizer")],
+    )
     def test_what_no_chart_has_is_refused(self, names: list[str], optimizer: str, key: str) -> None:
         with pytest.raises(ChartError) as found:
             chart_for(names, optimizer)

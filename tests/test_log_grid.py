@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatdirs.search import grid_chart
+from flatdirs.space.chart import Axis
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.grid import Grid
 from flatdirs.space.log_grid import SAME, LogGrid, among
@@ -22,6 +25,8 @@ FURTHER = (
     Further("eps", 1e-3, 1.2345678e-6, 1),
 )
 START = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 100}
+SGD = named_chart("sgd_batch")
+FRACTIONS = replace(SGD, axes=(Axis("steep", {"lr": 1, "wd": "1/3", "batch_size": -0.5}), *SGD.axes[1:]))  # type: ignore[dict-item]
 
 
 @st.composite
@@ -33,7 +38,7 @@ def walled(draw: st.DrawFn) -> Grid:
         "wd": (5e-4 / draw(st.floats(1, 50)), None),
         "batch_size": (draw(st.integers(1, 100)), draw(st.integers(100, 1000))),
     }
-    chart, start = with_further(named_chart("sgd_batch").within(bounds), FURTHER)
+    chart, start = with_further(draw(st.sampled_from([SGD, FRACTIONS])).within(bounds), FURTHER)
     return Grid(grid_chart("flatdirs", chart), {**START, **start})
 
 
@@ -50,6 +55,16 @@ class TestPlaces:
             point = log_grid.point(place)
             assert grid.out_of_bounds(point) is None
             assert np.abs(log_grid.octaves(np.array([point], dtype=float))[0] - place).max() < 2 * SAME
+
+    @settings(max_examples=30)
+    @given(st.integers(0, 10_000))
+    def test_without_bounds_all_points_are_whole_steps(self, seed: int) -> None:
+        """Also where a step along an axis is a part of a step of a hyperparameter."""
+        log_grid = LogGrid(Grid(grid_chart("flatdirs", replace(FRACTIONS, bounds={}, whole=frozenset())), START))
+        places = log_grid.snapped(np.random.default_rng(seed).normal(0, 6, (12, 4)))
+        points = [log_grid.point(place) for place in places]
+        assert all(isinstance(step, int) for point in points for step in point)
+        assert log_grid.octaves(np.array(points, dtype=float)) == pytest.approx(places)
 
     def test_what_lies_beyond_a_bound_is_brought_onto_it(self) -> None:
         grid = grid_of(bounds={"momentum": (0.0, 0.99), "lr": (0.03, 0.3)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flatdirs.errors import ChartError
 from flatdirs.space.chart import Axis, Chart, product
 from flatdirs.space.shipped_charts import named_chart
 
@@ -29,10 +28,7 @@ def fitting_chart(names: Iterable[str]) -> Chart | None:
         return None
     if not absent:
         return chart
-    try:
-        held = chart.fix(absent)
-    except ChartError:
-        return None
+    held = chart.fix(absent)
     return replace(held, axes=tuple(_restricted(axis, known, chart.one_minus) for axis in held.axes))
 
 

@@ -138,7 +138,9 @@ def raw_coordinates(runs: Sequence[Run]) -> Coordinates:
 def chart_coordinates(chart: Chart, runs: Sequence[Run]) -> Coordinates:
     """The coordinates of a chart that were varied. One that some run lacks is left out."""
     columns = {
-        axis.name: sum((power * _log2(runs, name) for name, power in axis.exponents.items()), np.zeros(len(runs)))
+        axis.name: sum(
+            (float(power) * _log2(runs, name) for name, power in axis.exponents.items()), np.zeros(len(runs))
+        )
         for axis in chart.axes
     }
     return _varied(columns, runs)

@@ -46,7 +46,12 @@ if TYPE_CHECKING:
 
 SAMPLER = "flatdirs:sampler"  # of a study: chart, start, search and names of the sampler that suggested last
 TYPICAL_SGD = {"lr": 0.1, "momentum": 0.9, "wd": 5e-4, "batch_size": 128, "sigma": 0.25}
-TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma": 0.25}
+TYPICAL_ADAMW = {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2, "batch_size": 128, "sigma": 0.25, "beta2": 0.999}
+TYPICAL = {  # by the first of these names that a chart has; else TYPICAL_SGD
+    "beta1": TYPICAL_ADAMW,
+    "adamw_lr": {"lr": 0.02, "momentum": 0.95, "wd": 1e-2, "adamw_lr": 3e-4},  # https://github.com/KellerJordan/Muon
+    "lora_rank": {"lr": 2e-4, "lora_rank": 8, "lora_alpha": 16},
+}
 
 
 class FlatDirectionsSampler(BaseSampler):
@@ -260,5 +265,5 @@ class FlatDirectionsSampler(BaseSampler):
 
 def typical_start(chart: Chart) -> dict[str, float]:
     """What many scripts begin with, for the hyperparameters of a chart."""
-    typical = TYPICAL_ADAMW if "beta1" in chart.hyperparameters else TYPICAL_SGD
+    typical = next((TYPICAL[name] for name in TYPICAL if name in chart.hyperparameters), TYPICAL_SGD)
     return {name: value for name, value in typical.items() if name in chart.hyperparameters}

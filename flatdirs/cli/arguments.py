@@ -156,6 +156,7 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--for", dest="wanted")
     said = parser.parse_intermixed_args(arguments)
     if said.multirun:
         raise ConfigError(
@@ -166,6 +167,10 @@ def _parse(command: str, arguments: Sequence[str]) -> argparse.Namespace:
         raise ConfigError(f"--dry-run is an option of tune; remove it from {command}", key="--dry-run")
     if said.json and command not in ("ask", "tell"):
         raise ConfigError(f"--json is an option of ask and tell; remove it from {command}", key="--json")
+    if said.wanted is not None:
+        if command != "charts":
+            raise ConfigError(f"--for is an option of charts; remove it from {command}", key="--for")
+        said.words.append(f"for={said.wanted}")
     if said.config_file is not None and command != "train":
         raise ConfigError(f"--config-file is an option of train; set start={said.config_file}", key="--config-file")
     return said

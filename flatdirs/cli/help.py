@@ -22,6 +22,7 @@ ASK_OPTION = {
 }
 TELL_OPTION = {"--json": f"print one JSON object: study, run, {BESTS}"}
 DRY_OPTION = {"--dry-run": "say what was recognised in a command and its first runs, and run nothing"}
+FOR_OPTION = {'--for "COMMAND"': "the same as for=COMMAND"}
 FILE_OPTION = {"--config-file FILE": "take all settings from a YAML file such as best.yaml; other words override it"}
 
 
@@ -61,7 +62,6 @@ def command_help(command: str, words: Sequence[str]) -> str:
     if "start" in groups:
         lines.append(f"  {'start=FILE.yaml':<44}  the hyperparameters in a file, such as an earlier best.yaml")
     lines += ["", "options:"]
-    options = OPTIONS | {"train": FILE_OPTION, "ask": ASK_OPTION, "tell": TELL_OPTION, "tune": DRY_OPTION}.get(
-        command, {}
-    )
+    own = {"train": FILE_OPTION, "ask": ASK_OPTION, "tell": TELL_OPTION, "tune": DRY_OPTION, "charts": FOR_OPTION}
+    options = OPTIONS | own.get(command, {})
     return "\n".join([*lines, *(f"  {option:<20} {text}" for option, text in options.items()), ""])

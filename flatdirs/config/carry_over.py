@@ -165,7 +165,7 @@ def of_command(command: str | Sequence[str]) -> Source:
 def _optimizer(template: Template) -> tuple[str, str]:
     """The optimizer that a command names, and the one that was assumed where it names none."""
     words = list(template.source)
-    if known := optimizer_of(words, ("muon", "adamw", "adam", "sgd")):
+    if known := optimizer_of(words):
         return known, ""
     if told := [word for word in told_optimizers(words) if word]:
         return told[-1].lower(), ""

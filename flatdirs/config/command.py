@@ -18,11 +18,13 @@ from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.objectives.command.objective import CommandObjective, CommandTask, RunSettings
 from flatdirs.objectives.command.shell_words import split_words
 from flatdirs.objectives.command.template import Slot, Template
-from flatdirs.setting_checks import wrong
+from flatdirs.setting_checks import require_integer, require_number, wrong
 from flatdirs.space.chart import Chart
-from flatdirs.space.chart_for import IN_CHARTS, chart_for
+from flatdirs.space.chart_for import chart_for, related
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.shipped_charts import read_chart
+from flatdirs.tuning.adamw_start import timescales
+from flatdirs.tuning.start import MOST_DECAY
 
 AUTO = "auto"  # the chart's name where it follows the command
 
@@ -41,7 +43,7 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
     task = dict(settings["task"])
     metric = read_dataclass(MetricConfig, task.get("metric") or {}, "task.metric.")
     metric.check()
-    template = _template(task["command"])
+    template, note = _with_decay(read_template(task["command"]), task)
     name = task.get("name")
     named = template.name if name is None else read_value(str, name, "task.name")
     unit = read_value(str, task.get("unit") or "", "task.unit")
@@ -52,10 +54,37 @@ def read_command(settings: Mapping[str, Any]) -> CommandObjective:
         read_dataclass(RunSettings, settings.get("run") or {}, "run."),
         threads,
         read_integer(settings, "workers", 1),
+        note=note,
     )
 
 
-def _template(command: Any) -> Template:
+def _with_decay(template: Template, task: Mapping[str, Any]) -> tuple[Template, str]:
+    """The command with a start for a bare {wd}, by its steps and tokens per parameter, and a sentence that says so."""
+    key = "task.tokens_per_parameter"
+    tokens = read_value(float | None, task.get("tokens_per_parameter"), key)
+    steps = read_value(int | None, task.get("steps"), "task.steps")
+    if tokens is None and steps is None:
+        return template, ""
+    require_number(key, tokens, 0, above=True)
+    require_integer("task.steps", steps, 1)
+    slot, rate = template.slots.get("wd"), template.slots.get("lr")
+    if template.optimizer != "adamw":
+        raise wrong(key, tokens, "has no effect unless the command names AdamW", remedy="name it, or remove both keys")
+    if slot is None or not slot.bare:
+        remedy = "write {wd} for its weight decay, or remove both keys"
+        raise wrong(key, tokens, "has no effect, as the command has no {wd} without a start", remedy=remedy)
+    if rate is None or rate.bare:
+        raise wrong(key, tokens, "needs the lr that the search starts at", remedy="write it, as in --lr {lr:0.001}")
+    many, per_decay = timescales(float(tokens)), int(steps) * float(rate.start or 0)
+    decay, most = float(f"{many / per_decay:.2g}"), MOST_DECAY["beta1"]
+    note = f"for T·lr·wd = {many:.2g} at {tokens:g} tokens per parameter"
+    if decay > most:
+        decay, note = most, f"the largest start, T·lr·wd = {most * per_decay:.2g}; {decay:g} would be {note}"
+    return template.begun("wd", decay), f"{decay:g}, {note}"
+
+
+def read_template(command: Any) -> Template:
+    """The template of a command: its words, or one text. Raises ConfigError naming the key."""
     told = isinstance(command, str)
     words = split_words(command) if told else read_value(tuple[str, ...], command, "task.command")
     if not words and not told:
@@ -87,12 +116,17 @@ def read_space(
     else:
         slots = template.require(wanted)
     slots = _without(slots, fixed, template)
-    others = {name: slot for name, slot in (template.held | template.slots).items() if name not in {*slots, "seed"}}
-    held = {name: slot.why or ("fixed" if name in set(fixed) else "not in tune=") for name, slot in others.items()}
-    plain = {name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")}
-    known = [name for name in slots if name in IN_CHARTS[template.optimizer] and name in plain]
+    plain = [name for name, slot in slots.items() if not slot.choices and slot.scale in (None, "log")]
+    known = related(plain, template.optimizer)
     given = read_chart(chart)
-    base = chart_for(known, template.optimizer) if given.name == AUTO else _chosen(given, known)
+    base = chart_for(known, template.optimizer) if given.name == AUTO else _chosen(given, plain)
+    left_out = {
+        name for name in known if name not in base.hyperparameters and not slots[name].explicit and wanted is None
+    }
+    slots = {name: slot for name, slot in slots.items() if name not in left_out}
+    others = {name: slot for name, slot in (template.held | template.slots).items() if name not in {*slots, "seed"}}
+    why = dict.fromkeys(left_out, f"not in chart={given.name}") | dict.fromkeys(fixed, "fixed")
+    held = {name: slot.why or why.get(name, "not in tune=") for name, slot in others.items()}
     bounded = {name: pair for name, pair in given.bounds.items() if name in base.hyperparameters}
     base = replace(base.within(bounded), step=given.step)
     further = [_further(slot) for name, slot in slots.items() if name not in base.hyperparameters]

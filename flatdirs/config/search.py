@@ -25,11 +25,13 @@ from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Chart
 from flatdirs.space.grid import Grid
-from flatdirs.space.names import canonical, canonical_keys
+from flatdirs.space.names import canonical, canonical_keys, enters_as_one_minus
 from flatdirs.space.shipped_charts import read_chart
 from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.commands import search_keys
 from flatdirs.tuning.start import START_WORDS
+
+OPTIONAL = ("beta2", "adamw_lr")  # hyperparameters of a chart that an objective may do without
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,10 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
         walked = chart.fix(fixed) if fixed else chart
     elif template is None:
         chart = read_chart(settings["chart"])
-        start, words = _read_start(settings["start"], chart, task)
-        fixed = fixed or _all_but(chart, _read_names(settings, "tune"))
-        walked = chart.fix(fixed) if fixed else chart
+        walked = _fitted(chart, objective)
+        start, words = _read_start(settings["start"], walked, task)
+        fixed = fixed or _all_but(walked, _read_names(settings, "tune"))
+        walked = walked.fix(fixed) if fixed else walked
     else:
         space = read_space(template, _read_names(settings, "tune"), settings["chart"], fixed)
         walked = space.chart
@@ -88,6 +91,30 @@ def read_search(settings: Mapping[str, Any], objective: AnyObjective, seed: int)
     return SearchSettings(chart, SearchPlan(name, Grid(walked, start), own, seed, box, uniform), words, held)
 
 
+def _fitted(chart: Chart, objective: AnyObjective) -> Chart:
+    """The chart without what the objective does not take (OPTIONAL), and with what our trainer needs beside it, held.
+
+    So chart=lr_only searches lr, with momentum and wd as they start.
+    """
+    if isinstance(objective, CommandObjective):
+        return chart
+    if isinstance(objective, CallableObjective):
+        needed, taken = list[str](), [name for name in OPTIONAL if objective.takes(name)]
+    else:
+        needed = [name for name in objective.hyperparameters if name not in ("lr", "sigma")]
+        taken = needed
+    if unused := [name for name in OPTIONAL if name in chart.hyperparameters and name not in taken]:
+        chart = chart.restrict(name for name in chart.hyperparameters if name not in unused)
+    missing = [name for name in needed if name not in chart.hyperparameters]
+    one_minus = frozenset(name for name in missing if enters_as_one_minus(name))
+    return replace(
+        chart,
+        hyperparameters=(*chart.hyperparameters, *missing),
+        fixed=chart.fixed | frozenset(missing),
+        one_minus=chart.one_minus | one_minus,
+    )
+
+
 def _check_shapes(chart: Mapping[str, Any]) -> None:
     """Raise ConfigError unless the keys of a chart hold lists, axes and a number where they are needed."""
     for key in ("axes", "hyperparameters", "one_minus", "whole", "fixed"):
@@ -96,8 +123,6 @@ def _check_shapes(chart: Mapping[str, Any]) -> None:
     axes = chart.get("axes") or [None]
     if not all(isinstance(axis, Mapping) and isinstance(axis.get("exponents"), Mapping) for axis in axes):
         raise wrong("chart.axes", chart.get("axes"), "must hold axes such as {name: wd, exponents: {wd: 1}}")
-    for power in (power for axis in axes for power in axis["exponents"].values()):
-        read_value(int, power, "chart.axes")
     read_value(float, chart.get("step", 2.0), "chart.step")
 
 

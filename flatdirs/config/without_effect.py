@@ -7,6 +7,7 @@ from typing import Any
 
 from flatdirs.errors import ConfigError, masked
 from flatdirs.space.names import canonical
+from flatdirs.training.optimizer import OPTIMIZERS
 
 RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
        "evaluate_every", "clip_gradient")  # fmt: skip
@@ -19,7 +20,7 @@ PROBES = tuple(
 MORE = {
     "metric": ", or set direction=minimize if lower is better",
     "start": ", as the command itself is the start",
-    "start.batch_size": ", or set task.batch_size, or choose chart=sgd_batch",
+    "start.batch_size": ", or set task.batch_size, or choose a chart with the batch size, such as sgd_batch",
 }
 
 
@@ -48,7 +49,7 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     if "function" not in task:
         yield f"task={task.get('name')}", ("choices",)
     if isinstance(chart.get("hyperparameters"), list) and chart.get("name") != "auto":
-        names = {canonical(str(name)) for name in chart["hyperparameters"]}
+        names = {canonical(str(name)) for name in chart["hyperparameters"]} | _of_trainer(settings)
         yield f"chart={chart.get('name')}", [f"start.{name}" for name in POINT if name not in names]
     if search.get("name") not in (None, "flatdirs"):
         yield f"search={search['name']}, which has no model of what is left to gain", ("until=converged",)
@@ -56,3 +57,9 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield "deterministic=true, where a run has no noise to compare what is left with", ("until=converged",)
     if search.keys() == {"name"}:  # one of Optuna's, which samples in box
         yield f"search={search['name']}, which has no grid and no starting point", ("chart.step", *PROBES)
+
+
+def _of_trainer(settings: Mapping[str, Any]) -> set[str]:
+    """The hyperparameters that our trainer needs besides its rate, whatever chart was chosen."""
+    kind = OPTIMIZERS.get(settings.get("optimizer", {}).get("name"))
+    return set() if kind is None or {"function", "command"} & set(settings["task"]) else {kind.momentum_name, "wd"}

@@ -86,14 +86,13 @@ class ImageObjective:
             shown = ", ".join(sorted(names))
             if names & {"lr", "sigma"}:
                 raise ConfigError(
-                    f"schedule={self.schedule.name} {problem} {shown}; change chart or schedule to fit (chart=cdat and "
-                    f"cdat_adamw go with schedule=cdat; greedy and greedy_adamw with greedy and linesearch; all others "
-                    f"with all others), or remove chart",
+                    f"schedule={self.schedule.name} {problem} {shown}; change chart or schedule to fit (see flatdirs "
+                    f"charts), or remove chart",
                     key="chart",
                 )
             raise ConfigError(
-                f"optimizer={self.optimizer.name} {problem} {shown}; change chart or optimizer to fit (chart=adamw, "
-                f"cdat_adamw, greedy_adamw go with optimizer=adamw; all others with sgd), or remove chart",
+                f"optimizer={self.optimizer.name} {problem} {shown}; change chart or optimizer to fit (see flatdirs "
+                f"charts), or remove chart",
                 key="chart",
             )
 

@@ -23,6 +23,8 @@ def recognised_lines(config: TuneConfig) -> list[str]:
     tuned = ", ".join(f"{name} {shown_setting(start[name])}" for name in (*chart.free, *chart.choices))
     lines = [f"command: {objective.task.command}"]
     lines.append(f"tuned: {tuned}, along {', '.join(axis.name for axis in chart.axes)} (chart {chart.name})")
+    if objective.note:
+        lines.append(f"wd: {objective.note}")
     if config.held:
         every = {**template.slots, **template.held}
         held = (f"{name} {every[name].notation} ({why})" for name, why in config.held.items())

@@ -17,12 +17,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
 from flatdirs.search.candidates import sobol
 from flatdirs.search.explain import describe_move
-from flatdirs.search.structure import structure_of
+from flatdirs.search.structure import family, structure_of
 from flatdirs.search.types import Run, Suggestion
 from flatdirs.space.chart import Point
 from flatdirs.space.grid import Grid
@@ -100,12 +101,13 @@ def _usual_decay(grid: Grid, best: Run) -> Point | None:
     None where the timescales are not known or a bound is in the way.
     """
     chart = grid.chart
-    axis = next((n for n, one in enumerate(chart.axes) if n and one.exponents == {"wd": 1}), None)
-    if axis is None or not best.timescales or best.value == -math.inf:
+    if "wd" not in chart.free or not best.timescales or best.value == -math.inf:
         return None
-    power = chart.axes[0].exponents.get("wd", 0)
-    off = round(math.log2(USUAL_TIMESCALES / best.timescales) / math.log2(chart.step))
-    moved = (best.point[0] + power * off, *best.point[1:axis], best.point[axis] + off, *best.point[axis + 1 :])
+    powers = [Fraction(power) for power in chart.matrix[:, chart.free.index("wd")]]  # of wd in each axis
+    parts = math.lcm(*(power.denominator for power in powers))
+    off = parts * round(math.log2(USUAL_TIMESCALES / best.timescales) / math.log2(chart.step) / parts)
+    steps = [int(step) + int(power * off) for step, power in zip(best.point, powers, strict=False)]
+    moved = (*steps, *best.point[len(steps) :])
     return moved if abs(off) >= FAR and grid.out_of_bounds(moved) is None else None
 
 
@@ -177,7 +179,9 @@ def _steps_to_usual(grid: Grid, run: Run) -> int:
         offs.append(math.log2(USUAL_TIMESCALES / run.timescales))
     if "lr" not in start:
         return 0
-    if "momentum" in start:
+    if family(chart) == "muon":  # its usual lr depends on how updates are scaled
+        pass
+    elif "momentum" in start:
         offs.append(math.log2(USUAL_SPEED * (1.0 - start["momentum"]) / start["lr"]))
     elif "beta1" in start:
         offs.append(math.log2(USUAL_LR / start["lr"]))

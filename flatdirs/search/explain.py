@@ -4,14 +4,11 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import numpy as np
 
 from flatdirs.search.known import Known
 from flatdirs.space.chart import Axis, Chart, Point
 from flatdirs.space.grid import Grid
-from flatdirs.space.names import label
 
 RISK = 0.25  # probability of divergence from which on it is mentioned
 
@@ -62,20 +59,6 @@ def reason(known: Known, point: Point, count: int) -> str:
     percent = min(99, max(1, sum(gain > 0 for gain in every)))
     expected = f"expected {_side(middle)}, 90 % interval {_sides(low, high)}"
     return f"{move}: {again}{percent} % chance to beat the incumbent ({expected}){notes}"
-
-
-def steep_name(names: Sequence[str], exponents: Sequence[float], one_minus: Collection[str] = ()) -> str:
-    """A product of powers in words: lr·wd^0.5/(1−momentum), lr·batch_size^−0.5."""
-    above, below = list[str](), list[str]()
-    for name, power in zip(names, exponents, strict=True):
-        shown = label(name, name in one_minus)
-        shown = f"({shown})" if "−" in shown else shown
-        if power == -1:
-            below.append(shown)
-        elif power:
-            above.append(shown if power == 1 else f"{shown}^{power:g}".replace("-", "−"))
-    under = f"({'·'.join(below)})" if len(below) > 1 else "".join(below)
-    return "/".join(["·".join(above), under] if below else ["·".join(above)])
 
 
 def _side(gain: float) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from flatdirs.search import choices
 from flatdirs.search.bracketing import MOVE
-from flatdirs.search.explain import describe_move, steep_name
+from flatdirs.search.explain import describe_move
 from flatdirs.search.kernels import one_thread
 from flatdirs.search.known import BayesSettings, Known, known_of, places_of
 from flatdirs.search.types import Run
-from flatdirs.space.chart import Point
+from flatdirs.space.chart import Point, product
 from flatdirs.space.grid import Grid
 
 FEWEST = 6  # runs before anything is reported
@@ -96,7 +96,7 @@ def _steep(known: Known) -> Iterator[tuple[str, float]]:
         return
     one_minus = known.log_grid.grid.chart.one_minus
     for powers, probability in sorted(known.model.steep.items(), key=lambda pair: -pair[1]):
-        name = "" if powers is None else steep_name(known.log_grid.names, powers, one_minus)
+        name = "" if powers is None else product(dict(zip(known.log_grid.names, powers, strict=True)), one_minus)
         yield name, probability
 
 

@@ -5,7 +5,7 @@ depends on optimizer, batch size and length of training, so each has several can
 the chart only names the axes along which points and reasons are told. `usual` bounds where the model's prior mean is
 level: between the start and settings that are usual for the optimizer. Ours; sources of the exponents:
 https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/ (lr·wd/((1−momentum)·batch_size)), arXiv 2205.10287
-(lr/√batch_size for Adam), arXiv 2405.13698 (lr·wd).
+(lr/√batch_size for Adam), arXiv 2405.13698 (lr·wd), arXiv 2312.03732 (lora_alpha and lora_rank).
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ CANDIDATES = {
     "momentum": {-1.0: 0.0, 0.0: -1.0},
     "wd": {1.0: 0.0, 0.5: -0.3, 0.0: 0.0},
     "batch_size": {-1.0: 0.0, -0.5: 0.0, 0.0: 0.0},
+    "lora_alpha": {1.0: 0.0, 0.0: -1.0},
+    "lora_rank": {-1.0: 0.0, -0.5: 0.0, 0.0: 0.0},
 }
+MUON = {0.0: 0.0, -1.0: -1.0}  # of its momentum, which does not multiply an update without a scale
 WITHOUT_BATCH = -1.0  # log prior, where there is a momentum: with SGD the batch size always matters
 USUAL = {  # settings that many scripts begin with, by the optimizer; no batch size, which may count tokens or images
     "sgd": {"lr": 0.1, "momentum": 0.9, "wd": 5e-4},
     "adam": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-4},
     "adamw": {"lr": 1e-3, "beta1": 0.9, "wd": 1e-2},
+    "muon": {"momentum": 0.95, "wd": 1e-2, "adamw_lr": 3e-4},  # its lr depends on how updates are scaled
 }
 
 
@@ -60,7 +64,7 @@ def structure_of(log_grid: LogGrid) -> Structure:
     """What is possible on a grid, by the names of its free hyperparameters."""
     chart = log_grid.grid.chart
     further = frozenset(name for name in chart.scales if name not in CANDIDATES)
-    exponents, log_prior = _directions(log_grid.names, further, family(chart) == "sgd")
+    exponents, log_prior = _directions(log_grid.names, further, family(chart))
     known = USUAL.get(family(chart), {})
     usual = [_octaves(log_grid, place, known.get(name)) for place, name in enumerate(log_grid.names)]
     logs = [n for n, name in enumerate(log_grid.names) if n and name in further and chart.scales[name].kind == "log"]
@@ -69,10 +73,11 @@ def structure_of(log_grid: LogGrid) -> Structure:
 
 
 def family(chart: Chart) -> str:
-    """The optimizer that a chart is for: sgd, adam (coupled L2), adamw; "" where it does not show."""
+    """The optimizer that a chart is for: sgd, adam (coupled L2), adamw, muon; "" where it does not show."""
+    name = chart.name.split("-")[0]
     if "momentum" in chart.hyperparameters:
-        return "sgd"
-    name = chart.name.split("_")[-1].split("-")[0]
+        return "muon" if name == "muon" else "sgd"
+    name = name.removesuffix("_batch") if name.startswith("adam") else name.split("_")[-1]
     return name if name in USUAL else "adamw" if "beta1" in chart.hyperparameters else ""
 
 
@@ -86,10 +91,12 @@ def _octaves(log_grid: LogGrid, place: int, value: float | None) -> float:
 
 
 @lru_cache
-def _directions(names: tuple[str, ...], further: frozenset[str], sgd: bool) -> tuple[list[Exponents], list[float]]:
+def _directions(names: tuple[str, ...], further: frozenset[str], optimizer: str) -> tuple[list[Exponents], list[float]]:
     """Every combination of exponents with its log prior, relative to the first hyperparameter's."""
     tables = [{0.0: 0.0} if name in further else CANDIDATES.get(name, {0.0: 0.0}) for name in names]
-    if sgd and "batch_size" in names:
+    if optimizer == "muon" and "momentum" in names:
+        tables[names.index("momentum")] = MUON
+    if optimizer == "sgd" and "batch_size" in names:
         place = names.index("batch_size")
         tables[place] = {power: told if power else WITHOUT_BATCH for power, told in tables[place].items()}
     own = next((power for power in tables[0] if power), 1.0)

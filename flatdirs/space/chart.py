@@ -1,9 +1,10 @@
 """A chart: a change of coordinates between hyperparameters and products of their powers.
 
-A chart is data: a square matrix of integer exponents with determinant ±1, read from conf/chart/*.yaml. Its axes are
-products of powers of the hyperparameters, such as lr·wd/(1−momentum). Moving along one axis multiplies that product and
-leaves the other axes as they are; learning rate, momentum and weight decay follow by the inverse matrix. Further
-hyperparameters (further.py) have an axis each, on a scale of their own; choices have none.
+A chart is data: an invertible square matrix of exponents, whole numbers or fractions, read from conf/chart/*.yaml. Its
+axes are products of powers of the hyperparameters, such as lr·wd/(1−momentum) or lr·batch_size^−0.5. Moving along one
+axis multiplies that product and leaves the other axes as they are; learning rate, momentum and weight decay follow by
+the inverse matrix, which is exact (exact_matrix.py). Further hyperparameters (further.py) have an axis each, on a scale
+of their own; choices have none.
 
 shipped_charts.py reads charts, grid.py anchors one at a start. Source of the coordinates (the inverse is derived):
 https://myrtle.ai/learn/how-to-train-your-resnet-5-hyperparameters/
@@ -21,37 +22,48 @@ import numpy as np
 
 from flatdirs.errors import ChartError
 from flatdirs.setting_checks import require_number, wrong
+from flatdirs.space.exact_matrix import Exact, Rows, condition, exact, inverted, is_whole
 from flatdirs.space.names import canonical, canonical_keys, label
 from flatdirs.space.scales import Scale
 
 Point = tuple[float, ...]  # whole steps; real numbers for a run that lies off the grid
 Hyperparameters = dict[str, Any]  # numbers, and of choices what was chosen
+Matrix = np.ndarray[Any, np.dtype[np.object_]]  # of exact numbers
 Direction = Literal["double", "halve"]
 SIGN: Mapping[str, int] = {"double": 1, "halve": -1}
+LARGEST_CONDITION = 1000.0  # of the matrix; beyond it, rounding values to four digits may move an axis by a whole step
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One coordinate: the product of the hyperparameters to integer powers, and the direction to try first."""
+    """One coordinate: the product of the hyperparameters to powers, and the direction to try first.
+
+    `exponents`: whole numbers or fractions; decimals (-0.5) and text ("1/2") are read exactly, as they are written.
+    Raises ChartError for anything else.
+    """
 
     name: str
-    exponents: Mapping[str, int]
+    exponents: Mapping[str, Exact]
     first: Direction = "double"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "exponents", canonical_keys(self.exponents))
+        try:
+            powers = {name: exact(power) for name, power in canonical_keys(self.exponents).items()}
+        except ValueError as error:
+            raise wrong("chart.axes", self.name, f"has an exponent that is no number: {error}", ChartError) from error
+        object.__setattr__(self, "exponents", powers)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """An invertible map between hyperparameters and coordinates, linear and unimodular in logarithms.
+    """An invertible map between hyperparameters and coordinates, linear in logarithms.
 
     `one_minus` names the hyperparameters that enter as 1 − value (momentum), `whole` those that are whole numbers
     (batch size). `follows` (the learning rate) makes up for the rounding of either, so that the first axis it enters
     keeps its value. `bounds`: low and high per hyperparameter, None for none; `fixed` ones stay at the start. `step` is
     the factor of one step of the grid, of which `parts` make one move. `scales`: of the further hyperparameters;
     `steps`: the spacing of those that have one; `choices`: what is no number. Long names become short ones. Raises
-    ChartError where the axes do not determine the hyperparameters.
+    ChartError where the axes do not determine the hyperparameters, or hardly (LARGEST_CONDITION).
     """
 
     name: str
@@ -93,10 +105,19 @@ class Chart:
         if twice or len({axis.name for axis in self.axes}) != len(self.axes):
             told = f"{', '.join(self.hyperparameters)} with axes {', '.join(axis.name for axis in self.axes)}"
             raise wrong("chart.hyperparameters", told, "uses a name twice", ChartError)
-        if len(self.axes) != len(self.free) or (self.axes and not _unimodular(self.matrix)):
+        self._check_axes()
+
+    def _check_axes(self) -> None:
+        """Raise ChartError unless the axes determine the free hyperparameters, and well."""
+        over = f"the exponents of {len(self.axes)} axes over {', '.join(self.free)}"
+        rows = _rows(self.axes, self.free)
+        if len(self.axes) != len(self.free) or inverted(rows) is None:
+            problem = f"chart {self.name}: {over} must form a square matrix that can be inverted; change chart.axes"
+            raise ChartError(problem, key="chart.axes")
+        if (found := condition(rows)) > LARGEST_CONDITION:
             raise ChartError(
-                f"chart {self.name}: the exponents of {len(self.axes)} axes over {', '.join(self.free)} must form a "
-                f"square integer matrix of determinant 1 or -1; change chart.axes",
+                f"chart {self.name}: {over} form a matrix of condition number {found:.3g}, above "
+                f"{LARGEST_CONDITION:g}, so some axes hardly differ; change chart.axes",
                 key="chart.axes",
             )
 
@@ -111,19 +132,23 @@ class Chart:
         return tuple(name for name in self.choices if name not in self.fixed)
 
     @cached_property
-    def matrix(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Exponents, (axes, free hyperparameters): log coordinates = matrix · log hyperparameters."""
-        rows = [[axis.exponents.get(name, 0) for name in self.free] for axis in self.axes]
-        return np.array(rows, dtype=np.int64).reshape(len(self.axes), len(self.free))
+    def matrix(self) -> Matrix:
+        """Exponents, (axes, free hyperparameters), exact: log coordinates = matrix · log hyperparameters."""
+        return _array(_rows(self.axes, self.free))
 
     @cached_property
-    def inverse(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """The exact integer inverse, (free hyperparameters, axes): column i is what a step along axis i does."""
-        return np.rint(np.linalg.inv(self.matrix)).astype(np.int64)
+    def inverse(self) -> Matrix:
+        """The exact inverse, (free hyperparameters, axes): column i is what a step along axis i does."""
+        return _array(inverted(_rows(self.axes, self.free)) or ())
 
-    def response(self, axis: int) -> dict[str, int]:
+    @cached_property
+    def unimodular(self) -> bool:
+        """Whether whole steps along the axes are whole steps of the hyperparameters, and the other way round."""
+        return _is_unimodular(_rows(self.axes, self.free))
+
+    def response(self, axis: int) -> dict[str, Exact]:
         """By how many steps each hyperparameter (momentum as 1 − momentum) moves when `axis` is moved up by one."""
-        return {name: int(n) for name, n in zip(self.free, self.inverse[:, axis], strict=True) if n}
+        return {name: n for name, n in zip(self.free, self.inverse[:, axis].tolist(), strict=True) if n}
 
     def coordinates(self, hyperparameters: Mapping[str, float]) -> dict[str, float]:
         """The value of every axis, by name, at these hyperparameters; a further one on its own axis is itself."""
@@ -131,7 +156,7 @@ class Chart:
         for axis in self.axes:
             value = 1.0
             for name, power in axis.exponents.items():
-                value *= self._entering(name, hyperparameters[name]) ** power
+                value *= self._entering(name, hyperparameters[name]) ** float(power)
             result[axis.name] = value
         return result
 
@@ -168,9 +193,10 @@ class Chart:
     def fix(self, names: Iterable[str]) -> Chart:
         """The chart with some hyperparameters and choices held at the start.
 
-        Keeps the first axes that still determine the free hyperparameters. An axis with one free hyperparameter left,
-        as lr·wd/(1−momentum) has where momentum and wd are fixed, takes its name. Raises ChartError for an unknown
-        name, or where nothing is left to search.
+        Keeps the first axes that still determine the free hyperparameters, those first of which whole steps are whole
+        steps of the hyperparameters. An axis with one free hyperparameter left, as lr·wd/(1−momentum) has where
+        momentum and wd are fixed, takes its name. Raises ChartError for an unknown name, or where nothing is left to
+        search.
         """
         names = frozenset(map(canonical, names))
         if unknown := names - set(self.hyperparameters) - set(self.choices):
@@ -180,10 +206,10 @@ class Chart:
         free = [name for name in self.hyperparameters if name not in self.fixed | names]
         if not free:
             raise ChartError("fixed leaves no hyperparameter to search; take one out of fixed", key="fixed")
-        for axes in itertools.combinations(self.axes, len(free)):
-            if _unimodular(np.array([[axis.exponents.get(name, 0) for name in free] for axis in axes])):
-                return replace(self, axes=tuple(self._alone(axis, free) for axis in axes), fixed=self.fixed | names)
-        raise ChartError(f"no axes of chart {self.name} search {', '.join(free)} alone; change fixed", key="fixed")
+        every = itertools.combinations(self.axes, len(free))
+        usable = [axes for axes in every if inverted(_rows(axes, free)) is not None]  # never empty
+        axes = next((axes for axes in usable if _is_unimodular(_rows(axes, free))), usable[0])
+        return replace(self, axes=tuple(self._alone(axis, free) for axis in axes), fixed=self.fixed | names)
 
     def restrict(self, names: Iterable[str]) -> Chart:
         """The chart of these hyperparameters alone; axes lose the others and are named after those left.
@@ -213,10 +239,10 @@ class Chart:
     def _alone(self, axis: Axis, free: Sequence[str]) -> Axis:
         """An axis under the name of the only free hyperparameter in it, where it goes up with that one."""
         moved = {name: power for name, power in axis.exponents.items() if name in free}
-        if len(moved) > 1 or set(moved.values()) != {1}:
+        if len(moved) > 1 or min(moved.values()) < 0:
             return axis
         name = next(iter(moved))
-        return replace(axis, name=label(name, name in self.one_minus), exponents=moved)
+        return replace(axis, name=label(name, name in self.one_minus), exponents={name: 1})
 
     def within(self, bounds: Mapping[str, tuple[float | None, float | None]]) -> Chart:
         """The chart with these bounds as well; the narrower one counts on each side."""
@@ -229,12 +255,19 @@ class Chart:
         return replace(self, bounds=merged)
 
 
-def product(exponents: Mapping[str, int], one_minus: Collection[str] = ()) -> str:
-    """A product of powers of ±1 in words: lr·wd/((1−momentum)·batch_size)."""
-    above = "·".join(label(name, name in one_minus) for name, power in exponents.items() if power > 0) or "1"
-    below = [label(name, name in one_minus) for name, power in exponents.items() if power < 0]
-    below = [f"({name})" if "−" in name else name for name in below]
-    return f"{above}/({'·'.join(below)})" if len(below) > 1 else "/".join([above, *below])
+def product(exponents: Mapping[str, Exact | float], one_minus: Collection[str] = ()) -> str:
+    """A product of powers in words: lr·wd/((1−momentum)·batch_size), lr·batch_size^−0.5."""
+    above, below = list[str](), list[str]()
+    powers = {name: power for name, power in exponents.items() if power}
+    for name, power in powers.items():
+        shown = label(name, name in one_minus)
+        shown = f"({shown})" if "−" in shown and powers != {name: 1} else shown
+        if power == -1:
+            below.append(shown)
+        else:
+            above.append(shown if power == 1 else f"{shown}^{float(power):.4g}".replace("-", "−"))
+    over = "·".join(above) or "1"
+    return "/".join([over, f"({'·'.join(below)})" if len(below) > 1 else below[0]]) if below else over
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -242,9 +275,14 @@ def alike(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _unimodular(matrix: np.ndarray[Any, Any]) -> bool:
-    """Whether an integer matrix has an integer inverse; checked in integers, floats only propose it."""
-    if matrix.shape[0] != matrix.shape[1] or not matrix.size or abs(abs(np.linalg.det(matrix)) - 1) > 0.5:
-        return False
-    inverse = np.rint(np.linalg.inv(matrix)).astype(np.int64)
-    return bool((matrix @ inverse == np.eye(len(matrix), dtype=np.int64)).all())
+def _rows(axes: Sequence[Axis], names: Sequence[str]) -> Rows:
+    return tuple(tuple(axis.exponents.get(name, 0) for name in names) for axis in axes)
+
+
+def _array(rows: Rows) -> Matrix:
+    return np.array(rows, dtype=object).reshape(len(rows), len(rows))
+
+
+def _is_unimodular(rows: Rows) -> bool:
+    inverse = inverted(rows)
+    return inverse is not None and is_whole(rows) and is_whole(inverse)

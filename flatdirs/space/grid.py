@@ -1,4 +1,4 @@
-"""A chart anchored at a start: integer points on one side, hyperparameters on the other.
+"""A chart anchored at a start: points of whole steps on one side, hyperparameters on the other.
 
 A point is a tuple of whole steps along the axes of the chart, counted from the start, and one number for each choice
 (0: the start's), so that two runs of one point are recognised exactly. A run that lies off the grid has real steps. The
@@ -33,7 +33,7 @@ TWELFTH = 5e-3  # distance, in twelfths of an octave, within which a step is tak
 
 @dataclass(frozen=True)
 class Grid:
-    """Integer points ↔ hyperparameters, by a chart and a start.
+    """Points of whole steps ↔ hyperparameters, by a chart and a start.
 
     Raises ChartError where the start lacks a hyperparameter, is not finite, or lies out of bounds.
     """
@@ -109,7 +109,7 @@ class Grid:
         steps = point[: len(chart.axes)]
         for name, row in zip(chart.free, chart.inverse.tolist(), strict=True):
             if count := sum(n * there for n, there in zip(row, steps, strict=True) if n):
-                moved[name] = chart.inner(name, self.start[name]) * _power(chart.step, count)
+                moved[name] = chart.inner(name, self.start[name]) * _power(chart.step, float(count))
         return moved
 
     def _rounded(self, name: str, wanted: float) -> float:
@@ -159,7 +159,7 @@ class Grid:
         powers = (
             {}
             if axis is None
-            else {n: axis.exponents[n] / axis.exponents[follows] for n in drift if n in axis.exponents}
+            else {n: float(axis.exponents[n] / axis.exponents[follows]) for n in drift if n in axis.exponents}
         )
         return float(np.prod([drift[name] ** -power for name, power in powers.items()]))
 
@@ -221,7 +221,7 @@ class Grid:
     def _steps(self, hyperparameters: Mapping[str, Any]) -> Any:
         """Real steps along each axis, an array; None where the chart cannot hold a value."""
         logs = [self._log(name, hyperparameters[name]) for name in self.chart.free]
-        return None if None in logs else self.chart.matrix @ np.array(logs)
+        return None if None in logs else self.chart.matrix.astype(np.float64) @ np.array(logs)
 
     def _log(self, name: str, value: float) -> float | None:
         """A hyperparameter's distance from the start in steps, by its logarithm; None where it has none."""

@@ -3,8 +3,9 @@
     point (steps along the axes of the chart) ◄──► octaves from the start, one for each free hyperparameter
 
 Octaves are log₂ of a hyperparameter (1 − momentum for momentum, the scale's own for a further one) relative to the
-start. As a chart is unimodular, whole steps along its axes are whole steps along the hyperparameters, whatever the
-chart. Values that are whole or have steps lie where they are rounded to.
+start. Where the chart and its inverse have whole exponents only, whole steps along its axes are whole steps along the
+hyperparameters, and the grid is that of the hyperparameters whatever the chart. Otherwise the grid is that of the
+chart's axes. Values that are whole or have steps lie where they are rounded to.
 """
 
 from __future__ import annotations
@@ -67,7 +68,15 @@ class LogGrid:
 
     def octaves(self, points: Array) -> Array:
         """Where points (n, axes) lie: octaves (n, free) from the start, whole values and steps rounded."""
-        return self.rounded(points @ np.asarray(self.grid.chart.inverse, dtype=np.float64).T * self.step)
+        return self.rounded(points @ self._inverse.T * self.step)
+
+    @cached_property
+    def _matrix(self) -> Array:
+        return self.grid.chart.matrix.astype(np.float64)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return self.grid.chart.inverse.astype(np.float64)
 
     def rounded(self, octaves: Array) -> Array:
         """Octaves (n, free) once values that are whole or have steps are rounded."""
@@ -85,12 +94,15 @@ class LogGrid:
 
     def snapped(self, octaves: Array) -> Array:
         """The nearest places (n, free) on the grid, or on a bound beyond which they lie, each once, in order."""
-        on_grid = np.rint(octaves / self.step) * self.step
+        if self.grid.chart.unimodular:
+            on_grid = np.rint(octaves / self.step) * self.step
+        else:
+            on_grid = np.rint(octaves @ self._matrix.T / self.step) @ self._inverse.T * self.step
         return each_once(self.rounded(np.clip(on_grid, self.low, self.high)))
 
     def point(self, octaves: Array) -> Point:
         """The point of a place (free,): whole steps where it lies on the grid or is rounded from there."""
-        steps = self.grid.chart.matrix @ octaves / self.step
+        steps = self._matrix @ octaves / self.step
         whole = np.rint(steps)
         if np.abs(self.octaves(whole[None])[0] - octaves).max() < SAME:
             return tuple(int(step) for step in whole)

@@ -1,7 +1,8 @@
 """The names of hyperparameters: one short name each, the usual long ones as aliases.
 
-Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`. Whatever a
-person writes, or a study of somebody else's contains, passes through `canonical` first.
+Configurations, studies, files and tables use `lr`, `momentum`, `wd`, `beta1`, `beta2` and `batch_size`, with Muon
+`adamw_lr` (the rate of its AdamW part), with LoRA `lora_rank` and `lora_alpha`. Whatever a person writes, or a study of
+somebody else's contains, passes through `canonical` first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ SPELLINGS = {
     "beta1": "beta_1 adam_beta1 adam_beta_1 adamw_beta1",
     "beta2": "beta_2 adam_beta2 adam_beta_2 adamw_beta2",
     "batch_size": "bs batchsize train_batch_size per_device_train_batch_size",
+    "adamw_lr": "lr_adamw adam_lr",
+    "lora_rank": "lora_r lora_dim",
+    "lora_alpha": "",
 }
 ALIASES = {spelling: name for name, spellings in SPELLINGS.items() for spelling in spellings.split()}
 ELSEWHERE = re.compile(  # in a word before the last dot: something else has this name

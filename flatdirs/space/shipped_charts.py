@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flatdirs.errors import ChartError
 from flatdirs.setting_checks import wrong
 from flatdirs.space.chart import Axis, Chart
+from flatdirs.space.exact_matrix import Exact
 from flatdirs.space.scales import describe_scale, read_scale
 
 
 def read_chart(settings: Mapping[str, Any]) -> Chart:
     """A chart from the plain mapping of a conf/chart/*.yaml file. Raises ChartError naming the key."""
     try:
-        axes = tuple(
-            Axis(str(a["name"]), {k: _whole_number(v) for k, v in a["exponents"].items()}, a.get("first", "double"))
-            for a in settings["axes"]
-        )
+        axes = tuple(Axis(str(a["name"]), dict(a["exponents"]), a.get("first", "double")) for a in settings["axes"])
         bounds = {str(name): _bound(str(name), pair) for name, pair in (settings.get("bounds") or {}).items()}
         step = float(settings.get("step", 2.0))
         names = tuple(map(str, settings["hyperparameters"]))
@@ -62,7 +61,7 @@ def describe_chart(chart: Chart) -> dict[str, Any]:
         "one_minus": sorted(chart.one_minus),
         "whole": sorted(chart.whole),
         "follows": chart.follows,
-        "axes": [{"name": a.name, "exponents": dict(a.exponents), "first": a.first} for a in chart.axes],
+        "axes": [{"name": a.name, "exponents": _plain(a.exponents), "first": a.first} for a in chart.axes],
         **{key: told for key, told in _described_further(chart).items() if told},
     }
 
@@ -74,6 +73,31 @@ def _described_further(chart: Chart) -> dict[str, Any]:
         "steps": dict(chart.steps),
         "choices": {name: list(told) for name, told in chart.choices.items()},
     }
+
+
+@dataclass(frozen=True)
+class About:
+    """What the file of a shipped chart says at its head: its coordinates, what it is for, its formula and source."""
+
+    name: str
+    coordinates: str
+    purpose: str
+    formula: str
+    source: str
+
+
+def shipped_charts() -> list[About]:
+    """What the charts that come with flatdirs are for, by name."""
+    from flatdirs.resources import conf_folder
+
+    found = []
+    for path in sorted((conf_folder() / "chart").glob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        title, formula, source = (line.removeprefix("# ") for line in lines[:3])
+        coordinates, _, purpose = title.partition(": ")
+        told = (formula.removeprefix("formula: "), source.removeprefix("source: "))
+        found.append(About(path.stem, coordinates, purpose, *told))
+    return found
 
 
 def named_chart(name: str) -> Chart:
@@ -90,10 +114,9 @@ def named_chart(name: str) -> Chart:
     return read_chart(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def _whole_number(value: Any) -> int:
-    if int(value) != value:
-        raise ValueError(f"the exponent {value} in axes must be a whole number")
-    return int(value)
+def _plain(exponents: Mapping[str, Exact]) -> dict[str, int | str]:
+    """Exponents as JSON and YAML hold them: whole numbers, fractions as text."""
+    return {name: power if isinstance(power, int) else str(power) for name, power in exponents.items()}
 
 
 def _bound(name: str, pair: Any) -> tuple[float | None, float | None]:

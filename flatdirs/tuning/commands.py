@@ -63,7 +63,9 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         "seed": plan.seed,
         "direction": "auto" if config.maximize or isinstance(objective, ImageObjective) else "minimize",
         "deterministic": "auto",
-        "fixed": sorted(plan.grid.chart.fixed - config.chart.fixed),
+        "fixed": sorted(
+            (plan.grid.chart.fixed - config.chart.fixed) & {*chart["hyperparameters"], *config.chart.choices}
+        ),
         "tune": None,
         "anyway": config.anyway,
         "workers": config.workers,

@@ -18,7 +18,7 @@ from flatdirs.search import SEARCHES, grid_chart
 from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
 from flatdirs.space.chart import Chart
-from flatdirs.space.chart_for import IN_CHARTS, OPTIMIZERS, chart_for
+from flatdirs.space.chart_for import OPTIMIZERS, chart_for, related
 from flatdirs.space.further import Further, with_further
 from flatdirs.space.grid import Grid
 from flatdirs.space.names import canonical
@@ -132,9 +132,7 @@ def chart_of(
             remedy = "give a number, or list what it may be in choices"
             raise wrong("start", f"{name}={value!r}", "is no number", remedy=remedy)
     ends = {name: _ends(range_key.format(name), name, pair) for name, pair in pairs.items()}
-    known = [
-        name for name in given if name in IN_CHARTS[optimizer] and name not in among and not _own_scale(ends, name)
-    ]
+    known = related((name for name in given if name not in among and not _own_scale(ends, name)), optimizer)
     base = chart_for(known, optimizer)
     limited = {name: ends[name][:2] for name in known if name in ends}
     for name, (low, high) in limited.items():

@@ -26,6 +26,7 @@ from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.schedule import Constant, Triangle
+from flatdirs.tuning.adamw_start import beta2_for_small_batches, timescales, tokens_per_parameter
 from flatdirs.tuning.carried_start import carried_start
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.tuning.formatting import assignments, exact
@@ -85,6 +86,8 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     """
     words, plan = config.open_start, config.plan
     word = words.get("lr")
+    if plan.on_grid and (beta2 := _beta2(config)) is not None:
+        say(f"beta2: at so small a batch optimizer.beta2={beta2:g} holds its half-life in characters")
     if not words or not plan.on_grid:
         return config
     if idle := _nothing_to_probe(config):
@@ -122,6 +125,11 @@ def _nothing_to_probe(config: TuneConfig) -> str | None:
     return None if isinstance(config.objective, ImageObjective) else f"task={config.task.name} has no model to probe"
 
 
+def _beta2(config: TuneConfig) -> float | None:
+    """Another beta2 for the batches of a text, where they are small."""
+    return beta2_for_small_batches(_training(config)) if isinstance(config.objective, ImageObjective) else None
+
+
 def _with_numbers(config: TuneConfig, numbers: Mapping[str, float]) -> TuneConfig:
     """The configuration with these values in place of the words; without words left."""
     grid = config.plan.grid
@@ -152,7 +160,16 @@ def _decay_for(config: TuneConfig, lr: float) -> float:
     training = _training(config)
     rate = training.optimizer.peak_rate(lr, training.images_per_step)
     name = training.optimizer.momentum_name
-    return _timescale_decay(rate, training.momentum_in_force, training.total_steps, name)
+    return _timescale_decay(rate, training.momentum_in_force, training.total_steps, name, _timescales(training)[0])
+
+
+def _timescales(training: TrainConfig) -> tuple[float, str]:
+    """Weight-decay timescales in a run from the start, and why so many."""
+    found = tokens_per_parameter(training)
+    if found is None:
+        return TIMESCALE, f"{TIMESCALE:g} weight-decay timescale in a run"
+    number = timescales(found)
+    return number, f"{number:.2g} weight-decay timescales in a run, as at {found:.2g} tokens per parameter"
 
 
 def _probed_start(config: TuneConfig, word: str, say: Say) -> dict[str, float]:
@@ -186,7 +203,7 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
         return f"the start is {start}{warmup}; {cost}"
     rate = f"step sampling found lr={record['pick']:.3g} for a constant schedule"
     peak = "" if record["ratio"] == 1 else f", {record['ratio']:g} times as much for the peak of this one"
-    decay = f", and wd for {TIMESCALE:g} weight-decay timescale in a run" if "wd" in numbers else ""
+    decay = f", and wd for {_timescales(_training(config))[1]}" if "wd" in numbers else ""
     return f"{rate}{peak}{decay}; the start is {start}; {cost}"
 
 
@@ -227,7 +244,7 @@ def _probe(config: TuneConfig, word: str) -> dict[str, Any]:
     except FinderError as error:
         if word != AUTO:
             raise
-        typical = typical_start(config.chart)
+        typical = typical_start(config.plan.grid.chart)
         record = {"start": typical["lr"], "problem": str(error).partition(";")[0]}
         return {**record, **({"wd": typical["wd"]} if "wd" in config.open_start else {})}
     return record | _decay_beside(config, record["start"])

@@ -22,7 +22,7 @@ from flatdirs.errors import ConfigError
 from flatdirs.objectives.command.known_flags import find_flags, optimizer_of
 from flatdirs.objectives.command.metric_names import direction_of
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
-from flatdirs.space.chart_for import IN_CHARTS, OPTIMIZERS
+from flatdirs.space.chart_for import OPTIMIZERS, related
 from flatdirs.space.further import Further
 from flatdirs.space.names import canonical, enters_as_one_minus
 from flatdirs.tuning.python_plan import python_plan
@@ -185,7 +185,7 @@ def _start(setting: str, key: str, app: DictConfig, leaves: Mapping[str, Any]) -
 
 
 def _optimizer(said: Any, told: Sequence[Told], leaves: Mapping[str, Any], app: DictConfig) -> str:
-    """adamw, adam or sgd: as told, else as named beside the learning rate, else anywhere in the app's configuration."""
+    """The optimizer: as told, else as named beside the learning rate, else anywhere in the app's configuration."""
     require_choice(f"{PREFIX}optimizer", said, ("auto", *OPTIMIZERS))
     if said != "auto":
         return str(said)
@@ -203,12 +203,9 @@ def _optimizer(said: Any, told: Sequence[Told], leaves: Mapping[str, Any], app: 
 
 def _plan(keys: Mapping[str, Any], told: Sequence[Told], optimizer: str) -> SearchPlan:
     """The search: its chart, start and settings. Errors of a range name its setting."""
+    known = related((one.name for one in told if not one.choices), optimizer)
     for one in told:
-        if (
-            one.name in IN_CHARTS[optimizer]
-            and not one.choices
-            and not (one.start > 0 or enters_as_one_minus(one.name))
-        ):
+        if one.name in known and not (one.start > 0 or enters_as_one_minus(one.name)):
             remedy = f"set {one.key} to where it should start, or leave {one.setting} out"
             raise wrong(one.key, one.start, "must be above 0 to be tuned", remedy=remedy)
         one.check()

@@ -32,8 +32,6 @@ CARRIED = NAMES | {  # what `carry-over` reads beside them
     for name, spellings in {
         "epsilon": "eps epsilon adam_eps adam_epsilon opt_eps",
         "ema": "ema ema_decay model_ema_decay",
-        "lora_alpha": "lora_alpha",
-        "lora_rank": "lora_rank lora_r lora_dim",
         "width": "width d_model n_embd embed_dim hidden_size",
         "steps": "steps n_steps num_steps max_steps total_steps train_steps num_train_steps max_train_steps max_iters "
         "iterations num_iterations",
@@ -42,7 +40,7 @@ CARRIED = NAMES | {  # what `carry-over` reads beside them
     for spelling in spellings.split()
 }
 SHORT = {"b"}  # with one dash only
-OPTIMIZERS = ("adamw", "adam", "sgd")
+OPTIMIZERS = ("muon", "adamw", "adam", "sgd")
 TRAINER_FLAGS = frozenset(
     {"per_device_train_batch_size", "num_train_epochs", "adam_beta1", "adam_beta2", "adam_epsilon"}
 )
@@ -125,7 +123,7 @@ def _spans(
         return []
     value = word[begin:]
     if name != "betas":
-        fits = re.fullmatch("[0-9]+", value) if name in ("batch_size", "seed") else is_number(value)
+        fits = re.fullmatch("[0-9]+", value) if name in ("batch_size", "lora_rank", "seed") else is_number(value)
         is_list = alone and _number((*words, None)[place + 1])  # --lr 0.1 0.01
         return [(name, place, begin, len(word))] if fits and not is_list else []
     if pair := _PAIR.fullmatch(value):
@@ -140,16 +138,16 @@ def _number(word: str | None) -> bool:
     return word is not None and is_number(word)
 
 
-def optimizer_of(words: Sequence[str], known: Sequence[str] = OPTIMIZERS) -> str:
-    """The optimizer that a command names: adamw, adam or sgd (of `known`, the first), "" for none of them.
+def optimizer_of(words: Sequence[str]) -> str:
+    """The optimizer that a command names: muon, adamw, adam or sgd, "" for none of them.
 
-    The value of --opt, optimizer=… and the like decides; else a whole word anywhere, adamw before adam before sgd. adam
-    and sgd do not count in paths (/home/adam) nor in the beginning of a flag (--adam-eps). The Trainer's own flags
-    (--adam_beta1, --per_device_train_batch_size) stand for its default, AdamW.
+    The value of --opt, optimizer=… and the like decides; else a whole word anywhere, in this order. All but adamw do
+    not count in paths (/home/adam) nor in the beginning of a flag (--adam-eps). The Trainer's own flags (--adam_beta1,
+    --per_device_train_batch_size) stand for its default, AdamW.
     """
     split = [part for word in words for part in (word.split() or [""])]
     for texts in (told_optimizers(words), split):
-        for optimizer in known:
+        for optimizer in OPTIMIZERS:
             if any(_names(text, optimizer) for text in texts):
                 return optimizer
     return "adamw" if any(normal(word.partition("=")[0]) in TRAINER_FLAGS for word in split) else ""

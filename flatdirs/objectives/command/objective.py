@@ -32,7 +32,8 @@ MOST_CODE = 10 << 20  # bytes of a file that is taken for code
 class CommandObjective:
     """A command, the metric it prints, and how it is run.
 
-    `threads`: CPU threads of a run, None for what it takes. `workers`: of this machine, which share its cards.
+    `threads`: CPU threads of a run, None for what it takes. `workers`: of this machine, which share its cards. `note`:
+    how the start of its wd was found, "" where the command has it.
     """
 
     task: CommandTask
@@ -41,6 +42,7 @@ class CommandObjective:
     threads: int | None = None
     workers: int = 1
     total: int | None = None
+    note: str = field(default="", compare=False)
 
     @property
     def unit(self) -> str:

@@ -20,7 +20,8 @@ from flatdirs.objectives.command.notation import is_number, is_whole, written
 from flatdirs.setting_checks import wrong
 from flatdirs.space.names import canonical
 
-FIXED = ("lr", "wd", "momentum", "beta1", "beta2", "batch_size")  # names that need no start in the braces
+POSITIVE = ("lr", "wd", "batch_size", "adamw_lr", "lora_rank", "lora_alpha")  # searched on a log scale
+FIXED = (*POSITIVE, "momentum", "beta1", "beta2")  # names that need no start in the braces
 SPECIAL = ("seed", "run", "run_dir", "port")  # what each run is given
 SCALES = ("log", "linear", "logit")
 KEY = "task.command"
@@ -106,7 +107,7 @@ def placeholders(words: Sequence[str]) -> tuple[tuple[str | Slot, ...], ...]:
 
 def start_problem(name: str, start: float) -> str:
     """What is wrong with a start of a well-known hyperparameter, "" for nothing."""
-    if name in ("lr", "wd", "batch_size") and start <= 0:
+    if name in POSITIVE and start <= 0:
         return "cannot be searched on a log scale"
     if name in ("momentum", "beta1", "beta2") and not 0 <= start < 1:
         return "must be at least 0 and below 1"
@@ -220,7 +221,7 @@ def _check(slot: Slot) -> None:
     if not low <= start <= high or low == high:
         raise _wrong(text, "must have low ≤ start ≤ high and low < high", "change its range")
     least = min(low, start)
-    if (slot.scale == "log" or name in ("lr", "wd", "batch_size")) and least <= 0:
+    if (slot.scale == "log" or name in POSITIVE) and least <= 0:
         raise _wrong(text, "must lie above 0 on a log scale", "change its lowest value")
     if slot.scale == "logit" and not 0 < low < high < 1:
         raise _wrong(text, "must lie strictly between 0 and 1 on a logit scale", "change its range")
@@ -242,6 +243,9 @@ def example(name: str, fields: int = 1) -> str:
         "beta1": ("0.9", "0.5", "0.99"),
         "beta2": ("0.999", "0.9", "0.9999"),
         "batch_size": ("64", "16", "512"),
+        "adamw_lr": ("3e-4", "1e-5", "1e-2"),
+        "lora_rank": ("16", "4", "64"),
+        "lora_alpha": ("32", "8", "128"),
     }
     if name in SPECIAL:
         return f"{{{name}}}"

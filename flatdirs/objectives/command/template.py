@@ -6,6 +6,7 @@ of one run. Nothing is run here, and nothing but the words themselves (and which
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,9 +30,10 @@ from flatdirs.setting_checks import wrong
 
 __all__ = ["Slot", "Template", "masked_words"]
 
-FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam"}
-HELD = ("batch_size", "seed", "epochs")
-WHOLE = (*HELD, "steps", "examples", "lora_rank", "lora_alpha", "width")  # whole numbers where the command has them so
+FAMILIES = {"sgd": "SGD", "adamw": "AdamW", "adam": "Adam", "muon": "Muon"}
+OF_FAMILY = {"momentum": ("sgd", "muon"), "beta1": ("adamw", "adam"), "beta2": ("adamw", "adam"), "adamw_lr": ("muon",)}
+HELD = ("batch_size", "lora_rank", "lora_alpha", "seed", "epochs")
+WHOLE = (*HELD, "steps", "examples", "width")  # whole numbers where the command has them so
 
 Words = tuple[tuple[str | Slot, ...], ...]
 
@@ -91,8 +93,7 @@ class Template:
             return "is given each run's seed" if name == "seed" else "is tuned only if tune= names it"
         if problem := start_problem(name, float(slot.start or 0)):
             return problem
-        other = (name == "momentum" and family != "sgd") or (name in ("beta1", "beta2") and family == "sgd")
-        return f"is no hyperparameter of {FAMILIES[family]}" if other else ""
+        return "" if family in OF_FAMILY.get(name, FAMILIES) else f"is no hyperparameter of {FAMILIES[family]}"
 
     @property
     def slots(self) -> dict[str, Slot]:
@@ -105,15 +106,20 @@ class Template:
         return {name: slot for name, slot in self._slots.items() if slot.why}
 
     @cached_property
-    def optimizer(self) -> str:
-        """ "sgd", "adamw" or "adam".
-
-        Told by the command's words (of a choice its start), else AdamW where it gives betas and no momentum, else SGD.
-        """
+    def named_optimizer(self) -> str:
+        """The optimizer that the command's words name (of a choice its start), "" for none."""
         words = [_joined(piece if isinstance(piece, str) else piece.unset for piece in word) for word in self.words]
+        return optimizer_of(words)
+
+    @property
+    def optimizer(self) -> str:
+        """ "sgd", "adamw", "adam" or "muon".
+
+        The one that is named, else AdamW where the command gives betas and no momentum, else SGD.
+        """
         given = {slot.name for slot in _slots_of(self.words)}
         by_betas = "adamw" if {"beta1", "beta2"} & given and "momentum" not in given else "sgd"
-        return optimizer_of(words) or by_betas
+        return self.named_optimizer or by_betas
 
     @property
     def takes_seed(self) -> bool:
@@ -170,6 +176,12 @@ class Template:
 
         pairs = zip(self.words, self.source, strict=True)
         return [_joined(map(text, word)) if _slots_of([word]) else given for word, given in pairs]
+
+    def begun(self, name: str, start: float) -> Template:
+        """The same command with a start for a placeholder that has none: {wd:0.1} for {wd}."""
+        bare = self._slots[name].text
+        inner = re.compile(rf"(?<!{{){re.escape(bare)}(?!}})")
+        return Template._of([inner.sub(f"{bare[:-1]}:{start:g}}}", word) for word in self.source], NAMES)
 
     def require(self, names: Iterable[str], key: str = "tune") -> dict[str, Slot]:
         """The slots of these hyperparameters, held ones too. Raises ConfigError where one cannot be tuned."""
