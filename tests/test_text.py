@@ -211,11 +211,24 @@ def test_a_search_on_text_from_the_first_run_to_the_winner_trained_again(workpla
 
 
 @pytest.mark.slow
-def test_other_commands_and_a_pruner_take_a_text(workplace: Path, command: Command) -> None:
+@pytest.mark.parametrize(
+    "pruner",
+    ["rungs pruner.first_rung=1", "hyperband pruner.first_rung=1", "incumbent pruner.first=1 pruner.spread=0.05"],
+)
+def test_a_pruner_stops_runs_on_a_text(pruner: str, workplace: Path, command: Command) -> None:
+    words = ["task=text_small", *QUICK, "task.epochs=4", "task.train_characters=4096", "box.lr=[1e-5,1e-2]"]
+    search = ["search=random", "budget=6", "confirm=0", "seed=1"]
+    ended = command("tune", *words, *search, *f"pruner={pruner}".split())
+    assert ended.code == 0, ended.err
+    assert "of 6, " in ended.out
+    assert "pruned" in ended.out
+
+
+@pytest.mark.slow
+def test_another_text_is_another_study(workplace: Path, command: Command) -> None:
     (workplace / "own.txt").write_text(builtin_text()[:13000], encoding="utf-8")
     words = ["task=text_small", *QUICK, "data.path=own.txt"]
-    assert command("find_lr", *words).code == 0
-    search = ["search=random", "pruner=rungs", "pruner.first_rung=1", "budget=4", "confirm=0"]
+    search = ["start=typical", "budget=1", "confirm=0"]
     ended = command("tune", *words, *search)
     assert ended.code == 0, ended.err
     refusal = command("tune", *words[:-1], *search)
