@@ -46,10 +46,10 @@ def config(task: TextTask, **changes: object) -> TrainConfig:
     return TrainConfig(task, **{"data": DataConfig(), **keys})  # type: ignore[arg-type]
 
 
-def written(folder: Path, text: str = LETTERS) -> DataConfig:
+def written(folder: Path, text: str = LETTERS, name: str = "own.txt") -> DataConfig:
     """A text file of the user's."""
-    (folder / "own.txt").write_text(text, encoding="utf-8")
-    return DataConfig(path=str(folder / "own.txt"))
+    (folder / name).write_text(text, encoding="utf-8")
+    return DataConfig(path=str(folder / name))
 
 
 def network(vocabulary: int = 30) -> Gpt:
@@ -120,8 +120,12 @@ def test_another_text_has_another_checksum(tmp_path: Path) -> None:
 def test_what_cannot_be_read_or_cut_is_refused_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(LETTERS.encode("latin-1", "replace"))
     wrong = {
-        "data.path": [DataConfig(path=str(tmp_path / name)) for name in ("nothing.txt", "latin.txt", "")],
-        "task.train_characters": [written(tmp_path, LETTERS[:120])],
+        "data.path": [
+            *(DataConfig(path=str(tmp_path / name)) for name in ("nothing.txt", "latin.txt", "")),
+            *(written(tmp_path, text, f"{len(text)}.txt") for text in ("", "a", 1000 * "a")),
+        ],
+        "task.train_characters": [written(tmp_path, LETTERS[:120], "short.txt")],
+        "task.context": [written(tmp_path, LETTERS[:24], "shorter.txt")],
         "data.download": [DataConfig(download=True)],
     }
     for key, sources in wrong.items():
