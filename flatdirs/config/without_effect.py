@@ -9,7 +9,7 @@ from flatdirs.errors import ConfigError, masked
 from flatdirs.space.names import canonical
 
 RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
-       "evaluate_every", "clip_gradient")  # fmt: skip
+       "evaluate_every", "clip_gradient", "ema")  # fmt: skip
 POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
 PROBES = tuple(
     f"{key}={word}" for key in ("start", "start.lr", "start.wd") for word in ("auto", "step_sampling", "cdat")
