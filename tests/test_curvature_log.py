@@ -18,7 +18,7 @@ from flatdirs.training.loop import train
 from flatdirs.training.optimizer import AdamW
 from flatdirs.training.run_config import CurvatureConfig, TrainConfig
 from tests.conftest import Ended
-from tests.test_training_loop import config, measured
+from tests.test_training_loop import SHORT, Short, config, measured
 
 Command = Callable[..., Ended]
 SMALL = ("task=digits", "task.epochs=1", "task.width=4", "curvature.images=64")
@@ -30,13 +30,16 @@ def small(**changes: object) -> TrainConfig:
 
 
 @pytest.mark.slow
+@SHORT
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_measuring_does_not_change_a_run(precision: str) -> None:
-    watched = train(small(precision=precision))
-    plain = train(replace(small(precision=precision), curvature=CurvatureConfig()))
-    assert plain.curvature == ()
-    assert [record.step for record in watched.curvature] == [3, 6, 9, 12]
-    assert measured(watched) == measured(plain)
+def test_measuring_does_not_change_a_run(short: Short, precision: str) -> None:
+    plain = short(precision=precision, clip_gradient=1.0)
+    every = plain.total_steps // 4
+    watched, unwatched = train(replace(plain, curvature=CurvatureConfig(every, 16))), train(plain)
+    assert unwatched.curvature == ()
+    assert [record.step for record in watched.curvature] == [every, 2 * every, 3 * every, 4 * every]
+    assert all(record.residual < 0.01 and 0 < record.ratio < math.inf for record in watched.curvature)
+    assert measured(watched) == measured(unwatched)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tests.conftest import Ended
 Command = Callable[..., Ended]
 pytestmark = pytest.mark.slow  # every test runs a whole command
 QUICK = ("steps=5", "task.width=4", "validation_steps=4")
+TEXT = ("task=text_small", "steps=5", "validation_steps=4")
 
 
 def rate_of(text: str) -> float:
@@ -44,8 +45,10 @@ def test_it_prints_picks_and_cost_and_draws_the_curve(workplace: Path, command: 
     assert re.search(r"\d+% of the 360 of a run", ended.out)
 
 
-def test_the_same_seed_finds_the_same_rate(workplace: Path, command: Command) -> None:
-    first, again, other = (command("find_lr", *QUICK, f"seed={seed}").out for seed in (1, 1, 2))
+@pytest.mark.parametrize("words", [QUICK, TEXT], ids=["digits", "text"])
+def test_the_same_seed_finds_the_same_rate(words: tuple[str, ...], workplace: Path, command: Command) -> None:
+    first, again, other = (command("find_lr", *words, f"seed={seed}").out for seed in (1, 1, 2))
+    assert 1e-4 < rate_of(first) < 1
     assert first == again
     assert first != other
 

@@ -63,8 +63,9 @@ def test_images_are_on_the_gpu(images: str) -> None:
     assert {part.device.type for split in splits for part in (split.inputs, split.labels)} == {"cuda"}
 
 
+@pytest.mark.parametrize("ema", [None, 0.99])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])  # fp16 asks the device whether gradients overflowed
-def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> None:
+def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str, ema: float | None) -> None:
     import torch
 
     from flatdirs.training.data import load
@@ -72,7 +73,7 @@ def test_the_host_does_not_wait_inside_an_epoch(images: str, precision: str) -> 
     from flatdirs.training.training_step import Run
 
     device = resolve_device("cuda")
-    settings = config(images, precision=precision)
+    settings = config(images, precision=precision, ema=ema)
     run = Run(settings, load(settings.task, settings.data, device), device, precision)
     run.train_steps(run.config.steps_per_epoch)
     before = torch.cuda.get_sync_debug_mode()

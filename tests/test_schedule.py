@@ -29,6 +29,7 @@ from flatdirs.training.schedule import (
     Schedule,
     Step,
     Triangle,
+    Wsd,
     triangle,
 )
 from flatdirs.training.self_tuning import TUNERS
@@ -130,6 +131,12 @@ LIKE_TORCH: dict[str, tuple[Schedule, Callable[[torch.optim.Optimizer], lr_sched
     ),
     "step": (Step(milestones=(4, 9)), lambda o: lr_scheduler.MultiStepLR(o, [4 * STEPS, 9 * STEPS])),
     "step at half": (Step(factor=0.3), lambda o: lr_scheduler.MultiStepLR(o, [TOTAL // 2, TOTAL * 3 // 4], 0.3)),
+    "wsd": (
+        Wsd(decay=0.25),
+        lambda o: lr_scheduler.SequentialLR(
+            o, [lr_scheduler.ConstantLR(o, 1.0), lr_scheduler.LinearLR(o, 1.0, 0.0, TOTAL // 4)], [TOTAL * 3 // 4]
+        ),
+    ),
     "exponential": (Exponential(), lambda o: lr_scheduler.ExponentialLR(o, 0.01 ** (1 / TOTAL))),
     "inverse_sqrt": (InverseSquareRoot(), lambda o: lr_scheduler.LambdaLR(o, lambda step: (step + 1) ** -0.5)),
 }
@@ -216,6 +223,7 @@ WRONG = [
     (CosineRestarts, "warmup_epochs", 0.5),
     *((CosineRestarts, "phases", phases) for phases in ((2, 0), (0.5,), (), (21,))),
     *((CosineRestarts, "ranges", ranges) for ranges in (((1, -0.1),), ((0.1, 1),), (), ((1, 0),) * 4)),
+    *((Wsd, "decay", part) for part in (0, 1.5, "fifth")),
     (Step, "factor", -0.1),
     (Step, "factor", 0),
     *((Step, "milestones", marks) for marks in ((5, 5), (-1,), (10, 20), ("late",))),
@@ -233,3 +241,11 @@ def test_a_warmup_leaves_room() -> None:
         CosineRestarts(warmup_epochs=19, phases=(2,)).check(20)
     with refused(ConfigError, "schedule.milestones"):
         Step(warmup_epochs=4, milestones=(3,)).check(20)
+    with refused(ConfigError, "schedule.decay"):
+        Wsd(warmup_epochs=2, decay=0.91).check(20)
+
+
+def test_wsd_is_the_constant_rate_between_warmup_and_decay() -> None:
+    values = multipliers(Wsd(warmup_epochs=2, decay=0.5))
+    assert values[: TOTAL // 2 + 1] == multipliers(Constant(warmup_epochs=2))[: TOTAL // 2 + 1]
+    assert values[TOTAL // 2 :] == pytest.approx([1 - step / (TOTAL // 2) for step in range(TOTAL // 2)])

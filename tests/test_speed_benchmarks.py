@@ -10,7 +10,7 @@ import pytest
 from benchmarks import pages
 from benchmarks.latency.__main__ import measure_search, measure_storages
 from benchmarks.latency.page import CHARTS, COUNTS, PARTS, SAMPLERS
-from benchmarks.throughput.__main__ import resumed
+from benchmarks.throughput.__main__ import main, resumed
 from flatdirs.errors import ConfigError
 
 TIMES = {"plain": [8.0, 9.0, 10.0], "flatdirs": [2.0, 3.0, 4.0], "floor": [1.0, 1.5, 2.0], "torch.compile": [4.0, 3, 4]}
@@ -39,6 +39,22 @@ def test_ratios_are_taken_within_a_round(tmp_path: Path) -> None:
     assert cells(known["levers"]) == [["width 64", "1.00 (1.00 – 2.00)"]]
     assert cells(known["profile"])[0] == ["convolutions", "75.00 (75%)"]
     assert cells(known["pairs"]) == [["together", "2.00 (1.00 – 3.00)"]]
+
+
+@pytest.mark.slow
+def test_a_text_is_measured_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["throughput", "--task", "text", "--device", "cpu", "--quick", "--output", str(tmp_path)]
+    )
+    main()
+    (case,) = json.loads((tmp_path / "text.json").read_text(encoding="utf-8"))["cases"]
+    assert {name: len(seconds) for name, seconds in case["seconds"].items()} == {"plain": 2, "flatdirs": 2, "floor": 2}
+    assert case["characters"] == 2048
+    assert case["profile"]["matrix products"] > 0
+    known = pages.values("throughput", tmp_path)
+    ((network, *_, rounds, _),) = cells(known["text"])
+    assert (network, rounds) == ("text, width 8, context 64, batch 4", "2")
+    assert known["text"] in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_result_of_another_machine_is_not_gone_on_with() -> None:

@@ -23,6 +23,8 @@ from flatdirs.lr_finder import finder
 from flatdirs.lr_finder.batches import closure_of
 from flatdirs.lr_finder.probe import Prober
 from flatdirs.lr_finder.snapshot import Snapshot, put_back
+from flatdirs.training.dataset import mean_loss
+from flatdirs.training.gpt import build_gpt
 from tests.refused import refused
 
 CPU = torch.device("cpu")
@@ -150,6 +152,18 @@ def test_everything_is_as_it_was(make: Callable[[Any], torch.optim.Optimizer], s
     found = search(model, optimizer, DataLoader(samples(), batch_size=16, shuffle=True), seeds=seeds)
     assert len(found.points) == 4
     assert state(model, optimizer, str(scheduler.state_dict())) == before
+
+
+def test_a_language_model_is_as_it_was() -> None:
+    model = build_gpt(20, context=8, width=16, depth=2, heads=4, seed=0, device=CPU)
+    optimizer = adamw(model.parameters())
+    codes = torch.randint(0, 20, (5, 4, 9), generator=torch.Generator().manual_seed(0))
+    texts = [(part[:, :-1], part[:, 1:]) for part in codes]
+    before = state(model, optimizer)
+    found = search(model, optimizer, texts, texts[3:], loss=None, closure=lambda net, x: mean_loss(net(x[0]), x[1]))
+    assert len(found.points) == 4
+    assert len({point.loss for point in found.points}) == 4
+    assert state(model, optimizer) == before
 
 
 def test_a_diverged_probe_leaves_nothing_behind() -> None:

@@ -191,6 +191,7 @@ REFUSED = {
     "clip_gradient=0": "clip_gradient",
     CALLABLE + "metric=loss": "metric",
     CALLABLE + "clip_gradient=1": "clip_gradient",
+    CALLABLE + "ema=0.9": "ema",
     "search=random box.lr=[0.1,1,linear]": "box.lr",
 }
 

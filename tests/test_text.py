@@ -46,10 +46,10 @@ def config(task: TextTask, **changes: object) -> TrainConfig:
     return TrainConfig(task, **{"data": DataConfig(), **keys})  # type: ignore[arg-type]
 
 
-def written(folder: Path, text: str = LETTERS) -> DataConfig:
+def written(folder: Path, text: str = LETTERS, name: str = "own.txt") -> DataConfig:
     """A text file of the user's."""
-    (folder / "own.txt").write_text(text, encoding="utf-8")
-    return DataConfig(path=str(folder / "own.txt"))
+    (folder / name).write_text(text, encoding="utf-8")
+    return DataConfig(path=str(folder / name))
 
 
 def network(vocabulary: int = 30) -> Gpt:
@@ -120,8 +120,12 @@ def test_another_text_has_another_checksum(tmp_path: Path) -> None:
 def test_what_cannot_be_read_or_cut_is_refused_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes(LETTERS.encode("latin-1", "replace"))
     wrong = {
-        "data.path": [DataConfig(path=str(tmp_path / name)) for name in ("nothing.txt", "latin.txt", "")],
-        "task.train_characters": [written(tmp_path, LETTERS[:120])],
+        "data.path": [
+            *(DataConfig(path=str(tmp_path / name)) for name in ("nothing.txt", "latin.txt", "")),
+            *(written(tmp_path, text, f"{len(text)}.txt") for text in ("", "a", 1000 * "a")),
+        ],
+        "task.train_characters": [written(tmp_path, LETTERS[:120], "short.txt")],
+        "task.context": [written(tmp_path, LETTERS[:24], "shorter.txt")],
         "data.download": [DataConfig(download=True)],
     }
     for key, sources in wrong.items():
@@ -211,11 +215,24 @@ def test_a_search_on_text_from_the_first_run_to_the_winner_trained_again(workpla
 
 
 @pytest.mark.slow
-def test_other_commands_and_a_pruner_take_a_text(workplace: Path, command: Command) -> None:
+@pytest.mark.parametrize(
+    "pruner",
+    ["rungs pruner.first_rung=1", "hyperband pruner.first_rung=1", "incumbent pruner.first=1 pruner.spread=0.05"],
+)
+def test_a_pruner_stops_runs_on_a_text(pruner: str, workplace: Path, command: Command) -> None:
+    words = ["task=text_small", *QUICK, "task.epochs=4", "task.train_characters=4096", "box.lr=[1e-5,1e-2]"]
+    search = ["search=random", "budget=6", "confirm=0", "seed=1"]
+    ended = command("tune", *words, *search, *f"pruner={pruner}".split())
+    assert ended.code == 0, ended.err
+    assert "of 6, " in ended.out
+    assert "pruned" in ended.out
+
+
+@pytest.mark.slow
+def test_another_text_is_another_study(workplace: Path, command: Command) -> None:
     (workplace / "own.txt").write_text(builtin_text()[:13000], encoding="utf-8")
     words = ["task=text_small", *QUICK, "data.path=own.txt"]
-    assert command("find_lr", *words).code == 0
-    search = ["search=random", "pruner=rungs", "pruner.first_rung=1", "budget=4", "confirm=0"]
+    search = ["start=typical", "budget=1", "confirm=0"]
     ended = command("tune", *words, *search)
     assert ended.code == 0, ended.err
     refusal = command("tune", *words[:-1], *search)

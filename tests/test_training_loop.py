@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from flatdirs.training.schedule import SCHEDULES, Constant, CosineRestarts, Sche
 from flatdirs.training.task import DataConfig, ImageTask
 from tests.cifar10_pack import unpacked
 from tests.refused import refused
+from tests.test_text import config as text_config
+from tests.test_text import text_task
 from tests.test_training_parts import image_task
 
 TASKS = Path(__file__).resolve().parents[1] / "conf" / "task"
@@ -34,6 +37,15 @@ def config(task: ImageTask | None = None, data: DataConfig | None = None, **chan
     small = image_task(train_images=64, validation_images=100, batch_size=16, width=4, epochs=3, pad=1)
     keys: dict[str, object] = {"lr": 0.1, "momentum": 0.5, "wd": 0.01, "device": "cpu"}
     return TrainConfig(task=task or small, data=data or DataConfig(), **{**keys, **changes})  # type: ignore[arg-type]
+
+
+def text(**changes: object) -> TrainConfig:
+    """A short run on a text with some keys changed, twice as many steps long."""
+    return text_config(text_task(train_characters=512, validation_characters=128, batch_size=8, epochs=3), **changes)
+
+
+SHORT = pytest.mark.parametrize("short", [config, text], ids=["digits", "text"])  # a run on images, one on a text
+Short = Callable[..., TrainConfig]
 
 
 def measured(result: TrainResult) -> list[tuple[float, ...]]:
@@ -53,25 +65,34 @@ def states_equal(one: torch.nn.Module | None, other: torch.nn.Module | None) -> 
 
 
 @pytest.mark.slow
+@SHORT
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_repeats_to_the_bit_and_leaves_the_process_as_it_was(precision: str) -> None:
+def test_a_run_repeats_to_the_bit_and_leaves_the_process_as_it_was(short: Short, precision: str) -> None:
     def process() -> tuple[object, ...]:
+        cudnn = torch.backends.cudnn
         return (
             random.getstate(),
             np.random.get_state()[1].tolist(),
+            torch.get_rng_state().tolist(),
             torch.get_num_threads(),
-            torch.get_rng_state().sum(),
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_float32_matmul_precision(),
+            (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32),
+            Path.cwd(),
+            sorted(Path.cwd().iterdir()),
         )
 
-    first = train(config(precision=precision, threads=1), keep_model=True)
+    first = train(short(precision=precision, threads=1), keep_model=True)
     torch.manual_seed(99)
     before = process()
-    again = train(config(precision=precision, threads=1), keep_model=True)
-    expected_seconds(config(threads=1))
+    again = train(short(precision=precision, threads=1), keep_model=True)
+    expected_seconds(short(threads=1))
     assert process() == before
     assert measured(first) == measured(again)
     assert states_equal(first.model, again.model)
-    assert measured(train(config(precision=precision, threads=1, seed=1))) != measured(first)
+    assert measured(train(short(precision=precision, threads=1, seed=1))) != measured(first)
 
 
 @pytest.mark.slow
@@ -101,12 +122,13 @@ def test_a_tiny_rate_stays_at_chance() -> None:
     assert not result.diverged
 
 
-def test_a_callback_can_stop_a_run_and_its_exceptions_pass_through() -> None:
-    stopped = train(config(evaluate_every=2), on_epoch=lambda epoch: epoch.number == 3)
+@SHORT
+def test_a_callback_can_stop_a_run_and_its_exceptions_pass_through(short: Short) -> None:
+    stopped = train(short(evaluate_every=2), on_epoch=lambda epoch: epoch.number == 3)
     assert (stopped.stopped, stopped.diverged, stopped.steps, len(stopped.epochs)) == (True, False, 6, 3)
     assert stopped.returned == stopped.epochs[-1]
-    assert not train(config(), on_epoch=lambda epoch: epoch.number == 3).stopped, "a complete run is not stopped"
-    wild = train(config(lr=1e30), on_epoch=lambda epoch: True)
+    assert not train(short(), on_epoch=lambda epoch: epoch.number == 3).stopped, "a complete run is not stopped"
+    wild = train(short(lr=1e30), on_epoch=lambda epoch: True)
     assert (wild.diverged, wild.stopped) == (True, False)
 
     def fail(epoch: Epoch) -> None:
@@ -114,7 +136,7 @@ def test_a_callback_can_stop_a_run_and_its_exceptions_pass_through() -> None:
 
     threads = torch.get_num_threads()
     with pytest.raises(KeyError):
-        train(config(threads=1), fail)
+        train(short(threads=1), fail)
     assert torch.get_num_threads() == threads
 
 
@@ -237,17 +259,20 @@ def test_cifar10_small_end_to_end() -> None:
     assert result.steps == 4 * (800 // 32)
 
 
-def test_evaluating_by_steps_changes_only_when_a_run_is_evaluated() -> None:
-    whole = train(config(threads=1), keep_model=True)
-    often = train(config(threads=1, evaluate_every=5), keep_model=True)
+@SHORT
+def test_evaluating_by_steps_changes_only_when_a_run_is_evaluated(short: Short) -> None:
+    whole = train(short(threads=1), keep_model=True)
+    often = train(short(threads=1, evaluate_every=whole.steps // 2 - 1), keep_model=True)
     assert states_equal(whole.model, often.model)
-    assert [epoch.steps for epoch in whole.epochs] == [4, 4, 4]
-    assert [epoch.steps for epoch in often.epochs] == [5, 5, 2], "the last one is at the end"
-    assert (often.accuracy, often.loss, often.steps) == (whole.accuracy, whole.loss, 12)
+    assert [epoch.steps for epoch in whole.epochs] == [whole.steps // 3] * 3
+    assert [epoch.steps for epoch in often.epochs] == [whole.steps // 2 - 1] * 2 + [2], "the last one is at the end"
+    assert (often.accuracy, often.loss, often.steps) == (whole.accuracy, whole.loss, whole.steps)
     total = sum(epoch.train_loss * epoch.steps for epoch in whole.epochs)
     assert sum(epoch.train_loss * epoch.steps for epoch in often.epochs) == pytest.approx(total)
-    ends = [Triangle().multiplier(step, 12, 4) * 0.1 for step in (4, 9, 11)]
-    assert [epoch.lr for epoch in often.epochs] == pytest.approx(ends)
+    run = short()
+    ends = [sum(epoch.steps for epoch in often.epochs[:number]) - 1 for number in (1, 2, 3)]
+    planned = [run.schedule.multiplier(step, run.total_steps, run.steps_per_epoch) * run.peak_rate for step in ends]
+    assert [epoch.lr for epoch in often.epochs] == pytest.approx(planned)
 
 
 @pytest.mark.parametrize("optimizer", [Sgd(), AdamW()])

@@ -1,6 +1,7 @@
 """How fast the trainer is: beside plain PyTorch, and beside the convolutions alone, in one run.
 
     python -m benchmarks.throughput [--data cifar10.npz] [--device cuda]   measure, then write the page
+    python -m benchmarks.throughput --task text                            the same on a text
     python -m benchmarks.throughput --resume                               go on after an interruption
     python -m benchmarks.throughput --quick --output FOLDER                at a reduced size
 
@@ -38,7 +39,9 @@ from flatdirs.resources import conf_folder
 from flatdirs.training.data import load
 from flatdirs.training.device import device_name, resolve_device, resolve_precision
 from flatdirs.training.loop import TrainConfig
-from flatdirs.training.task import DataConfig, ImageTask
+from flatdirs.training.optimizer import AdamW
+from flatdirs.training.schedule import Cosine
+from flatdirs.training.task import DataConfig, ImageTask, TextTask
 
 
 def cases(path: str, device: str, quick: bool) -> dict[TrainConfig, int]:
@@ -55,6 +58,18 @@ def cases(path: str, device: str, quick: bool) -> dict[TrainConfig, int]:
         tasks = {replace(task, **less, validation_images=min(task.validation_images, 32)): 2 for task in tasks}
     data, rates = DataConfig(path), (0.1, 0.9, 5e-4)
     return {TrainConfig(task, data, *rates, device=device): count for task, count in tasks.items()}
+
+
+def text_cases(device: str, quick: bool) -> dict[TrainConfig, int]:
+    """One epoch of task=text, and the evaluation at its end."""
+    recipe = yaml.safe_load((conf_folder() / "task" / "text.yaml").read_text(encoding="utf-8"))
+    task = replace(TextTask(**recipe), epochs=1)
+    if quick:
+        task = replace(task, width=8, heads=2, batch_size=4, train_characters=2048, validation_characters=1024)
+    rest: dict[str, Any] = {"beta1": 0.9, "optimizer": AdamW(beta2=0.99, no_decay=True), "schedule": Cosine()}
+    return {
+        TrainConfig(task, DataConfig(), 1e-3, None, 0.1, device=device, clip_gradient=1.0, **rest): 2 if quick else 5
+    }
 
 
 @contextmanager
@@ -80,15 +95,20 @@ def turns(label: str, names: Collection[str], rounds: int, run: Callable[[str], 
 
 def measure(config: TrainConfig, rounds: int, quick: bool) -> dict[str, Any]:
     """All raw times of one case, then the profile of one piece."""
-    names, task, steps = contestants(config.device, quick), config.task, config.steps_per_epoch
-    about = {"name": task.name, "width": task.width, "size": task.image_size, "batch": task.batch_size}
-    about |= {"load": round(os.getloadavg()[0], 2), "steps": steps, "images": steps * task.batch_size}
+    names, task, steps = contestants(config, quick), config.task, config.steps_per_epoch
+    text = isinstance(task, TextTask)
+    judged = task.validation_characters if text else task.validation_images
+    about = {"name": task.name, "width": task.width, "size": task.context if text else task.image_size}
+    about |= {"batch": task.batch_size, "load": round(os.getloadavg()[0], 2), "steps": steps}
+    about |= {"images": steps * task.batch_size} | (
+        {"characters": steps * task.batch_size * task.context} if text else {}
+    )
     with processes(config, names) as found:
         submit = dict(zip(names, found, strict=True))
         times = turns(task.name, names, rounds, lambda name: submit[name](timed, name, config).result())
         peak = {name: submit[name](peak_megabytes, config).result() for name in names}
         kinds = submit["flatdirs"](profile, config).result()
-    return {**about, "judged": task.validation_images, "seconds": times, "profile": kinds, "peak_megabytes": peak}
+    return {**about, "judged": judged, "seconds": times, "profile": kinds, "peak_megabytes": peak}
 
 
 def measure_pairs(config: TrainConfig, rounds: int) -> dict[str, Any]:
@@ -117,6 +137,8 @@ def conditions(config: TrainConfig, named: bool) -> dict[str, Any]:
         **{"cores": os.cpu_count(), "precision": resolve_precision("auto", found)},
     }
     checksum = load(config.task, config.data, cpu).checksum
+    if isinstance(config.task, TextTask):
+        return {"versions": versions, "images": f"Text: {checksum}"}
     return {"versions": versions, "images": f"Images: {data_name(checksum, False) if named else 'made up'}"}
 
 
@@ -132,6 +154,7 @@ def main() -> None:
     """Measure, on file as the result grows, and draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput")
     parser.add_argument("--data", help="CIFAR-10 as .npz with x_train, y_train, x_test, y_test; else made-up images")
+    parser.add_argument("--task", choices=("images", "text"), default="images", help="what is trained on")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; the first GPU or else the CPU without it")
     parser.add_argument("--quick", action="store_true", help="a reduced size, to see that everything runs")
     parser.add_argument("--resume", action="store_true", help="keep the networks that result.json has")
@@ -140,12 +163,14 @@ def main() -> None:
     if given.quick and given.output == parser.get_default("output"):
         parser.error("--quick measures nothing worth keeping; give it an --output")
     given.output.mkdir(parents=True, exist_ok=True)
-    path = given.output / "result.json"
+    text = given.task == "text"
+    path = given.output / ("text.json" if text else "result.json")
     with tempfile.TemporaryDirectory() as folder:
         images = Path(given.data or f"{folder}/made_up.npz").absolute()
-        if not given.data:
+        if not (given.data or text):
             smoke_images.write(images, repeated=84)
-        plan = cases(str(images), str(resolve_device(given.device)), given.quick)
+        device = str(resolve_device(given.device))
+        plan = text_cases(device, given.quick) if text else cases(str(images), device, given.quick)
         result = {**conditions(next(iter(plan)), bool(given.data)), "cases": []}
         if given.resume and path.exists():
             result = resumed(json.loads(path.read_text(encoding="utf-8")), result)
@@ -153,7 +178,7 @@ def main() -> None:
             if config.task.name not in {done["name"] for done in result["cases"]}:
                 result["cases"].append(measure(config, rounds, given.quick))
                 path.write_text(json.dumps(result) + "\n", encoding="utf-8")
-        if "pairs" not in result:
+        if "pairs" not in result and not text:
             result["pairs"] = measure_pairs(config, rounds)
             path.write_text(json.dumps(result) + "\n", encoding="utf-8")
     pages.write("throughput", given.output)

@@ -2,7 +2,7 @@
 
 `plain` is what a user would write; `flatdirs` is `flatdirs.training.loop.train`, augmentation included; `floor` is the convolutions
 of the same steps alone, forward and backward, in flatdirs' precision, layout and threads, with weights cast beforehand. The others
-are flatdirs with one thing changed. All do the same number of steps on the same number of images: one piece.
+are flatdirs with one thing changed. text.py holds what they are on a text. All do the same number of steps on the same number of images: one piece.
 """
 
 from __future__ import annotations
@@ -24,17 +24,26 @@ from torch.profiler import ProfilerActivity
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.throughput import text
 from flatdirs.training import loop
 from flatdirs.training.data_files import fixed_order
 from flatdirs.training.device import DTYPES, cpu_threads, keep_freed_memory, resolve_precision, synchronize
 from flatdirs.training.loop import TrainConfig, train
 from flatdirs.training.model import build_model
-from flatdirs.training.task import CLASSES
+from flatdirs.training.task import CLASSES, TextTask
 
+MOVES = {"copies, casts, zeros": ["copy", "fill", "zero"]}
 KINDS = {  # of work, by parts of the profiler's names in lower case; the first that fits
     **{"convolutions": ["convolution"], "batch norm": ["batch_norm", "batchnorm"]},
-    **{"ReLU": ["threshold", "clamp_min", "relu"], "pooling": ["pool", "amax"]},
-    **{"optimizer": ["sgd"], "copies, casts, zeros": ["copy", "fill", "zero"]},
+    **{"ReLU": ["threshold", "clamp_min", "relu"], "pooling": ["pool", "amax"], "optimizer": ["sgd"], **MOVES},
+}
+TEXT_KINDS = {
+    **{
+        "attention": ["attention", "fmha"],
+        "matrix products": ["mm", "gemm"],
+        "layer norm": ["layer_norm", "layernorm"],
+    },
+    **{"GELU": ["gelu"], "softmax": ["softmax"], "optimizer": ["adam"], **MOVES},
 }
 
 
@@ -144,8 +153,11 @@ CONTESTANTS: dict[str, Callable[[TrainConfig], Callable[[], object]]] = {
 }
 
 
-def contestants(device: str, quick: bool) -> tuple[str, ...]:
-    """All that take turns on this device; `quick` leaves out compiling, which takes a minute."""
+def contestants(config: TrainConfig, quick: bool) -> tuple[str, ...]:
+    """All that take turns in a case; `quick` leaves out compiling, which takes a minute."""
+    if isinstance(config.task, TextTask):
+        return "plain", "flatdirs", "floor"
+    device = config.device
     cpu = torch.device(device).type == "cpu"
     compiled = not quick and any(map(shutil.which, ("g++", "clang++", "c++") if cpu else ("gcc", "clang", "cc")))
     return ("plain", "flatdirs", "floor") + ("freed memory given back",) * cpu + ("torch.compile",) * compiled
@@ -154,7 +166,8 @@ def contestants(device: str, quick: bool) -> tuple[str, ...]:
 @cache
 def made(name: str, config: TrainConfig) -> Callable[[], object]:
     """This process's contestant."""
-    return CONTESTANTS[name](config)
+    own = {"plain": text.plain, "floor": text.floor} if isinstance(config.task, TextTask) else {}
+    return {**CONTESTANTS, **own}[name](config)
 
 
 def timed(name: str, config: TrainConfig) -> float:
@@ -180,9 +193,10 @@ def profile(config: TrainConfig) -> dict[str, float]:
     with torch.profiler.profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * cuda) as profiler:
         made("flatdirs", config)()
         wall = time.perf_counter() - begin
-    found = dict.fromkeys(KINDS, 0.0)
+    kinds = TEXT_KINDS if isinstance(config.task, TextTask) else KINDS
+    found = dict.fromkeys(kinds, 0.0)
     for event in profiler.key_averages():
-        kind = next((kind for kind, words in KINDS.items() if any(word in event.key.lower() for word in words)), None)
+        kind = next((kind for kind, words in kinds.items() if any(word in event.key.lower() for word in words)), None)
         # on CUDA operators report the time of their kernels once more
         if kind is not None and event.device_type == kernels and not event.is_user_annotation:
             microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total

@@ -116,7 +116,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         raise wrong("task", task.name, "has a function and no model", remedy="choose a task with one")
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
-    hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient"), float | None)
+    hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient", "ema"), float | None)
     hints |= dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None)
     plain = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
@@ -171,7 +171,7 @@ def read_objective(
     if isinstance(task, CallableTask):
         return CallableObjective(task)
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
-    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "compile": bool}
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "ema": float | None, "compile": bool}
     own = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
     own |= {"metric": metric, "curvature": read_curvature(settings)}

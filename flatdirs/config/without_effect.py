@@ -10,7 +10,7 @@ from flatdirs.space.names import canonical
 from flatdirs.training.optimizer import OPTIMIZERS
 
 RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
-       "evaluate_every", "clip_gradient")  # fmt: skip
+       "evaluate_every", "clip_gradient", "ema")  # fmt: skip
 POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
 PROBES = tuple(
     f"{key}={word}"

@@ -45,6 +45,7 @@ class ImageObjective:
     metric: Metric = field(default_factory=Accuracy)
     evaluate_every: int | None = None
     clip_gradient: float | None = None
+    ema: float | None = None
     curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor
@@ -71,8 +70,8 @@ def train(
         while len(epochs) < config.evaluations and not (diverged or stopped):
             epochs.append(run.train_and_evaluate(len(epochs) + 1))
             diverged = _has_diverged(epochs, config, dataset.classes)
-            if keep_model and len(epochs) == returned < config.evaluations:
-                weights = deepcopy(run.model.state_dict())
+            if keep_model and len(epochs) == returned and (returned < config.evaluations or config.ema is not None):
+                weights = run.judged_state()
             if on_epoch is not None:
                 stopped = on_epoch(epochs[-1]) is True and len(epochs) < config.evaluations and not diverged
         seconds = time.perf_counter() - begin

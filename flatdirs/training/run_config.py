@@ -41,8 +41,9 @@ class TrainConfig:
     lr and wd are in the convention of PyTorch (optimizer.py). `momentum` is for SGD, `beta1` for AdamW; the other one
     is None. `lr` and `sigma` are None if the schedule does not use them (self_tuning.py). `batch_size` and `threads`
     None: those of the task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an
-    epoch. `clip_gradient`: the largest gradient norm of a step, None for no limit. `record_steps`: keep the learning
-    rate and gradient norm of every step.
+    epoch. `clip_gradient`: the largest gradient norm of a step, None for no limit. `ema`: the decay per step of an
+    average of the weights (weight_average.py), on which the run is evaluated; None for the weights themselves.
+    `record_steps`: keep the learning rate and gradient norm of every step.
 
     Raises:
         ConfigError: a value out of range, or settings that do not go together.
@@ -67,6 +68,7 @@ class TrainConfig:
     clip_gradient: float | None = None
     record_steps: bool = False
     sigma: float | None = None
+    ema: float | None = None
 
     def __post_init__(self) -> None:
         self._check_given(f"schedule={self.schedule.name}", self.schedule.rate_name, ("lr", "sigma"))
@@ -76,6 +78,8 @@ class TrainConfig:
                 require_number(name, value, 0, above=True)
         require_number(self.optimizer.momentum_name, self.momentum_in_force, 0, 1, below=True)
         require_number("wd", self.wd, 0)
+        if self.ema is not None:
+            require_number("ema", self.ema, 0, 1, below=True)
         require_integer("seed", self.seed, 0, 2**62)
         if self.threads is not None:
             require_integer("threads", self.threads, 1, 1024)

@@ -234,6 +234,31 @@ class Step(WarmedUp):
 
 
 @dataclass(frozen=True)
+class Wsd(WarmedUp):
+    """Warm-up, stable, decay (arXiv 2404.06395): the full rate, then in the last part of the run a straight line to 0.
+
+    With T steps in the run and the fraction d = `decay` of them, the multiplier at step t after the warm-up is
+    min(1, (T − t)/(d·T)); a linear decay over the last fifth is that of arXiv 2405.18392.
+    """
+
+    name: ClassVar[str] = "wsd"
+    decay: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("schedule.decay", self.decay, 0, 1, above=True)
+
+    def check(self, epochs: int) -> None:
+        super().check(epochs)
+        if self.warmup(epochs) + self.decay * epochs > epochs * (1 + 1e-9):
+            problem = f"leaves no room for a warm-up of {self.warmup(epochs):g} of {epochs} epochs"
+            raise wrong("schedule.decay", self.decay, problem)
+
+    def after_warmup(self, step: float, rising: float, total_steps: int, steps_per_epoch: int) -> float:
+        return min(1.0, (total_steps - step) / (self.decay * total_steps))
+
+
+@dataclass(frozen=True)
 class Exponential(WarmedUp):
     """The same factor at every step, from 1 to `final` at the end of the run, like torch's ExponentialLR."""
 
@@ -266,5 +291,5 @@ def _half_wave(done: float, high: float, low: float) -> float:
 
 
 SCHEDULES: Mapping[str, type[Planned]] = {
-    kind.name: kind for kind in (Triangle, Cosine, CosineRestarts, Step, Exponential, InverseSquareRoot, Constant)
+    kind.name: kind for kind in (Triangle, Cosine, CosineRestarts, Wsd, Step, Exponential, InverseSquareRoot, Constant)
 }

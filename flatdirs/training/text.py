@@ -49,13 +49,8 @@ class TextData(Dataset):
 def load_text(task: TextTask, data: DataConfig, device: torch.device) -> TextData:
     """Read, encode and cut the text of a task. Raises DataError if there is none or too little of it."""
     text = builtin_text() if data.path is None else _read_file(data)
+    _check_length(text, task)
     train, validation, test = task.counts
-    if len(text) <= train + validation + test:
-        raise DataError(
-            f"the text has {len(text)} characters, not more than task.train_characters={train} + "
-            f"task.validation_characters={validation} + task.test_characters={test}; lower them",
-            key="task.train_characters",
-        )
     points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
     alphabet, found = np.unique(points, return_inverse=True)
     codes = torch.from_numpy(found.astype(np.int64)).to(device)
@@ -84,6 +79,26 @@ def _read_file(data: DataConfig) -> str:
         raise DataError(
             f"data.path={path} cannot be read ({reason}); point it to a text file", key="data.path"
         ) from error
+
+
+def _check_length(text: str, task: TextTask) -> None:
+    """Raise DataError unless a text has two characters to tell apart, and enough of them for a task."""
+    if len(set(text)) < 2:
+        problem = f"the text in data.path consists of {'one character' if text else 'nothing'}"
+        raise DataError(f"{problem}; point it to a text with more of them", key="data.path")
+    if len(text) <= 3 * task.context:
+        raise DataError(
+            f"task.context={task.context} is too long for a text of {len(text)} characters, whose three parts hold a "
+            f"window each and whose last window has a character behind it; lower it to at most {(len(text) - 1) // 3}",
+            key="task.context",
+        )
+    if len(text) <= sum(task.counts):
+        train, validation, test = task.counts
+        raise DataError(
+            f"the text has {len(text)} characters, not more than task.train_characters={train} + "
+            f"task.validation_characters={validation} + task.test_characters={test}; lower them",
+            key="task.train_characters",
+        )
 
 
 def _windows(codes: Tensor, context: int) -> Split:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from itertools import islice
 
 import torch
@@ -23,6 +24,7 @@ from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_l
 from flatdirs.training.run_config import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
 from flatdirs.training.self_tuning import Tuner
+from flatdirs.training.weight_average import WeightAverage
 
 CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
 EVALUATED_TOGETHER = {"cpu": 512}  # examples per evaluation batch: fits the caches of a CPU; a GPU takes 2048
@@ -40,6 +42,7 @@ class Run:
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
         self.forward = torch_compile.forward() if config.compile else torch_compile.call
         self.gradients = GradientLog(self.model.parameters(), config.clip_gradient, config.record_steps)
+        self.average = None if config.ema is None else WeightAverage(self.model, config.ema)
         self.stream = self.batches()
         self.step = 0
 
@@ -81,6 +84,12 @@ class Run:
 
     def train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Forward pass, backward pass and update; the mean loss of the batch, detached, on the device."""
+        loss = self._update(inputs, labels)
+        if self.average is not None:
+            self.average.see()
+        return loss
+
+    def _update(self, inputs: Tensor, labels: Tensor) -> Tensor:
 
         def loss_now() -> Tensor:
             with self.autocast():
@@ -110,14 +119,15 @@ class Run:
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Summed loss and number of hits over `split`, on the device."""
+        """Summed loss and number of hits over `split`, on the device; with the averaged weights if there are any."""
         self.model.eval()
+        judged = self.model if self.average is None else self.average
         batch = EVALUATED_TOGETHER.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device)
         for inputs, labels in zip(torch.split(split.inputs, batch), torch.split(split.labels, batch), strict=True):
             with self.autocast():
-                logits = self.model(inputs)
+                logits = judged(inputs)
             loss += cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="sum")
             hits += (logits.argmax(dim=-1) == labels).sum()
         return loss, hits
@@ -139,6 +149,13 @@ class Run:
             seconds=time.perf_counter() - begin,
             steps=count,
         )
+
+    def judged_state(self) -> dict[str, Tensor]:
+        """A copy of the weights that evaluations judge, as a state dict."""
+        state: dict[str, Tensor] = self.model.state_dict()
+        if self.average is not None:
+            state.update(self.average.weights)
+        return deepcopy(state)
 
     def recorded(self) -> Steps:
         """The record of the steps taken."""

@@ -110,7 +110,7 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
     if isinstance(objective, ImageObjective):
         if objective.metric != Accuracy():
             found["metric"] = describe(objective.metric)
-        keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient")}
+        keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient", "ema")}
         found |= {key: value for key, value in keys.items() if value is not None}
     return found
 
