@@ -23,6 +23,7 @@ from flatdirs.backend.storages import path_of, storage_at
 from flatdirs.backend.study import Study
 from flatdirs.backend.trial_runs import OUTCOME, REASON, SETTING
 from flatdirs.backend.trials import PROVENANCE
+from flatdirs.config.prior import with_prior
 from flatdirs.config.values import read_study_name
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.function import CallableObjective, CallableTask
@@ -66,6 +67,7 @@ def tune(
     until: str = "budget",
     pruner: str | Pruning = "none",
     catch: bool = False,
+    prior: str | os.PathLike[str] | None = None,
     stale_minutes: float = 30.0,
     progress: bool = True,
 ) -> SearchResult:
@@ -99,6 +101,9 @@ def tune(
         until: "budget", or "converged" to stop before it where less than half a run's noise is left to gain.
         pruner: "none", "rungs", "hyperband", "wandb" or "incumbent", or its settings; judged by what `report` is told.
         catch: an exception in your function counts as a diverged run, instead of ending the search.
+        prior: an earlier study to begin from: its name in `storage` (in `output` where that is None), or the path of
+            its folder or file. Its runs inform the model until runs here say otherwise, and what it handed over is
+            run after the start.
         stale_minutes: silence after which a worker on another machine counts as gone.
         progress: print what is being run.
 
@@ -135,10 +140,11 @@ def tune(
         live=None if progress else False,
         workers=1,
         direction=direction,
+        prior=None if prior is None else path_of("prior", prior),
     )
     report = _Collecting(found, None if progress else Console(quiet=True))
     try:
-        loop.tune(config, report)
+        loop.tune(with_prior(config, config.plan.grid.start, report.say), report)
     finally:
         report.close()
     assert report.result is not None

@@ -17,19 +17,26 @@ from flatdirs.backend.storages import FILES, close_storage, open_journal, open_s
 from flatdirs.backend.trials import IDENTITY, study_folder
 from flatdirs.errors import StudyError
 
+SHOWN = 12  # studies that a sentence names
 SQLITE = "sqlite:///"
 SQLITE_START = b"SQLite format 3"
 
 
 @contextmanager
 def existing_study(
-    kind: str, url: str | None, output: Path, name: str | None, slices: bool = True, reading: bool = True
+    kind: str,
+    url: str | None,
+    output: Path,
+    name: str | None,
+    slices: bool = True,
+    reading: bool = True,
+    key: str = "study",
 ) -> Iterator[tuple[BaseStorage, str]]:
     """The storage of a study and the study's name, closed afterwards.
 
     `url` may also be the path of any journal or SQLite file; where it is given, `kind` and `output` do not matter.
     Without `name` it is the only study at `url`, or the one in `output` that was last written to, a slice only if
-    `slices` allows it. `reading`: nothing is written. Raises StudyError.
+    `slices` allows it. `reading`: nothing is written. Raises StudyError; `key`: the setting that gave the name.
     """
     if url is None and kind == "memory":
         raise StudyError("storage=memory keeps no study to read; change storage", key="storage")
@@ -37,7 +44,7 @@ def existing_study(
         storage = _at(url, reading)
     else:
         name = name or _latest(output, slices)
-        storage = _in_folder(kind, output, name, reading)
+        storage = _in_folder(kind, output, name, reading, key)
     try:
         with storage_errors():
             yield storage, name or _only_study(storage)
@@ -59,15 +66,16 @@ def _is_slice(file: Path) -> bool:
         return any("slice" in study.user_attrs.get(IDENTITY, {}) for study in storage.get_all_studies())
 
 
-def _in_folder(kind: str, output: Path, name: str, reading: bool) -> BaseStorage:
+def _in_folder(kind: str, output: Path, name: str, reading: bool, key: str) -> BaseStorage:
     """The journal or the SQLite file in the study's folder; where both lie there, the one of this kind."""
     folder = study_folder(output, name)
     kinds = [one for one, file in FILES.items() if (folder / file).is_file()]
     if not kinds:
-        known = [path.name for path in output.iterdir()] if output.is_dir() else []
+        known = sorted({path.parent.name for file in FILES.values() for path in output.glob(f"*/{file}")})
         near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "change study or output"
-        raise StudyError(f"there is no study {name} in {output}; {hint}", key="study")
+        hint = f"did you mean {near[0]}?" if near else f"change {key} or output"
+        shown = ", ".join(known[:SHOWN]) + ", …" * (len(known) > SHOWN) if known else "none at all"
+        raise StudyError(f"there is no study {name} in {output} ({shown}); {hint}", key=key)
     return open_storage(kind if kind in kinds else kinds[0], folder, reading=reading)
 
 

@@ -21,7 +21,15 @@ from flatdirs.backend.liveness import ANYBODY, STALE_SECONDS
 from flatdirs.backend.sampler import FlatDirectionsSampler
 from flatdirs.backend.search_plan import RESEEDED, SearchPlan, make_sampler, plan_of
 from flatdirs.backend.trial_runs import OUTCOME, SETTING, claimed_id, run_of
-from flatdirs.backend.trials import HANDED_OUT, IDENTITY, PROVENANCE, Trials, has_begun, open_optuna_study
+from flatdirs.backend.trials import (
+    HANDED_OUT,
+    IDENTITY,
+    PROVENANCE,
+    Trials,
+    has_begun,
+    made_otherwise,
+    open_optuna_study,
+)
 from flatdirs.backend.verdict import VERDICT, Verdict, stored_verdict, verdict_record
 from flatdirs.errors import StudyError
 from flatdirs.objectives.base import Measurement
@@ -245,20 +253,20 @@ def open_study(
     return Study(study, plan, maximize, stale_seconds)
 
 
-def read_study(storage: BaseStorage, name: str) -> tuple[optuna.Study, dict[str, Any]]:
-    """A stored study and its identity, for reading. Raises StudyError where flatdirs has made none of this name."""
+def read_study(storage: BaseStorage, name: str, key: str = "study") -> tuple[optuna.Study, dict[str, Any]]:
+    """A stored study and its identity, for reading. Raises StudyError (key) where flatdirs has made none so named."""
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     names = sorted(summary.study_name for summary in summaries)
     if name not in names:
         raise StudyError(
-            f"there is no study {name} here ({', '.join(names) or 'none at all'}); change study or output", key="study"
+            f"there is no study {name} here ({', '.join(names) or 'none at all'}); change {key} or output", key=key
         )
     study = optuna.load_study(study_name=name, storage=storage)
     if IDENTITY not in study.user_attrs:
-        raise StudyError(f"study {name} was not made by flatdirs; change study", key="study")
+        raise StudyError(f"study {name} was not made by flatdirs; change {key}", key=key)
     identity = dict(study.user_attrs[IDENTITY])
     if "slice" in identity:
-        raise StudyError(f"study {name} is a slice; show it with flatdirs slices and budget=0", key="study")
+        raise StudyError(f"study {name} is a slice; show it with flatdirs slices and budget=0", key=key)
     return study, identity
 
 
@@ -291,11 +299,9 @@ def stored_probes(storage: BaseStorage, name: str, word: str, mark: str) -> dict
     if start is None or not has_begun(storage.get_all_trials(number, deepcopy=False)):
         return kept if kept is not None and kept.get("mark") == mark else None
     if kept is None:
-        raise StudyError(
-            f"study {name} was made with start.lr={start.get('lr')}, not {word}; continue it with the old "
-            f"value, or change study to another name",
-            key="start.lr",
-        )
+        if (prior := attributes[IDENTITY].get("prior")) is not None:
+            raise made_otherwise(name, "prior", prior, None)
+        raise made_otherwise(name, "start.lr", start.get("lr"), word)
     began = {"start": start["lr"], "wd": start["wd"]}
     return {**kept, **{key: value for key, value in began.items() if key in kept}}
 
@@ -310,9 +316,9 @@ def keep_probes(storage: BaseStorage, name: str, word: str, record: dict[str, An
     return record if kept is None else kept
 
 
-def view_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SECONDS) -> Study:
+def view_study(storage: BaseStorage, name: str, stale_seconds: float = STALE_SECONDS, key: str = "study") -> Study:
     """A stored study with the plan it was made with, for reading. Raises StudyError as `read_study` does."""
-    study, identity = read_study(storage, name)
+    study, identity = read_study(storage, name, key)
     return Study(study, plan_of(identity), identity["direction"] == "maximize", stale_seconds)
 
 

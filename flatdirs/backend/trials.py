@@ -225,12 +225,17 @@ def _refuse_difference(study: optuna.Study, name: str, identity: Mapping[str, An
     before, now = flatten(stored), flatten(identity)
     for key in (*before, *(key for key in now if key not in before)):
         if key not in MAY_CHANGE and before.get(key) != now.get(key):
-            said = KEYS.get(key, key.removesuffix(".name"))
-            raise StudyError(
-                f"study {name} was made with {said}={_shown(before.get(key))}, not {_shown(now.get(key))}; "
-                f"continue it with the old value, or change study to another name",
-                key=key,
-            )
+            raise made_otherwise(name, key, before.get(key), now.get(key))
+
+
+def made_otherwise(name: str, key: str, before: Any, now: Any) -> StudyError:
+    """The error of a study that was made with another value of a key."""
+    said = KEYS.get(key, key.removesuffix(".name"))
+    return StudyError(
+        f"study {name} was made with {said}={_shown(before)}, not {_shown(now)}; continue it with the old value, or "
+        f"change study to another name",
+        key=key,
+    )
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.analysis import sections
     from flatdirs.report.console import Output
     from flatdirs.report.sections import print_section
-    from flatdirs.tuning.best_text import best_setting, verdict_lines
+    from flatdirs.tuning.best_text import best_setting, prior_lines, verdict_lines
     from flatdirs.tuning.settings import unit_of
 
     output, seed = Path(str(settings["output"])), read_integer(settings, "seed", 0, 2**31 - 1)
@@ -40,7 +40,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         study = view_study(storage, name) if ours else None
         unit = "" if study is None else unit_of(sweep.identity)
         best = None if study is None else best_setting(study, unit)
-        verdict = [] if study is None else verdict_lines(study.verdict(), unit)
+        verdict = [] if study is None else [*prior_lines(sweep.identity), *verdict_lines(study.verdict(), unit)]
     console, made = Output(), sections(sweep, rungs, seed, output, best, verdict)
     for section in made:
         print_section(console, section)

@@ -23,7 +23,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     from flatdirs.report.closing import print_summary
     from flatdirs.report.console import Output
     from flatdirs.report.tables import print_runs
-    from flatdirs.tuning.best_text import verdict_lines
+    from flatdirs.tuning.best_text import prior_lines, verdict_lines
     from flatdirs.tuning.settings import unit_of
 
     config, output = read_storage(settings["storage"]), Path(str(settings["output"]))
@@ -32,6 +32,8 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
         identity = read_study(storage, name)[1]
         unit, console = unit_of(identity), Output()
         console.print(f"study {name}: search {study.plan.name}, task {identity['task']['name']}", markup=False)
+        for line in prior_lines(identity):
+            console.print(line, markup=False, soft_wrap=True)
         print_runs(console, study.plan.grid.chart, rows(study), unit)
         print_summary(console, study, unit)
         for line in verdict_lines(study.verdict(), unit):

@@ -14,9 +14,10 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def run(settings: dict[str, Any], _: list[str]) -> int:
+def run(settings: dict[str, Any], words: list[str]) -> int:
     """One search, or the rest of one, from its settings to the closing table."""
     began = time.monotonic()  # before the heavy imports, which count towards `minutes`
+    from flatdirs.config.prior import told_start, with_prior
     from flatdirs.config.tune import read_tune
     from flatdirs.report.live import Report
     from flatdirs.tuning.commands import helper_overrides
@@ -28,6 +29,7 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     refuse_torchrun(os.environ)
     decides = os.environ.pop(HELPER, None) is None  # popped, for what runs below is no helper
     config = read_tune(settings)
+    config = with_prior(config, told_start(words, config), say)
     if settings.get("dry_run"):
         from flatdirs.report.command_lines import dry_run_lines
 

@@ -119,19 +119,23 @@ def of_training(config: TrainConfig) -> Source:
     if config.lr is None:
         problem = "chooses the learning rate itself, and there is no lr to carry over"
         raise wrong("file", config.schedule.name, problem, remedy="take a setting of another schedule")
-    optimizer, task = config.optimizer, config.task
+    optimizer = config.optimizer
     names = ("lr", optimizer.momentum_name, "wd")
     setting = {name: getattr(config, name) for name in names}
     own = {"beta2": getattr(optimizer, "beta2", None), "epsilon": getattr(optimizer, "epsilon", None)}
     setting |= {name: value for name, value in own.items() if value is not None}
-    setup = {
-        "optimizer": optimizer.name,
+    return Source(setting, setup_of(config), training=config)
+
+
+def setup_of(config: TrainConfig) -> dict[str, Any]:
+    """What a run of our trainer is tuned for, under the names of `flatdirs.carry_over`."""
+    return {
+        "optimizer": config.optimizer.name,
         "batch_size": config.images_per_step,
-        "epochs": task.epochs,
+        "epochs": config.task.epochs,
         "examples": config.training_images,
-        "width": task.width,
+        "width": config.task.width,
     }
-    return Source(setting, setup, training=config)
 
 
 def train_words(source: Source, found: CarriedOver) -> list[str]:

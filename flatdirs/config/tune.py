@@ -103,6 +103,7 @@ def read_tune(settings: Mapping[str, Any]) -> TuneConfig:
         pruning=read_named(PRUNERS, "pruner", settings["pruner"]),
         live=None if settings["live"] == "auto" else read_value(bool, settings["live"], "live"),
         workers=workers,
+        prior=read_value(str | None, settings["prior"], "prior"),
     )
     config.pruning.check(config.evaluations, evaluations_without_value(config.objective))
     return config

@@ -55,6 +55,8 @@ def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
         yield f"search={search['name']}, which has no model of what is left to gain", ("until=converged",)
     if settings.get("deterministic") is True:
         yield "deterministic=true, where a run has no noise to compare what is left with", ("until=converged",)
+    if settings.get("prior") is not None:
+        yield f"prior={settings['prior']}, which brings the start", PROBES
     if search.keys() == {"name"}:  # one of Optuna's, which samples in box
         yield f"search={search['name']}, which has no grid and no starting point", ("chart.step", *PROBES)
 

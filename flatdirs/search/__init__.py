@@ -33,5 +33,5 @@ def grid_chart(search: str, chart: Chart) -> Chart:
 
 def stored(settings: Settings) -> dict[str, Any]:
     """The settings of a search as a study keeps them; those that have no key in conf/ only where they are set."""
-    plain = {"deterministic": False, "kernels": "all", "earlier": ()}
+    plain = {"deterministic": False, "kernels": "all", "earlier": (), "second": None}
     return {key: value for key, value in asdict(settings).items() if key not in plain or value != plain[key]}

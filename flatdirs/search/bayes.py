@@ -1,6 +1,7 @@
 """The default search: `suggest`, a pure function from runs to the next point.
 
-    runs, pending ──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
+    runs, pending ──► the start is run, and there is a second setting? ──► that one
+                 ├──► all runs on the first axis, best not bracketed? ──► bracketing.py: one more stride
                  ├──► fewer than two runs have values that differ?    ──► bracketing.py: a fixed list
                  └──► otherwise ──► gp.py: the candidate with the largest expected gain
 
@@ -74,7 +75,7 @@ def suggest(
     settings = resolved(settings, runs)
     known = usable_runs(runs, settings)
     taken = [point for point, _ in pending]
-    found = _on_first_axis(grid, known, taken, settings)
+    found = _second(grid, known, taken, settings) or _on_first_axis(grid, known, taken, settings)
     if found is None:
         with one_thread():
             found = _by_model(Known(LogGrid(grid), known, settings), taken, left)
@@ -96,6 +97,17 @@ def brackets(grid: Grid, runs: Collection[Run], pending: Collection[RunId], sett
     """Whether the next run brackets the best along the first axis, and the model has not taken over."""
     taken = [point for point, _ in pending]
     return _on_first_axis(grid, usable_runs(runs, settings), taken, settings) is not None
+
+
+def _second(grid: Grid, runs: Sequence[Run], pending: Sequence[Point], settings: BayesSettings) -> Suggestion | None:
+    """The setting to run after the start, unless it was run or lies outside the bounds."""
+    point = None if settings.second is None else grid.place(settings.second)
+    tried = [*(run.point for run in runs), *pending]
+    if point is None or not tried or point in tried or grid.out_of_bounds(point) is not None:
+        return None
+    best = max(runs, key=lambda run: run.value).point if runs else grid.origin
+    why = "what an earlier study handed over"
+    return Suggestion(point, 0, why, describe_move(grid, best, point), best)
 
 
 def _on_first_axis(

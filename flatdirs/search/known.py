@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class BayesSettings:
     point always gives the same value, so none is made twice and the best observed is the best; None: the runs show
     whether it does, and the incumbent is run once more to see. `kernels`: those of kernel_family.py, for comparisons.
     `earlier`: runs of an earlier study, whose means are one prior mean of the model among others, so that runs here
-    may overrule it.
+    may overrule it. `second`: a setting to run after the start, such as the one which that study handed over.
     """
 
     diverged: str = "worst"
@@ -47,6 +48,7 @@ class BayesSettings:
     deterministic: bool | None = False
     kernels: Kernels = "all"
     earlier: Sequence[EarlierRun] = ()
+    second: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_settings(self.diverged, self.plateau_limit)

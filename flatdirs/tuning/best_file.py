@@ -17,9 +17,9 @@ from flatdirs.objectives.function import CallableObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.recipes import recipe
 from flatdirs.training.task import TextTask
-from flatdirs.tuning.best_text import best_text, handed_over_text
+from flatdirs.tuning.best_text import best_text, handed_over_text, prior_lines
 from flatdirs.tuning.commands import command_line, python_call, search_from, train_from, train_settings
-from flatdirs.tuning.settings import TuneConfig
+from flatdirs.tuning.settings import TuneConfig, identity
 
 
 def write_best(folder: Path, config: TuneConfig, study: Study, verdict: Verdict) -> Path:
@@ -38,6 +38,7 @@ def write_best(folder: Path, config: TuneConfig, study: Study, verdict: Verdict)
         f"study {config.study} hands over {handed_over_text(verdict)}",
         verdict.sentence,
         f"best by its own runs: {best_text(study, objective.unit)}",
+        *prior_lines(identity(config)),
         *uses,
     ]
     text = "".join(f"# {line}\n" for line in head) + yaml.safe_dump(

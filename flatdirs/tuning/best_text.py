@@ -7,9 +7,11 @@ handed over at the end is decided by a race on fresh seeds (confirm.py) and may 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from flatdirs.backend.study import Study
-from flatdirs.backend.table_rows import DIGITS, digits_of_mean, winner
+from flatdirs.backend.table_rows import DIGITS, counted, digits_of_mean, winner
 from flatdirs.backend.verdict import Verdict
 from flatdirs.search.race import Lead
 from flatdirs.tuning.formatting import assignments, value_text
@@ -35,6 +37,13 @@ def best_text(study: Study, unit: str) -> str | None:
         notes.append(f"best observed {seen} in run {best.seen[0]}")
     told = f" ({'; '.join(notes)})" if notes else ""
     return f"run {best.run} of {len(study.runs())}, {mean}{told}"
+
+
+def prior_lines(identity: Mapping[str, Any]) -> list[str]:
+    """From which earlier study a study began, by its identity; nothing for others."""
+    if "prior" not in identity:
+        return []
+    return [f"prior: {counted(len(identity['search']['earlier']))} of study {identity['prior']}"]
 
 
 def handed_over_text(verdict: Verdict) -> str:

@@ -48,7 +48,8 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
     if start.get("batch_size") == getattr(config.task, "batch_size", None):
         start.pop("batch_size", None)
     chart, own = describe_chart(config.chart), {} if plan.settings is None else stored(plan.settings)
-    own.pop("deterministic", None)
+    for name in ("deterministic", "earlier", "second"):  # which other keys tell
+        own.pop(name, None)
     tree = {
         "task": asdict(config.task),
         "chart": {key: value for key, value in chart.items() if key not in ("fixed", "parts") or value not in ([], 1)},
@@ -68,6 +69,7 @@ def tune_settings(config: TuneConfig) -> dict[str, Any]:
         ),
         "tune": None,
         "anyway": config.anyway,
+        "prior": config.prior,
         "workers": config.workers,
         "live": "auto" if config.live is None else config.live,
         "data": asdict(config.data),

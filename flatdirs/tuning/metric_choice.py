@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from flatdirs.backend.storages import close_storage, make_folder, open_storage, storage_errors
-from flatdirs.backend.study import stored_identity
+from flatdirs.backend.storages import make_folder
 from flatdirs.backend.trials import study_folder
 from flatdirs.errors import ConfigError
 from flatdirs.objectives.base import RunInfo
@@ -21,6 +20,7 @@ from flatdirs.objectives.command.metric_config import MetricConfig
 from flatdirs.objectives.command.metric_names import direction_of, is_test_metric, usual_name
 from flatdirs.objectives.command.objective import CommandObjective
 from flatdirs.tuning.failures import stopping
+from flatdirs.tuning.own_storage import own_identity
 from flatdirs.tuning.settings import TuneConfig
 
 MOST_SHOWN = 30
@@ -62,16 +62,7 @@ def _require_direction(metric: MetricConfig, told: str | None) -> str:
 
 def _stored(config: TuneConfig) -> str | None:
     """The metric that an earlier command of this study has found."""
-    folder = study_folder(config.output.absolute(), config.study)
-    if config.storage.kind == "memory" or not (folder.is_dir() or config.storage.kind == "url"):
-        return None
-    storage = open_storage(config.storage.kind, folder, config.storage.url)
-    try:
-        with storage_errors():
-            identity = stored_identity(storage, config.study)
-    finally:
-        close_storage(storage)
-    name: str | None = identity.get("task", {}).get("metric", {}).get("name")
+    name: str | None = own_identity(config).get("task", {}).get("metric", {}).get("name")
     return name
 
 

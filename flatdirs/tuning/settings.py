@@ -56,7 +56,7 @@ class TuneConfig:
     `start.with_start` finds better ones. `live`: None shows the live table in a terminal only. `anyway`: go on in spite
     of a changed script or shared files. Of a command, `held`: its numbers that are not searched, and why; `direction`:
     as told, or as its metric has it, None where neither says. `auto_chart`: whether the chart follows the command, or
-    the function's parameters.
+    the function's parameters. `prior`: the name or the path of an earlier study to begin from.
     """
 
     study: str
@@ -78,6 +78,7 @@ class TuneConfig:
     anyway: bool = False
     direction: str | None = None
     auto_chart: bool = False
+    prior: str | None = None
 
     @property
     def in_python(self) -> bool:
@@ -98,6 +99,7 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
     """
     objective, data = config.objective, {"evaluate": config.data.evaluate}
     found = {
+        **({} if config.prior is None else {"prior": config.prior}),  # first, as the start and the runs follow from it
         "task": asdict(config.task),
         **(objective.recipe() if isinstance(objective, ImageObjective) else {}),
         "data": data | ({_checksum_key(config.task): checksum} if checksum else {}),

@@ -11,16 +11,13 @@ probe, or without a result, the search starts at the usual values. `carried` nee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from flatdirs.backend.sampler import typical_start
-from flatdirs.backend.storages import close_storage, open_storage, storage_errors
 from flatdirs.backend.study import keep_probes, stored_probes
-from flatdirs.backend.trials import study_folder
 from flatdirs.errors import FinderError
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
@@ -30,11 +27,10 @@ from flatdirs.tuning.adamw_start import beta2_for_small_batches, timescales, tok
 from flatdirs.tuning.carried_start import carried_start
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.tuning.formatting import assignments, exact
+from flatdirs.tuning.own_storage import may_be_stored, own_storage
 from flatdirs.tuning.settings import TuneConfig, identity
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-
     from flatdirs.lr_finder.result import LearningRates
 
 STEP_SAMPLING, AUTO, EDGE, CARRIED = "step_sampling", "auto", "cdat", "carried"
@@ -209,10 +205,9 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
 
 def _stored(config: TuneConfig, word: str, mark: str) -> dict[str, Any] | None:
     """What an earlier command's probes found for this study."""
-    folder = study_folder(config.output.absolute(), config.study)
-    if config.storage.kind == "memory" or not (folder.is_dir() or config.storage.kind == "url"):
+    if not may_be_stored(config):
         return None
-    with _storage(config) as storage:
+    with own_storage(config) as storage:
         return stored_probes(storage, config.study, word, mark)
 
 
@@ -220,19 +215,8 @@ def _kept(config: TuneConfig, word: str, record: dict[str, Any]) -> dict[str, An
     """Store what the probes found before anything else of the study; another worker's result, if it was first."""
     if config.storage.kind == "memory":
         return record
-    with _storage(config) as storage:
+    with own_storage(config) as storage:
         return keep_probes(storage, config.study, word, record, config.maximize)
-
-
-@contextmanager
-def _storage(config: TuneConfig) -> Iterator[BaseStorage]:
-    folder = study_folder(config.output.absolute(), config.study)
-    storage = open_storage(config.storage.kind, folder, config.storage.url)
-    try:
-        with storage_errors():
-            yield storage
-    finally:
-        close_storage(storage)
 
 
 def _probe(config: TuneConfig, word: str) -> dict[str, Any]:
