@@ -1,6 +1,6 @@
 """An exponential moving average of the weights of a run, which is what its evaluations judge.
 
-After t steps with weights w₁ … w_t and decay d the average is Σ dᵗ⁻ⁱ·wᵢ / Σ dᵗ⁻ⁱ (arXiv 2307.13813, its start corrected):
+After t steps with weights w₁ … w_t and decay d it is Σ dᵗ⁻ⁱ·wᵢ / Σ dᵗ⁻ⁱ (arXiv 2307.13813, its start corrected):
 the initial weights have no part in it, and a run much shorter than 1/(1 − d) steps is averaged
 evenly. Running statistics of batch norm are averaged alike. Not torch.optim.swa_utils.AveragedModel, in which the
 weights after the first step keep the weight dᵗ⁻¹, and the host waits for the device in every step.
