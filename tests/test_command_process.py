@@ -73,8 +73,10 @@ def when_printed(place: Place, text: bytes, reason: str = "pruned") -> Callable[
 IGNORES_SIGTERM = "import signal, time; signal.signal(15, 1); print('up', flush=True); time.sleep(600)"
 IN_SESSIONS_OF_THEIR_OWN = """
     import subprocess, sys, time
-    wait = "import signal, time; signal.signal(15, 1); time.sleep(600)"
-    [subprocess.Popen([sys.executable, "-S", "-c", wait], start_new_session=True) for _ in range(2)]
+    wait = "import signal, time; signal.signal(15, 1); print(flush=True); time.sleep(600)"
+    words = dict(start_new_session=True, stdout=subprocess.PIPE)
+    children = [subprocess.Popen([sys.executable, "-S", "-c", wait], **words) for _ in range(2)]
+    [child.stdout.readline() for child in children]  # from now on they ignore the signal
     print("up", flush=True)
     time.sleep(600)
 """

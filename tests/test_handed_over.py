@@ -323,7 +323,7 @@ def test_values_that_differ_by_rounding_errors_have_no_standard_deviation() -> N
 def test_in_short_time_the_incumbent_races_alone() -> None:
     noted = Noting(lambda lr, wd, seed: time.sleep(0.5 if seed < FRESH else 0.0) or hill(lr, wd, seed))
     tune(noted, storage="study.log", confirm=0)
-    result = tune(noted, storage="study.log", minutes=9.5 * 0.5 / 60)  # twelve runs would decide on both candidates
+    result = tune(noted, storage="study.log", minutes=11 * 0.5 / 60)  # twelve runs would decide on both candidates
     assert set(result.confirmed) == {START, "incumbent"}
     assert (verdict_of(result).handed_over, verdict_of(result).confirmed) == ("incumbent", True)
     whole = tune(noted, storage="study.log")
