@@ -215,6 +215,9 @@ def test_runs_of_the_trainer_are_carried_over_to_another_setup(command: Command)
     scaled = ["optimizer.rate_per_images=8", "task.batch_size=16"]
     command("tune", *TRAINER, *scaled, "budget=1", "study=scaled", "prior=first")
     assert start_of("scaled")["lr"] == pytest.approx(handed_over["lr"] / 2)
+    without = command("tune", *TRAINER, *longer, "study=second")
+    assert without.code == 2
+    assert " prior=first" in without.err
     refusal = command("tune", *TRAINER, "optimizer=adamw", "study=other", "prior=first")
     assert refusal.code == 2
     assert "prior=first" in refusal.err
