@@ -480,3 +480,13 @@ class TestEarlierStudy:
         rules = self.runs(grid_of(), self.TOP, 0.0)
         assert BayesSettings(**json.loads(json.dumps(stored(rules)))) == rules
         assert "earlier" not in stored(BayesSettings())
+
+    @pytest.mark.parametrize(("lr", "run"), [(0.3, True), (30.0, False)])
+    def test_what_it_handed_over_is_run_after_the_start_within_the_bounds(self, lr: float, run: bool) -> None:
+        grid = grid_of(bounds={"lr": (None, 1.0)})
+        rules = replace(self.runs(grid, self.TOP, 0.0), second={**grid.start, "lr": lr})
+        search = search_on(grid, bare(bowl_at(grid, *self.TOP)), 4, rules)
+        assert search.values[0] == grid.start
+        assert [values["lr"] == lr for values in search.values] == [False, run, False, False]
+        waiting = suggest(grid, (), [(grid.origin, 0)], rules)
+        assert (grid.hyperparameters(waiting.point) == rules.second) == run

@@ -58,6 +58,7 @@ TUNE = {
     "a batch for adamw": ["optimizer=adamw", "chart=adamw_batch", "fixed=[beta1]"],
     "cdat": ["schedule=cdat", "chart=cdat", "start.sigma=0.5", "schedule.max_learning_rate=null"],
     "a database": ["storage=url", f"storage.url={URL}", "study=s"],
+    "an earlier study": ["prior=an earlier one", "start.lr=0.3"],
     "sqlite": ["storage=sqlite", "storage.stale_minutes=5", "start=step_sampling", "start.wd=auto"],
     "memory": ["storage=memory", "start=cdat", "search.plateau_limit=3"],
     "a loss": ["task=callable", "task.function=anything:train", "direction=minimize", "task.unit= nats"],

@@ -77,8 +77,6 @@ def _opened(config: TuneConfig) -> Iterator[Study]:
         place = ("journal", None, path.parent, path.name)
     elif storage.kind == "memory":
         place = ("journal", None, config.output, prior)
-    elif prior == config.study:
-        raise wrong("prior", prior, "is this study itself", remedy="set it to an earlier one, or remove it")
     else:
         place = (storage.kind, storage.url, config.output, prior)
     kind, url, output, name = place
@@ -154,6 +152,9 @@ def _how(found: list[CarriedOver | None]) -> str:
     made = [one for one in found if one is not None]
     if not made:
         return AS_THEY_ARE
-    rules = dict.fromkeys(f"{rule.of} by {rule.name}" for one in made for row in one.rows for rule in row.rules)
+    rules = dict[str, dict[str, None]]()
+    for rule in (rule for one in made for row in one.rows for rule in row.rules):
+        rules.setdefault(rule.of, {})[rule.name] = None
+    told = ", ".join(f"{name} by {' and '.join(own)}" for name, own in rules.items())
     to = {name: new for one in made for name in SETUP if (new := getattr(one.after, name)) != getattr(one.before, name)}
-    return f"carried over to {assignments(to)} ({', '.join(rules)})"
+    return f"carried over to {assignments(to)} ({told})"

@@ -46,6 +46,8 @@ def with_prior(config: TuneConfig, told: Collection[str], say: Say) -> TuneConfi
     if not isinstance(config.plan.settings, BayesSettings):
         problem = f"needs search=flatdirs: search={config.plan.name} has no model that could use it"
         raise wrong("prior", config.prior, problem, remedy="remove it")
+    if config.prior == config.study and config.storage.kind != "memory":
+        raise wrong("prior", config.prior, "is this study itself", remedy="set it to an earlier one, or remove it")
     if kept := own_identity(config):
         return _as_begun(config, kept, told, say)
     taken = taken_from(config)
@@ -55,7 +57,7 @@ def with_prior(config: TuneConfig, told: Collection[str], say: Say) -> TuneConfi
     places = [grid.place(run.hyperparameters) for run in every]
     runs = [run for run, place in zip(every, places, strict=True) if place is not None]
     if len(set(places) - {None}) < FEWEST:
-        problem = f"has too little to say here: this search has room for {len(runs)} of its {counted(len(every))}"
+        problem = f"has {counted(len(runs))} that this search can use, and runs of two settings are needed"
         raise wrong("prior", config.prior, problem)
     second, role = _second_run(grid, taken.handed_over)
     say(_story(config, taken, len(runs), role))

@@ -30,7 +30,8 @@ def refuse_without_effect(settings: Mapping[str, Any], words: Sequence[str]) -> 
         for word in (one.lstrip("+") for one in words if not one.endswith("=null")):  # null sets nothing
             if word in idle or word.startswith(tuple(f"{key}{end}" for key in idle for end in "=.")):
                 key = word.partition("=")[0]
-                raise ConfigError(f"{masked(word)} has no effect with {choice}; remove it{MORE.get(key, '')}", key=key)
+                more = "" if key == "start" and choice != "task=command" else MORE.get(key, "")
+                raise ConfigError(f"{masked(word)} has no effect with {choice}; remove it{more}", key=key)
 
 
 def _idle(settings: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
