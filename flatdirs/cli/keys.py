@@ -20,6 +20,7 @@ from flatdirs.training.recipes import recipe
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell")
 NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
+LIKE_ADAMW = ("adamw", "schedulefree", "prodigy")  # optimizers with lr, wd and beta1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def keys(command: str, chosen: Mapping[str, str] | None = None) -> list[Key]:
 def following_chart(chosen: Mapping[str, str]) -> str | None:
     """The chart that suits the chosen optimizer and schedule; None where the default one does."""
     kind = CHARTS.get(chosen.get("schedule", ""))
-    if chosen.get("optimizer") != "adamw":
+    if chosen.get("optimizer") not in LIKE_ADAMW:
         return kind
     return f"{kind}_adamw" if kind else "adamw"
 

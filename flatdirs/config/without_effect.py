@@ -12,7 +12,9 @@ RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "com
        "evaluate_every", "clip_gradient", "ema")  # fmt: skip
 POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
 PROBES = tuple(
-    f"{key}={word}" for key in ("start", "start.lr", "start.wd") for word in ("auto", "step_sampling", "cdat")
+    f"{key}={word}"
+    for key in ("start", "start.lr", "start.wd")
+    for word in ("auto", "step_sampling", "cdat", "prodigy")
 )
 MORE = {
     "metric": ", or set direction=minimize if lower is better",

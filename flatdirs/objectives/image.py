@@ -20,7 +20,7 @@ from flatdirs.setting_checks import describe
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.metrics import Accuracy, Metric, evaluator
 from flatdirs.training.optimizer import Optimizer, Sgd
-from flatdirs.training.run_config import CurvatureConfig, TrainConfig
+from flatdirs.training.run_config import FURTHER, CurvatureConfig, TrainConfig
 from flatdirs.training.schedule import Schedule, Triangle
 from flatdirs.training.task import DataConfig, Task
 
@@ -64,7 +64,7 @@ class ImageObjective:
         self.check(hyperparameters)
         data = replace(self.data, evaluate="final") if final and self.data.evaluate == "validation" else self.data
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "metric"}
-        given = {name: hyperparameters.get(name) for name in ("lr", "sigma", "momentum", "beta1", "wd")}
+        given = {name: hyperparameters.get(name) for name in ("lr", "sigma", "momentum", "beta1", "wd", *FURTHER)}
         batch_size = int(hyperparameters["batch_size"]) if "batch_size" in hyperparameters else None
         return TrainConfig(**{**own, **given, "data": data}, batch_size=batch_size, seed=seed, record_steps=True)
 
@@ -79,8 +79,8 @@ class ImageObjective:
         return {"schedule": describe(self.schedule), "optimizer": describe(self.optimizer)}
 
     def check(self, hyperparameters: Iterable[str]) -> None:
-        """Raise ConfigError unless schedule and optimizer have exactly these, with or without a batch size."""
-        given, needed = {*hyperparameters} - {"batch_size"}, {*self.hyperparameters}
+        """Raise ConfigError unless schedule and optimizer have exactly these, with or without those they may have."""
+        given, needed = {*hyperparameters} - {"batch_size", *self.optimizer.further}, {*self.hyperparameters}
         for names, problem in ((given - needed, "has no"), (needed - given, "needs")):
             if not names:
                 continue

@@ -70,7 +70,7 @@ def train(
         while len(epochs) < config.evaluations and not (diverged or stopped):
             epochs.append(run.train_and_evaluate(len(epochs) + 1))
             diverged = _has_diverged(epochs, config, dataset.classes)
-            if keep_model and len(epochs) == returned and (returned < config.evaluations or config.ema is not None):
+            if keep_model and len(epochs) == returned and (returned < config.evaluations or run.average is not None):
                 weights = run.judged_state()
             if on_epoch is not None:
                 stopped = on_epoch(epochs[-1]) is True and len(epochs) < config.evaluations and not diverged
@@ -96,6 +96,7 @@ def train(
         recorded=run.recorded(),
         model=run.model.eval() if keep_model else None,
         curvature=() if curvature is None else tuple(curvature.records),
+        found_rate=run.found_rate(),
     )
 
 

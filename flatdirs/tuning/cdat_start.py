@@ -63,7 +63,7 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
     with cpu_threads(config.cpu_threads):
         dataset = load(config.task, config.data, device)
         model = dataset.model(config.task, 2 * config.seed, device).train()
-        base, settings = config.optimizer.base(config.momentum_in_force)
+        base, settings = config.rule.base(config.momentum_in_force)
         optimizer = CDAT(
             model.parameters(),
             base,

@@ -73,7 +73,7 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
             keep_freed_memory()
         model = dataset.model(config.task, 2 * config.seed, device)
         optimizer = build_optimizer(
-            model.parameters(), 1.0, config.momentum_in_force, config.wd, device, config.optimizer
+            model, config.optimizer.usual_lr, config.momentum_in_force, config.wd, device, config.rule
         )
         batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
         return find_learning_rate(
