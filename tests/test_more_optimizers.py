@@ -15,7 +15,7 @@ import torch
 import yaml
 from torch import nn
 
-from flatdirs.errors import ConfigError
+from flatdirs.errors import ConfigError, MissingExtra
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.training.data import load
 from flatdirs.training.dataset import mean_loss
@@ -200,10 +200,12 @@ def test_beta2_may_be_searched() -> None:
 def test_what_is_not_installed_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "muon":
         monkeypatch.delattr(torch.optim, "Muon")
+        with refused(ConfigError, "optimizer", "torch"):
+            train(text(name))
     else:
         monkeypatch.setitem(sys.modules, type(RULES[name]["optimizer"]).package, None)  # type: ignore[attr-defined]
-    with refused(ConfigError, "optimizer", "torch" if name == "muon" else "pip install"):
-        train(text(name))
+        with refused(MissingExtra, "flatdirs[optimizers]"):
+            train(text(name))
 
 
 WRONG: list[tuple[Callable[[], object], str]] = [

@@ -97,7 +97,8 @@ def build_optimizer(
     """Build `optimizer` (None: SGD with Nesterov momentum) for a model; `momentum` is beta1 for rules like AdamW.
 
     Raises:
-        ConfigError: the model has no parameters for this rule, or a package is missing.
+        ConfigError: the model has no parameters for this rule, or torch is too old.
+        MissingExtra: its package is not installed.
     """
     optimizer = Sgd() if optimizer is None else optimizer
     return optimizer.build(optimizer.groups(model, wd), lr, momentum, device)

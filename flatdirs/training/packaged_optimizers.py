@@ -13,6 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, ClassVar
 
+from flatdirs.errors import require
 from flatdirs.setting_checks import require_number, wrong
 from flatdirs.training.optimizer_base import Groups, Optimizer
 from flatdirs.training.schedule import Constant, Schedule
@@ -37,12 +38,9 @@ class Packaged(Optimizer):
         require_number("optimizer.epsilon", self.epsilon, 0, above=True)
 
     def imported(self) -> ModuleType:
-        """The package. Raises ConfigError if it is missing."""
-        try:
-            return import_module(self.package)
-        except ImportError as error:
-            problem, remedy = f"needs the package {self.package}", "pip install 'flatdirs[optimizers]'"
-            raise wrong("optimizer", self.name, problem, remedy=remedy) from error
+        """The package. Raises MissingExtra if it is not installed."""
+        require(self.package)
+        return import_module(self.package)
 
 
 @dataclass(frozen=True)

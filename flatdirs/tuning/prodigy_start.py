@@ -21,9 +21,10 @@ def prodigy_rate(config: TrainConfig) -> float:
     """The learning rate per step that a run of Prodigy ends at; `config` is a run of AdamW, whose lr is not used.
 
     Raises:
-        ConfigError: another optimizer, or the package is missing.
+        ConfigError: another optimizer.
         DataError: images or text are missing or broken.
         FinderError: the run diverged, or its estimate never rose.
+        MissingExtra: prodigyopt is not installed.
     """
     from flatdirs.training.loop import train
 
