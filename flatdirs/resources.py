@@ -4,7 +4,7 @@ from pathlib import Path
 
 # Keys whose values belong to the user: everything behind the = counts, whatever characters it has. In the values of
 # the first ones ~ is the home folder.
-PATHS = ("output", "folder", "data.path", "save", "figure", "curvature.figure", "curvature.save", "storage.url")
+PATHS = ("output", "folder", "data.path", "base", "save", "figure", "curvature.figure", "curvature.save", "storage.url")
 METRIC = ("task.metric.name", "task.metric.regex", "task.metric.file", "task.metric.column")
 VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit", "task.command", *METRIC)
 

@@ -54,6 +54,7 @@ TUNE = {
     "another task": ["task=cifar10", "task.name=mine", "task.epochs=3", "data.path=a b.npz", "curvature.every=10"],
     "a text": ["task=text", "clip_gradient=null", "optimizer.beta2=0.999", "task.epochs=4"],
     "a text its own way": ["task=text_small", "optimizer=sgd", "schedule=triangle", "metric=accuracy"],
+    "a base": ["task=text", "data.text=source", "base=b ü.pt", "lora_rank=4", "lora_alpha=8"],
     "muon": ["task=text", "optimizer=muon", "optimizer.scale=match_rms_adamw"],
     "schedule-free": ["task=text_small", "optimizer=schedulefree", "schedule.warmup_epochs=0"],
     "prodigy": ["optimizer=prodigy", "optimizer.d_coef=2", "start.lr=1"],
@@ -88,7 +89,7 @@ def anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) -> None:
     printed = same(read_tune(composed("tune", *TUNE[case])))
-    chart = ("a text", "schedule-free", "prodigy", "a start from prodigy")
+    chart = ("a text", "a base", "schedule-free", "prodigy", "a start from prodigy")
     more = {"a metric and a pruner": 1, **dict.fromkeys(chart, 1)}  # how often runs are evaluated; the chart
     assert len(printed) <= len(TUNE[case]) + more.get(case, 0), printed
 
@@ -117,6 +118,7 @@ def test_a_chart_of_ones_own_is_written_out_and_long_names_are_understood() -> N
         ["lr=0.05", "momentum=0.8", "wd=0", "batch_size=20", "seed=3", "device=cpu", "compile=true"],
         ["task=cifar10_small", "task.epochs=2", "optimizer=adamw", "beta1=0.8", "schedule=step", "curvature.every=5"],
         ["task=text", "wd=0.0005", "clip_gradient=null", "schedule.warmup_epochs=0"],
+        ["task=text", "data.text=source", "base=b ü.pt", "lora_rank=4", "lora_alpha=8"],
         ["task=text", "optimizer=muon", "adamw_lr=0.01", "momentum=0.9"],
         ["optimizer=schedulefree", "beta2=0.99", "schedule.warmup_epochs=2"],
         ["task=text", "schedule=wsd", "schedule.decay=0.5", "ema=0.9"],

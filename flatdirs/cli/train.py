@@ -42,7 +42,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     if save is not None and result.model is not None:
         import torch
 
-        torch.save(result.model.state_dict(), save)
+        from flatdirs.training.lora import merged_state
+
+        torch.save(merged_state(result.model), save)
         print(f"weights saved in {save}")
     return 0
 

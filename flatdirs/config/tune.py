@@ -44,6 +44,7 @@ from flatdirs.tuning.settings import UNTIL, Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
+LORA: Mapping[str, Any] = {"base": str | None, "lora_rank": int | None, "lora_alpha": float | None}
 LARGEST_SEED = 2**31 - 1
 
 
@@ -115,7 +116,7 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
     hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient", "ema", *FURTHER), float | None)
-    hints |= dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None)
+    hints |= {**dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None), **LORA}
     plain = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
         plain[optimizer.momentum_name] = optimizer.usual_momentum
@@ -171,7 +172,7 @@ def read_objective(
     if isinstance(task, CallableTask):
         return CallableObjective(task)
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
-    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "ema": float | None, "compile": bool}
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "ema": float | None, "compile": bool, **LORA}
     own = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
     own |= {"metric": metric, "curvature": read_curvature(settings)}

@@ -9,7 +9,7 @@ from flatdirs.errors import ConfigError, masked
 from flatdirs.space.names import canonical
 
 RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
-       "evaluate_every", "clip_gradient", "ema")  # fmt: skip
+       "evaluate_every", "clip_gradient", "ema", "base", "lora_rank", "lora_alpha")  # fmt: skip
 POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
 PROBES = tuple(
     f"{key}={word}"

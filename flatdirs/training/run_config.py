@@ -14,13 +14,14 @@ from flatdirs.setting_checks import require_boolean, require_integer, require_nu
 from flatdirs.training.muon import Muon, no_matrices
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask, Task
+from flatdirs.training.task import DataConfig, ImageTask, Task, TextTask
 
 if TYPE_CHECKING:
     from torch import nn
 
     from flatdirs.curvature.log_record import CurvatureRecord
 
+USUAL_ALPHA = 16.0  # lora_alpha
 FURTHER = ("beta2", "adamw_lr")  # hyperparameters that are fields of an optimizer
 
 
@@ -47,7 +48,9 @@ class TrainConfig:
     task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an epoch.
     `clip_gradient`: the largest gradient norm of a step, None for no limit. `ema`: the decay per step of an average of
     the weights (weight_average.py), on which the run is evaluated; None for the weights themselves. `record_steps`:
-    keep the learning rate and gradient norm of every step.
+    keep the learning rate and gradient norm of every step. `base`: a file of weights from which a text's network
+    begins; with `lora_rank` only products of that rank beside them are trained (lora.py), at `lora_alpha` (None:
+    USUAL_ALPHA).
 
     Raises:
         ConfigError: a value out of range, or settings that do not go together.
@@ -75,11 +78,15 @@ class TrainConfig:
     ema: float | None = None
     beta2: float | None = None
     adamw_lr: float | None = None
+    base: str | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
 
     def __post_init__(self) -> None:
         self._check_given(f"schedule={self.schedule.name}", self.schedule.rate_name, ("lr", "sigma"))
         self._check_given(f"optimizer={self.optimizer.name}", self.optimizer.momentum_name, ("momentum", "beta1"))
         self._check_optimizer()
+        self._check_lora()
         for name in ("lr", "sigma", "clip_gradient"):
             if (value := getattr(self, name)) is not None:
                 require_number(name, value, 0, above=True)
@@ -116,6 +123,19 @@ class TrainConfig:
             problem = f"does not work with {user}, whose edge of stability is not known"
             raise wrong("curvature.every", self.curvature.every, problem, remedy="set it to null")
 
+    def _check_lora(self) -> None:
+        """Raise unless base, rank and alpha go together and with the task."""
+        if self.base is not None and not isinstance(self.task, TextTask):
+            problem = f"is for a text, and task={self.task.name} has images"
+            raise wrong("base", self.base, problem, remedy="remove it, or choose task=text")
+        for key, needed in (("lora_rank", "base"), ("lora_alpha", "lora_rank")):
+            if getattr(self, key) is not None and getattr(self, needed) is None:
+                raise ConfigError(f"{key} has no effect without {needed}; set {needed}, or remove {key}", key=key)
+        if self.lora_rank is not None:
+            require_integer("lora_rank", self.lora_rank, 1)
+        if self.lora_alpha is not None:
+            require_number("lora_alpha", self.lora_alpha, 0, above=True)
+
     def _check_given(self, user: str, used: str | None, names: tuple[str, ...]) -> None:
         """Raise unless the setting called `used` is given and the others of `names` are not."""
         for name in names:
@@ -147,6 +167,10 @@ class TrainConfig:
         }.items():
             if value is not None:
                 raise wrong(key, value, does_not_work, remedy=f"set {key}=null")
+
+    @property
+    def lora_alpha_in_force(self) -> float:
+        return USUAL_ALPHA if self.lora_alpha is None else self.lora_alpha
 
     @property
     def rule(self) -> Optimizer:

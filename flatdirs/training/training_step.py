@@ -20,6 +20,7 @@ from flatdirs.training import torch_compile
 from flatdirs.training.dataset import Dataset, Split, mean_loss
 from flatdirs.training.device import DTYPES
 from flatdirs.training.gradient_clipping import GradientLog
+from flatdirs.training.lora import build_network
 from flatdirs.training.optimizer import build_optimizer, set_learning_rate
 from flatdirs.training.run_config import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
@@ -37,7 +38,7 @@ class Run:
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> None:
         check_precision(precision, config.schedule)
         self.config, self.dataset, self.device, self.precision = config, dataset, device, precision
-        self.model = dataset.model(config.task, 2 * config.seed, device)
+        self.model = build_network(config, dataset, device)
         self.optimizer = _optimizer(config, self.model, device)
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)

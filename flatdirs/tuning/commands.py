@@ -35,7 +35,8 @@ from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.formatting import hydra_text
 from flatdirs.tuning.settings import TuneConfig
 
-TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient", "ema")  # of tune, train
+LORA = ("base", "lora_rank", "lora_alpha")  # these, and TRAINER: keys of tune and train
+TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient", "ema", *LORA)
 TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *FURTHER, *TRAINER)
 SECRET = "*** stands for a secret: fill it in"
 PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD (PostgreSQL)"
