@@ -21,6 +21,7 @@ from importlib.util import find_spec
 
 EXTRAS = {  # module → extra
     "torch": "torch", "torchvision": "torch", "sklearn": "torch", "cmaes": "samplers", "pandas": "pandas",
+    "schedulefree": "optimizers", "prodigyopt": "optimizers",
 }  # fmt: skip
 
 # the password of scheme://user:password@host, up to the last @ of a word, where it is no port; password=… in a query

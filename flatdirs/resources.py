@@ -4,8 +4,8 @@ from pathlib import Path
 
 # Keys whose values belong to the user: everything behind the = counts, whatever characters it has. In the values of
 # the first ones ~ is the home folder.
-PATHS = ("output", "folder", "file", "data.path", "save", "figure", "curvature.figure", "curvature.save", "storage.url",
-         "prior")  # fmt: skip
+PATHS = ("output", "folder", "file", "data.path", "base", "save", "figure", "curvature.figure", "curvature.save",
+         "storage.url", "prior")  # fmt: skip
 METRIC = ("task.metric.name", "task.metric.regex", "task.metric.file", "task.metric.column")
 VERBATIM = (*PATHS, "study", "task.function", "task.name", "task.unit", "task.command", "command", "for", *METRIC)
 

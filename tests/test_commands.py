@@ -56,6 +56,11 @@ TUNE = {
     "a text its own way": ["task=text_small", "optimizer=sgd", "schedule=triangle", "metric=accuracy"],
     "the learning rate alone": ["chart=lr_only", "start.momentum=0.95"],
     "a batch for adamw": ["optimizer=adamw", "chart=adamw_batch", "fixed=[beta1]"],
+    "a base": ["task=text", "data.text=source", "base=b ü.pt", "lora_rank=4", "lora_alpha=8"],
+    "muon": ["task=text", "optimizer=muon", "optimizer.scale=match_rms_adamw"],
+    "schedule-free": ["task=text_small", "optimizer=schedulefree", "schedule.warmup_epochs=0"],
+    "prodigy": ["optimizer=prodigy", "optimizer.d_coef=2", "start.lr=1"],
+    "a start from prodigy": ["task=text", "start=prodigy"],
     "cdat": ["schedule=cdat", "chart=cdat", "start.sigma=0.5", "schedule.max_learning_rate=null"],
     "a database": ["storage=url", f"storage.url={URL}", "study=s"],
     "an earlier study": ["prior=an earlier one", "start.lr=0.3"],
@@ -87,7 +92,8 @@ def anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) -> None:
     printed = same(read_tune(composed("tune", *TUNE[case])))
-    more = {"a metric and a pruner": 1, "a text": 1}  # how often runs are evaluated; the chart
+    chart = ("a text", "a base", "schedule-free", "prodigy", "a start from prodigy")
+    more = {"a metric and a pruner": 1, **dict.fromkeys(chart, 1)}  # how often runs are evaluated; the chart
     assert len(printed) <= len(TUNE[case]) + more.get(case, 0), printed
 
 
@@ -115,6 +121,9 @@ def test_a_chart_of_ones_own_is_written_out_and_long_names_are_understood() -> N
         ["lr=0.05", "momentum=0.8", "wd=0", "batch_size=20", "seed=3", "device=cpu", "compile=true"],
         ["task=cifar10_small", "task.epochs=2", "optimizer=adamw", "beta1=0.8", "schedule=step", "curvature.every=5"],
         ["task=text", "wd=0.0005", "clip_gradient=null", "schedule.warmup_epochs=0"],
+        ["task=text", "data.text=source", "base=b ü.pt", "lora_rank=4", "lora_alpha=8"],
+        ["task=text", "optimizer=muon", "adamw_lr=0.01", "momentum=0.9"],
+        ["optimizer=schedulefree", "beta2=0.99", "schedule.warmup_epochs=2"],
         ["task=text", "schedule=wsd", "schedule.decay=0.5", "ema=0.9"],
         ["task=text_small", "task.name=mine", "optimizer=sgd", "data.path=b ü.txt"],
         ["schedule=cdat", "sigma=0.5", "data.path=b ü.npz", "data.evaluate=test", "evaluate_every=4"],

@@ -32,7 +32,7 @@ def gradients() -> list[torch.Tensor]:
 def walked(optimizer: Optimizer, momentum: float, wd: float = 0.1) -> torch.Tensor:
     """Where two weights end after steps with given gradients and rates."""
     weight = torch.nn.Parameter(torch.tensor([2.0, -1.0]))
-    built = build_optimizer([weight], 1.0, momentum, wd, CPU, optimizer)
+    built = build_optimizer(torch.nn.ParameterList([weight]), 1.0, momentum, wd, CPU, optimizer)
     for rate, gradient in zip(RATES, gradients(), strict=True):
         set_learning_rate(built, rate)
         weight.grad = gradient.clone()
@@ -77,7 +77,7 @@ def test_adamw_follows_its_equations(beta1: float) -> None:
 @given(rate=st.floats(1e-4, 1.0), decay=st.floats(1e-6, 0.9))
 def test_decoupled_decay_takes_the_part_rate_times_decay_and_no_more(rate: float, decay: float) -> None:
     weight = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    built = build_optimizer([weight], rate, 0.9, decay, CPU, AdamW())
+    built = build_optimizer(torch.nn.ParameterList([weight]), rate, 0.9, decay, CPU, AdamW())
     weight.grad = torch.zeros(1, dtype=torch.float64)
     built.step()
     assert weight.item() == pytest.approx(2.0 * (1 - rate * decay))
@@ -90,7 +90,7 @@ def test_no_decay_spares_biases_and_norms_alone(optimizer: Optimizer) -> None:
         for parameter in model.parameters():
             parameter.fill_(1.0)
             parameter.grad = torch.zeros_like(parameter)
-    build_optimizer(model.parameters(), 0.5, 0.9, 0.1, CPU, optimizer).step()
+    build_optimizer(model, 0.5, 0.9, 0.1, CPU, optimizer).step()
     for name, parameter in model.named_parameters():
         spared = optimizer.no_decay and ("norm" in name or name.endswith("bias"))
         assert bool((parameter == 1.0).all()) is spared, name
@@ -99,7 +99,7 @@ def test_no_decay_spares_biases_and_norms_alone(optimizer: Optimizer) -> None:
 
 def test_velocities_begin_as_zeros() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
-    state = build_optimizer([weight], 1.0, 0.9, 0.0, CPU).state[weight]
+    state = build_optimizer(torch.nn.ParameterList([weight]), 1.0, 0.9, 0.0, CPU).state[weight]
     assert torch.equal(state["momentum_buffer"], torch.zeros(3))
 
 

@@ -55,12 +55,12 @@ def sgd(
 ) -> torch.optim.Optimizer:
     """The trainer's optimizer, or the heavy ball that the equations are written for."""
     rule = Sgd(nesterov=nesterov)
-    return build_optimizer(parameters, lr, momentum, wd, CPU, rule)
+    return build_optimizer(nn.ParameterList(parameters), lr, momentum, wd, CPU, rule)
 
 
 def adamw(parameters: Iterable[nn.Parameter], lr: float, wd: float, epsilon: float) -> torch.optim.Optimizer:
     """The trainer's AdamW."""
-    return build_optimizer(parameters, lr, 0.9, wd, CPU, AdamW(epsilon=epsilon))
+    return build_optimizer(nn.ParameterList(parameters), lr, 0.9, wd, CPU, AdamW(epsilon=epsilon))
 
 
 def multiplier(step: int) -> float:

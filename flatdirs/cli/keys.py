@@ -20,7 +20,7 @@ from flatdirs.training.recipes import recipe
 COMMANDS = ("tune", "train", "find-lr", "slices", "status", "analyze", "ask", "tell", "carry-over", "charts")
 NOT_TAKEN = {"train": ("callable", "command"), "find-lr": ("callable", "command"), "slices": ("command",)}  # of `task`
 CHARTS = {"cdat": "cdat", "greedy": "greedy", "linesearch": "greedy"}  # for schedules that find the rate themselves
-OWN_CHARTS = ("adamw", "muon")  # optimizers with charts of their own
+OWN_CHARTS = {"muon": "muon", **dict.fromkeys(("adamw", "schedulefree", "prodigy"), "adamw")}  # by optimizer
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def keys(command: str, chosen: Mapping[str, str] | None = None) -> list[Key]:
 def following_chart(chosen: Mapping[str, str]) -> str | None:
     """The chart that suits the chosen optimizer and schedule; None where the default one does."""
     kind = CHARTS.get(chosen.get("schedule", ""))
-    optimizer = chosen.get("optimizer", "")
+    own = OWN_CHARTS.get(chosen.get("optimizer", ""))
     if kind:
-        return f"{kind}_adamw" if optimizer == "adamw" else kind
-    return optimizer if optimizer in OWN_CHARTS else None
+        return f"{kind}_adamw" if own == "adamw" else kind
+    return own
 
 
 def implied(command: str, chosen: Mapping[str, str]) -> dict[str, str]:

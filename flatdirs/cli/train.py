@@ -33,6 +33,8 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     if result.returned_epoch < len(result.epochs):
         verdict += f" at the end of {first.strip()} {result.returned_epoch}, the last that ends a phase,"
     print(f"{verdict} after {result.steps} steps in {result.seconds:.1f} s on {result.device} ({result.precision})")
+    if result.found_rate is not None:
+        print(f"lr found by {config.optimizer.name}, which optimizer=adamw may take: {result.found_rate:.3g}")
     if config.compile:
         print(f"compiled in {result.compile_seconds:.1f} s, which are not in the time above")
     if result.curvature:
@@ -40,7 +42,9 @@ def run(settings: dict[str, Any], _: list[str]) -> int:
     if save is not None and result.model is not None:
         import torch
 
-        torch.save(result.model.state_dict(), save)
+        from flatdirs.training.lora import merged_state
+
+        torch.save(merged_state(result.model), save)
         print(f"weights saved in {save}")
     return 0
 

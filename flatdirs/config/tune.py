@@ -36,16 +36,15 @@ from flatdirs.space.chart import Chart
 from flatdirs.space.names import canonical_keys
 from flatdirs.training.metrics import METRICS, Accuracy
 from flatdirs.training.optimizer import OPTIMIZERS, Optimizer
-from flatdirs.training.run_config import ProbeConfig, TrainConfig
+from flatdirs.training.run_config import FURTHER, ProbeConfig, TrainConfig
 from flatdirs.training.schedule import SCHEDULES, Schedule
 from flatdirs.training.self_tuning import TUNERS, USUAL_SIGMA
 from flatdirs.training.task import DataConfig, ImageTask, Task, TextTask
 from flatdirs.tuning.settings import UNTIL, Limits, TuneConfig
 from flatdirs.tuning.workers import require_shared
 
-USUAL_MOMENTUM = 0.9  # of `train`, momentum or beta1
-USUAL_RATE = {"momentum": 0.4, "beta1": 0.004}  # lr of `train`, by what the optimizer has
 ALL_SCHEDULES: Mapping[str, type[Schedule]] = {**SCHEDULES, **TUNERS}
+LORA: Mapping[str, Any] = {"base": str | None, "lora_rank": int | None, "lora_alpha": float | None}
 LARGEST_SEED = 2**31 - 1
 
 
@@ -117,14 +116,13 @@ def read_train(settings: Mapping[str, Any]) -> TrainConfig:
         raise wrong("task", task.name, "has a function and no model", remedy="choose a task with one")
     optimizer, schedule = read_optimizer(settings["optimizer"]), read_schedule(settings["schedule"])
     hints: dict[str, Any] = {"wd": float, "seed": int, "device": str, "precision": str, "compile": bool}
-    hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient", "ema"), float | None)
-    hints |= dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None)
+    hints |= dict.fromkeys(("lr", "sigma", "momentum", "beta1", "clip_gradient", "ema", *FURTHER), float | None)
+    hints |= {**dict.fromkeys(("batch_size", "threads", "evaluate_every"), int | None), **LORA}
     plain = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     if plain[optimizer.momentum_name] is None:
-        plain[optimizer.momentum_name] = USUAL_MOMENTUM
+        plain[optimizer.momentum_name] = optimizer.usual_momentum
     if schedule.rate_name is not None and plain[schedule.rate_name] is None:
-        usual = {"lr": USUAL_RATE[optimizer.momentum_name], "sigma": USUAL_SIGMA}
-        plain[schedule.rate_name] = usual[schedule.rate_name]
+        plain[schedule.rate_name] = {"lr": optimizer.usual_lr, "sigma": USUAL_SIGMA}[schedule.rate_name]
     return TrainConfig(
         task=task,
         data=read_dataclass(DataConfig, settings["data"], "data."),
@@ -144,7 +142,10 @@ def read_find_lr(settings: Mapping[str, Any]) -> FindConfig:
     if path is not None:
         check_writable(path, "figure", "curve.png")
         check_picture(path, "figure")
-    return FindConfig(read_train({**settings, **unused}), read_dataclass(ProbeConfig, probing, ""), path)
+    training = read_train({**settings, **unused})
+    if training.optimizer.finds_rate:
+        raise wrong("optimizer", training.optimizer.name, "finds lr itself", remedy="choose another, or flatdirs train")
+    return FindConfig(training, read_dataclass(ProbeConfig, probing, ""), path)
 
 
 def read_storage(settings: Mapping[str, Any]) -> StorageConfig:
@@ -172,7 +173,7 @@ def read_objective(
     if isinstance(task, CallableTask):
         return CallableObjective(task)
     schedule, optimizer = read_schedule(settings["schedule"]), read_optimizer(settings["optimizer"])
-    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "ema": float | None, "compile": bool}
+    hints = {"evaluate_every": int | None, "clip_gradient": float | None, "ema": float | None, "compile": bool, **LORA}
     own = {key: read_value(hint, settings.get(key), key) for key, hint in hints.items()}
     metric = read_named(METRICS, "metric", settings.get("metric", {"name": Accuracy.name}))
     own |= {"metric": metric, "curvature": read_curvature(settings)}

@@ -10,12 +10,12 @@ from flatdirs.space.names import canonical
 from flatdirs.training.optimizer import OPTIMIZERS
 
 RUN = ("schedule", "optimizer", "metric", "device", "precision", "threads", "compile", "data", "curvature",
-       "evaluate_every", "clip_gradient", "ema")  # fmt: skip
+       "evaluate_every", "clip_gradient", "ema", "base", "lora_rank", "lora_alpha")  # fmt: skip
 POINT = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size")
 PROBES = tuple(
     f"{key}={word}"
     for key in ("start", "start.lr", "start.wd")
-    for word in ("auto", "step_sampling", "cdat", "carried")
+    for word in ("auto", "step_sampling", "cdat", "prodigy", "carried")
 )
 MORE = {
     "metric": ", or set direction=minimize if lower is better",

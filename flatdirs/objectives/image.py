@@ -20,13 +20,14 @@ from flatdirs.setting_checks import describe
 from flatdirs.training.edge_metric import EdgeOfStability
 from flatdirs.training.metrics import Accuracy, Metric, evaluator
 from flatdirs.training.optimizer import Optimizer, Sgd
-from flatdirs.training.run_config import CurvatureConfig, TrainConfig
+from flatdirs.training.run_config import FURTHER, CurvatureConfig, TrainConfig
 from flatdirs.training.schedule import Schedule, Triangle
 from flatdirs.training.task import DataConfig, Task
 
 if TYPE_CHECKING:
     from flatdirs.training.run_config import Epoch, TrainResult
 
+WHOLE = ("batch_size", "lora_rank")
 MOST_STEPS = 2000  # of a run's steps that are kept with the trial
 
 
@@ -46,6 +47,9 @@ class ImageObjective:
     evaluate_every: int | None = None
     clip_gradient: float | None = None
     ema: float | None = None
+    base: str | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
     curvature: CurvatureConfig = field(default_factory=CurvatureConfig)
 
     def __post_init__(self) -> None:
@@ -64,9 +68,10 @@ class ImageObjective:
         self.check(hyperparameters)
         data = replace(self.data, evaluate="final") if final and self.data.evaluate == "validation" else self.data
         own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "metric"}
-        given = {name: hyperparameters.get(name) for name in ("lr", "sigma", "momentum", "beta1", "wd")}
-        batch_size = int(hyperparameters["batch_size"]) if "batch_size" in hyperparameters else None
-        return TrainConfig(**{**own, **given, "data": data}, batch_size=batch_size, seed=seed, record_steps=True)
+        given = {name: hyperparameters.get(name) for name in ("lr", "sigma", "momentum", "beta1", "wd", *FURTHER)}
+        whole = {name: int(hyperparameters[name]) for name in WHOLE if name in hyperparameters}
+        lora = {name: hyperparameters[name] for name in ("lora_alpha",) if name in hyperparameters}
+        return TrainConfig(**{**own, **given, **whole, **lora, "data": data}, seed=seed, record_steps=True)
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
@@ -74,14 +79,20 @@ class ImageObjective:
         rate = self.schedule.rate_name
         return (*([rate] if rate else []), self.optimizer.momentum_name, "wd")
 
+    def takes(self, name: str) -> bool:
+        """Whether a run can be given a hyperparameter, be it needed or not."""
+        lora = ("lora_rank", "lora_alpha") if self.base is not None else ()
+        return name in (*self.hyperparameters, "batch_size", *self.optimizer.further, *lora)
+
     def recipe(self) -> dict[str, Any]:
         """Schedule and optimizer as mappings, for the identity of a study and for best.yaml."""
         return {"schedule": describe(self.schedule), "optimizer": describe(self.optimizer)}
 
     def check(self, hyperparameters: Iterable[str]) -> None:
-        """Raise ConfigError unless schedule and optimizer have exactly these, with or without a batch size."""
-        given, needed = {*hyperparameters} - {"batch_size"}, {*self.hyperparameters}
-        for names, problem in ((given - needed, "has no"), (needed - given, "needs")):
+        """Raise ConfigError unless schedule and optimizer have exactly these, with or without those they may have."""
+        given = {*hyperparameters}
+        strange, missing = {name for name in given if not self.takes(name)}, {*self.hyperparameters} - given
+        for names, problem in ((strange, "has no"), (missing, "needs")):
             if not names:
                 continue
             shown = ", ".join(sorted(names))
@@ -144,7 +155,7 @@ class ImageObjective:
         from flatdirs.training.data import load
         from flatdirs.training.device import resolve_device
 
-        return load(self.task, self.data, resolve_device(self.device)).checksum
+        return load(self.task, self.data, resolve_device(self.device), self.base).checksum
 
     def expected_seconds(self, hyperparameters: Mapping[str, float]) -> float | None:
         """From a few real steps and one evaluation on the loaded data."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,23 @@ class ImageData(Dataset):
         return build_model(self.channels, self.classes, task.width, seed, device)
 
 
-def load(task: Task, data: DataConfig, device: torch.device) -> Dataset:
+def load(task: Task, data: DataConfig, device: torch.device, base: str | None = None) -> Dataset:
     """Load the images or the text of a task onto `device`; they are the same for every seed.
+
+    `base`: a file of weights from which a network on a text begins.
 
     Raises:
         DataError: a file is missing or broken, or its content does not fit the task.
+        ConfigError: the base does not fit the task.
     """
+    if data.text is not None and not isinstance(task, TextTask):
+        raise DataError(f"data.text={data.text} has no effect with task={task.name}; remove it", key="data.text")
     if isinstance(task, TextTask) and data.download:
         raise DataError(f"task={task.name} has nothing to download; remove data.download", key="data.download")
-    key = _cache_key(task, data, device)
+    key = _cache_key(task, data, device, base)
     if key not in _cache:
         if isinstance(task, TextTask):
-            dataset: Dataset = load_text(task, data, device)
+            dataset: Dataset = load_text(task, data, device, base)
         else:
             dataset = _prepare(task, data, read(task, data), device)
         while len(_cache) >= KEPT:
@@ -70,20 +76,21 @@ def load(task: Task, data: DataConfig, device: torch.device) -> Dataset:
     return found if found.evaluate == data.evaluate else replace(found, evaluate=data.evaluate)
 
 
-def _cache_key(task: Task, data: DataConfig, device: torch.device) -> tuple[object, ...]:
-    """Everything that the tensors depend on, including the age and size of the file."""
+def _cache_key(task: Task, data: DataConfig, device: torch.device, base: str | None) -> tuple[object, ...]:
+    """Everything that the tensors depend on, including the age and size of the files."""
     if isinstance(task, TextTask):
-        sizes: tuple[object, ...] = ("text", task.context, task.counts)
+        sizes: tuple[object, ...] = ("text", task.shape, task.counts, data.text)
         built_in = data.path is None
     else:
         sizes = (task.dataset, task.image_size, task.train_images, task.validation_images, task.test_images)
         built_in = task.dataset == "digits"
-    where: tuple[object, ...] = ()
-    if not built_in:
-        path = data_path(data).absolute()
-        state = path.stat() if path.is_file() else None
-        where = (str(path), state and state.st_mtime_ns, state and state.st_size)
-    return (*sizes, data.evaluate == "test", *where, str(device))
+    where = (() if built_in else _file(data_path(data)), None if base is None else _file(Path(base).expanduser()))
+    return (*sizes, data.evaluate == "test", where, str(device))
+
+
+def _file(path: Path) -> tuple[object, ...]:
+    state = path.stat() if path.is_file() else None
+    return str(path.absolute()), state and state.st_mtime_ns, state and state.st_size
 
 
 def _prepare(task: ImageTask, data: DataConfig, raw: Raw, device: torch.device) -> ImageData:

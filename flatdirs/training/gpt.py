@@ -65,10 +65,19 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    """Characters (batch, time ≤ context), int64 → logits (batch, time, vocabulary) of the next one."""
+    """Characters (batch, time ≤ context), int64 → logits (batch, time, vocabulary) of the next one.
+
+    Two buffers tell whoever reads a file of weights what it is for: `sizes`, context, width, depth and heads, and
+    `alphabet`, the code points of the characters (vocabulary,).
+    """
+
+    sizes: Tensor
+    alphabet: Tensor
 
     def __init__(self, vocabulary: int, context: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
+        self.register_buffer("sizes", torch.tensor([context, width, depth, heads], device="cpu"))
+        self.register_buffer("alphabet", torch.zeros(vocabulary, dtype=torch.int64, device="cpu"))
         self.embedding = nn.Embedding(vocabulary, width)
         self.position = nn.Embedding(context, width)
         self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
@@ -86,7 +95,10 @@ def build_gpt(
     """Build a network on `device`; its weights depend on `seed` only."""
     with torch.device("meta"):
         model = Gpt(vocabulary, context, width, depth, heads)
-    initialise(model.to_empty(device="cpu"), torch.Generator().manual_seed(seed))
+    sizes, alphabet = model.sizes, model.alphabet
+    model.to_empty(device="cpu")
+    model.sizes, model.alphabet = sizes, alphabet
+    initialise(model, torch.Generator().manual_seed(seed))
     return model.to(device)
 
 

@@ -60,7 +60,7 @@ def train(
     returned = config.returned_evaluation
     weights: Mapping[str, Tensor] = {}
     with cpu_threads(config.cpu_threads) as threads:
-        dataset = load(config.task, config.data, device)
+        dataset = load(config.task, config.data, device, config.base)
         if device.type == "cpu":
             keep_freed_memory()
         compile_seconds = _compile(config, dataset, device, precision) if config.compile else 0.0
@@ -70,7 +70,7 @@ def train(
         while len(epochs) < config.evaluations and not (diverged or stopped):
             epochs.append(run.train_and_evaluate(len(epochs) + 1))
             diverged = _has_diverged(epochs, config, dataset.classes)
-            if keep_model and len(epochs) == returned and (returned < config.evaluations or config.ema is not None):
+            if keep_model and len(epochs) == returned and (returned < config.evaluations or run.average is not None):
                 weights = run.judged_state()
             if on_epoch is not None:
                 stopped = on_epoch(epochs[-1]) is True and len(epochs) < config.evaluations and not diverged
@@ -96,13 +96,15 @@ def train(
         recorded=run.recorded(),
         model=run.model.eval() if keep_model else None,
         curvature=() if curvature is None else tuple(curvature.records),
+        found_rate=run.found_rate(),
     )
 
 
 def _compile(config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> float:
     """Compile the code for runs like this one; the seconds it took, 0.0 if an earlier run has compiled it."""
     batch, shape = config.images_per_step, dataset.train.inputs.shape[1:]
-    key = (config.task.shape, dataset.classes, batch, shape, str(device), precision, torch.get_num_threads())
+    network = (config.task.shape, config.lora_rank, dataset.classes)
+    key = (network, batch, shape, str(device), precision, torch.get_num_threads())
 
     def step() -> None:
         run = Run(config, dataset, device, precision)

@@ -1,7 +1,7 @@
-"""What a task brings along where nothing else is chosen: optimizer, schedule, metric, single keys; read without torch.
+"""What a task or an optimizer brings along where nothing else is chosen; read without torch.
 
-A text needs other settings than images do. `cli/compose.py` puts them before the words of a command line, which
-override them; `tuning/commands.py` leaves them out of the commands that it prints.
+A text needs other settings than images do, Schedule-Free no schedule. `cli/compose.py` puts them before the words of a
+command line, which override them; `tuning/commands.py` leaves them out of the commands that it prints.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ TEXT: Mapping[str, Any] = {
     "clip_gradient": 1.0,
     "wd": 0.1,
 }
+RULES: Mapping[str, Mapping[str, Any]] = {"schedulefree": {"schedule": "constant"}}  # by the option of optimizer
 RECIPES: Mapping[str, Mapping[str, Any]] = {"text": TEXT, "text_small": TEXT}  # by the option of the group task
 
 
 def recipe(choices: Mapping[str, str]) -> dict[str, Any]:
-    """The recipe of choices["task"] without keys of options that are not chosen; empty if it has none.
+    """The recipe of choices["task"] without keys of options that are not chosen, and what choices["optimizer"] needs.
 
     A schedule that chooses the learning rate does without clipping.
     """
-    own = dict(RECIPES.get(choices.get("task", ""), {}))
+    own = {**RECIPES.get(choices.get("task", ""), {}), **RULES.get(choices.get("optimizer", ""), {})}
     if choices.get("schedule") in TUNERS:
         own.pop("clip_gradient", None)
     groups = (key.partition(".")[0] for key in own)

@@ -6,19 +6,23 @@ Apart from loop.py, so that a configuration is read and checked without importin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from flatdirs.errors import ConfigError
 from flatdirs.setting_checks import require_boolean, require_integer, require_number, wrong
+from flatdirs.training.muon import Muon, no_matrices
 from flatdirs.training.optimizer import Optimizer, Sgd
 from flatdirs.training.schedule import Planned, Schedule, Triangle
-from flatdirs.training.task import DataConfig, ImageTask, Task
+from flatdirs.training.task import DataConfig, ImageTask, Task, TextTask
 
 if TYPE_CHECKING:
     from torch import nn
 
     from flatdirs.curvature.log_record import CurvatureRecord
+
+USUAL_ALPHA = 16.0  # lora_alpha
+FURTHER = ("beta2", "adamw_lr")  # hyperparameters that are fields of an optimizer
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,15 @@ class CurvatureConfig:
 class TrainConfig:
     """Everything that a run depends on.
 
-    lr and wd are in the convention of PyTorch (optimizer.py). `momentum` is for SGD, `beta1` for AdamW; the other one
-    is None. `lr` and `sigma` are None if the schedule does not use them (self_tuning.py). `batch_size` and `threads`
-    None: those of the task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an
-    epoch. `clip_gradient`: the largest gradient norm of a step, None for no limit. `ema`: the decay per step of an
-    average of the weights (weight_average.py), on which the run is evaluated; None for the weights themselves.
-    `record_steps`: keep the learning rate and gradient norm of every step.
+    lr and wd are in the convention of PyTorch (optimizer.py). `momentum` is for SGD and Muon, `beta1` for the others;
+    the other one is None. `beta2` and `adamw_lr` take the place of the optimizer's own where they are given. `lr` and
+    `sigma` are None if the schedule does not use them (self_tuning.py). `batch_size` and `threads` None: those of the
+    task, then torch's choice of threads. `evaluate_every`: steps between evaluations, None for an epoch.
+    `clip_gradient`: the largest gradient norm of a step, None for no limit. `ema`: the decay per step of an average of
+    the weights (weight_average.py), on which the run is evaluated; None for the weights themselves. `record_steps`:
+    keep the learning rate and gradient norm of every step. `base`: a file of weights from which a text's network
+    begins; with `lora_rank` only products of that rank beside them are trained (lora.py), at `lora_alpha` (None:
+    USUAL_ALPHA).
 
     Raises:
         ConfigError: a value out of range, or settings that do not go together.
@@ -69,10 +76,17 @@ class TrainConfig:
     record_steps: bool = False
     sigma: float | None = None
     ema: float | None = None
+    beta2: float | None = None
+    adamw_lr: float | None = None
+    base: str | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
 
     def __post_init__(self) -> None:
         self._check_given(f"schedule={self.schedule.name}", self.schedule.rate_name, ("lr", "sigma"))
         self._check_given(f"optimizer={self.optimizer.name}", self.optimizer.momentum_name, ("momentum", "beta1"))
+        self._check_optimizer()
+        self._check_lora()
         for name in ("lr", "sigma", "clip_gradient"):
             if (value := getattr(self, name)) is not None:
                 require_number(name, value, 0, above=True)
@@ -93,6 +107,34 @@ class TrainConfig:
         self._check_evaluations()
         if not isinstance(self.schedule, Planned):
             self._check_tuner()
+
+    def _check_optimizer(self) -> None:
+        """Raise for settings that do not go with the optimizer."""
+        user = f"optimizer={self.optimizer.name}"
+        for name in FURTHER:
+            if getattr(self, name) is not None and name not in self.optimizer.further:
+                raise ConfigError(f"{name} has no effect with {user}; remove it", key=name)
+        self.rule.check(self.schedule)
+        if isinstance(self.optimizer, Muon) and isinstance(self.task, ImageTask):
+            raise no_matrices()
+        if self.ema is not None and self.optimizer.averages:
+            raise ConfigError(f"ema has no effect with {user}, which averages the weights itself; remove it", key="ema")
+        if self.curvature.every and not self.optimizer.known_edge:
+            problem = f"does not work with {user}, whose edge of stability is not known"
+            raise wrong("curvature.every", self.curvature.every, problem, remedy="set it to null")
+
+    def _check_lora(self) -> None:
+        """Raise unless base, rank and alpha go together and with the task."""
+        if self.base is not None and not isinstance(self.task, TextTask):
+            problem = f"is for a text, and task={self.task.name} has images"
+            raise wrong("base", self.base, problem, remedy="remove it, or choose task=text")
+        for key, needed in (("lora_rank", "base"), ("lora_alpha", "lora_rank")):
+            if getattr(self, key) is not None and getattr(self, needed) is None:
+                raise ConfigError(f"{key} has no effect without {needed}; set {needed}, or remove {key}", key=key)
+        if self.lora_rank is not None:
+            require_integer("lora_rank", self.lora_rank, 1)
+        if self.lora_alpha is not None:
+            require_number("lora_alpha", self.lora_alpha, 0, above=True)
 
     def _check_given(self, user: str, used: str | None, names: tuple[str, ...]) -> None:
         """Raise unless the setting called `used` is given and the others of `names` are not."""
@@ -125,6 +167,16 @@ class TrainConfig:
         }.items():
             if value is not None:
                 raise wrong(key, value, does_not_work, remedy=f"set {key}=null")
+
+    @property
+    def lora_alpha_in_force(self) -> float:
+        return USUAL_ALPHA if self.lora_alpha is None else self.lora_alpha
+
+    @property
+    def rule(self) -> Optimizer:
+        """The optimizer with the hyperparameters that take the place of its own."""
+        given = {name: getattr(self, name) for name in FURTHER if getattr(self, name) is not None}
+        return replace(self.optimizer, **given)
 
     @property
     def momentum_in_force(self) -> float:
@@ -183,10 +235,10 @@ class TrainConfig:
 
     @property
     def decay_timescales(self) -> float | None:
-        """Weight-decay timescales in a run, T·lr·wd/(1−momentum) (AdamW: T·lr·wd) at the peak lr; None without lr."""
-        if self.lr is None:
+        """Weight-decay timescales in a run, T·lr·wd, with SGD T·lr·wd/(1−momentum), at the peak lr; None without lr."""
+        if self.lr is None or self.optimizer.finds_rate:
             return None
-        averaging = 1.0 - self.momentum_in_force if self.optimizer.momentum_name == "momentum" else 1.0
+        averaging = 1.0 - self.momentum_in_force if self.optimizer.accumulates else 1.0
         return self.total_steps * self.peak_rate * self.wd / averaging
 
 
@@ -244,7 +296,8 @@ class TrainResult:
     and `model` are of: the last, but with restarts the end of the last complete phase. `stopped`: `on_epoch` ended the
     run early. A diverged run has accuracy 0.0 and loss infinity; its `epochs` hold what was measured. `at_chance`: at
     most three binomial standard deviations above guessing. `seconds` is the time from building the network to the last
-    evaluation, without loading data and without `compile_seconds`. `steps` counts optimizer steps.
+    evaluation, without loading data and without `compile_seconds`. `steps` counts optimizer steps. `found_rate`: the
+    last estimate of a learning rate by an optimizer that finds it.
     """
 
     diverged: bool
@@ -263,6 +316,7 @@ class TrainResult:
     recorded: Steps
     model: nn.Module | None
     curvature: tuple[CurvatureRecord, ...] = ()
+    found_rate: float | None = None
 
     @property
     def returned(self) -> Epoch:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from flatdirs.setting_checks import require_boolean, require_choice, require_integer, wrong
 
 DATASETS = ("digits", "cifar10", "fashion_mnist")
+TEXTS = ("documentation", "source")  # that come with Python
 EVALUATIONS = ("validation", "test", "final")
 SMALLEST_IMAGE = 8  # three poolings by two leave one pixel of eight
 CLASSES = 10  # of every data set
@@ -141,6 +142,7 @@ class DataConfig:
     `path` is torchvision's folder or a .npz file (None: ./data). `evaluate`: "validation" holds a validation set out
     of the training images; "test" trains on all training images and evaluates on the test set, as Myrtle does; "final"
     trains on the same images as "validation" and evaluates on the test set, as the race at the end of a search does.
+    `text`: one of TEXTS for a text without a path (None: the first).
 
     Raises:
         ConfigError: an unknown value.
@@ -149,9 +151,14 @@ class DataConfig:
     path: str | None = None
     download: bool = False
     evaluate: str = "validation"
+    text: str | None = None
 
     def __post_init__(self) -> None:
         if self.path is not None and (not isinstance(self.path, str) or not self.path):
             raise wrong("data.path", repr(self.path), "must be a folder, a .npz file or null")
         require_boolean("data.download", self.download)
         require_choice("data.evaluate", self.evaluate, EVALUATIONS)
+        if self.text is not None:
+            require_choice("data.text", self.text, TEXTS)
+            if self.path is not None:
+                raise wrong("data.text", self.text, "has no effect with data.path", remedy="remove one of them")

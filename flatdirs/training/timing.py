@@ -27,7 +27,7 @@ def expected_seconds(config: TrainConfig, budget_seconds: float = 1.0) -> float:
     device = resolve_device(config.device)
     precision = resolve_precision(config.precision, device)
     with cpu_threads(config.cpu_threads):
-        dataset = load(config.task, config.data, device)
+        dataset = load(config.task, config.data, device, config.base)
         if device.type == "cpu":
             keep_freed_memory()
         run = Run(config, dataset, device, precision)

@@ -8,7 +8,7 @@ the device. A step is one of the base optimizer at the scheduled rate, or one of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import islice
 
@@ -20,13 +20,15 @@ from flatdirs.training import torch_compile
 from flatdirs.training.dataset import Dataset, Split, mean_loss
 from flatdirs.training.device import DTYPES
 from flatdirs.training.gradient_clipping import GradientLog
-from flatdirs.training.optimizer import build_optimizer, parameter_groups, set_learning_rate
+from flatdirs.training.lora import build_network
+from flatdirs.training.optimizer import build_optimizer, set_learning_rate
 from flatdirs.training.run_config import Epoch, Steps, TrainConfig, check_precision
 from flatdirs.training.schedule import Planned
 from flatdirs.training.self_tuning import Tuner
-from flatdirs.training.weight_average import WeightAverage
+from flatdirs.training.weight_average import Average, ScheduleFreeAverage, WeightAverage
 
 CHUNK_VALUES = 1 << 24  # numbers per augmented chunk: 64 MB of float32
+CALIBRATED = 50  # batches, as https://github.com/facebookresearch/schedule_free has it
 EVALUATED_TOGETHER = {"cpu": 512}  # examples per evaluation batch: fits the caches of a CPU; a GPU takes 2048
 
 
@@ -36,15 +38,21 @@ class Run:
     def __init__(self, config: TrainConfig, dataset: Dataset, device: torch.device, precision: str) -> None:
         check_precision(precision, config.schedule)
         self.config, self.dataset, self.device, self.precision = config, dataset, device, precision
-        self.model = dataset.model(config.task, 2 * config.seed, device)
+        self.model = build_network(config, dataset, device)
         self.optimizer = _optimizer(config, self.model, device)
         self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.generator = torch.Generator(device=device).manual_seed(2 * config.seed + 1)
         self.forward = torch_compile.forward() if config.compile else torch_compile.call
         self.gradients = GradientLog(self.model.parameters(), config.clip_gradient, config.record_steps)
-        self.average = None if config.ema is None else WeightAverage(self.model, config.ema)
+        self.average = self._average()
         self.stream = self.batches()
         self.step = 0
+
+    def _average(self) -> Average | None:
+        """The average that evaluations judge, if any."""
+        if self.config.optimizer.averages:
+            return ScheduleFreeAverage(self.model, self.optimizer, self.calibrate)
+        return None if self.config.ema is None else WeightAverage(self.model, self.config.ema)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "fp32")
@@ -117,11 +125,23 @@ class Run:
             self.scaler.update()
         return loss.detach()
 
-    @torch.inference_mode()
+    @torch.no_grad()
+    def calibrate(self, model: Callable[[Tensor], Tensor]) -> None:
+        """Give batch norm the statistics of other weights, from a few batches of training examples as they are."""
+        self.model.train()
+        for inputs in torch.split(self.dataset.train.inputs, self.config.images_per_step)[:CALIBRATED]:
+            with self.autocast():
+                model(inputs)
+
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
         """Summed loss and number of hits over `split`, on the device; with the averaged weights if there are any."""
+        if self.average is not None:
+            self.average.settle()
         self.model.eval()
-        judged = self.model if self.average is None else self.average
+        return self._judge(self.model if self.average is None else self.average, split)
+
+    @torch.inference_mode()
+    def _judge(self, judged: Callable[[Tensor], Tensor], split: Split) -> tuple[Tensor, Tensor]:
         batch = EVALUATED_TOGETHER.get(self.device.type, 2048)
         loss = torch.zeros((), device=self.device)
         hits = torch.zeros((), device=self.device)
@@ -157,6 +177,10 @@ class Run:
             state.update(self.average.weights)
         return deepcopy(state)
 
+    def found_rate(self) -> float | None:
+        """The last estimate of the learning rate by Prodigy."""
+        return float(self.optimizer.param_groups[0]["d"]) if self.config.optimizer.finds_rate else None
+
     def recorded(self) -> Steps:
         """The record of the steps taken."""
         rates = tuple(self.gradients.rates)
@@ -168,7 +192,7 @@ class Run:
 def _optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     if not isinstance(config.schedule, Tuner):
         momentum, decay = config.momentum_in_force, config.wd
-        return build_optimizer(model.parameters(), config.peak_rate, momentum, decay, device, config.optimizer)
-    groups = parameter_groups(model.parameters(), config.wd, config.optimizer)
-    base, settings = config.optimizer.base(config.momentum_in_force)
+        return build_optimizer(model, config.peak_rate, momentum, decay, device, config.rule)
+    groups = config.rule.groups(model, config.wd)
+    base, settings = config.rule.base(config.momentum_in_force)
     return config.schedule.build(groups, base, settings, config.sigma, full=config.steps_per_epoch == 1)

@@ -57,15 +57,16 @@ def edge_run(config: TrainConfig, steps: int = STEPS, sigma: float = SIGMA) -> t
     from flatdirs.training.data import load
     from flatdirs.training.dataset import mean_loss
     from flatdirs.training.device import cpu_threads, resolve_device
+    from flatdirs.training.lora import build_network
     from flatdirs.tuning.probing import TaskBatches
 
     device = resolve_device(config.device)
     with cpu_threads(config.cpu_threads):
-        dataset = load(config.task, config.data, device)
-        model = dataset.model(config.task, 2 * config.seed, device).train()
-        base, settings = config.optimizer.base(config.momentum_in_force)
+        dataset = load(config.task, config.data, device, config.base)
+        model = build_network(config, dataset, device).train()
+        base, settings = config.rule.base(config.momentum_in_force)
         optimizer = CDAT(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             base,
             sigma=sigma,
             ema=EMA,

@@ -30,13 +30,14 @@ from flatdirs.search.known import BayesSettings
 from flatdirs.setting_checks import describe
 from flatdirs.space.shipped_charts import describe_chart
 from flatdirs.training.recipes import recipe
-from flatdirs.training.run_config import TrainConfig
+from flatdirs.training.run_config import FURTHER, TrainConfig
 from flatdirs.training.task import batch_sizes
 from flatdirs.tuning.formatting import hydra_text
 from flatdirs.tuning.settings import TuneConfig
 
-TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient", "ema")  # of tune, train
-TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *TRAINER)
+LORA = ("base", "lora_rank", "lora_alpha")  # these, and TRAINER: keys of tune and train
+TRAINER = ("device", "precision", "threads", "compile", "evaluate_every", "clip_gradient", "ema", *LORA)
+TRAIN = ("lr", "sigma", "momentum", "beta1", "wd", "batch_size", "seed", *FURTHER, *TRAINER)
 SECRET = "*** stands for a secret: fill it in"
 PASSWORD = "*** stands for the password: fill it in, or delete :*** and set PGPASSWORD (PostgreSQL)"
 
@@ -117,15 +118,13 @@ def train_settings(config: TrainConfig) -> dict[str, Any]:
 def overrides(command: str, settings: Mapping[str, Any]) -> list[str]:
     """The shortest overrides of conf/<command>.yaml that compose to these settings, groups first; not shell-quoted."""
     groups, choices = _groups(command), dict[str, str]()
-    keys = list[str]()
-    brought: Mapping[str, Any] = {}
     for group, default in groups.items():
         if group in settings:
-            choices[group], changed = _nearest(group, recipe(choices).get(group, default), settings[group])
-            brought = recipe(choices)
-            own = {key.partition(".")[2]: value for key, value in brought.items() if key.startswith(f"{group}.")}
-            option = {**_file(f"{group}/{choices[group]}.yaml"), **own}
-            keys += list(_changed(option, settings[group], f"{group}.")) if own else changed
+            choices[group] = _nearest(group, recipe(choices).get(group, default), settings[group])
+    brought, keys = recipe(choices), list[str]()
+    for group, choice in choices.items():
+        own = {key.partition(".")[2]: value for key, value in brought.items() if key.startswith(f"{group}.")}
+        keys += _changed({**_file(f"{group}/{choice}.yaml"), **own}, settings[group], f"{group}.")
     told = [f"{group}={choice}" for group, choice in choices.items() if choice != brought.get(group, groups[group])]
     usual = _file(f"{command}.yaml")
     usual = {**usual, **{key: value for key, value in brought.items() if key in usual}}
@@ -301,8 +300,8 @@ def _file(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The option of a group with the name of these settings, else the one that takes fewest changes; the changes."""
+def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> str:
+    """The option of a group with the name of these settings, else the one that takes fewest changes."""
     known = sorted((path.stem for path in (conf_folder() / group).glob("*.yaml")), key=lambda name: name != default)
     name = settings.get("name", settings.get("kind"))
     changes = {
@@ -310,8 +309,7 @@ def _nearest(group: str, default: str, settings: Mapping[str, Any]) -> tuple[str
         for choice in ([name] if name in known else known)
     }
     missing = {choice: len(set(_file(f"{group}/{choice}.yaml")) - set(settings)) for choice in changes}
-    best = min(changes, key=lambda choice: len(changes[choice]) + missing[choice] + (choice != default))
-    return best, changes[best]
+    return min(changes, key=lambda choice: len(changes[choice]) + missing[choice] + (choice != default))
 
 
 def _changed(usual: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -17,6 +17,7 @@ from flatdirs.lr_finder.result import LearningRates
 from flatdirs.training.data import load
 from flatdirs.training.dataset import Dataset, mean_loss
 from flatdirs.training.device import DTYPES, cpu_threads, keep_freed_memory, resolve_device, resolve_precision
+from flatdirs.training.lora import build_network
 from flatdirs.training.optimizer import build_optimizer
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
 from flatdirs.training.task import Task
@@ -68,12 +69,12 @@ def probe_task(config: TrainConfig, probing: ProbeConfig, progress: bool = True)
         return mean_loss(logits, batch[1])
 
     with cpu_threads(config.cpu_threads):
-        dataset = load(config.task, config.data, device)
+        dataset = load(config.task, config.data, device, config.base)
         if device.type == "cpu":
             keep_freed_memory()
-        model = dataset.model(config.task, 2 * config.seed, device)
+        model = build_network(config, dataset, device)
         optimizer = build_optimizer(
-            model.parameters(), 1.0, config.momentum_in_force, config.wd, device, config.optimizer
+            model, config.optimizer.usual_lr, config.momentum_in_force, config.wd, device, config.rule
         )
         batches = TaskBatches(config.task, dataset, config.seed, config.images_per_step)
         return find_learning_rate(

@@ -22,6 +22,7 @@ from flatdirs.space.chart import Chart
 from flatdirs.training.metrics import METRICS, Accuracy
 from flatdirs.training.task import DataConfig, TextTask
 
+KEPT = ("evaluate_every", "clip_gradient", "ema", "lora_rank", "lora_alpha")  # in the identity of a study if not None
 UNTIL = ("budget", "converged")
 
 
@@ -112,7 +113,7 @@ def identity(config: TuneConfig, checksum: str = "") -> dict[str, Any]:
     if isinstance(objective, ImageObjective):
         if objective.metric != Accuracy():
             found["metric"] = describe(objective.metric)
-        keys = {key: getattr(objective, key) for key in ("evaluate_every", "clip_gradient", "ema")}
+        keys = {key: getattr(objective, key) for key in KEPT}
         found |= {key: value for key, value in keys.items() if value is not None}
     return found
 

@@ -1,4 +1,4 @@
-"""Numbers for the start values that are words: lr=auto, step_sampling, cdat or carried, and wd=auto or carried.
+"""Numbers for the start values that are words: lr=auto, step_sampling, cdat, prodigy or carried, wd=auto or carried.
 
     TuneConfig with open_start → probes of the model (or usual values) → TuneConfig with numbers
 
@@ -14,11 +14,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from flatdirs.backend.sampler import typical_start
 from flatdirs.backend.study import keep_probes, stored_probes
 from flatdirs.errors import FinderError
+from flatdirs.objectives.evaluation import AnyObjective
 from flatdirs.objectives.image import ImageObjective
 from flatdirs.setting_checks import wrong
 from flatdirs.training.run_config import ProbeConfig, TrainConfig
@@ -28,14 +29,15 @@ from flatdirs.tuning.carried_start import carried_start
 from flatdirs.tuning.cdat_start import STEP_PRICE, STEPS, edge_run, from_rates
 from flatdirs.tuning.formatting import assignments, exact
 from flatdirs.tuning.own_storage import may_be_stored, own_storage
+from flatdirs.tuning.prodigy_start import prodigy_rate
 from flatdirs.tuning.settings import TuneConfig, identity
 
 if TYPE_CHECKING:
     from flatdirs.lr_finder.result import LearningRates
 
-STEP_SAMPLING, AUTO, EDGE, CARRIED = "step_sampling", "auto", "cdat", "carried"
-START_WORDS = {"lr": (STEP_SAMPLING, AUTO, EDGE, CARRIED), "wd": (AUTO, CARRIED)}  # in place of a number
-TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat"}
+STEP_SAMPLING, AUTO, EDGE, PRODIGY, CARRIED = "step_sampling", "auto", "cdat", "prodigy", "carried"
+START_WORDS = {"lr": (STEP_SAMPLING, AUTO, EDGE, PRODIGY, CARRIED), "wd": (AUTO, CARRIED)}  # in place of a number
+TITLES = {STEP_SAMPLING: "step sampling", AUTO: "start=auto", EDGE: "start=cdat", PRODIGY: "start=prodigy"}
 PEAK_RATIO = 1.8  # best peak of the triangle over step sampling's pick; benchmarks/step_sampling/README.md
 
 AUTO_MOMENTUM = 0.9  # momentum or beta1 of an automatic start
@@ -76,8 +78,8 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     """The configuration with numbers for its start; a search without a start keeps its usual values.
 
     Raises:
-        ConfigError: step_sampling, cdat or carried has nothing to probe, or no effect.
-        FinderError: step_sampling or cdat found no learning rate; the sentence says why.
+        ConfigError: step_sampling, cdat, prodigy or carried has nothing to probe, or no effect.
+        FinderError: step_sampling, cdat or prodigy found no learning rate; the sentence says why.
         StudyError: the study exists and began with another start.
     """
     words, plan = config.open_start, config.plan
@@ -87,12 +89,13 @@ def with_start(config: TuneConfig, say: Say) -> TuneConfig:
     if not words or not plan.on_grid:
         return config
     if idle := _nothing_to_probe(config):
-        if word in (STEP_SAMPLING, EDGE, CARRIED):
+        if word in (STEP_SAMPLING, EDGE, PRODIGY, CARRIED):
             raise wrong("start.lr", word, f"has no effect, as {idle}", remedy="set it to a number, or start=auto")
-        usual = {key: value for key, value in plan.grid.start.items() if key in words}
+        own = {"lr": config.objective.optimizer.usual_lr} if _finds_rate(config.objective) else {}
+        usual = {key: value for key, value in {**plan.grid.start, **own}.items() if key in words}
         begin = f"the usual {assignments(usual)}" if usual else assignments(plan.grid.start)
         say(f"start=auto: {idle}; the search starts at {begin}")
-        return _with_numbers(config, {})
+        return _with_numbers(config, own)
     if CARRIED in words.values():
         return _with_numbers(config, _carried(config, say))
     if word is None:
@@ -118,12 +121,18 @@ def _nothing_to_probe(config: TuneConfig) -> str | None:
     """Why no learning rate can be probed; None if one can."""
     if "lr" not in config.plan.grid.chart.hyperparameters:
         return f"chart={config.chart.name} has no lr to probe"
+    if _finds_rate(config.objective):
+        return f"optimizer={config.objective.optimizer.name} finds lr itself"
     return None if isinstance(config.objective, ImageObjective) else f"task={config.task.name} has no model to probe"
 
 
 def _beta2(config: TuneConfig) -> float | None:
     """Another beta2 for the batches of a text, where they are small."""
     return beta2_for_small_batches(_training(config)) if isinstance(config.objective, ImageObjective) else None
+
+
+def _finds_rate(objective: AnyObjective) -> TypeGuard[ImageObjective]:
+    return isinstance(objective, ImageObjective) and objective.optimizer.finds_rate
 
 
 def _with_numbers(config: TuneConfig, numbers: Mapping[str, float]) -> TuneConfig:
@@ -155,7 +164,7 @@ def _decay_for(config: TuneConfig, lr: float) -> float:
     """The weight decay that goes with a learning rate, at the start's momentum."""
     training = _training(config)
     rate = training.optimizer.peak_rate(lr, training.images_per_step)
-    name = training.optimizer.momentum_name
+    name = "momentum" if training.optimizer.accumulates else "beta1"
     return _timescale_decay(rate, training.momentum_in_force, training.total_steps, name, _timescales(training)[0])
 
 
@@ -175,9 +184,11 @@ def _probed_start(config: TuneConfig, word: str, say: Say) -> dict[str, float]:
     record = _stored(config, word, mark)
     known = record is not None
     if record is None:
-        what = f"{STEPS} steps of CDAT" if word == EDGE else f"{ProbeConfig.budget} probes of {ProbeConfig.steps} steps"
+        probes = f"{ProbeConfig.budget} probes of {ProbeConfig.steps} steps"
+        what = {EDGE: f"{STEPS} steps of CDAT", PRODIGY: "a run of Prodigy"}.get(word, probes)
         say(f"{title}: {what} before the first run")
-        found = _edge(config) if word == EDGE else _probe(config, word)
+        own = {EDGE: _edge, PRODIGY: _prodigy}.get(word)
+        found = _probe(config, word) if own is None else own(config)
         record = _kept(config, word, {"mark": mark, **found})
     numbers = {"lr": float(record["start"])}
     if "wd" in config.open_start:
@@ -192,6 +203,8 @@ def _story(config: TuneConfig, record: Mapping[str, Any], numbers: Mapping[str, 
     start = assignments({**config.plan.grid.start, **numbers})
     if "problem" in record:
         return f"{record['problem']}; the search starts at the usual {assignments(numbers)}"
+    if word == PRODIGY:
+        return f"a run of Prodigy found lr={record['found']:.3g}; the start is {start}"
     cost = f"the probes cost as much as {record['cost_steps'] / _training(config).total_steps:.2f} runs"
     if word == EDGE:
         epochs = float(record["warmup_epochs"])
@@ -250,6 +263,14 @@ def _edge(config: TuneConfig) -> dict[str, Any]:
         "losses": [float(f"{one:.4g}") for one in losses],
         **_decay_beside(config, rate),
     }
+
+
+def _prodigy(config: TuneConfig) -> dict[str, Any]:
+    """What a run of Prodigy finds. Raises ConfigError for another optimizer than AdamW, FinderError without a rate."""
+    training = _training(config)
+    found = prodigy_rate(training)
+    rate = _two_digits(found / training.optimizer.peak_rate(1.0, training.images_per_step))
+    return {"start": rate, "found": found, "cost_steps": training.total_steps, **_decay_beside(config, rate)}
 
 
 def _decay_beside(config: TuneConfig, lr: float) -> dict[str, float]:
