@@ -118,7 +118,7 @@ def test_train_says_which_epoch_it_returns(workplace: Path, command: Command) ->
 
 WRONG = {
     "unknown schedule": (["schedule=linear"], "schedule=linear is unknown; choose one of cdat, constant, cosine"),
-    "unknown optimizer": (["optimizer=lion"], "optimizer=lion is unknown; choose one of adamw, sgd"),
+    "unknown optimizer": (["optimizer=lion"], "optimizer=lion is unknown; choose one of adamw, muon, prodigy"),
     "no schedule": (["schedule=null"], "schedule"),
     "misspelt key": (["schedule.warmup=1"], "schedule.warmup"),
     "a key of another schedule": (["+schedule.final=0.1"], "there is no key schedule.final"),
