@@ -92,7 +92,7 @@ def anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_overrides_of_tune_are_short_and_read_as_the_same_settings(case: str) -> None:
     printed = same(read_tune(composed("tune", *TUNE[case])))
-    chart = ("a text", "a base", "schedule-free", "prodigy", "a start from prodigy")
+    chart = ("a text", "a base", "muon", "schedule-free", "prodigy", "a start from prodigy")
     more = {"a metric and a pruner": 1, **dict.fromkeys(chart, 1)}  # how often runs are evaluated; the chart
     assert len(printed) <= len(TUNE[case]) + more.get(case, 0), printed
 
