@@ -122,7 +122,7 @@ def of_training(config: TrainConfig) -> Source:
     optimizer = config.optimizer
     names = ("lr", optimizer.momentum_name, "wd")
     setting = {name: getattr(config, name) for name in names}
-    own = {"beta2": getattr(optimizer, "beta2", None), "epsilon": getattr(optimizer, "epsilon", None)}
+    own = {name: getattr(config.rule, name, None) for name in ("beta2", "epsilon")} | {"ema": config.ema}
     setting |= {name: value for name, value in own.items() if value is not None}
     return Source(setting, setup_of(config), training=config)
 
@@ -145,7 +145,8 @@ def train_words(source: Source, found: CarriedOver) -> list[str]:
     if "steps" in changed:
         raise wrong("steps", changed["steps"], "is not how the trainer counts", remedy="set epochs")
     places = {"epochs": "task.epochs", "width": "task.width", "examples": "task.train_images"}
-    places |= {"beta2": "optimizer.beta2", "epsilon": "optimizer.epsilon"}
+    beta2 = "optimizer.beta2" if source.training.beta2 is None else "beta2"  # which takes the optimizer's place
+    places |= {"beta2": beta2, "epsilon": "optimizer.epsilon"}
     if isinstance(task, TextTask) and "examples" in changed:
         changed["examples"] *= task.context
         places["examples"] = "task.train_characters"
